@@ -1,0 +1,3 @@
+//! Wavry's command line: keys, identities, doctor
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Wavry's viewer: shows and steers a host

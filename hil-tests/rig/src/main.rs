@@ -1,0 +1,3 @@
+//! The rig: sets up a machine, builds, demos, tests and benches Wavry
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! House rules as tests: layout, arrows, lengths, licences

@@ -1,0 +1,1 @@
+//! The client's portable window by minifb

@@ -1,0 +1,1 @@
+//! RIFT over UDP sockets on std, driven by mio

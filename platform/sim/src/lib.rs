@@ -1,0 +1,1 @@
+//! A seeded network simulator in virtual time for RIFT sessions

@@ -1,0 +1,1 @@
+//! Kernel input devices by uinput

@@ -1,0 +1,1 @@
+//! V4L2 capture cards as a video source

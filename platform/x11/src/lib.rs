@@ -1,0 +1,1 @@
+//! X11: screen capture, cursor, input injection, and a fast presenter

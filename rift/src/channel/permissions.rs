@@ -1,0 +1,58 @@
+//! What an admitted peer may do (SPEC §8). Checked once, at dispatch, and again at the sink.
+
+bitflags::bitflags! {
+    /// The rights of one admitted peer.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Permissions: u32 {
+        /// See the pictures.
+        const VIEW = 1 << 0;
+        /// Move the pointer, press its buttons, turn the wheel.
+        const POINTER = 1 << 1;
+        /// Press keys and enter text.
+        const KEYBOARD = 1 << 2;
+        /// SysRq, virtual-terminal switches.
+        const SYSTEM_KEYS = 1 << 3;
+        /// Gamepads.
+        const GAMEPAD = 1 << 4;
+        /// Touch.
+        const TOUCH = 1 << 5;
+        /// Read the host's clipboard.
+        const CLIPBOARD_READ = 1 << 6;
+        /// Write the host's clipboard.
+        const CLIPBOARD_WRITE = 1 << 7;
+        /// Send files to the host.
+        const FILE_SEND = 1 << 8;
+        /// Receive files from the host.
+        const FILE_RECEIVE = 1 << 9;
+        /// Hear the host.
+        const AUDIO = 1 << 10;
+        /// Be heard by the host.
+        const MICROPHONE = 1 << 11;
+        /// Record the session.
+        const RECORD = 1 << 12;
+        /// Power and reset.
+        const POWER = 1 << 13;
+        /// Change the host's settings.
+        const ADMIN = 1 << 14;
+    }
+}
+
+impl Permissions {
+    /// What a paired peer gets unless somebody decides otherwise: view, pointer, keyboard, audio.
+    #[must_use]
+    pub const fn default_control() -> Self {
+        Self::VIEW.union(Self::POINTER).union(Self::KEYBOARD).union(Self::AUDIO)
+    }
+
+    /// Watch and listen only.
+    #[must_use]
+    pub const fn view_only() -> Self {
+        Self::VIEW.union(Self::AUDIO)
+    }
+
+    /// Whether anything here lets the peer act on the host's devices.
+    #[must_use]
+    pub const fn may_steer(self) -> bool {
+        self.intersects(Self::POINTER.union(Self::KEYBOARD).union(Self::GAMEPAD).union(Self::TOUCH))
+    }
+}

@@ -1,0 +1,75 @@
+//! Keys, handshake, sealing (SPEC §4–§6). Composed from audited primitives; nothing here knows of packets.
+
+mod identity;
+
+pub use identity::{Identity, IdentityError, PublicKey};
+
+/// Whether a side starts a handshake or answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Starts it: the client.
+    Initiator,
+    /// Answers it: the host.
+    Responder,
+}
+
+/// Why a handshake message was not written or not taken. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeError {
+    /// It is not this side's turn, or the handshake is over.
+    OutOfTurn,
+    /// The output does not fit.
+    BufferTooSmall,
+    /// The message is too short or too long to be one.
+    Malformed,
+    /// It was not sealed by who it claims, or an all-zero shared secret came out.
+    Authentication,
+}
+
+/// Messages in turn, two keys out. `NoiseXx` of this crate and `SnowXx` of `rift-snow` implement it.
+///
+/// Both directions are transactional: on `Err` nothing has changed, so a forged datagram ends nothing.
+pub trait Handshake {
+    /// Writes the next message, `payload` sealed as far as the pattern allows, to the start of `out`.
+    /// Returns its length: `payload.len()` plus at most [`HANDSHAKE_OVERHEAD_MAX`].
+    ///
+    /// # Errors
+    /// [`HandshakeError::OutOfTurn`], [`HandshakeError::BufferTooSmall`].
+    fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError>;
+
+    /// Reads the peer's next message and writes its payload to the start of `payload`. Returns its length.
+    ///
+    /// # Errors
+    /// Any [`HandshakeError`]; `payload` may then hold garbage, the handshake is as before.
+    fn read_message(&mut self, message: &[u8], payload: &mut [u8]) -> Result<usize, HandshakeError>;
+
+    /// The outcome, once the last message has been written or read; `None` before that.
+    fn finish(&mut self) -> Option<Secrets>;
+}
+
+/// What a handshake message may add to its payload: two keys and two tags.
+pub const HANDSHAKE_OVERHEAD_MAX: usize = 32 + 48 + 16;
+
+/// What a handshake leaves behind. Zeroized when dropped.
+#[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct Secrets {
+    /// Seals what this side sends (Noise `Split()`).
+    pub send: [u8; 32],
+    /// Opens what the peer sends.
+    pub receive: [u8; 32],
+    /// The peer's static key, proven.
+    #[zeroize(skip)]
+    pub peer: PublicKey,
+    /// The handshake hash: the same on both sides, different for every session.
+    pub transcript: [u8; 32],
+}
+
+/// An authenticated cipher with a 256-bit key, a 96-bit nonce and a 128-bit tag, without state.
+pub trait Aead {
+    /// Seals `text` in place and returns its tag. `aad` is authenticated with it.
+    fn seal(key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], text: &mut [u8]) -> [u8; 16];
+
+    /// Opens `text` in place if `tag` is right, in constant time; returns whether it was.
+    /// On `false` the text is unspecified and must not be used.
+    fn open(key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], text: &mut [u8], tag: &[u8; 16]) -> bool;
+}

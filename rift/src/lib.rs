@@ -1,0 +1,18 @@
+//! RIFT, the protocol of Wavry, as a value.
+//!
+//! A state machine that allocates nothing, does no I/O, reads no clock and draws no entropy. Bytes, time and
+//! randomness are arguments; datagrams, events and deadlines are results. `SPEC.md` beside this crate is the
+//! source of truth for everything on the wire and is cited as `SPEC §n`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod channel;
+pub mod crypto;
+pub mod time;
+
+pub use channel::input::{Button, InputEvent, Scancode};
+pub use channel::permissions::Permissions;
+pub use channel::video::{Codec, PictureId, Rectangle, StreamParameters};
+pub use crypto::{Aead, Handshake, HandshakeError, Identity, PublicKey, Secrets};
+pub use time::Instant;
