@@ -10,6 +10,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod font;
 mod frame;
 mod input;
 mod video;
@@ -19,6 +20,6 @@ pub use input::InputSink;
 #[cfg(feature = "std")]
 pub use video::Pollable;
 pub use video::{
-    Cursor, CursorShape, Decoder, Display, DisplayEvent, EncodeRequest, Encoded, Encoder, EncoderSettings, Key,
-    VideoSource,
+    Cursor, CursorShape, Decoder, Display, DisplayEvent, EncodeRequest, Encoded, Encoder, EncoderSettings,
+    Key, VideoSource,
 };
