@@ -1,1 +1,29 @@
-//! A seeded network simulator in virtual time for RIFT sessions
+//! A network in virtual time: hosts, links with faults, clocks that disagree, and one seed for all of it.
+//!
+//! A discrete-event simulator with an integer-nanosecond clock and a heap ordered by time, then by a counter, so
+//! the same seed and the same hosts give the same bytes at the same nanoseconds: [`Network::trace_hash`] makes
+//! that one comparison. Hosts are sans-I/O ([`Host`]); they see local microseconds ([`rift::Instant`]) of a
+//! [`Clock`] with an offset and a drift, never the network's own [`Time`].
+//!
+//! It knows nothing of what the datagrams mean. [`picture`] adds a screen, an encoder and a decoder that only
+//! pretend, but check what real ones would choke on.
+//!
+//! Invariant: no clock is read, no entropy is drawn, nothing unordered is iterated. Randomness uses only integer
+//! operations and `+ − × ÷ √`, so a run is the same on every machine.
+
+mod clock;
+mod hash;
+mod link;
+mod network;
+mod packet;
+pub mod picture;
+mod random;
+mod time;
+
+pub use clock::Clock;
+pub use hash::TraceHash;
+pub use link::{GilbertElliott, Jitter, LinkConfig, LinkStats, Loss, QueueLimit, Rate};
+pub use network::{Captured, Fate, Host, LinkId, Network, NodeStats};
+pub use packet::{Ecn, NodeId, Packet};
+pub use random::Random;
+pub use time::Time;

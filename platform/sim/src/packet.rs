@@ -1,0 +1,77 @@
+//! What travels.
+
+use crate::time::Time;
+
+/// A host of the network: stands for an address and port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// The ECN field of the IP header (RFC 3168 §5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ecn {
+    /// Not capable of it.
+    #[default]
+    NotEct,
+    /// ECT(1): L4S (RFC 9331).
+    Ect1,
+    /// ECT(0).
+    Ect0,
+    /// Congestion was met.
+    Ce,
+}
+
+impl Ecn {
+    /// Its two bits.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::NotEct => 0,
+            Self::Ect1 => 1,
+            Self::Ect0 => 2,
+            Self::Ce => 3,
+        }
+    }
+
+    /// From the lowest two bits.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        match bits & 3 {
+            1 => Self::Ect1,
+            2 => Self::Ect0,
+            3 => Self::Ce,
+            _ => Self::NotEct,
+        }
+    }
+}
+
+/// A datagram under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packet {
+    /// Its UDP payload. The buffer goes back to the network's pool when the packet ends.
+    pub bytes: Vec<u8>,
+    /// Its ECN field.
+    pub ecn: Ecn,
+    /// Who sent it. The network fills this in.
+    pub from: NodeId,
+    /// Whom it is for.
+    pub to: NodeId,
+    /// When it was sent. The network fills this in.
+    pub sent_at: Time,
+    /// How many links of its route it has behind it.
+    pub(crate) hop: usize,
+}
+
+/// Buffers that have been used and wait to be used again.
+#[derive(Debug, Default)]
+pub(crate) struct Pool(Vec<Vec<u8>>);
+
+impl Pool {
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_else(|| Vec::with_capacity(1500))
+    }
+
+    pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.0.push(buffer);
+    }
+}
