@@ -9,10 +9,12 @@
 
 pub mod channel;
 pub mod crypto;
+pub mod limits;
 pub mod time;
+pub mod wire;
 
 pub use channel::input::{Button, InputEvent, Scancode};
 pub use channel::permissions::Permissions;
 pub use channel::video::{Codec, PictureId, Rectangle, StreamParameters};
-pub use crypto::{Aead, Handshake, HandshakeError, Identity, PublicKey, Secrets};
+pub use crypto::{Aead, ChaChaPoly, Handshake, HandshakeError, Identity, NoiseXx, PublicKey, Secrets};
 pub use time::Instant;

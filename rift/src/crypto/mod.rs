@@ -1,8 +1,20 @@
 //! Keys, handshake, sealing (SPEC §4–§6). Composed from audited primitives; nothing here knows of packets.
 
+mod aead;
 mod identity;
+mod keys;
+mod mac1;
+mod noise;
+pub mod packet_number;
+mod replay;
+mod symmetric;
 
+pub use aead::ChaChaPoly;
 pub use identity::{Identity, IdentityError, PublicKey};
+pub use keys::{ReceiveKey, SendKey};
+pub use mac1::{MAC1_LEN, Mac1Key, mac1, verify_mac1};
+pub use noise::NoiseXx;
+pub use replay::ReplayWindow;
 
 /// Whether a side starts a handshake or answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
