@@ -12,6 +12,7 @@
 //! operations and `+ − × ÷ √`, so a run is the same on every machine.
 
 mod clock;
+mod event;
 mod hash;
 mod link;
 mod network;
@@ -22,8 +23,8 @@ mod time;
 
 pub use clock::Clock;
 pub use hash::TraceHash;
-pub use link::{GilbertElliott, Jitter, LinkConfig, LinkStats, Loss, QueueLimit, Rate};
-pub use network::{Captured, Fate, Host, LinkId, Network, NodeStats};
+pub use link::{GilbertElliott, Jitter, LinkConfig, LinkId, LinkStats, Loss, QueueLimit, Rate};
+pub use network::{Captured, Fate, Host, Network, NodeStats};
 pub use packet::{Ecn, NodeId, Packet};
 pub use random::Random;
 pub use time::Time;

@@ -228,6 +228,10 @@ pub struct LinkStats {
     pub sojourns_us: Vec<u32>,
 }
 
+/// One direction of a link, by its order of addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub usize);
+
 /// What happens when the packet at the head of a queue has been sent.
 pub(crate) struct Departure {
     pub(crate) arrivals: [Option<(Time, Packet)>; 2],

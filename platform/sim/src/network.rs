@@ -1,14 +1,14 @@
 //! Hosts, the links between them, and the heap of what happens next.
 
-use core::cmp::Ordering;
 use core::time::Duration;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use rift::Instant;
 
 use crate::clock::Clock;
+use crate::event::{Event, What};
 use crate::hash::TraceHash;
-use crate::link::{Link, LinkConfig, LinkStats};
+use crate::link::{Link, LinkConfig, LinkId, LinkStats};
 use crate::packet::{Ecn, NodeId, Packet, Pool};
 use crate::random::Random;
 use crate::time::Time;
@@ -52,10 +52,6 @@ impl<H: Host + ?Sized> Host for Box<H> {
         (**self).handle_wake(now);
     }
 }
-
-/// One direction of a link, by its order of addition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub usize);
 
 /// What a tamperer does with a packet that was just sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,20 +121,6 @@ struct Node<H> {
     wake_at: Option<Time>,
     started: bool,
     spins: (Time, u32),
-}
-
-enum What {
-    /// A packet enters its next link, or its host when none is left.
-    Arrive(Packet),
-    /// The head of a link's queue has been sent.
-    Sent(LinkId),
-    Wake(NodeId),
-}
-
-struct Event {
-    at: Time,
-    counter: u64,
-    what: What,
 }
 
 impl<H: Host> Network<H> {
@@ -489,24 +471,3 @@ impl<H> core::fmt::Debug for Network<H> {
             .finish_non_exhaustive()
     }
 }
-
-impl Ord for Event {
-    /// The heap's greatest is the earliest; of two at one time, the one added first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.counter).cmp(&(self.at, self.counter))
-    }
-}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Event {}
