@@ -1,0 +1,135 @@
+//! Files that are private and whole: read with care, written beside their place and moved there.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::KeystoreError;
+
+/// Makes `path` and what is missing above it, each with mode 0700. One that is there already is left as it is.
+///
+/// # Errors
+/// [`KeystoreError::Io`].
+pub fn directory(path: &Path) -> Result<(), KeystoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("make the directory", path))
+}
+
+/// Puts `contents` at `path` in place of whatever was there, mode 0600: written to a file beside it, synced,
+/// moved, the directory synced. After a crash the old file is there, or the new one, whole. Directories that are
+/// missing are made.
+///
+/// # Errors
+/// [`KeystoreError::Io`]; the old file is then still there.
+pub fn replace(path: &Path, contents: &[u8]) -> Result<(), KeystoreError> {
+    let written = Beside::write(path, contents)?;
+    std::fs::rename(&written.path, path).map_err(failed("write", path))?;
+    sync_parent(path)
+}
+
+/// As [`replace`], but never over a file that is there: a link is made to the finished one, and of two
+/// programs that try only one succeeds.
+pub(crate) fn place_new(path: &Path, contents: &[u8]) -> Result<(), KeystoreError> {
+    let written = Beside::write(path, contents)?;
+    std::fs::hard_link(&written.path, path).map_err(|error| {
+        let taken = error.kind() == ErrorKind::AlreadyExists;
+        if taken {
+            KeystoreError::Exists(path.to_owned())
+        } else {
+            failed("write", path)(error)
+        }
+    })?;
+    sync_parent(path)
+}
+
+/// Reads the file at `path` into `buffer` and returns what it holds: at most `buffer.len()` bytes of it.
+/// The permissions are asked of the opened file, not of the name.
+pub(crate) fn read_private<'a>(path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], KeystoreError> {
+    let mut file = File::open(path).map_err(|error| {
+        let missing = error.kind() == ErrorKind::NotFound;
+        if missing {
+            KeystoreError::Missing(path.to_owned())
+        } else {
+            failed("read", path)(error)
+        }
+    })?;
+    let metadata = file.metadata().map_err(failed("read", path))?;
+    if !metadata.is_file() {
+        return Err(KeystoreError::Malformed {
+            path: path.to_owned(),
+            what: "it is not a plain file",
+        });
+    }
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeystoreError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let mut len = 0;
+    while len < buffer.len() {
+        match file.read(&mut buffer[len..]) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("read", path)(error)),
+        }
+    }
+    Ok(&buffer[..len])
+}
+
+/// A finished file beside its place; its name goes when this is dropped, wherever the file has moved by then.
+struct Beside {
+    path: PathBuf,
+}
+
+impl Beside {
+    fn write(target: &Path, contents: &[u8]) -> Result<Self, KeystoreError> {
+        if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            directory(parent)?;
+        }
+        let mut salt = [0; 8];
+        getrandom::fill(&mut salt).map_err(KeystoreError::Entropy)?;
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{:016x}.new", u64::from_ne_bytes(salt)));
+        let path = target.with_file_name(name);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("write", target))?;
+        let beside = Self { path };
+        file.write_all(contents)
+            .and_then(|()| file.sync_all())
+            .map_err(failed("write", target))?;
+        Ok(beside)
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // After a rename the name is gone already, and there is nobody to tell of anything else.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), KeystoreError> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("write", path))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> KeystoreError {
+    let path = path.to_owned();
+    move |source| KeystoreError::Io { action, path, source }
+}
