@@ -1,1 +1,18 @@
-//! X11: screen capture, cursor, input injection, and a fast presenter
+//! X11: screen capture, cursor, input injection, and a fast presenter.
+//!
+//! [`X11Source`] grabs the root window into memory shared with the server, and only the rows that changed;
+//! [`X11Sink`] injects input by XTEST; [`X11Display`] shows frames in a window of its own or inside a foreign
+//! one. Each owns its connection. None of them reads a clock or starts a thread; what they know of RIFT is the
+//! vocabulary of `rift-hal`.
+
+mod capture;
+mod connection;
+mod cursor;
+mod error;
+mod inject;
+mod keymap;
+mod segment;
+
+pub use capture::X11Source;
+pub use error::Error;
+pub use inject::X11Sink;
