@@ -9,7 +9,9 @@
 
 pub mod channel;
 pub mod crypto;
+pub mod fec;
 pub mod limits;
+pub mod pacing;
 pub mod time;
 pub mod wire;
 

@@ -1,0 +1,50 @@
+//! Every capacity of the core, its reason, and the proofs that they fit together.
+
+/// UDP payload every path is assumed to carry (SPEC §3.1): what IPv6's minimum MTU leaves, rounded down.
+pub const DATAGRAM_MIN: usize = 1200;
+
+/// UDP payload no datagram exceeds (SPEC §3.1): a 9000-byte link less IPv6 and UDP headers.
+pub const DATAGRAM_MAX: usize = 8952;
+
+/// Most shards, data and parity, of one picture: 1280 of 1150 bytes are 1.4 MB, six times a large key picture
+/// at 1080p, and their bitmap is 160 bytes.
+pub const SHARDS_MAX: usize = 1280;
+
+/// Rectangles of one picture: enough for a moved window and its surroundings; a host merges beyond that.
+pub const RECTANGLES_MAX: usize = 16;
+
+/// Pictures that may wait for or be in transmission. One is leaving while the next is encoded; two more cover
+/// a burst that the application did not expect. Beyond that the application must skip (SPEC §11.7).
+pub const PICTURES_QUEUED_MAX: usize = 4;
+
+/// Input events kept until the host has acknowledged them: 2 s of a 125 Hz mouse.
+pub const INPUT_UNACKNOWLEDGED_MAX: usize = 256;
+
+/// Unacknowledged events that ride in one datagram (SPEC §10.3).
+pub const INPUT_PER_DATAGRAM_MAX: usize = 64;
+
+/// Received input events that wait for the application; while full, nothing is acknowledged and nothing is lost.
+pub const INPUT_RECEIVED_MAX: usize = 256;
+
+/// Keys that may be held at once: more than two hands' fingers and a rollover keyboard's report.
+pub const KEYS_HELD_MAX: usize = 32;
+
+/// Packets one feedback frame reports on: its 2 bytes each still fit the smallest datagram.
+pub const FEEDBACK_PACKETS_MAX: usize = 512;
+
+/// Handshakes an endpoint keeps half done. 64 people do not arrive in one second; an attacker who knows the
+/// host's key evicts the oldest, and the client repeats itself.
+pub const PENDING_HANDSHAKES: usize = 64;
+
+/// Sessions one endpoint routes to.
+pub const SESSIONS_MAX: usize = 64;
+
+/// Picture numbers remembered as delivered, for references further back than the last picture.
+pub const DELIVERED_HISTORY: u32 = 64;
+
+const _: () = {
+    assert!(FEEDBACK_PACKETS_MAX * 2 + 64 <= DATAGRAM_MIN, "a full feedback frame fits the smallest datagram");
+    assert!(INPUT_PER_DATAGRAM_MAX * 8 + KEYS_HELD_MAX * 2 + 64 <= DATAGRAM_MIN, "full input fits");
+    assert!(INPUT_PER_DATAGRAM_MAX <= INPUT_UNACKNOWLEDGED_MAX);
+    assert!(DATAGRAM_MIN <= DATAGRAM_MAX && DATAGRAM_MAX <= u16::MAX as usize);
+};

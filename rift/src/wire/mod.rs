@@ -1,0 +1,27 @@
+//! What stands on the wire: one file a message, each with its byte picture, `parse` and `emit`.
+//!
+//! This is the only place where bytes become types and types bytes. It knows nothing of sessions. Numbers are
+//! in network byte order. Parsing never panics, allocates or loops more often than the input has bytes.
+
+#![deny(clippy::indexing_slicing, clippy::as_conversions, clippy::arithmetic_side_effects)]
+
+mod bytes;
+pub mod clock;
+pub mod close;
+pub mod cursor;
+pub mod feedback;
+pub mod frame;
+pub mod handshake;
+pub mod header;
+pub mod input;
+pub mod picture;
+pub mod shard;
+pub mod stream;
+pub mod video;
+
+pub(crate) use bytes::{Reader, Writer};
+pub use frame::{Frame, FrameType, Frames};
+pub use header::{DataHeader, Kind};
+
+/// The protocol version this crate speaks (SPEC §2.2). A change that an old peer would misread raises it.
+pub const VERSION: u8 = 1;
