@@ -278,3 +278,35 @@ const _: () = assert!(core::mem::needs_drop::<StaticSecret>() && core::mem::need
 
 // Pending handshakes are bounded by bytes (`limits.rs`).
 const _: () = assert!(size_of::<NoiseXx>() <= 400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn static_key_of_small_order_is_refused_in_every_exchange_with_it() {
+        for side in [Side::Initiator, Side::Responder] {
+            let mut state = NoiseXx::new(side, &Identity::from_secret([1; 32]), [2; 32], b"");
+            let (before, token) = match side {
+                Side::Initiator => (*state.symmetric.transcript(), Token::Es),
+                Side::Responder => (*state.symmetric.transcript(), Token::Se),
+            };
+            assert!(state.peer_static.has_small_order(), "all zeros");
+            assert_eq!(state.mix_dh(token), Err(HandshakeError::Authentication));
+            assert_eq!(state.mix_dh(Token::Ee), Err(HandshakeError::Authentication));
+            assert_eq!(state.symmetric.transcript(), &before);
+        }
+    }
+
+    #[test]
+    fn debug_prints_no_secret() {
+        extern crate std;
+        let state = NoiseXx::initiator(&Identity::from_secret([1; 32]), [2; 32], b"");
+        let text = std::format!("{state:?}");
+        assert!(
+            text.starts_with("NoiseXx { side: Initiator, identity: Identity { public: "),
+            "{text}"
+        );
+        assert!(text.ends_with(", done: 0, .. }"), "{text}");
+    }
+}
