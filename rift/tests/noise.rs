@@ -2,6 +2,8 @@
 //!
 //! Everything runs for both implementations, in every pairing, through the `Handshake` trait.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use rift::crypto::{ReceiveKey, SendKey};
 use rift::{Handshake, HandshakeError, Identity, NoiseXx, PublicKey, Secrets};
 use rift_snow::SnowXx;
