@@ -1,0 +1,196 @@
+//! Base delay, standing queue, trend and jitter, from one-way delays of unknown offset.
+//!
+//! A one-way delay here is the receiver's stamp minus the sender's: it carries the unknown offset of two clocks, so
+//! only differences mean anything. Minima make every estimate blind to jitter, which only ever adds.
+
+/// Length of one window of the base delay, on the receiver's clock.
+const BASE_WINDOW_US: u64 = 1_000_000;
+/// Windows whose minimum is the base delay. Six seconds: a clock that drifts by 200 ppm moves the base by 1.2 ms in
+/// that time, well below the smallest threshold, so drift needs no estimate of its own.
+const BASE_WINDOWS: usize = 6;
+
+/// Length of a slot of the standing queue.
+const SLOT_US: u64 = 5_000;
+/// Slots: 40 ms hold the starts of two pictures at 60 Hz, and of one at any rate, whatever a picture's own burst adds.
+const SLOTS: usize = 8;
+
+/// Samples of the standing queue the trend is fitted to.
+const TREND_SAMPLES: usize = 12;
+/// Shortest time between two samples: twelve of them span at least 120 ms.
+const TREND_STEP_US: u64 = 10_000;
+
+/// Delay of the path and what stands in its queue.
+#[derive(Clone, Debug)]
+pub(super) struct Delay {
+    bases: [i64; BASE_WINDOWS],
+    base_at: usize,
+    base_until_us: u64,
+    slots: [(u64, i64); SLOTS],
+    newest_us: u64,
+    trend: Trend,
+    jitter_us: i64,
+    clean_us: u64,
+    seen: bool,
+}
+
+impl Delay {
+    pub(super) const fn new() -> Self {
+        Self {
+            bases: [i64::MAX; BASE_WINDOWS],
+            base_at: 0,
+            base_until_us: 0,
+            slots: [(0, i64::MAX); SLOTS],
+            newest_us: 0,
+            trend: Trend::new(),
+            jitter_us: 0,
+            clean_us: 0,
+            seen: false,
+        }
+    }
+
+    /// Takes the delay of one packet that arrived at `at_us` on the receiver's clock.
+    pub(super) fn on_packet(&mut self, at_us: u64, one_way_us: i64) {
+        if !self.seen {
+            self.seen = true;
+            self.base_until_us = at_us.saturating_add(BASE_WINDOW_US);
+            self.clean_us = at_us;
+        }
+        self.newest_us = self.newest_us.max(at_us);
+        if at_us >= self.base_until_us {
+            // A pause ends one window, not many: a base is forgotten by hearing of others, not by silence.
+            self.base_at = (self.base_at + 1) % BASE_WINDOWS;
+            self.bases[self.base_at] = i64::MAX;
+            self.base_until_us = at_us.saturating_add(BASE_WINDOW_US);
+        }
+        let base = &mut self.bases[self.base_at];
+        *base = one_way_us.min(*base);
+        let slot_number = at_us / SLOT_US;
+        let slot = &mut self.slots[(slot_number % SLOTS as u64) as usize];
+        *slot = if slot.0 == slot_number {
+            (slot_number, slot.1.min(one_way_us))
+        } else {
+            (slot_number, one_way_us)
+        };
+    }
+
+    /// Takes a sample for trend and jitter after the packets of one feedback.
+    pub(super) fn on_feedback(&mut self) {
+        let queue = self.queue_us();
+        if let Some(step) = self.trend.sample(self.newest_us, queue) {
+            self.jitter_us += (step.min(50_000) - self.jitter_us) / 16;
+        }
+        if queue <= CLEAN_QUEUE_US {
+            self.clean_us = self.newest_us;
+        }
+    }
+
+    /// Smallest one-way delay of the last seconds, in µs with the clocks' offset; 0 before the first packet.
+    pub(super) fn base_us(&self) -> i64 {
+        if self.seen {
+            self.bases.iter().copied().min().unwrap_or(0)
+        } else {
+            0
+        }
+    }
+
+    /// What stands in the queue: the least any packet of the last 40 ms waited, in µs.
+    pub(super) fn queue_us(&self) -> i64 {
+        let oldest = (self.newest_us / SLOT_US + 1).saturating_sub(SLOTS as u64);
+        let standing = self
+            .slots
+            .iter()
+            .filter(|slot| slot.0 >= oldest)
+            .map(|slot| slot.1)
+            .min();
+        match standing {
+            Some(standing) if self.seen && standing != i64::MAX => {
+                standing.saturating_sub(self.base_us()).max(0)
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    /// How fast the queue grows, in µs per ms (so 1000 is a sender at twice the link's rate).
+    pub(super) fn trend(&self) -> i64 {
+        self.trend.slope()
+    }
+
+    /// Mean size of the standing queue's steps while it is not growing, in µs.
+    pub(super) const fn jitter_us(&self) -> i64 {
+        self.jitter_us
+    }
+
+    /// For how long, on the receiver's clock, the queue was never seen empty, in µs.
+    pub(super) const fn standing_for_us(&self) -> u64 {
+        self.newest_us - self.clean_us
+    }
+
+    /// Takes the present delay as the base: what remains of a queue that cuts do not shrink is the path itself.
+    pub(super) fn rebase(&mut self) {
+        let standing = self.queue_us().saturating_add(self.base_us());
+        self.bases = [i64::MAX; BASE_WINDOWS];
+        self.bases[self.base_at] = standing;
+        self.trend = Trend::new();
+        self.clean_us = self.newest_us;
+    }
+}
+
+/// A queue this short counts as empty.
+const CLEAN_QUEUE_US: i64 = 1_500;
+
+/// Least-squares slope over the latest samples.
+#[derive(Clone, Debug)]
+struct Trend {
+    samples: [(u64, i64); TREND_SAMPLES],
+    count: usize,
+    next: usize,
+    sampled_us: u64,
+}
+
+impl Trend {
+    const fn new() -> Self {
+        Self {
+            samples: [(0, 0); TREND_SAMPLES],
+            count: 0,
+            next: 0,
+            sampled_us: 0,
+        }
+    }
+
+    /// Takes a sample unless the last is too fresh; says how far it is from the last.
+    fn sample(&mut self, at_us: u64, queue_us: i64) -> Option<i64> {
+        if self.count > 0 && at_us < self.sampled_us.saturating_add(TREND_STEP_US) {
+            return None;
+        }
+        let last = self.samples[(self.next + TREND_SAMPLES - 1) % TREND_SAMPLES].1;
+        let step = if self.count > 0 {
+            queue_us.abs_diff(last).cast_signed()
+        } else {
+            0
+        };
+        self.samples[self.next] = (at_us, queue_us);
+        self.next = (self.next + 1) % TREND_SAMPLES;
+        self.count = (self.count + 1).min(TREND_SAMPLES);
+        self.sampled_us = at_us;
+        Some(step)
+    }
+
+    fn slope(&self) -> i64 {
+        if self.count < 4 {
+            return 0;
+        }
+        let taken = &self.samples[..self.count];
+        let count = self.count as i64;
+        // Times relative to the newest sample, at most 2 s back: every product below stays within 64 bits.
+        let relative = |at_us: u64| self.sampled_us.saturating_sub(at_us).min(2_000_000).cast_signed();
+        let mean_time = taken.iter().map(|sample| -relative(sample.0)).sum::<i64>() / count;
+        let mean_queue = taken.iter().map(|sample| sample.1.min(5_000_000)).sum::<i64>() / count;
+        let (mut covariance, mut variance) = (0_i64, 0_i64);
+        for (at_us, queue_us) in taken {
+            let time = -relative(*at_us) - mean_time;
+            covariance += time * (queue_us.min(&5_000_000) - mean_queue);
+            variance += time * time;
+        }
+        covariance / (variance / 1000).max(1)
+    }
+}

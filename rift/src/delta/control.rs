@@ -1,0 +1,331 @@
+//! The rate: when it grows, when it is cut, and to what.
+//!
+//! Clocked by time and round trips, never by the number of samples. The state machine sees numbers the other parts
+//! measured and knows nothing of packets.
+
+use super::State;
+use super::delivery::Headroom;
+use crate::time::Instant;
+
+/// A queue is drained over this time: the deeper it is, the deeper the cut.
+const DRAIN_US: u64 = 200_000;
+/// The least a cut leaves of what was delivered, in thousandths: small pictures keep coming.
+const CUT_PERMILLE_MIN: u64 = 350;
+/// What is used of the capacity measured at a cut once the queue is gone, in thousandths.
+const RESUME_PERMILLE: u64 = 970;
+/// Added to the round trip before a cut is judged: feedback comes per picture, not at once.
+const SETTLE_US: u64 = 30_000;
+/// Longest time one step grows by; what was silent for longer has not been measured.
+const STEP_US_MAX: u64 = 50_000;
+/// Growth at the start, in thousandths a second: e-fold in half a second.
+const START_PER_S: u64 = 2_000;
+/// Growth where pictures pass undispersed, in thousandths a second.
+const OPEN_PER_S: u64 = 600;
+/// Growth below nine tenths of the remembered capacity, in thousandths a second.
+const BELOW_PER_S: u64 = 350;
+/// Growth around the remembered capacity, in thousandths a second.
+const NEAR_PER_S: u64 = 40;
+/// After so long without congestion the remembered capacity is forgotten, in µs.
+const REMEMBER_US: u64 = 6_000_000;
+/// Longest time a queue may stand unseen empty before it is drained, in µs: less than the base is remembered.
+const STANDING_US_MAX: u64 = 4_000_000;
+/// What such a drain leaves of what was delivered, in thousandths.
+const FORCED_DRAIN_PERMILLE: u64 = 700;
+/// Cuts that leave a queue unshrunk before it is taken for the path's own delay.
+const FUTILE_CUTS: u32 = 4;
+/// A queue that falls at this pace is draining and needs no further cut, in µs per ms.
+const DRAINING: i64 = -15;
+/// A queue that grows at this pace is watched: the rate waits, in µs per ms.
+const GROWING: i64 = 40;
+/// Share of the congestion estimate a new round of marks has: 1 / 16 (RFC 9332 and the Prague controllers).
+const ALPHA_SHIFT: u64 = 4;
+/// The estimate before the first round, in thousandths: a path that starts to mark is neither trusted nor feared.
+const ALPHA_START_PERMILLE: u64 = 300;
+
+/// What is known at one feedback.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signals {
+    pub(super) rtt_us: u64,
+    pub(super) queue_us: u64,
+    /// Queue above which the link counts as overused, in µs.
+    pub(super) threshold_us: u64,
+    /// µs per ms.
+    pub(super) trend: i64,
+    /// Over the last 60 ms: the bottleneck's own rate while it is busy.
+    pub(super) delivered_now_bps: u64,
+    /// Over the last 200 ms: what the application got through.
+    pub(super) delivered_bps: u64,
+    /// For how long the queue was never seen empty, in µs.
+    pub(super) standing_for_us: u64,
+    pub(super) headroom: Headroom,
+    /// Whether less was sent than granted.
+    pub(super) limited: bool,
+    /// Loss of the last second, in thousandths.
+    pub(super) loss_permille: u64,
+    /// Packets of this feedback that arrived, and those of them that were marked.
+    pub(super) arrived: u64,
+    pub(super) marked: u64,
+}
+
+/// What the owner has to do besides using the rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Continue,
+    /// The queue left after several cuts is the path's own delay: take it as the base.
+    Rebase,
+}
+
+/// The rate controller.
+#[derive(Clone, Debug)]
+pub(super) struct Control {
+    min_bps: u64,
+    max_bps: u64,
+    rate_bps: u64,
+    state: State,
+    starting: bool,
+    /// Delivered at the last cut; 0 when there was none lately.
+    capacity_bps: u64,
+    stepped: Instant,
+    cut: Instant,
+    /// When congestion was last over.
+    calm_since: Instant,
+    queue_at_cut_us: u64,
+    futile: u32,
+    marks: Marks,
+    loss_floor_permille: u64,
+    loss_at_cut_permille: u64,
+    loss_judged: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Marks {
+    alpha_permille: u64,
+    round_ends: Instant,
+    arrived: u64,
+    marked: u64,
+}
+
+impl Control {
+    pub(super) const fn new(min_bps: u64, start_bps: u64, max_bps: u64) -> Self {
+        Self {
+            min_bps,
+            max_bps,
+            rate_bps: start_bps,
+            state: State::Stable,
+            starting: true,
+            capacity_bps: 0,
+            stepped: Instant::ZERO,
+            cut: Instant::ZERO,
+            calm_since: Instant::ZERO,
+            queue_at_cut_us: 0,
+            futile: 0,
+            marks: Marks {
+                alpha_permille: ALPHA_START_PERMILLE,
+                round_ends: Instant::ZERO,
+                arrived: 0,
+                marked: 0,
+            },
+            loss_floor_permille: 0,
+            loss_at_cut_permille: 0,
+            loss_judged: Instant::ZERO,
+        }
+    }
+
+    pub(super) const fn rate_bps(&self) -> u64 {
+        self.rate_bps
+    }
+
+    pub(super) const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Decides after one feedback.
+    pub(super) fn step(&mut self, now: Instant, signals: &Signals) -> Verdict {
+        let elapsed = now.micros_since(self.stepped).min(STEP_US_MAX);
+        self.stepped = now;
+        if self.on_marks(now, signals) || self.on_loss(now, signals) {
+            return Verdict::Continue;
+        }
+        let over = signals.queue_us > signals.threshold_us;
+        if self.state == State::Congested {
+            return self.drain(now, signals, over);
+        }
+        if over && (signals.trend > DRAINING || signals.queue_us > 2 * signals.threshold_us) {
+            self.cut(now, signals);
+            return Verdict::Continue;
+        }
+        if signals.standing_for_us > STANDING_US_MAX && now.micros_since(self.cut) > STANDING_US_MAX {
+            // A queue too small to be overuse must not outlive the windows of the base and become it.
+            self.cut(now, signals);
+            self.set(self.capacity_bps * FORCED_DRAIN_PERMILLE / 1000);
+            return Verdict::Continue;
+        }
+        let watched = signals.queue_us > signals.threshold_us / 2
+            || (signals.trend > GROWING && signals.queue_us > signals.threshold_us / 3);
+        self.state = if over || watched {
+            State::Rising
+        } else {
+            State::Stable
+        };
+        if self.state == State::Stable {
+            self.grow(now, elapsed, signals);
+        }
+        Verdict::Continue
+    }
+
+    /// Halves the rate: nothing was heard for several round trips.
+    pub(super) fn on_silence(&mut self, now: Instant) {
+        self.rate_bps = (self.rate_bps / 2).max(self.min_bps);
+        self.calm_since = now;
+        self.state = State::Congested;
+        self.cut = now;
+    }
+
+    /// Resumes below `before_bps` when feedback is back after a silence; the queue decides what follows.
+    pub(super) fn on_return(&mut self, now: Instant, before_bps: u64) {
+        self.set(before_bps / 4 * 3);
+        self.state = State::Stable;
+        self.stepped = now;
+    }
+
+    fn grow(&mut self, now: Instant, elapsed_us: u64, signals: &Signals) {
+        if signals.limited {
+            return;
+        }
+        if now.micros_since(self.calm_since) > REMEMBER_US {
+            self.capacity_bps = 0;
+        }
+        let per_s = self.growth_per_s(signals);
+        let grown = self.rate_bps + self.rate_bps * per_s / 1000 * elapsed_us / 1_000_000;
+        // What was never delivered is not known to fit: half as much again is as far as one may guess.
+        let bound = signals.delivered_bps + signals.delivered_bps / 2;
+        self.set(grown.min(bound).max(self.rate_bps));
+    }
+
+    fn growth_per_s(&mut self, signals: &Signals) -> u64 {
+        if let Headroom::About(bottleneck) = signals.headroom
+            && self.rate_bps > bottleneck / 20 * 17
+        {
+            self.starting = false;
+            return NEAR_PER_S;
+        }
+        if self.starting {
+            return START_PER_S;
+        }
+        match (signals.headroom, self.capacity_bps) {
+            (_, capacity)
+                if capacity > 0
+                    && self.rate_bps > capacity / 10 * 9
+                    && self.rate_bps < capacity / 10 * 11 =>
+            {
+                NEAR_PER_S
+            }
+            (Headroom::AtLeast(rate), _) if rate > self.rate_bps / 5 * 6 => OPEN_PER_S,
+            (Headroom::AtLeast(_) | Headroom::About(_) | Headroom::Unknown, _) => BELOW_PER_S,
+        }
+    }
+
+    fn drain(&mut self, now: Instant, signals: &Signals, over: bool) -> Verdict {
+        let judged = now.micros_since(self.cut) >= signals.rtt_us + SETTLE_US;
+        let drained = signals.queue_us <= signals.threshold_us / 2;
+        if drained || (judged && !over) {
+            self.futile = 0;
+            self.state = State::Stable;
+            self.calm_since = now;
+            self.set(self.rate_bps.max(self.capacity_bps * RESUME_PERMILLE / 1000));
+        } else if judged && signals.trend > DRAINING {
+            // Cut below what was delivered, a queue of our own making shrinks.
+            let shrunk = signals.queue_us < self.queue_at_cut_us / 5 * 4;
+            self.futile = if shrunk { 0 } else { self.futile + 1 };
+            if self.futile >= FUTILE_CUTS {
+                self.futile = 0;
+                return Verdict::Rebase;
+            }
+            self.cut(now, signals);
+        }
+        Verdict::Continue
+    }
+
+    /// One cut, to what was delivered less what drains the queue in [`DRAIN_US`].
+    fn cut(&mut self, now: Instant, signals: &Signals) {
+        let delivered = signals
+            .delivered_now_bps
+            .clamp(self.min_bps, self.max_bps)
+            .min(self.rate_bps);
+        self.capacity_bps = delivered;
+        let keep = (DRAIN_US.saturating_sub(signals.queue_us) * 1000 / DRAIN_US).max(CUT_PERMILLE_MIN);
+        self.set(delivered * keep / 1000);
+        self.enter_congestion(now, signals);
+    }
+
+    fn enter_congestion(&mut self, now: Instant, signals: &Signals) {
+        self.starting = false;
+        self.state = State::Congested;
+        self.cut = now;
+        self.calm_since = now;
+        self.queue_at_cut_us = signals.queue_us;
+    }
+
+    /// Once a round trip: the share of marked packets, smoothed, halves into the rate. True when it was cut.
+    fn on_marks(&mut self, now: Instant, signals: &Signals) -> bool {
+        let marks = &mut self.marks;
+        marks.arrived += signals.arrived;
+        marks.marked += signals.marked;
+        if now < marks.round_ends || marks.arrived == 0 {
+            return false;
+        }
+        let share = marks.marked * 1000 / marks.arrived;
+        let marked = marks.marked > 0;
+        marks.alpha_permille =
+            marks.alpha_permille - (marks.alpha_permille >> ALPHA_SHIFT) + (share >> ALPHA_SHIFT);
+        marks.round_ends = now.plus_micros(signals.rtt_us);
+        (marks.arrived, marks.marked) = (0, 0);
+        if marked {
+            let cut = self.rate_bps * self.marks.alpha_permille / 2000;
+            self.capacity_bps = self.rate_bps;
+            self.set(self.rate_bps - cut);
+            self.enter_congestion(now, signals);
+            self.capacity_bps = self.rate_bps;
+        }
+        marked
+    }
+
+    /// Loss above a tenth is congestion unless a cut has shown that it is not: then it stays when the rate falls.
+    fn on_loss(&mut self, now: Instant, signals: &Signals) -> bool {
+        if now.micros_since(self.loss_judged) < signals.rtt_us + LOSS_JUDGED_US {
+            return false;
+        }
+        if self.loss_at_cut_permille > 0 {
+            if signals.loss_permille > self.loss_at_cut_permille / 4 * 3 {
+                self.loss_floor_permille = signals.loss_permille;
+            }
+            self.loss_at_cut_permille = 0;
+        }
+        if signals.loss_permille < self.loss_floor_permille / 2 {
+            self.loss_floor_permille = 0;
+        }
+        let excess = signals.loss_permille.saturating_sub(self.loss_floor_permille);
+        if signals.loss_permille < LOSS_PERMILLE || excess < LOSS_PERMILLE / 2 {
+            return false;
+        }
+        self.loss_at_cut_permille = signals.loss_permille;
+        self.loss_judged = now;
+        self.capacity_bps = signals
+            .delivered_bps
+            .clamp(self.min_bps, self.max_bps)
+            .min(self.rate_bps);
+        self.set(self.capacity_bps);
+        self.enter_congestion(now, signals);
+        true
+    }
+
+    fn set(&mut self, rate_bps: u64) {
+        self.rate_bps = rate_bps.clamp(self.min_bps, self.max_bps);
+    }
+}
+
+/// Loss that is taken for congestion, in thousandths; below it parity answers.
+const LOSS_PERMILLE: u64 = 100;
+/// How long the loss of one second takes to tell of a cut, beyond a round trip.
+const LOSS_JUDGED_US: u64 = 1_000_000;
