@@ -1,3 +1,26 @@
-//! The rig: sets up a machine, builds, demos, tests and benches Wavry
+//! `cargo rig`: the one command that sets up a machine, builds, demos, tests and benches Wavry.
 
-fn main() {}
+use std::process::ExitCode;
+
+use wavry_rig::args::{self, Command};
+use wavry_rig::{bench, demo, say, setup, stages};
+
+fn main() -> ExitCode {
+    let outcome = args::parse(std::env::args_os().skip(1)).and_then(|command| match command {
+        Command::Help(topic) => {
+            say::result(args::help(topic));
+            Ok(())
+        }
+        Command::Setup(options) => setup::run(options, &[&setup::BUILD]),
+        Command::Test(options) => stages::run(&options),
+        Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => bench::run(&options),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say::failure(&failure);
+            ExitCode::from(failure.exit)
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Arguments: words become a [`Command`] once, here; nothing behind this module sees an unparsed word.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::prelude::*;
+
+use crate::Failure;
+use crate::stages::Stage;
+
+/// A topic `help` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// All commands.
+    Rig,
+    /// `setup`.
+    Setup,
+    /// `test`.
+    Test,
+    /// `demo`.
+    Demo,
+    /// `bench`.
+    Bench,
+}
+
+/// How the machine is prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Setup {
+    /// Install without asking.
+    pub yes: bool,
+    /// Take the machine as it is: for systems without apt.
+    pub skip: bool,
+}
+
+/// What `test` is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Test {
+    /// How the machine is prepared.
+    pub setup: Setup,
+    /// The stages to run; empty = all.
+    pub stages: Vec<Stage>,
+    /// Restrict the stages to these packages; empty = the whole workspace.
+    pub packages: Vec<String>,
+}
+
+/// What `demo` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demo {
+    /// How the machine is prepared.
+    pub setup: Setup,
+    /// Length of the session, seconds, 3 ..= 86400.
+    pub seconds: u32,
+    /// Show the client in a window even where there is no screen (on a second virtual one).
+    pub window: bool,
+}
+
+/// What `bench` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bench {
+    /// How the machine is prepared.
+    pub setup: Setup,
+    /// The benchmark's name.
+    pub name: String,
+    /// Where its rows go, one JSON object a line.
+    pub json: PathBuf,
+    /// Exit with 1 when a goal is missed.
+    pub strict: bool,
+}
+
+/// A parsed command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Print the help of a topic.
+    Help(Topic),
+    /// Install what the build and the tests need.
+    Setup(Setup),
+    /// Everything CI checks.
+    Test(Test),
+    /// A session, shown.
+    Demo(Demo),
+    /// A measurement beside its rivals.
+    Bench(Bench),
+}
+
+const COMMANDS: [(&str, Topic); 5] = [
+    ("setup", Topic::Setup),
+    ("test", Topic::Test),
+    ("demo", Topic::Demo),
+    ("bench", Topic::Bench),
+    ("help", Topic::Rig),
+];
+const DEMO_SECONDS: u32 = 20;
+
+/// Reads the words after the program's name.
+///
+/// # Errors
+/// An unknown command, stage or option, a missing or malformed value: exit code 2, with the nearest suggestion.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
+    let mut parser = lexopt::Parser::from_args(words);
+    match parser.next().map_err(complaint)? {
+        None | Some(Short('h') | Long("help")) => Ok(Command::Help(Topic::Rig)),
+        Some(Value(word)) => match topic(&word)? {
+            Topic::Rig => help_command(&mut parser),
+            Topic::Setup => setup(parser),
+            Topic::Test => test(parser),
+            Topic::Demo => demo(parser),
+            Topic::Bench => bench(parser),
+        },
+        Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
+    }
+}
+
+fn topic(word: &OsString) -> Result<Topic, Failure> {
+    let word = word.to_string_lossy();
+    COMMANDS
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|&(_, topic)| topic)
+        .ok_or_else(|| unknown("command", &word, COMMANDS.iter().map(|&(name, _)| name)))
+}
+
+fn help_command(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
+    match parser.next().map_err(complaint)? {
+        Some(Value(word)) => topic(&word).map(Command::Help),
+        None | Some(Short('h') | Long("help")) => Ok(Command::Help(Topic::Rig)),
+        Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
+    }
+}
+
+fn setup(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let mut options = Setup::default();
+    while let Some(word) = parser.next().map_err(complaint)? {
+        match word {
+            Long("yes") | Short('y') => options.yes = true,
+            Long("help") | Short('h') => return Ok(Command::Help(Topic::Setup)),
+            other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
+        }
+    }
+    Ok(Command::Setup(options))
+}
+
+fn test(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let mut options = Test::default();
+    while let Some(word) = parser.next().map_err(complaint)? {
+        match word {
+            Long("yes") | Short('y') => options.setup.yes = true,
+            Long("no-setup") => options.setup.skip = true,
+            // For those who work on one crate; CI never uses it, so the help is silent about it.
+            Long("package") | Short('p') => options.packages.push(text(&mut parser)?),
+            Long("help") | Short('h') => return Ok(Command::Help(Topic::Test)),
+            Value(name) => {
+                let name = name.to_string_lossy();
+                let stage = Stage::ALL.into_iter().find(|stage| stage.name() == name);
+                options.stages.push(
+                    stage.ok_or_else(|| {
+                        unknown("stage", &name, Stage::ALL.iter().map(|stage| stage.name()))
+                    })?,
+                );
+            }
+            other @ (Short(_) | Long(_)) => return Err(complaint(other.unexpected())),
+        }
+    }
+    Ok(Command::Test(options))
+}
+
+fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let mut options = Demo {
+        setup: Setup::default(),
+        seconds: DEMO_SECONDS,
+        window: false,
+    };
+    while let Some(word) = parser.next().map_err(complaint)? {
+        match word {
+            Long("yes") | Short('y') => options.setup.yes = true,
+            Long("no-setup") => options.setup.skip = true,
+            Long("window") => options.window = true,
+            Long("seconds") => {
+                let seconds = text(&mut parser)?;
+                options.seconds = seconds
+                    .parse()
+                    .ok()
+                    .filter(|n| (3..=86_400).contains(n))
+                    .ok_or_else(|| {
+                        Failure::unusable(format!(
+                            "--seconds takes a whole number from 3 to 86400, not `{seconds}`"
+                        ))
+                    })?;
+            }
+            Long("help") | Short('h') => return Ok(Command::Help(Topic::Demo)),
+            other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
+        }
+    }
+    Ok(Command::Demo(options))
+}
+
+fn bench(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let (mut setup, mut name, mut json, mut strict) = (Setup::default(), None, None, false);
+    while let Some(word) = parser.next().map_err(complaint)? {
+        match word {
+            Long("yes") | Short('y') => setup.yes = true,
+            Long("no-setup") => setup.skip = true,
+            Long("json") => json = Some(PathBuf::from(parser.value().map_err(complaint)?)),
+            Long("strict") => strict = true,
+            Long("help") | Short('h') => return Ok(Command::Help(Topic::Bench)),
+            Value(word) if name.is_none() => name = Some(word.to_string_lossy().into_owned()),
+            other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
+        }
+    }
+    let name =
+        name.ok_or_else(|| Failure::unusable("which benchmark? Try `cargo rig bench core --json FILE`"))?;
+    let json =
+        json.ok_or_else(|| Failure::unusable(format!("`bench {name}` needs --json FILE for its rows")))?;
+    Ok(Command::Bench(Bench {
+        setup,
+        name,
+        json,
+        strict,
+    }))
+}
+
+fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
+    parser
+        .value()
+        .map(|value| value.to_string_lossy().into_owned())
+        .map_err(complaint)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
+fn complaint(error: lexopt::Error) -> Failure {
+    Failure::unusable(format!("{error}; `cargo rig help` lists what there is"))
+}
+
+fn unknown<'a>(kind: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
+    let nearest = known.clone().min_by_key(|name| distance(word, name));
+    let hint = nearest.filter(|name| distance(word, name) <= 2).map_or_else(
+        || format!("there are: {}", known.collect::<Vec<_>>().join(", ")),
+        |name| format!("did you mean `{name}`?"),
+    );
+    Failure::unusable(format!("no {kind} is called `{word}`; {hint}"))
+}
+
+/// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (index, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for column in 1..=to.len() {
+            let replaced = diagonal + usize::from(letter != to[column - 1]);
+            diagonal = row[column];
+            row[column] = replaced.min(row[column] + 1).min(row[column - 1] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+/// The text `help` prints for a topic.
+#[must_use]
+pub const fn help(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Rig => RIG,
+        Topic::Setup => SETUP,
+        Topic::Test => TEST,
+        Topic::Demo => DEMO,
+        Topic::Bench => BENCH,
+    }
+}
+
+const RIG: &str = "\
+cargo rig COMMAND [OPTION…]
+
+  setup   install the Debian packages that the build and the tests need
+  demo    set up, build, and show a session: a host's screen in a client
+  test    set up, then everything CI checks
+  bench   set up, then measure beside rivals
+  help    this text; `help COMMAND` for one command
+
+Exit codes: 0 done · 1 the work failed · 2 it could not begin";
+
+const SETUP: &str = "\
+cargo rig setup [--yes]
+
+Says which Debian packages are missing and installs them with apt-get: as root directly, otherwise through sudo.
+Without sudo it prints the line to run and exits with 2. On a terminal it asks first.
+
+  -y, --yes   do not ask (implied when there is no terminal)";
+
+const TEST: &str = "\
+cargo rig test [STAGE…] [--yes] [--no-setup]
+
+Sets up, then runs the stages in this order, all of them unless some are named; a failed stage does not keep the
+next from running. Ends with a table of wall times and the line `N passed, N failed, N skipped`.
+
+  fetch         download what every workspace needs, so that nothing later reaches for the network
+  fmt           formatting of every workspace
+  clippy        lints, warnings denied
+  doc           documentation, warnings denied
+  build         the programs that tests run
+  test          all tests
+  noalloc       a program without an allocator runs a session
+  bench-check   the benchmarks compile, warnings denied
+
+  -y, --yes     install without asking
+  --no-setup    take the machine as it is (systems without apt)";
+
+const DEMO: &str = "\
+cargo rig demo [--seconds N] [--window] [--yes] [--no-setup]
+
+Sets up, builds a release, makes keys of its own, starts a host on the current screen and a client in a window.
+Without a screen the host shares a virtual one with a scrolling terminal, and the client runs headless.
+Leaves a picture and the session's figures in the target directory. Ctrl-C ends everything.
+
+  --seconds N   length of the session, 3 to 86400 (20)
+  --window      a client window even without a screen, on a second virtual one
+  -y, --yes     install without asking
+  --no-setup    take the machine as it is (systems without apt)";
+
+const BENCH: &str = "\
+cargo rig bench NAME --json FILE [--strict] [--yes] [--no-setup]
+
+Sets up (rivals included), builds a release and measures. FILE gets one JSON object a line:
+{\"bench\",\"case\",\"metric\",\"unit\",\"ours\",\"rivals\":{name:value},\"goal\",\"met\"}
+
+  --json FILE   where the rows go
+  --strict      exit with 1 when a goal is missed
+  -y, --yes     install without asking
+  --no-setup    take the machine as it is (systems without apt)";

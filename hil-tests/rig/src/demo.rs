@@ -1,0 +1,274 @@
+//! `demo`: a host shares a screen, a client shows it; keys are made for the occasion.
+//!
+//! The rig only composes programs: it starts them, tells them about each other and ends them. The last moments of the
+//! session are still, so that the picture the client leaves is one that had time to become exact.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::args::Demo;
+use crate::display::Screen;
+use crate::process::{Keeper, Running, pause, wait_until};
+use crate::{Failure, cargo, say, setup};
+
+const VIRTUAL_WIDTH: u32 = 1280;
+const VIRTUAL_HEIGHT: u32 = 720;
+/// How long the screen is still at the end of a session.
+const STILL: Duration = Duration::from_millis(1500);
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// What a client may take beyond the session's length: its start, its handshake, its files.
+const CLIENT_SLACK: Duration = Duration::from_secs(30);
+
+/// Sets up, builds and shows a session.
+///
+/// # Errors
+/// Setup's own failures; exit code 1 when a program does not build, start or do its part, with its last words.
+pub fn run(options: &Demo) -> Result<(), Failure> {
+    setup::run(options.setup, &[&setup::BUILD])?;
+    let programs = Programs::build()?;
+    let results = cargo::target_dir().join("demo");
+    std::fs::create_dir_all(&results)
+        .map_err(|error| Failure::failed(format!("cannot make {}: {error}", results.display())))?;
+
+    let keeper = Keeper::start()?;
+    let stage = Stage::set(&keeper, options)?;
+    let host = Host::start(&keeper, &programs, &stage.host_screen)?;
+    say::progress(format_args!(
+        "demo: host {} at {} shares {}",
+        host.id, host.address, stage.host_screen.display
+    ));
+
+    let picture = results.join("presented.png");
+    let figures = results.join("session.json");
+    let mut client = start_client(&keeper, &programs, &stage, &host, options, &[&picture, &figures])?;
+    let length = Duration::from_secs(options.seconds.into());
+    pause(length.saturating_sub(STILL));
+    stage.freeze()?;
+    let status = client.wait(STILL + CLIENT_SLACK)?;
+    if !status.success() {
+        return Err(Failure::failed(format!(
+            "the client ended with {status}\n{}",
+            client.last_words()
+        )));
+    }
+    if !picture.is_file() {
+        return Err(Failure::failed(format!(
+            "the client left no picture\n{}",
+            client.last_words()
+        )));
+    }
+    let summary = std::fs::read_to_string(&figures).unwrap_or_default();
+    say::result(summary.trim_end());
+    say::result(format_args!(
+        "picture: {}\nfigures: {}",
+        picture.display(),
+        figures.display()
+    ));
+    Ok(())
+}
+
+/// Where the built programs are.
+#[derive(Debug)]
+struct Programs {
+    directory: PathBuf,
+}
+
+impl Programs {
+    fn build() -> Result<Self, Failure> {
+        say::progress("demo: building a release (minutes, the first time)");
+        let status = cargo::command()
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "-p",
+                "wavry-server",
+                "-p",
+                "wavry-client",
+                "-p",
+                "wavry",
+            ])
+            .stdin(Stdio::null())
+            .status()
+            .map_err(|error| Failure::failed(format!("cannot run cargo: {error}")))?;
+        if !status.success() {
+            return Err(Failure::failed(
+                "the release did not build; cargo's own words are above",
+            ));
+        }
+        Ok(Self {
+            directory: cargo::target_dir().join("release"),
+        })
+    }
+
+    fn command(&self, name: &str) -> Command {
+        Command::new(self.directory.join(name))
+    }
+
+    /// Runs a short command to its end; what it printed, trimmed.
+    fn ask(&self, name: &str, arguments: &[&str], state: &Path) -> Result<String, Failure> {
+        let output = self
+            .command(name)
+            .args(arguments)
+            .arg("--state")
+            .arg(state)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| {
+                Failure::failed(format!("cannot run {name} {}: {error}", arguments.join(" ")))
+            })?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            return Err(Failure::failed(format!(
+                "{name} {} failed: {}",
+                arguments.join(" "),
+                words.trim()
+            )));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+/// The screens of a session and what moves on the host's.
+#[derive(Debug)]
+struct Stage {
+    host_screen: Screen,
+    /// `None` = the client runs headless.
+    client_screen: Option<Screen>,
+    stop: PathBuf,
+    _application: Option<Running>,
+}
+
+impl Stage {
+    fn set(keeper: &Keeper, options: &Demo) -> Result<Self, Failure> {
+        let stop = keeper.scratch().join("stand-still");
+        if let Some(host_screen) = Screen::current() {
+            let client_screen = Screen::current();
+            return Ok(Self {
+                host_screen,
+                client_screen,
+                stop,
+                _application: None,
+            });
+        }
+        let host_screen = Screen::virtual_screen(keeper, "host-screen", VIRTUAL_WIDTH, VIRTUAL_HEIGHT)?;
+        let application = scrolling_terminal(keeper, &host_screen, &stop)?;
+        let client_screen = options
+            .window
+            .then(|| Screen::virtual_screen(keeper, "client-screen", VIRTUAL_WIDTH, VIRTUAL_HEIGHT))
+            .transpose()?;
+        Ok(Self {
+            host_screen,
+            client_screen,
+            stop,
+            _application: Some(application),
+        })
+    }
+
+    /// Stops what moves on a virtual host's screen; somebody's own screen is theirs.
+    fn freeze(&self) -> Result<(), Failure> {
+        std::fs::write(&self.stop, "")
+            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", self.stop.display())))
+    }
+}
+
+/// A terminal that scrolls until the file appears, then keeps showing its last page.
+fn scrolling_terminal(keeper: &Keeper, screen: &Screen, stop: &Path) -> Result<Running, Failure> {
+    const SCROLL: &str = "n=0; while [ ! -e \"$0\" ]; do n=$((n+1)); \
+        echo \"$n  the quick brown fox jumps over the lazy dog  $(date +%T)\"; sleep 0.02; done; exec sleep 86400";
+    let mut command = Command::new("xterm");
+    command
+        .args(["-geometry", "150x50+20+20", "-e", "sh", "-c", SCROLL])
+        .arg(stop);
+    screen.aim(&mut command);
+    keeper.spawn("terminal", &mut command, None)
+}
+
+/// The host's process and how to reach it.
+#[derive(Debug)]
+struct Host {
+    address: String,
+    id: String,
+    state: PathBuf,
+    _server: Running,
+}
+
+impl Host {
+    fn start(keeper: &Keeper, programs: &Programs, screen: &Screen) -> Result<Self, Failure> {
+        let state = keeper.scratch().join("host");
+        let port_file = keeper.scratch().join("address");
+        let mut command = programs.command("wavry-server");
+        command
+            .arg("--source")
+            .arg(format!("x11:{}", screen.display))
+            .args(["--listen", "127.0.0.1:0"]);
+        command
+            .arg("--state")
+            .arg(&state)
+            .arg("--port-file")
+            .arg(&port_file);
+        screen.aim(&mut command);
+        let mut server = keeper.spawn("wavry-server", &mut command, None)?;
+        let contents = wait_until(START_LIMIT, || {
+            let contents = std::fs::read_to_string(&port_file).unwrap_or_default();
+            if server.ended().is_some() {
+                Some(None)
+            } else {
+                parse_port_file(&contents).map(Some)
+            }
+        });
+        let (address, id) = contents.flatten().ok_or_else(|| {
+            Failure::failed(format!(
+                "the host did not say where it listens\n{}",
+                server.last_words()
+            ))
+        })?;
+        Ok(Self {
+            address,
+            id,
+            state,
+            _server: server,
+        })
+    }
+}
+
+/// The host's address and Wavry ID, from a port file's two words; `None` until both are complete, newline included.
+#[must_use]
+pub fn parse_port_file(contents: &str) -> Option<(String, String)> {
+    if !contents.ends_with('\n') {
+        return None;
+    }
+    let mut words = contents.split_whitespace();
+    Some((words.next()?.to_owned(), words.next()?.to_owned()))
+}
+
+fn start_client(
+    keeper: &Keeper,
+    programs: &Programs,
+    stage: &Stage,
+    host: &Host,
+    options: &Demo,
+    results: &[&Path; 2],
+) -> Result<Running, Failure> {
+    let state = keeper.scratch().join("client");
+    let id = programs.ask("wavry", &["id"], &state)?;
+    programs.ask("wavry-server", &["allow", &id], &host.state)?;
+    let [picture, figures] = results;
+    for leftover in results {
+        let _ = std::fs::remove_file(leftover);
+    }
+    let mut command = programs.command("wavry-client");
+    command
+        .args(["connect", &host.address, "--host-id", &host.id])
+        .arg("--state")
+        .arg(&state);
+    command.arg("--seconds").arg(options.seconds.to_string());
+    command.arg("--png").arg(picture).arg("--json").arg(figures);
+    if let Some(screen) = &stage.client_screen {
+        screen.aim(&mut command);
+    } else {
+        command.arg("--headless");
+    }
+    keeper.spawn("wavry-client", &mut command, None)
+}

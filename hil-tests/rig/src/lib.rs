@@ -1,0 +1,19 @@
+//! The rig: sets up a machine, then builds, demos, tests and benches Wavry.
+//!
+//! It must build before anything is installed, so it knows the standard library and an argument parser only; what
+//! needs more is a program of its own that the rig spawns. It links no crate of the project. Invariant: every process
+//! the rig starts in the background is gone when the rig is, however the rig ended.
+
+pub mod args;
+pub mod bench;
+pub mod cargo;
+pub mod demo;
+pub mod display;
+pub mod failure;
+pub mod process;
+pub mod say;
+pub mod setup;
+pub mod stages;
+pub mod totals;
+
+pub use failure::Failure;
