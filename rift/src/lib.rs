@@ -9,6 +9,7 @@
 
 pub mod channel;
 pub mod crypto;
+pub mod delta;
 pub mod fec;
 pub mod limits;
 pub mod pacing;
