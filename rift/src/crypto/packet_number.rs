@@ -64,17 +64,18 @@ mod tests {
 
     #[test]
     fn of_two_equally_near_the_larger_is_taken() {
-        let expected = 5 * WINDOW + 77;
-        assert_eq!(expand(truncate(expected - HALF), expected), expected + HALF);
-        assert_eq!(expand(truncate(expected + HALF), expected), expected + HALF);
-        assert_eq!(
-            expand(truncate(expected - HALF + 1), expected),
-            expected - HALF + 1
-        );
-        assert_eq!(
-            expand(truncate(expected + HALF + 1), expected),
-            expected - HALF + 1
-        );
+        for expected in [5 * WINDOW + 77, 5 * WINDOW + HALF + 77] {
+            assert_eq!(expand(truncate(expected - HALF), expected), expected + HALF);
+            assert_eq!(expand(truncate(expected + HALF), expected), expected + HALF);
+            assert_eq!(
+                expand(truncate(expected - HALF + 1), expected),
+                expected - HALF + 1
+            );
+            assert_eq!(
+                expand(truncate(expected + HALF + 1), expected),
+                expected - HALF + 1
+            );
+        }
     }
 
     #[test]
