@@ -71,7 +71,7 @@ mod tests {
             let mut other = tag;
             other[bit / 8] ^= 1 << (bit % 8);
             assert!(
-                !ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut sealed.clone(), &other),
+                !ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut { sealed }, &other),
                 "bit {bit} of the tag"
             );
         }
@@ -79,13 +79,13 @@ mod tests {
             let mut other = AAD;
             other[bit / 8] ^= 1 << (bit % 8);
             assert!(
-                !ChaChaPoly::open(&KEY, &NONCE, &other, &mut sealed.clone(), &tag),
+                !ChaChaPoly::open(&KEY, &NONCE, &other, &mut { sealed }, &tag),
                 "bit {bit} of the aad"
             );
         }
         for len in 0..sealed.len() {
             assert!(
-                !ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut sealed.clone()[..len], &tag),
+                !ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut { sealed }[..len], &tag),
                 "{len} bytes"
             );
         }
