@@ -230,7 +230,12 @@ impl X264Encoder {
         self.pts += 1;
         let collector = Collector::new(&mut self.store, sink);
         let output = self.raw.encode(&input, pts, key, &collector);
-        collector.finish();
+        let panic = collector.finish();
+        if let Some(panic) = panic {
+            // The caller may catch it and go on; what came of this picture is then unknown.
+            self.references.clear();
+            std::panic::resume_unwind(panic);
+        }
         let Some(output) = output else {
             self.references.clear();
             return Err(X264Error::Encode(request.id));

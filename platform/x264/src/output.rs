@@ -133,11 +133,8 @@ impl<'a, 's> Collector<'a, 's> {
         }
     }
 
-    /// Ends the picture; goes on with a panic of the sink.
-    pub(crate) fn finish(self) {
-        let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(panic) = state.panic {
-            std::panic::resume_unwind(panic);
-        }
+    /// Ends the picture; gives the panic of the sink, if it panicked.
+    pub(crate) fn finish(self) -> Option<Box<dyn Any + Send>> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).panic
     }
 }
