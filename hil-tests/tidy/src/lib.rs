@@ -1,1 +1,14 @@
-//! House rules as tests: layout, arrows, lengths, licences
+//! House rules as tests: layout, arrows, lengths, licences, duplicates, unsafe code, words.
+//!
+//! Each module is one family of rules: a table of what is allowed, with reasons, and pure functions that return a
+//! sentence for each violation. They read files and `cargo metadata --offline`; they know nothing of what the crates do.
+
+pub mod arrows;
+pub mod duplicates;
+pub mod layout;
+pub mod licences;
+pub mod manifests;
+pub mod source;
+pub mod text;
+pub mod tree;
+pub mod workspaces;

@@ -1,0 +1,93 @@
+//! Who may depend on whom.
+
+use crate::workspaces::{Arrow, Use};
+
+/// Backends that know `rift` alone: drivers, engines, the simulator.
+pub const PLAIN_BACKENDS: [&str; 9] = [
+    "mio", "smoltcp", "embassy", "tcp", "aead", "simd", "snow", "sim", "keystore",
+];
+
+/// What `rift`'s own tests may lean on.
+const TESTING_RIFT: [&str; 2] = ["platform/snow", "platform/sim"];
+
+/// Crates we measure ourselves against. They are built where that is done, and nowhere else.
+pub const RIVALS: [&str; 11] = [
+    "boringtun",
+    "neqo-transport",
+    "quiche",
+    "quinn",
+    "quinn-proto",
+    "reed-solomon-erasure",
+    "reed-solomon-novelpoly",
+    "s2n-quic",
+    "str0m",
+    "webrtc",
+    "tokio-quiche",
+];
+
+/// Where rivals may be.
+pub const RIVALS_PLACE: &str = "hil-tests/bench";
+
+/// Foreign crates that only one crate of ours may ask for: everybody else goes through it.
+pub const GATEKEPT: [(&str, &str); 7] = [
+    ("snow", "platform/snow"),
+    ("x264-sys", "platform/x264"),
+    ("ffmpeg-sys-next", "platform/ffmpeg"),
+    ("minifb", "platform/minifb"),
+    ("evdev", "platform/uinput"),
+    ("v4l", "platform/v4l"),
+    ("quinn-udp", "platform/mio"),
+];
+
+/// A directory's place in the drawing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Rift,
+    Hal,
+    /// Knows `rift` only.
+    Plain,
+    /// Media and input: knows hal and `rift`.
+    Media,
+    Host,
+    Client,
+    Service,
+    Check,
+}
+
+fn place(directory: &str) -> Option<Place> {
+    let (top, rest) = directory.split_once('/').unwrap_or((directory, ""));
+    match top {
+        "rift" => Some(Place::Rift),
+        "platform" if rest == "hal" => Some(Place::Hal),
+        "platform" if PLAIN_BACKENDS.contains(&rest) => Some(Place::Plain),
+        "platform" => Some(Place::Media),
+        "hosts" => Some(Place::Host),
+        "clients" => Some(Place::Client),
+        "services" => Some(Place::Service),
+        "hil-tests" | "fuzz" => Some(Place::Check),
+        _ => None,
+    }
+}
+
+/// What is wrong with this arrow, if anything.
+#[must_use]
+pub fn wrong(arrow: &Arrow) -> Option<String> {
+    let Arrow { from, on, kind } = arrow;
+    let (Some(source), Some(target)) = (place(from), place(on)) else {
+        return Some(format!("{from} → {on}: one of them is at no known place"));
+    };
+    let backend = matches!(target, Place::Rift | Place::Hal | Place::Plain | Place::Media);
+    let allowed = match source {
+        Place::Rift => *kind == Use::Test && TESTING_RIFT.contains(&on.as_str()),
+        Place::Hal | Place::Plain => target == Place::Rift,
+        Place::Media => matches!(target, Place::Rift | Place::Hal),
+        Place::Service => matches!(target, Place::Rift | Place::Plain),
+        Place::Client if from == "clients/desktop" => {
+            backend || matches!(target, Place::Host | Place::Client)
+        }
+        Place::Host | Place::Client => backend,
+        // The rig comes before everything else; the others look at anything but each other.
+        Place::Check => from != "hil-tests/rig" && target != Place::Check,
+    };
+    (!allowed).then(|| format!("{from} → {on} ({kind:?}): this arrow is not in the architecture"))
+}
