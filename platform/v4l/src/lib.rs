@@ -1,1 +1,67 @@
-//! V4L2 capture cards as a video source
+//! Capture cards and cameras as a video source, by Video4Linux2.
+//!
+//! Frames are lent where the driver put them: memory mapped buffers, with the driver's own stride. The newest wins:
+//! every poll takes all that are ready and keeps the last, so a slow reader loses frames and never time.
+//! A signal without changes still gives frames; whoever encodes decides whether they differ.
+//!
+//! Taken as they are: I420, NV12, YUYV and UYVY, one buffer a frame. Motion JPEG is decoded to I420. Devices that
+//! spread a frame over several buffers (`VIDEO_CAPTURE_MPLANE`) are refused by name.
+//! Colours are passed on as the card codes them; most code high definition as BT.709, limited range.
+
+mod device;
+mod format;
+mod mjpeg;
+mod queue;
+mod source;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use device::{DeviceInfo, devices};
+pub use format::{Encoding, FourCc, Layout, Offer, Options, choose};
+pub use mjpeg::{MjpegDecoder, MjpegError};
+pub use source::V4lSource;
+
+/// Why a device gives no frames.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum V4lError {
+    /// There is no such device.
+    #[error("there is no {0}: is the card plugged in and its driver loaded?")]
+    Missing(PathBuf),
+    /// This user may not open it.
+    #[error("no permission to open {0}: add the user to the group `video` and log in again")]
+    NotPermitted(PathBuf),
+    /// Another program captures from it.
+    #[error("{0} is in use by another program: `fuser -v {0}` says which")]
+    Busy(PathBuf),
+    /// It is no capture device, or one of a kind not taken here.
+    #[error("{path} cannot be captured from: {why}")]
+    NotCapture {
+        /// The device.
+        path: PathBuf,
+        /// What it lacks.
+        why: &'static str,
+    },
+    /// It has no pixel format that is taken here.
+    #[error("{path} gives only {offered}; taken are YU12, NV12, YUYV, UYVY, MJPG")]
+    NoFormat {
+        /// The device.
+        path: PathBuf,
+        /// The formats it has, separated by blanks.
+        offered: String,
+    },
+    /// The device is gone: unplugged, or its driver was unloaded.
+    #[error("{0} is gone: it was unplugged or its driver was unloaded")]
+    Gone(PathBuf),
+    /// The kernel refused.
+    #[error("cannot {action} of {path}: {source}")]
+    Kernel {
+        /// What was tried: `set the format`, `take a frame`.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,407 @@
+//! Devices: found, asked and set. All ioctls that are not about buffers are here.
+
+#![expect(unsafe_code, reason = "ioctls take pointers to C structures")]
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use v4l::v4l_sys as sys;
+use v4l::v4l2::{self, vidioc};
+
+use crate::V4lError;
+use crate::format::{Encoding, FourCc, Layout, Offer, Options, choose};
+
+/// A capture device of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its node, `/dev/video0`.
+    pub path: PathBuf,
+    /// What its maker calls it.
+    pub card: String,
+    /// The kernel's driver.
+    pub driver: String,
+    /// The formats it has, also those not taken here.
+    pub formats: Vec<FourCc>,
+}
+
+/// All capture devices by number, and the reason why one cannot be asked. Nodes that capture no pictures
+/// (metadata, outputs, codecs) are left out.
+#[must_use]
+pub fn devices() -> Vec<Result<DeviceInfo, V4lError>> {
+    let names = fs::read_dir("/dev")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
+    let number = |name: std::ffi::OsString| name.to_str()?.strip_prefix("video")?.parse::<u32>().ok();
+    let mut numbers: Vec<u32> = names.filter_map(number).collect();
+    numbers.sort_unstable();
+    let nodes = numbers
+        .into_iter()
+        .map(|number| PathBuf::from(format!("/dev/video{number}")));
+    let asked = nodes.map(|path| Device::open(&path)?.info());
+    asked
+        .filter(|device| !matches!(device, Err(V4lError::NotCapture { .. })))
+        .collect()
+}
+
+/// An open capture device.
+#[derive(Debug)]
+pub(crate) struct Device {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Device {
+    /// Opens a node that captures pictures into memory mapped buffers.
+    pub(crate) fn open(path: &Path) -> Result<Self, V4lError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path);
+        let file = file.map_err(|source| {
+            if source.kind() == ErrorKind::NotFound {
+                V4lError::Missing(path.to_owned())
+            } else if source.kind() == ErrorKind::PermissionDenied {
+                V4lError::NotPermitted(path.to_owned())
+            } else {
+                kernel_error(path, "open the node", source)
+            }
+        })?;
+        let device = Self {
+            fd: file.into(),
+            path: path.to_owned(),
+        };
+        let capabilities = device.capabilities()?;
+        let lacks = |flag: u32| capabilities.device_caps & flag == 0;
+        let why = if lacks(sys::V4L2_CAP_VIDEO_CAPTURE) && !lacks(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
+            "it spreads a frame over several buffers"
+        } else if lacks(sys::V4L2_CAP_VIDEO_CAPTURE) {
+            "it is no capture device"
+        } else if lacks(sys::V4L2_CAP_STREAMING) {
+            "it cannot stream into mapped memory"
+        } else {
+            return Ok(device);
+        };
+        Err(V4lError::NotCapture {
+            path: path.to_owned(),
+            why,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is and what it has.
+    pub(crate) fn info(&self) -> Result<DeviceInfo, V4lError> {
+        let capabilities = self.capabilities()?;
+        Ok(DeviceInfo {
+            path: self.path.clone(),
+            card: text(&capabilities.card),
+            driver: text(&capabilities.driver),
+            formats: self.formats(),
+        })
+    }
+
+    /// Sets the best format and rate for `options` and says what the driver made of it.
+    pub(crate) fn set_up(&self, options: &Options) -> Result<Layout, V4lError> {
+        let current = self.current_size()?;
+        let size = options.size.unwrap_or(current);
+        let offers = self.offers(size);
+        let Some(offer) = choose(&offers, size, options.rate_millihertz) else {
+            return Err(self.no_format());
+        };
+        let layout = self.set_format(&offer)?;
+        if let Some(rate) = options.rate_millihertz.or(offer.rate_millihertz) {
+            // A capture card's rate is its signal's, and it says so by refusing.
+            let _ = self.set_rate(rate);
+        }
+        Ok(layout)
+    }
+
+    fn no_format(&self) -> V4lError {
+        let offered: Vec<String> = self.formats().iter().map(FourCc::to_string).collect();
+        V4lError::NoFormat {
+            path: self.path.clone(),
+            offered: offered.join(" "),
+        }
+    }
+
+    fn capabilities(&self) -> Result<sys::v4l2_capability, V4lError> {
+        let mut capabilities: sys::v4l2_capability = blank();
+        match ioctl(self.as_fd(), vidioc::VIDIOC_QUERYCAP, &mut capabilities) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ENOTTY) => {
+                return Err(V4lError::NotCapture {
+                    path: self.path.clone(),
+                    why: "it is no video device",
+                });
+            }
+            Err(error) => return Err(kernel_error(&self.path, "ask the capabilities", error)),
+        }
+        if capabilities.capabilities & sys::V4L2_CAP_DEVICE_CAPS == 0 {
+            // An old driver has one node only and says here what that can.
+            capabilities.device_caps = capabilities.capabilities;
+        }
+        Ok(capabilities)
+    }
+
+    fn formats(&self) -> Vec<FourCc> {
+        let format = |index| {
+            let mut description: sys::v4l2_fmtdesc = blank();
+            description.index = index;
+            description.type_ = CAPTURE;
+            ioctl(self.as_fd(), vidioc::VIDIOC_ENUM_FMT, &mut description).ok()?;
+            Some(FourCc::from_code(description.pixelformat))
+        };
+        (0..ENTRIES_MAX).map_while(format).collect()
+    }
+
+    fn offers(&self, size: (u32, u32)) -> Vec<Offer> {
+        let mut offers = Vec::new();
+        for name in self.formats() {
+            let Some(encoding) = Encoding::from_four_cc(name) else {
+                continue;
+            };
+            for (width, height) in self.sizes(name, size) {
+                let rate_millihertz = self.rate_max(name, (width, height));
+                offers.push(Offer {
+                    encoding,
+                    width,
+                    height,
+                    rate_millihertz,
+                });
+            }
+        }
+        offers
+    }
+
+    /// The sizes of a format; of a range the one nearest to `wanted`; `wanted` itself if the driver does not say.
+    fn sizes(&self, name: FourCc, wanted: (u32, u32)) -> Vec<(u32, u32)> {
+        let mut sizes = Vec::new();
+        for index in 0..ENTRIES_MAX {
+            let mut entry: sys::v4l2_frmsizeenum = blank();
+            entry.index = index;
+            entry.pixel_format = name.code();
+            if ioctl(self.as_fd(), vidioc::VIDIOC_ENUM_FRAMESIZES, &mut entry).is_err() {
+                break;
+            }
+            if entry.type_ == sys::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
+                // SAFETY: the type says which field the driver filled in, and any bits are valid integers.
+                let size = unsafe { entry.__bindgen_anon_1.discrete };
+                sizes.push((size.width, size.height));
+            } else {
+                // SAFETY: as above; both other types use this field.
+                let range = unsafe { entry.__bindgen_anon_1.stepwise };
+                let width = nearest(wanted.0, range.min_width, range.max_width, range.step_width);
+                sizes.push((
+                    width,
+                    nearest(wanted.1, range.min_height, range.max_height, range.step_height),
+                ));
+                break;
+            }
+        }
+        if sizes.is_empty() {
+            sizes.push(wanted);
+        }
+        sizes
+    }
+
+    fn rate_max(&self, name: FourCc, (width, height): (u32, u32)) -> Option<u32> {
+        let rate = |index| {
+            let mut entry: sys::v4l2_frmivalenum = blank();
+            entry.index = index;
+            entry.pixel_format = name.code();
+            entry.width = width;
+            entry.height = height;
+            ioctl(self.as_fd(), vidioc::VIDIOC_ENUM_FRAMEINTERVALS, &mut entry).ok()?;
+            let interval = if entry.type_ == sys::v4l2_frmivaltypes_V4L2_FRMIVAL_TYPE_DISCRETE {
+                // SAFETY: the type says which field the driver filled in, and any bits are valid integers.
+                unsafe { entry.__bindgen_anon_1.discrete }
+            } else {
+                // SAFETY: as above; both other types use this field.
+                unsafe { entry.__bindgen_anon_1.stepwise }.min
+            };
+            Some(millihertz(interval))
+        };
+        (0..ENTRIES_MAX).map_while(rate).max()
+    }
+
+    fn current_size(&self) -> Result<(u32, u32), V4lError> {
+        let mut format: sys::v4l2_format = blank();
+        format.type_ = CAPTURE;
+        ioctl(self.as_fd(), vidioc::VIDIOC_G_FMT, &mut format)
+            .map_err(|error| kernel_error(&self.path, "ask the format", error))?;
+        // SAFETY: the driver fills in this field for this buffer type, and any bits are valid integers.
+        let pixels = unsafe { format.fmt.pix };
+        Ok((pixels.width, pixels.height))
+    }
+
+    /// Stride and size are left at 0, so the driver picks them; what it answers is what holds.
+    fn set_format(&self, offer: &Offer) -> Result<Layout, V4lError> {
+        let mut format: sys::v4l2_format = blank();
+        format.type_ = CAPTURE;
+        let mut wanted: sys::v4l2_pix_format = blank();
+        wanted.width = offer.width;
+        wanted.height = offer.height;
+        wanted.pixelformat = offer.encoding.four_cc().map_or(0, FourCc::code);
+        wanted.field = sys::v4l2_field_V4L2_FIELD_ANY;
+        format.fmt.pix = wanted;
+        ioctl(self.as_fd(), vidioc::VIDIOC_S_FMT, &mut format)
+            .map_err(|error| kernel_error(&self.path, "set the format", error))?;
+        // SAFETY: the driver fills in this field for this buffer type, and any bits are valid integers.
+        let pixels = unsafe { format.fmt.pix };
+        let encoding =
+            Encoding::from_four_cc(FourCc::from_code(pixels.pixelformat)).ok_or_else(|| self.no_format())?;
+        let stride = pixels.bytesperline as usize;
+        Ok(Layout {
+            encoding,
+            width: pixels.width,
+            height: pixels.height,
+            stride,
+        })
+    }
+
+    fn set_rate(&self, rate_millihertz: u32) -> io::Result<()> {
+        let mut parameters: sys::v4l2_streamparm = blank();
+        parameters.type_ = CAPTURE;
+        let mut capture: sys::v4l2_captureparm = blank();
+        capture.timeperframe = sys::v4l2_fract {
+            numerator: 1000,
+            denominator: rate_millihertz,
+        };
+        parameters.parm.capture = capture;
+        ioctl(self.as_fd(), vidioc::VIDIOC_S_PARM, &mut parameters)
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// C structures of plain integers, and unions of such, that mean something when all their bits are 0.
+///
+/// # Safety
+/// All-zero bits must be a valid value, and so must be whatever the kernel writes into one.
+pub(crate) unsafe trait Plain {}
+
+macro_rules! plain {
+    ($($name:ty),* $(,)?) => {
+        $(
+            // SAFETY: integers, arrays of them and unions of those; a pointer among them is never followed here.
+            unsafe impl Plain for $name {}
+        )*
+    };
+}
+
+plain!(
+    sys::v4l2_buffer,
+    sys::v4l2_capability,
+    sys::v4l2_captureparm,
+    sys::v4l2_fmtdesc,
+    sys::v4l2_format,
+    sys::v4l2_frmivalenum,
+    sys::v4l2_frmsizeenum,
+    sys::v4l2_pix_format,
+    sys::v4l2_requestbuffers,
+    sys::v4l2_streamparm,
+    core::ffi::c_int,
+);
+
+/// One whose bits are all 0.
+pub(crate) const fn blank<T: Plain>() -> T {
+    // SAFETY: what `Plain` promises.
+    unsafe { core::mem::zeroed() }
+}
+
+/// One ioctl, again if a signal interrupts it.
+pub(crate) fn ioctl<T: Plain>(
+    fd: BorrowedFd<'_>,
+    request: vidioc::_IOC_TYPE,
+    argument: &mut T,
+) -> io::Result<()> {
+    let encoded = usize::try_from(request >> 16 & 0x3fff).unwrap_or(0);
+    assert_eq!(
+        encoded,
+        size_of::<T>(),
+        "the request's number says how much the kernel reads and writes"
+    );
+    loop {
+        let pointer = core::ptr::from_mut(argument).cast();
+        // SAFETY: the pointer is to as many writable bytes as the request moves, and `Plain` allows any of them.
+        match unsafe { v4l2::ioctl(fd.as_raw_fd(), request, pointer) } {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// What an error of the kernel means for this device.
+pub(crate) fn kernel_error(path: &Path, action: &'static str, source: io::Error) -> V4lError {
+    match source.raw_os_error() {
+        Some(libc::ENODEV | libc::ENXIO) => V4lError::Gone(path.to_owned()),
+        Some(libc::EBUSY) => V4lError::Busy(path.to_owned()),
+        _ => V4lError::Kernel {
+            action,
+            path: path.to_owned(),
+            source,
+        },
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+fn nearest(wanted: u32, min: u32, max: u32, step: u32) -> u32 {
+    let inside = wanted.clamp(min, max.max(min));
+    inside - (inside - min) % step.max(1)
+}
+
+fn millihertz(interval: sys::v4l2_fract) -> u32 {
+    let rate = u64::from(interval.denominator) * 1000 / u64::from(interval.numerator.max(1));
+    u32::try_from(rate).unwrap_or(u32::MAX)
+}
+
+pub(crate) const CAPTURE: sys::v4l2_buf_type = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
+
+/// No driver lists more; one that never ends is cut off here.
+const ENTRIES_MAX: u32 = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_in_a_range_is_the_nearest_step() {
+        assert_eq!(nearest(1000, 16, 1920, 16), 992);
+        assert_eq!(nearest(1, 16, 1920, 2), 16);
+        assert_eq!(nearest(9000, 16, 1920, 0), 1920);
+        assert_eq!(nearest(5, 10, 0, 1), 10);
+    }
+
+    #[test]
+    fn interval_becomes_a_rate() {
+        let fraction = |numerator, denominator| sys::v4l2_fract {
+            numerator,
+            denominator,
+        };
+        assert_eq!(millihertz(fraction(1, 60)), 60_000);
+        assert_eq!(millihertz(fraction(1001, 60_000)), 59_940);
+        assert_eq!(millihertz(fraction(0, u32::MAX)), u32::MAX);
+    }
+
+    #[test]
+    fn names_end_at_their_zero_byte() {
+        assert_eq!(text(b"vivid\0\xff\xff"), "vivid");
+        assert_eq!(text(b"full"), "full");
+    }
+}

@@ -1,0 +1,337 @@
+//! Which format to ask for, and where its pixels lie. No device is touched here.
+
+use core::fmt;
+
+use rift::Instant;
+use rift_hal::{Frame, FrameError, PixelFormat, Plane};
+
+/// A pixel format's name in Video4Linux: four characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FourCc(pub [u8; 4]);
+
+impl FourCc {
+    /// The name as the kernel writes it into an integer.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Self {
+        Self(code.to_le_bytes())
+    }
+
+    /// The kernel's integer.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        u32::from_le_bytes(self.0)
+    }
+}
+
+impl fmt::Display for FourCc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            let shown = if byte.is_ascii_graphic() {
+                char::from(byte)
+            } else {
+                '.'
+            };
+            write!(f, "{shown}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for FourCc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a buffer of the device holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Pixels, used where they lie.
+    Pixels(PixelFormat),
+    /// A JPEG picture.
+    Jpeg,
+}
+
+impl Encoding {
+    /// Everything taken, the cheapest to encode from first.
+    pub const ALL: [Self; 5] = [
+        Self::Pixels(PixelFormat::I420),
+        Self::Pixels(PixelFormat::Nv12),
+        Self::Pixels(PixelFormat::Yuyv),
+        Self::Pixels(PixelFormat::Uyvy),
+        Self::Jpeg,
+    ];
+
+    /// What Video4Linux calls it; `None` if it has no name there that is taken here.
+    #[must_use]
+    pub const fn four_cc(self) -> Option<FourCc> {
+        match self {
+            Self::Pixels(PixelFormat::I420) => Some(FourCc(*b"YU12")),
+            Self::Pixels(PixelFormat::Nv12) => Some(FourCc(*b"NV12")),
+            Self::Pixels(PixelFormat::Yuyv) => Some(FourCc(*b"YUYV")),
+            Self::Pixels(PixelFormat::Uyvy) => Some(FourCc(*b"UYVY")),
+            Self::Jpeg => Some(FourCc(*b"MJPG")),
+            Self::Pixels(_) => None,
+        }
+    }
+
+    /// What goes by this name; `None` for what is not taken. `JPEG` is read as `MJPG`.
+    #[must_use]
+    pub fn from_four_cc(name: FourCc) -> Option<Self> {
+        if name == FourCc(*b"JPEG") {
+            return Some(Self::Jpeg);
+        }
+        Self::ALL
+            .into_iter()
+            .find(|encoding| encoding.four_cc() == Some(name))
+    }
+
+    fn rank(self) -> usize {
+        Self::ALL
+            .iter()
+            .position(|&encoding| encoding == self)
+            .unwrap_or(Self::ALL.len())
+    }
+}
+
+/// What to ask of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Pixels across and down; `None` = what the device is set to, which for a capture card is its signal.
+    pub size: Option<(u32, u32)>,
+    /// Pictures per 1000 s; `None` = as many as it can.
+    pub rate_millihertz: Option<u32>,
+}
+
+/// One way in which a device can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// What its buffers would hold.
+    pub encoding: Encoding,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Pictures per 1000 s at most; `None` if the driver does not say.
+    pub rate_millihertz: Option<u32>,
+}
+
+/// The best offer: nearest to `size`, then fast enough for `rate_millihertz` or as fast as there is, then the
+/// cheapest to encode from. An unknown rate is taken to suffice. `None` only if there is no offer.
+#[must_use]
+pub fn choose(offers: &[Offer], size: (u32, u32), rate_millihertz: Option<u32>) -> Option<Offer> {
+    let wanted = rate_millihertz.unwrap_or(u32::MAX);
+    let cost = |offer: &Offer| {
+        let off = offer
+            .width
+            .abs_diff(size.0)
+            .saturating_add(offer.height.abs_diff(size.1));
+        let missing = wanted.saturating_sub(offer.rate_millihertz.unwrap_or(wanted));
+        (off, missing, offer.encoding.rank())
+    };
+    offers.iter().copied().min_by_key(cost)
+}
+
+/// Where the pixels of a buffer lie, as the driver has set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What the buffer holds.
+    pub encoding: Encoding,
+    /// Pixels across, `1..=16384`.
+    pub width: u32,
+    /// Pixels down, `1..=16384`.
+    pub height: u32,
+    /// Bytes from a row of the first plane to the next. Of no meaning for JPEG.
+    pub stride: usize,
+}
+
+impl Layout {
+    /// The fewest bytes a whole frame has.
+    #[must_use]
+    pub fn len_min(&self) -> usize {
+        let Encoding::Pixels(format) = self.encoding else {
+            return JPEG_LEN_MIN;
+        };
+        let last = format.planes() - 1;
+        let (row, rows) = format.plane_size(last, self.width, self.height);
+        self.offset(format, last) + self.plane_stride(format, last) * rows.saturating_sub(1) + row
+    }
+
+    /// The frame in `bytes`, which are pixels: planes follow each other without a gap, and planes of
+    /// half width have half the stride, as Video4Linux defines its contiguous formats.
+    ///
+    /// # Errors
+    /// [`FrameError`] if the bytes do not hold it; [`FrameError::Short`] for JPEG, which has no pixels yet.
+    pub fn frame<'a>(&self, bytes: &'a [u8], captured_at: Instant) -> Result<Frame<'a>, FrameError> {
+        let Encoding::Pixels(format) = self.encoding else {
+            return Err(FrameError::Short);
+        };
+        let mut planes = [Plane::EMPTY; 3];
+        for (index, plane) in planes.iter_mut().enumerate().take(format.planes()) {
+            let data = bytes.get(self.offset(format, index)..).ok_or(FrameError::Short)?;
+            *plane = Plane {
+                data,
+                stride: self.plane_stride(format, index),
+            };
+        }
+        Frame::new(format, self.width, self.height, planes, captured_at)
+    }
+
+    fn plane_stride(&self, format: PixelFormat, plane: usize) -> usize {
+        if format == PixelFormat::I420 && plane > 0 {
+            self.stride / 2
+        } else {
+            self.stride
+        }
+    }
+
+    fn offset(&self, format: PixelFormat, plane: usize) -> usize {
+        let bytes =
+            |before| self.plane_stride(format, before) * format.plane_size(before, self.width, self.height).1;
+        (0..plane).map(bytes).sum()
+    }
+}
+
+/// The two markers around any JPEG picture.
+const JPEG_LEN_MIN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YUYV: Encoding = Encoding::Pixels(PixelFormat::Yuyv);
+    const NV12: Encoding = Encoding::Pixels(PixelFormat::Nv12);
+    const I420: Encoding = Encoding::Pixels(PixelFormat::I420);
+
+    fn offer(encoding: Encoding, width: u32, height: u32, rate: u32) -> Offer {
+        Offer {
+            encoding,
+            width,
+            height,
+            rate_millihertz: Some(rate),
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for encoding in Encoding::ALL {
+            let name = encoding.four_cc().expect("it is taken");
+            assert_eq!(
+                Encoding::from_four_cc(FourCc::from_code(name.code())),
+                Some(encoding)
+            );
+        }
+        assert_eq!(Encoding::from_four_cc(FourCc(*b"H264")), None);
+        assert_eq!(FourCc(*b"Y16\0").to_string(), "Y16.");
+    }
+
+    #[test]
+    fn size_comes_before_rate_and_rate_before_cost() {
+        let offers = [
+            offer(Encoding::Jpeg, 1920, 1080, 60_000),
+            offer(YUYV, 1920, 1080, 5_000),
+            offer(YUYV, 640, 480, 120_000),
+            offer(NV12, 1280, 720, 60_000),
+        ];
+        let pick = |size, rate| choose(&offers, size, rate).expect("an offer");
+        assert_eq!(pick((1920, 1080), Some(60_000)), offers[0], "fast beats raw");
+        assert_eq!(
+            pick((1920, 1080), Some(5_000)),
+            offers[1],
+            "raw beats JPEG where both suffice"
+        );
+        assert_eq!(pick((1280, 700), None), offers[3], "the nearest size");
+        assert_eq!(pick((1, 1), None), offers[2]);
+        assert_eq!(choose(&[], (1, 1), None), None);
+    }
+
+    #[test]
+    fn equal_offers_go_to_the_cheapest_encoding_and_an_unknown_rate_suffices() {
+        let unknown = Offer {
+            encoding: I420,
+            width: 640,
+            height: 480,
+            rate_millihertz: None,
+        };
+        let offers = [
+            offer(YUYV, 640, 480, 60_000),
+            offer(NV12, 640, 480, 60_000),
+            unknown,
+        ];
+        assert_eq!(choose(&offers, (640, 480), Some(60_000)), Some(unknown));
+        assert_eq!(choose(&offers[..2], (640, 480), None), Some(offers[1]));
+    }
+
+    #[test]
+    fn planes_lie_where_the_stride_puts_them() {
+        let layout = Layout {
+            encoding: I420,
+            width: 6,
+            height: 4,
+            stride: 8,
+        };
+        let bytes: Vec<u8> = (0..64).collect();
+        let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
+        assert_eq!(frame.planes()[0].row(3, 6), [24, 25, 26, 27, 28, 29]);
+        assert_eq!(frame.planes()[1].row(1, 3), [36, 37, 38]);
+        assert_eq!(frame.planes()[2].row(1, 3), [44, 45, 46]);
+
+        let layout = Layout {
+            encoding: NV12,
+            width: 6,
+            height: 4,
+            stride: 8,
+        };
+        let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
+        assert_eq!(frame.planes()[1].row(1, 6), [40, 41, 42, 43, 44, 45]);
+
+        let layout = Layout {
+            encoding: YUYV,
+            width: 6,
+            height: 4,
+            stride: 16,
+        };
+        let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
+        assert_eq!(frame.planes()[0].row(3, 12)[0], 48);
+    }
+
+    #[test]
+    fn shortest_frame_is_exactly_enough() {
+        for format in [
+            PixelFormat::I420,
+            PixelFormat::Nv12,
+            PixelFormat::Yuyv,
+            PixelFormat::Uyvy,
+        ] {
+            for (width, height) in [(1, 1), (2, 2), (5, 3), (64, 48), (1920, 1080)] {
+                let tight = format.plane_size(0, width, height).0.next_multiple_of(2);
+                for stride in [tight, tight + 64] {
+                    let layout = Layout {
+                        encoding: Encoding::Pixels(format),
+                        width,
+                        height,
+                        stride,
+                    };
+                    let bytes = vec![0; layout.len_min()];
+                    assert!(layout.frame(&bytes, Instant::ZERO).is_ok(), "{layout:?}");
+                    let short = layout.frame(&bytes[1..], Instant::ZERO);
+                    assert_eq!(short.err(), Some(FrameError::Short), "{layout:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stride_shorter_than_a_row_is_refused() {
+        let layout = Layout {
+            encoding: YUYV,
+            width: 64,
+            height: 2,
+            stride: 64,
+        };
+        assert_eq!(
+            layout.frame(&[0; 4096], Instant::ZERO).err(),
+            Some(FrameError::Stride)
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Devices as the kernel shows them. Where there are none, that is said and proves nothing.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rift::Instant;
+use rift_hal::{Pollable, VideoSource};
+use rift_v4l::{DeviceInfo, Options, V4lError, V4lSource, devices};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// The first device that can be captured from, or a printed reason why there is none.
+fn device() -> Option<DeviceInfo> {
+    let mut found = devices();
+    if found.is_empty() {
+        eprintln!("skipped: this machine has no /dev/video*");
+        return None;
+    }
+    match found.swap_remove(0) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+    }
+}
+
+/// Waits until the device has a frame; ten seconds without one is a hang.
+fn wait(source: &V4lSource) {
+    let fd = source.poll_fd();
+    let limit = Timespec {
+        tv_sec: 10,
+        tv_nsec: 0,
+    };
+    let ready = poll(
+        &mut [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)],
+        Some(&limit),
+    );
+    assert_eq!(ready, Ok(1), "the device gives frames");
+}
+
+#[test]
+fn node_that_is_not_there_is_missing() {
+    let refusal = V4lSource::open(Path::new("/dev/video-none"), &Options::default()).expect_err("missing");
+    assert!(matches!(refusal, V4lError::Missing(_)), "{refusal}");
+}
+
+#[test]
+fn node_that_is_no_video_device_is_refused_by_name() {
+    let refusal = V4lSource::open(Path::new("/dev/null"), &Options::default()).expect_err("no video device");
+    assert!(matches!(refusal, V4lError::NotCapture { .. }), "{refusal}");
+    assert!(refusal.to_string().contains("/dev/null"), "{refusal}");
+}
+
+#[test]
+fn device_gives_frames_of_the_size_it_says_and_forgets_the_older() {
+    let Some(device) = device() else { return };
+    let mut source = V4lSource::open(&device.path, &Options::default()).expect("it opens");
+    let mut frames = 0;
+    while frames < 10 {
+        wait(&source);
+        let size = source.size();
+        let now = Instant::from_millis(1_000_000);
+        if let Some(frame) = source.poll_frame(now).expect("a frame") {
+            assert_eq!((frame.width(), frame.height()), size);
+            assert!(frame.captured_at() <= now);
+            frames += 1;
+        }
+    }
+    let again = source.current_frame(Instant::ZERO).expect("the current frame");
+    assert!(again.is_some(), "the current frame stays");
+}
