@@ -11,8 +11,14 @@ const BASE_WINDOWS: usize = 6;
 
 /// Length of a slot of the standing queue.
 const SLOT_US: u64 = 5_000;
-/// Slots: 40 ms hold the starts of two pictures at 60 Hz, and of one at any rate, whatever a picture's own burst adds.
-const SLOTS: usize = 8;
+/// Slots kept.
+const SLOTS: usize = 32;
+/// Slots of the standing queue: 40 ms hold the starts of two pictures at 60 Hz, whatever a picture's own burst adds.
+const STANDING_SLOTS: u64 = 8;
+/// Slots of the queue's floor: over 160 ms even strong jitter lets some packet through unhindered.
+const FLOOR_SLOTS: u64 = SLOTS as u64;
+/// Slots of the latest queue: enough to outlast a batch, so that a collapse of the link is seen at once.
+const LATEST_SLOTS: u64 = 3;
 
 /// Samples of the standing queue the trend is fitted to.
 const TREND_SAMPLES: usize = 12;
@@ -76,8 +82,9 @@ impl Delay {
     /// Takes a sample for trend and jitter after the packets of one feedback.
     pub(super) fn on_feedback(&mut self) {
         let queue = self.queue_us();
-        if let Some(step) = self.trend.sample(self.newest_us, queue) {
-            self.jitter_us += (step.min(50_000) - self.jitter_us) / 16;
+        if self.trend.sample(self.newest_us, queue) {
+            let above = (queue - self.floor_us()).min(JITTER_US_MAX);
+            self.jitter_us += (above - self.jitter_us) / JITTER_SHARE;
         }
         if queue <= CLEAN_QUEUE_US {
             self.clean_us = self.newest_us;
@@ -95,7 +102,21 @@ impl Delay {
 
     /// What stands in the queue: the least any packet of the last 40 ms waited, in µs.
     pub(super) fn queue_us(&self) -> i64 {
-        let oldest = (self.newest_us / SLOT_US + 1).saturating_sub(SLOTS as u64);
+        self.least_us(STANDING_SLOTS)
+    }
+
+    /// The least any packet of the last 160 ms waited, in µs: a queue no jitter can feign.
+    pub(super) fn floor_us(&self) -> i64 {
+        self.least_us(FLOOR_SLOTS)
+    }
+
+    /// The least any packet of the last 15 ms waited, in µs.
+    pub(super) fn latest_us(&self) -> i64 {
+        self.least_us(LATEST_SLOTS)
+    }
+
+    fn least_us(&self, slots: u64) -> i64 {
+        let oldest = (self.newest_us / SLOT_US + 1).saturating_sub(slots);
         let standing = self
             .slots
             .iter()
@@ -115,7 +136,7 @@ impl Delay {
         self.trend.slope()
     }
 
-    /// Mean size of the standing queue's steps while it is not growing, in µs.
+    /// How far the standing queue is above its floor on average, in µs.
     pub(super) const fn jitter_us(&self) -> i64 {
         self.jitter_us
     }
@@ -135,6 +156,10 @@ impl Delay {
     }
 }
 
+/// Share of a new sample in the jitter: it follows within a third of a second.
+const JITTER_SHARE: i64 = 32;
+/// Largest sample of the jitter, in µs: a queue that builds is not jitter.
+const JITTER_US_MAX: i64 = 20_000;
 /// A queue this short counts as empty.
 const CLEAN_QUEUE_US: i64 = 1_500;
 
@@ -157,22 +182,17 @@ impl Trend {
         }
     }
 
-    /// Takes a sample unless the last is too fresh; says how far it is from the last.
-    fn sample(&mut self, at_us: u64, queue_us: i64) -> Option<i64> {
+    /// Takes a sample unless the last is too fresh; says whether it did.
+    fn sample(&mut self, at_us: u64, queue_us: i64) -> bool {
         if self.count > 0 && at_us < self.sampled_us.saturating_add(TREND_STEP_US) {
-            return None;
+            return false;
         }
-        let last = self.samples[(self.next + TREND_SAMPLES - 1) % TREND_SAMPLES].1;
-        let step = if self.count > 0 {
-            queue_us.abs_diff(last).cast_signed()
-        } else {
-            0
-        };
+
         self.samples[self.next] = (at_us, queue_us);
         self.next = (self.next + 1) % TREND_SAMPLES;
         self.count = (self.count + 1).min(TREND_SAMPLES);
         self.sampled_us = at_us;
-        Some(step)
+        true
     }
 
     fn slope(&self) -> i64 {

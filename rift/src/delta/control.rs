@@ -20,11 +20,14 @@ const STEP_US_MAX: u64 = 50_000;
 /// Growth at the start, in thousandths a second: e-fold in half a second.
 const START_PER_S: u64 = 2_000;
 /// Growth where pictures pass undispersed, in thousandths a second.
-const OPEN_PER_S: u64 = 600;
+const OPEN_PER_S: u64 = 1_000;
 /// Growth below nine tenths of the remembered capacity, in thousandths a second.
 const BELOW_PER_S: u64 = 350;
 /// Growth around the remembered capacity, in thousandths a second.
 const NEAR_PER_S: u64 = 40;
+/// Calm after which that growth quickens, in µs, and by how much, in thousandths a second for each second.
+const CALM_US: u64 = 1_000_000;
+const NEAR_GAIN_PER_S: u64 = 80;
 /// After so long without congestion the remembered capacity is forgotten, in µs.
 const REMEMBER_US: u64 = 6_000_000;
 /// Longest time a queue may stand unseen empty before it is drained, in µs: less than the base is remembered.
@@ -47,11 +50,15 @@ const ALPHA_START_PERMILLE: u64 = 300;
 pub(super) struct Signals {
     pub(super) rtt_us: u64,
     pub(super) queue_us: u64,
+    /// The least of the last 15 ms and of the last 160 ms.
+    pub(super) latest_us: u64,
+    pub(super) floor_us: u64,
     /// Queue above which the link counts as overused, in µs.
     pub(super) threshold_us: u64,
     /// µs per ms.
     pub(super) trend: i64,
-    /// Over the last 60 ms: the bottleneck's own rate while it is busy.
+    /// Over the last 20 and 50 ms: the bottleneck's own rate while it is busy.
+    pub(super) delivered_latest_bps: u64,
     pub(super) delivered_now_bps: u64,
     /// Over the last 200 ms: what the application got through.
     pub(super) delivered_bps: u64,
@@ -86,6 +93,8 @@ pub(super) struct Control {
     starting: bool,
     /// Delivered at the last cut; 0 when there was none lately.
     capacity_bps: u64,
+    /// The rate when congestion began: what a drained path is not known to exceed.
+    entered_bps: u64,
     stepped: Instant,
     cut: Instant,
     /// When congestion was last over.
@@ -115,6 +124,7 @@ impl Control {
             state: State::Stable,
             starting: true,
             capacity_bps: 0,
+            entered_bps: start_bps,
             stepped: Instant::ZERO,
             cut: Instant::ZERO,
             calm_since: Instant::ZERO,
@@ -147,23 +157,28 @@ impl Control {
         if self.on_marks(now, signals) || self.on_loss(now, signals) {
             return Verdict::Continue;
         }
-        let over = signals.queue_us > signals.threshold_us;
+        let collapsed = signals.latest_us > signals.threshold_us / 2 * 5;
+        let over = signals.queue_us > signals.threshold_us && signals.floor_us > signals.threshold_us / 3;
         if self.state == State::Congested {
-            return self.drain(now, signals, over);
+            return self.drain(now, signals, over || collapsed);
+        }
+        if collapsed {
+            self.cut(now, signals, signals.latest_us, signals.delivered_latest_bps);
+            return Verdict::Continue;
         }
         if over && (signals.trend > DRAINING || signals.queue_us > 2 * signals.threshold_us) {
-            self.cut(now, signals);
+            self.cut(now, signals, signals.queue_us, signals.delivered_now_bps);
             return Verdict::Continue;
         }
         if signals.standing_for_us > STANDING_US_MAX && now.micros_since(self.cut) > STANDING_US_MAX {
             // A queue too small to be overuse must not outlive the windows of the base and become it.
-            self.cut(now, signals);
+            self.cut(now, signals, signals.queue_us, signals.delivered_bps);
             self.set(self.capacity_bps * FORCED_DRAIN_PERMILLE / 1000);
             return Verdict::Continue;
         }
-        let watched = signals.queue_us > signals.threshold_us / 2
-            || (signals.trend > GROWING && signals.queue_us > signals.threshold_us / 3);
-        self.state = if over || watched {
+        let building = signals.queue_us > signals.threshold_us / 2 && signals.floor_us > signals.threshold_us / 4;
+        let growing = signals.trend > GROWING && signals.queue_us > signals.threshold_us / 3;
+        self.state = if over || building || growing {
             State::Rising
         } else {
             State::Stable
@@ -196,14 +211,14 @@ impl Control {
         if now.micros_since(self.calm_since) > REMEMBER_US {
             self.capacity_bps = 0;
         }
-        let per_s = self.growth_per_s(signals);
+        let per_s = self.growth_per_s(now, signals);
         let grown = self.rate_bps + self.rate_bps * per_s / 1000 * elapsed_us / 1_000_000;
         // What was never delivered is not known to fit: half as much again is as far as one may guess.
         let bound = signals.delivered_bps + signals.delivered_bps / 2;
         self.set(grown.min(bound).max(self.rate_bps));
     }
 
-    fn growth_per_s(&mut self, signals: &Signals) -> u64 {
+    fn growth_per_s(&mut self, now: Instant, signals: &Signals) -> u64 {
         if let Headroom::About(bottleneck) = signals.headroom
             && self.rate_bps > bottleneck / 20 * 17
         {
@@ -213,22 +228,22 @@ impl Control {
         if self.starting {
             return START_PER_S;
         }
-        match (signals.headroom, self.capacity_bps) {
-            (_, capacity)
-                if capacity > 0
-                    && self.rate_bps > capacity / 10 * 9
-                    && self.rate_bps < capacity / 10 * 11 =>
-            {
-                NEAR_PER_S
-            }
-            (Headroom::AtLeast(rate), _) if rate > self.rate_bps / 5 * 6 => OPEN_PER_S,
-            (Headroom::AtLeast(_) | Headroom::About(_) | Headroom::Unknown, _) => BELOW_PER_S,
+        if let Headroom::AtLeast(carried) = signals.headroom
+            && carried > self.rate_bps / 5 * 6
+        {
+            return OPEN_PER_S;
         }
+        let near = self.capacity_bps / 10 * 9..self.capacity_bps / 10 * 11;
+        if near.contains(&self.rate_bps) {
+            let calm_us = now.micros_since(self.calm_since);
+            return (NEAR_PER_S + calm_us.saturating_sub(CALM_US) * NEAR_GAIN_PER_S / 1_000_000).min(BELOW_PER_S);
+        }
+        BELOW_PER_S
     }
 
     fn drain(&mut self, now: Instant, signals: &Signals, over: bool) -> Verdict {
         let judged = now.micros_since(self.cut) >= signals.rtt_us + SETTLE_US;
-        let drained = signals.queue_us <= signals.threshold_us / 2;
+        let drained = signals.queue_us <= signals.threshold_us / 2 && signals.latest_us <= signals.threshold_us;
         if drained || (judged && !over) {
             self.futile = 0;
             self.state = State::Stable;
@@ -242,19 +257,19 @@ impl Control {
                 self.futile = 0;
                 return Verdict::Rebase;
             }
-            self.cut(now, signals);
+            self.cut(now, signals, signals.queue_us, signals.delivered_now_bps);
         }
         Verdict::Continue
     }
 
     /// One cut, to what was delivered less what drains the queue in [`DRAIN_US`].
-    fn cut(&mut self, now: Instant, signals: &Signals) {
-        let delivered = signals
-            .delivered_now_bps
-            .clamp(self.min_bps, self.max_bps)
-            .min(self.rate_bps);
+    fn cut(&mut self, now: Instant, signals: &Signals, queue_us: u64, delivered_bps: u64) {
+        if self.state != State::Congested {
+            self.entered_bps = self.rate_bps;
+        }
+        let delivered = delivered_bps.min(self.entered_bps).clamp(self.min_bps, self.max_bps);
         self.capacity_bps = delivered;
-        let keep = (DRAIN_US.saturating_sub(signals.queue_us) * 1000 / DRAIN_US).max(CUT_PERMILLE_MIN);
+        let keep = (DRAIN_US.saturating_sub(queue_us) * 1000 / DRAIN_US).max(CUT_PERMILLE_MIN);
         self.set(delivered * keep / 1000);
         self.enter_congestion(now, signals);
     }

@@ -9,6 +9,11 @@ const TRAINS: usize = 5;
 /// Packets that make a train worth reading.
 const TRAIN_PACKETS: u32 = 5;
 
+/// Longest train: part of a picture is enough, and two that touch are not taken for one.
+const TRAIN_US_MAX: u64 = 8_000;
+/// Age beyond which trains say nothing any more.
+const TRAIN_AGE_US: u64 = 500_000;
+
 /// Marks on the curve of bytes arrived over the receiver's time.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
@@ -73,6 +78,7 @@ pub(super) struct Trains {
     rates: [(u64, u64); TRAINS],
     next: usize,
     count: usize,
+    ended_us: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +120,7 @@ impl Trains {
     pub(super) const fn new() -> Self {
         Self {
             current: Train::new(),
+            ended_us: 0,
             rates: [(0, 0); TRAINS],
             next: 0,
             count: 0,
@@ -122,7 +129,9 @@ impl Trains {
 
     /// Takes an arrived packet in the order of sending; `gap_us` is the longest pause between packets of one train.
     pub(super) fn on_packet(&mut self, sent_us: u64, at_us: u64, bytes: u16, gap_us: u64) {
-        if self.current.packets > 0 && sent_us > self.current.last_sent_us.saturating_add(gap_us) {
+        let paused = sent_us > self.current.last_sent_us.saturating_add(gap_us);
+        let long = sent_us > self.current.first_sent_us.saturating_add(TRAIN_US_MAX);
+        if self.current.packets > 0 && (paused || long) {
             self.end_train();
         }
         let train = &mut self.current;
@@ -159,6 +168,10 @@ impl Trains {
         if train.packets < TRAIN_PACKETS || sent_span < 500 || span == 0 {
             return;
         }
+        if train.last_sent_us.saturating_sub(self.ended_us) > TRAIN_AGE_US {
+            self.count = 0;
+        }
+        self.ended_us = train.last_sent_us;
         self.rates[self.next] = (
             train.bytes * 8_000_000 / span,
             train.bytes * 8_000_000 / sent_span,
@@ -167,8 +180,9 @@ impl Trains {
         self.count = (self.count + 1).min(TRAINS);
     }
 
-    pub(super) fn headroom(&self) -> Headroom {
-        if self.count < TRAINS {
+    /// What the bottleneck is known to carry, seen from a packet sent at `sent_us`.
+    pub(super) fn headroom(&self, sent_us: u64) -> Headroom {
+        if self.count < TRAINS || sent_us.saturating_sub(self.ended_us) > TRAIN_AGE_US {
             return Headroom::Unknown;
         }
         let mut arrived = self.rates.map(|rate| rate.0);

@@ -30,7 +30,9 @@ const THRESHOLD_PACKETS: u64 = 3;
 /// Bytes of a full packet.
 const PACKET_BYTES: u64 = 1200;
 /// Window of the delivery rate a cut goes to, in µs: shorter than a queue takes to be judged, longer than a picture.
-const DELIVERED_NOW_US: u64 = 60_000;
+const DELIVERED_NOW_US: u64 = 50_000;
+/// The same when the link collapses, in µs: the queue is known to have been busy for the last 15 ms.
+const DELIVERED_LATEST_US: u64 = 20_000;
 /// Window of the delivery rate growth is bounded by, in µs: a dozen pictures.
 const DELIVERED_US: u64 = 200_000;
 /// Headers, input and control of a media session, in thousandths of the grant.
@@ -134,6 +136,8 @@ pub struct Delta {
     flight: Flight,
     loss: Loss,
     rtt_us: u64,
+    /// Departure of the latest packet reported.
+    sent_reported_us: u64,
     picture_rate_millihertz: u32,
 }
 
@@ -152,6 +156,7 @@ impl Delta {
             flight: Flight::new(),
             loss: Loss::new(),
             rtt_us: 100_000,
+            sent_reported_us: 0,
             picture_rate_millihertz: 60_000,
         }
     }
@@ -177,6 +182,7 @@ impl Delta {
         for report in reports {
             reported += u64::from(report.bytes);
             let sent_us = report.sent_at.as_micros();
+            self.sent_reported_us = self.sent_reported_us.max(sent_us);
             self.loss.on_packet(sent_us, report.outcome == Outcome::Lost);
             let Outcome::Arrived { at_us, ce } = report.outcome else {
                 self.trains.on_loss();
@@ -271,10 +277,13 @@ impl Delta {
             queue_us: self.delay.queue_us().cast_unsigned(),
             threshold_us: self.threshold_us(),
             trend: self.delay.trend(),
+            latest_us: self.delay.latest_us().cast_unsigned(),
+            floor_us: self.delay.floor_us().cast_unsigned(),
+            delivered_latest_bps: self.delivery.rate_bps(DELIVERED_LATEST_US),
             delivered_now_bps: self.delivery.rate_bps(DELIVERED_NOW_US),
             delivered_bps: self.delivery.rate_bps(DELIVERED_US),
             standing_for_us: self.delay.standing_for_us(),
-            headroom: self.trains.headroom(),
+            headroom: self.trains.headroom(self.sent_reported_us),
             limited: self.flight.limited(),
             loss_permille: u64::from(self.loss.recent_permille()),
             arrived,
@@ -291,10 +300,10 @@ impl Delta {
             .min(THRESHOLD_US_MAX.max(packets_us))
     }
 
-    /// Packets of one picture leave at most a batch apart; half as much again tells pictures apart.
+    /// Packets of one picture leave at most a batch apart; a quarter more tells pictures apart.
     fn train_gap_us(&self) -> u64 {
         let batch_us = 2 * PACKET_BYTES * 8_000_000 / (self.control.rate_bps() / 2 * 3);
-        (batch_us * 3 / 2).max(2_500)
+        (batch_us / 4 * 5).max(2_500)
     }
 
     fn usual_shards(&self) -> usize {
