@@ -77,17 +77,7 @@ impl X11Source {
         let pixels = Pixels::new(&connection, size, shared)?;
         let pending = Rectangle::sized(size.0, size.1);
         let pointer_asked_at = Instant::ZERO;
-        Ok(Self {
-            connection,
-            root,
-            size,
-            pixels,
-            damage,
-            pending,
-            given: pending,
-            cursor,
-            pointer_asked_at,
-        })
+        Ok(Self { connection, root, size, pixels, damage, pending, given: pending, cursor, pointer_asked_at })
     }
 
     /// Whether the server writes into shared memory. Without it a grab of a large screen takes 10 to 30 ms.
@@ -119,10 +109,7 @@ impl X11Source {
         let side = |start: i16, length: u16, limit: u16| {
             let first = i32::from(start).clamp(0, i32::from(limit));
             let last = (i32::from(start) + i32::from(length)).clamp(first, i32::from(limit));
-            (
-                u16::try_from(first).unwrap_or(0),
-                u16::try_from(last - first).unwrap_or(0),
-            )
+            (u16::try_from(first).unwrap_or(0), u16::try_from(last - first).unwrap_or(0))
         };
         let (x, width) = side(area.x, area.width, self.size.0);
         let (y, height) = side(area.y, area.height, self.size.1);
@@ -144,16 +131,13 @@ impl X11Source {
     /// size is asked for and all of it is fetched.
     fn grab(&mut self) -> Result<(), Error> {
         damage::subtract(&self.connection, self.damage, x11rb::NONE, x11rb::NONE)?.ignore_error();
-        let result = self
-            .pixels
-            .fetch(&self.connection, self.root, self.size, self.pending);
+        let result = self.pixels.fetch(&self.connection, self.root, self.size, self.pending);
         if let Err(Error::Reply(ReplyError::X11Error(error))) = &result
             && error.error_kind == ErrorKind::Match
         {
             let geometry = self.connection.get_geometry(self.root)?.reply()?;
             self.resize((geometry.width, geometry.height))?;
-            self.pixels
-                .fetch(&self.connection, self.root, self.size, self.pending)?;
+            self.pixels.fetch(&self.connection, self.root, self.size, self.pending)?;
         } else {
             result?;
         }
@@ -163,10 +147,7 @@ impl X11Source {
 
     fn frame(&self, now: Instant) -> Result<Frame<'_>, Error> {
         let (width, height) = self.size;
-        let plane = Plane {
-            data: self.pixels.bytes(),
-            stride: usize::from(width) * PIXEL,
-        };
+        let plane = Plane { data: self.pixels.bytes(), stride: usize::from(width) * PIXEL };
         let planes = [plane, Plane::EMPTY, Plane::EMPTY];
         Frame::new(PixelFormat::Bgrx, width.into(), height.into(), planes, now)
             .map_err(|_| Error::Size(width, height))
@@ -214,10 +195,7 @@ impl VideoSource for X11Source {
 
     fn poll_cursor(&mut self) -> Option<Cursor<'_>> {
         // A connection that broke is reported by the next poll for a frame.
-        self.cursor
-            .poll(&self.connection, self.root, self.size)
-            .ok()
-            .flatten()
+        self.cursor.poll(&self.connection, self.root, self.size).ok().flatten()
     }
 }
 
@@ -230,11 +208,7 @@ impl Pollable for X11Source {
 impl Pixels {
     fn new(connection: &RustConnection, (width, height): (u16, u16), shared: bool) -> Result<Self, Error> {
         let len = usize::from(width) * usize::from(height) * PIXEL;
-        Ok(if shared {
-            Self::Shared(Segment::new(connection, len)?)
-        } else {
-            Self::Copied(vec![0; len])
-        })
+        Ok(if shared { Self::Shared(Segment::new(connection, len)?) } else { Self::Copied(vec![0; len]) })
     }
 
     fn bytes(&self) -> &[u8] {
@@ -261,24 +235,11 @@ impl Pixels {
                 // 16384 × 16384 pixels still fit 32 bits of offset less one, and no server has more.
                 let offset = u32::try_from(offset).unwrap_or(u32::MAX);
                 let (id, height) = (segment.id(), changed.height);
-                shm::get_image(
-                    connection,
-                    root,
-                    0,
-                    top,
-                    width,
-                    height,
-                    !0,
-                    format.into(),
-                    id,
-                    offset,
-                )?
-                .reply()?;
+                shm::get_image(connection, root, 0, top, width, height, !0, format.into(), id, offset)?
+                    .reply()?;
             }
             Self::Copied(bytes) => {
-                let reply = connection
-                    .get_image(format, root, 0, top, width, changed.height, !0)?
-                    .reply()?;
+                let reply = connection.get_image(format, root, 0, top, width, changed.height, !0)?.reply()?;
                 let len = usize::from(changed.height) * row;
                 if reply.data.len() < len {
                     return Err(Error::Size(width, changed.height));

@@ -24,10 +24,7 @@ pub(crate) fn connect(display: Option<&str>) -> Result<(RustConnection, Screen),
 pub(crate) fn check_pixels(connection: &RustConnection, screen: &Screen) -> Result<(), Error> {
     let setup = connection.setup();
     let depth = screen.root_depth;
-    let padded = setup
-        .pixmap_formats
-        .iter()
-        .any(|f| f.depth == depth && f.bits_per_pixel == 32);
+    let padded = setup.pixmap_formats.iter().any(|f| f.depth == depth && f.bits_per_pixel == 32);
     let visual = screen
         .allowed_depths
         .iter()
@@ -36,11 +33,7 @@ pub(crate) fn check_pixels(connection: &RustConnection, screen: &Screen) -> Resu
     let ordered =
         visual.is_some_and(|v| v.red_mask == 0xff_0000 && v.green_mask == 0xff00 && v.blue_mask == 0xff);
     let little = setup.image_byte_order == ImageOrder::LSB_FIRST;
-    if matches!(depth, 24 | 32) && padded && ordered && little {
-        Ok(())
-    } else {
-        Err(Error::Pixels(depth))
-    }
+    if matches!(depth, 24 | 32) && padded && ordered && little { Ok(()) } else { Err(Error::Pixels(depth)) }
 }
 
 /// Whether memory can be shared with the server: it is on this machine, its socket passes descriptors,
@@ -53,10 +46,7 @@ pub(crate) fn shares_memory(connection: &RustConnection) -> Result<bool, Error> 
     if UnixStream::from(descriptor).peer_addr().is_err() {
         return Ok(false);
     }
-    if connection
-        .extension_information(shm::X11_EXTENSION_NAME)?
-        .is_none()
-    {
+    if connection.extension_information(shm::X11_EXTENSION_NAME)?.is_none() {
         return Ok(false);
     }
     let version = shm::query_version(connection)?.reply()?;
@@ -65,8 +55,5 @@ pub(crate) fn shares_memory(connection: &RustConnection) -> Result<bool, Error> 
 
 /// Fails unless the server has the extension `name`.
 pub(crate) fn require(connection: &RustConnection, name: &'static str) -> Result<(), Error> {
-    connection
-        .extension_information(name)?
-        .map(drop)
-        .ok_or(Error::Extension(name))
+    connection.extension_information(name)?.map(drop).ok_or(Error::Extension(name))
 }

@@ -29,10 +29,7 @@ impl CursorWatch {
     /// Asks the server to say when the shape changes and, where it knows XInput 2, when the pointer moves.
     pub(crate) fn new(connection: &RustConnection, root: Window) -> Result<Self, Error> {
         xfixes::select_cursor_input(connection, root, CursorNotifyMask::DISPLAY_CURSOR)?.check()?;
-        if connection
-            .extension_information(xinput::X11_EXTENSION_NAME)?
-            .is_some()
-        {
+        if connection.extension_information(xinput::X11_EXTENSION_NAME)?.is_some() {
             xinput::xi_query_version(connection, 2, 2)?.reply()?;
             let mask = xinput::EventMask {
                 deviceid: xinput::Device::ALL_MASTER.into(),
@@ -74,11 +71,7 @@ impl CursorWatch {
         if !reshaped && !moved {
             return Ok(None);
         }
-        let place = if reshaped {
-            self.fetch_shape(connection)?
-        } else {
-            None
-        };
+        let place = if reshaped { self.fetch_shape(connection)? } else { None };
         let place = match place {
             Some(place) => place,
             None => {
@@ -99,12 +92,7 @@ impl CursorWatch {
             bgra: &self.bgra,
         };
         let shape = (reshaped && self.visible).then_some(shape);
-        Ok(Some(Cursor {
-            x: place.0,
-            y: place.1,
-            visible: self.visible,
-            shape,
-        }))
+        Ok(Some(Cursor { x: place.0, y: place.1, visible: self.visible, shape }))
     }
 
     /// Fetches the shape; returns the place that comes with it. No cursor at all is an invisible one.
@@ -119,22 +107,12 @@ impl CursorWatch {
         };
         self.width = image.width.min(SIDE_MAX);
         self.height = image.height.min(SIDE_MAX);
-        self.hot = (
-            image.xhot.min(self.width.saturating_sub(1)),
-            image.yhot.min(self.height.saturating_sub(1)),
-        );
+        self.hot =
+            (image.xhot.min(self.width.saturating_sub(1)), image.yhot.min(self.height.saturating_sub(1)));
         self.bgra.clear();
         if image.width > 0 {
-            for row in image
-                .cursor_image
-                .chunks_exact(image.width.into())
-                .take(self.height.into())
-            {
-                self.bgra.extend(
-                    row[..self.width.into()]
-                        .iter()
-                        .flat_map(|pixel| pixel.to_le_bytes()),
-                );
+            for row in image.cursor_image.chunks_exact(image.width.into()).take(self.height.into()) {
+                self.bgra.extend(row[..self.width.into()].iter().flat_map(|pixel| pixel.to_le_bytes()));
             }
         }
         self.visible = image.cursor_image.iter().any(|pixel| pixel >> 24 != 0);
@@ -144,7 +122,5 @@ impl CursorWatch {
 
 /// A place inside `0..limit`.
 fn clamp(place: i16, limit: u16) -> u16 {
-    u16::try_from(place.max(0))
-        .unwrap_or(0)
-        .min(limit.saturating_sub(1))
+    u16::try_from(place.max(0)).unwrap_or(0).min(limit.saturating_sub(1))
 }

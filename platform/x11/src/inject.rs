@@ -57,9 +57,7 @@ impl X11Sink {
         require(&connection, xtest::X11_EXTENSION_NAME)?;
         keymap::announce(&connection)?;
         let events = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY);
-        connection
-            .change_window_attributes(screen.root, &events)?
-            .check()?;
+        connection.change_window_attributes(screen.root, &events)?.check()?;
         let geometry = connection.get_geometry(screen.root)?.reply()?;
         Ok(Self {
             keymap: Keymap::load(&connection)?,
@@ -98,20 +96,12 @@ impl X11Sink {
     }
 
     fn fake_key(&self, keycode: Keycode, pressed: bool) -> Result<(), Error> {
-        let kind = if pressed {
-            xproto::KEY_PRESS_EVENT
-        } else {
-            xproto::KEY_RELEASE_EVENT
-        };
+        let kind = if pressed { xproto::KEY_PRESS_EVENT } else { xproto::KEY_RELEASE_EVENT };
         self.fake(kind, keycode, 0, 0)
     }
 
     fn fake_button(&self, button: u8, pressed: bool) -> Result<(), Error> {
-        let kind = if pressed {
-            xproto::BUTTON_PRESS_EVENT
-        } else {
-            xproto::BUTTON_RELEASE_EVENT
-        };
+        let kind = if pressed { xproto::BUTTON_PRESS_EVENT } else { xproto::BUTTON_RELEASE_EVENT };
         self.fake(kind, button, 0, 0)
     }
 
@@ -130,11 +120,7 @@ impl X11Sink {
     fn button(&mut self, button: Button, pressed: bool) -> Result<(), Error> {
         self.fake_button(x_button(button), pressed)?;
         let bit = 1 << button.index();
-        self.buttons = if pressed {
-            self.buttons | bit
-        } else {
-            self.buttons & !bit
-        };
+        self.buttons = if pressed { self.buttons | bit } else { self.buttons & !bit };
         Ok(())
     }
 
@@ -170,16 +156,10 @@ impl X11Sink {
         let [locked, _] = u16::from(state.locked_mods).to_le_bytes();
         let reserved: Vec<Keycode> = self.spares.iter().map(|spare| spare.keycode).collect();
         let strokes = self.keymap.strokes(symbol, state.group.into(), &reserved);
-        let stroke = strokes
-            .into_iter()
-            .find(|stroke| self.is_possible(stroke, on, locked));
+        let stroke = strokes.into_iter().find(|stroke| self.is_possible(stroke, on, locked));
         let stroke = match stroke {
             Some(stroke) => stroke,
-            None => Stroke {
-                keycode: self.spare_for(symbol, character)?,
-                on: 0,
-                decisive: 0,
-            },
+            None => Stroke { keycode: self.spare_for(symbol, character)?, on: 0, decisive: 0 },
         };
         self.strike(stroke, on, locked)
     }
@@ -198,9 +178,8 @@ impl X11Sink {
         let keep = locked | stroke.on;
         let spoils = |key: &Keycode| self.keymap.modifiers_of(*key) & !keep != 0;
         let released: Vec<Keycode> = self.keys.iter().copied().filter(spoils).collect();
-        let missing: Vec<Keycode> = bits(stroke.on & !on)
-            .filter_map(|bit| self.keymap.modifier_key(bit))
-            .collect();
+        let missing: Vec<Keycode> =
+            bits(stroke.on & !on).filter_map(|bit| self.keymap.modifier_key(bit)).collect();
         for key in &released {
             self.fake_key(*key, false)?;
         }
@@ -232,11 +211,7 @@ impl X11Sink {
         let fresh = self.keymap.spare_keys().find(|keycode| !taken(keycode));
         let keycode = match fresh {
             Some(keycode) if self.spares.len() < SPARES_MAX => {
-                self.spares.push(Spare {
-                    keycode,
-                    symbol,
-                    used,
-                });
+                self.spares.push(Spare { keycode, symbol, used });
                 keycode
             }
             Some(_) | None => {
@@ -246,9 +221,7 @@ impl X11Sink {
                 oldest.keycode
             }
         };
-        self.connection
-            .change_keyboard_mapping(1, keycode, 2, &[symbol, symbol])?
-            .ignore_error();
+        self.connection.change_keyboard_mapping(1, keycode, 2, &[symbol, symbol])?.ignore_error();
         Ok(keycode)
     }
 
@@ -256,17 +229,14 @@ impl X11Sink {
     fn reload(&mut self) -> Result<(), Error> {
         self.keymap = Keymap::load(&self.connection)?;
         let keymap = &self.keymap;
-        self.spares
-            .retain(|spare| keymap.symbol(spare.keycode, 0, 0) == Some(spare.symbol));
+        self.spares.retain(|spare| keymap.symbol(spare.keycode, 0, 0) == Some(spare.symbol));
         Ok(())
     }
 
     /// Takes the characters from the spare keys.
     fn restore_spares(&mut self) -> Result<(), Error> {
         for spare in self.spares.drain(..) {
-            self.connection
-                .change_keyboard_mapping(1, spare.keycode, 2, &[0, 0])?
-                .ignore_error();
+            self.connection.change_keyboard_mapping(1, spare.keycode, 2, &[0, 0])?.ignore_error();
         }
         Ok(())
     }

@@ -90,14 +90,8 @@ impl Keymap {
         let modifier_map = connection.get_modifier_mapping()?.reply()?;
         let per_modifier = usize::from(modifier_map.keycodes_per_modifier());
         let modifiers = core::array::from_fn(|bit| {
-            let keys = modifier_map
-                .keycodes
-                .get(bit * per_modifier..(bit + 1) * per_modifier);
-            keys.unwrap_or(&[])
-                .iter()
-                .copied()
-                .filter(|key| *key != 0)
-                .collect()
+            let keys = modifier_map.keycodes.get(bit * per_modifier..(bit + 1) * per_modifier);
+            keys.unwrap_or(&[]).iter().copied().filter(|key| *key != 0).collect()
         });
         Ok(Self {
             first: map.first_key_sym,
@@ -113,10 +107,7 @@ impl Keymap {
         let group = effective_group(key, group)?;
         let kind = self.types.get(usize::from(*key.kt_index.get(group)?))?;
         let on = modifiers & mask(kind.mods_mask);
-        let entry = kind
-            .map
-            .iter()
-            .find(|entry| entry.active && mask(entry.mods_mask) == on);
+        let entry = kind.map.iter().find(|entry| entry.active && mask(entry.mods_mask) == on);
         let level = entry.map_or(0, |entry| entry.level);
         symbol_at(key, group, level)
     }
@@ -136,19 +127,11 @@ impl Keymap {
             };
             let decisive = mask(kind.mods_mask);
             if symbol_at(key, group, 0) == Some(symbol) {
-                strokes.push(Stroke {
-                    keycode,
-                    on: 0,
-                    decisive,
-                });
+                strokes.push(Stroke { keycode, on: 0, decisive });
             }
             let entries = kind.map.iter().filter(|entry| entry.active);
             for entry in entries.filter(|entry| symbol_at(key, group, entry.level) == Some(symbol)) {
-                strokes.push(Stroke {
-                    keycode,
-                    on: mask(entry.mods_mask),
-                    decisive,
-                });
+                strokes.push(Stroke { keycode, on: mask(entry.mods_mask), decisive });
             }
         }
         strokes.sort_by_key(|stroke| (stroke.on.count_ones(), stroke.keycode));
@@ -162,17 +145,28 @@ impl Keymap {
             let symbol = self.symbol(*keycode, 0, 0);
             symbol.and_then(|symbol| HELD_MODIFIERS.iter().position(|held| *held == symbol))
         };
-        keys.iter()
-            .copied()
-            .filter(|key| rank(key).is_some())
-            .min_by_key(rank)
+        keys.iter().copied().filter(|key| rank(key).is_some()).min_by_key(rank)
     }
 
     /// The modifiers that `keycode` acts on.
     pub(crate) fn modifiers_of(&self, keycode: Keycode) -> u8 {
         let bits = self.modifiers.iter().zip(0u8..);
-        bits.filter(|(keys, _)| keys.contains(&keycode))
-            .fold(0, |mask, (_, bit)| mask | 1 << bit)
+        bits.filter(|(keys, _)| keys.contains(&keycode)).fold(0, |mask, (_, bit)| mask | 1 << bit)
+    }
+
+    /// The modifiers that any key with one of these symbols acts on.
+    pub(crate) fn modifiers_with(&self, symbols: &[Keysym]) -> u8 {
+        let is_one = |key: &Keycode| self.symbol(*key, 0, 0).is_some_and(|symbol| symbols.contains(&symbol));
+        let bits = self.modifiers.iter().zip(0u8..);
+        bits.filter(|(keys, _)| keys.iter().any(is_one)).fold(0, |mask, (_, bit)| mask | 1 << bit)
+    }
+
+    /// Whether these modifiers have a say in the level of a key.
+    pub(crate) fn is_decided_by(&self, keycode: Keycode, group: u8, modifiers: u8) -> bool {
+        let Some(key) = self.key(keycode) else { return false };
+        let group = effective_group(key, group).and_then(|group| key.kt_index.get(group));
+        let kind = group.and_then(|kind| self.types.get(usize::from(*kind)));
+        kind.is_some_and(|kind| mask(kind.mods_mask) & modifiers != 0)
     }
 
     /// Keys without any symbol and without a modifier, highest first.
@@ -200,9 +194,7 @@ fn effective_group(key: &KeySymMap, group: u8) -> Option<usize> {
     }
     Some(usize::from(match key.group_info & 0xc0 {
         0x40 => count - 1,
-        0x80 => Some((key.group_info >> 4) & 3)
-            .filter(|redirect| *redirect < count)
-            .unwrap_or(0),
+        0x80 => Some((key.group_info >> 4) & 3).filter(|redirect| *redirect < count).unwrap_or(0),
         _ => group % count,
     }))
 }
@@ -211,10 +203,7 @@ fn symbol_at(key: &KeySymMap, group: usize, level: u8) -> Option<Keysym> {
     if level >= key.width {
         return None;
     }
-    let symbol = key
-        .syms
-        .get(group * usize::from(key.width) + usize::from(level))
-        .copied()?;
+    let symbol = key.syms.get(group * usize::from(key.width) + usize::from(level)).copied()?;
     (symbol != 0).then_some(symbol)
 }
 

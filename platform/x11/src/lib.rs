@@ -11,8 +11,15 @@ mod cursor;
 mod error;
 mod inject;
 mod keymap;
+mod keys;
+mod overlay;
+mod picture;
+mod pointer;
+mod scale;
 mod segment;
+mod window;
 
 pub use capture::X11Source;
 pub use error::Error;
 pub use inject::X11Sink;
+pub use window::X11Display;

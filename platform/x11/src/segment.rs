@@ -36,11 +36,7 @@ impl Segment {
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
         let start = unsafe { mmap(core::ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0) }?;
         let start = NonNull::new(start.cast()).expect("mmap succeeded, so it did not return null");
-        let segment = Self {
-            id: connection.generate_id()?,
-            start,
-            len,
-        };
+        let segment = Self { id: connection.generate_id()?, start, len };
         shm::attach_fd(connection, segment.id, file, false)?.check()?;
         Ok(segment)
     }

@@ -15,10 +15,7 @@ const NOW: Instant = Instant::from_millis(7);
 
 /// Colours without the unused byte.
 fn colours(pixels: &[u8]) -> Vec<u8> {
-    pixels
-        .chunks_exact(4)
-        .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
-        .collect()
+    pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
 }
 
 fn rectangle(x: u16, y: u16, width: u16, height: u16) -> Rectangle {
@@ -122,10 +119,7 @@ fn no_change_is_missed_while_another_program_draws() {
         shown = frame.planes()[0].data.to_vec();
     }
     let client = server.client();
-    assert_eq!(
-        colours(&shown),
-        colours(&client.look(client.screen.root, 0, 0, 200, 200))
-    );
+    assert_eq!(colours(&shown), colours(&client.look(client.screen.root, 0, 0, 200, 200)));
 }
 
 #[test]
@@ -138,29 +132,13 @@ fn screen_of_another_size_is_given_whole() {
     let root = client.screen.root;
     let mut source = X11Source::open(server.name()).unwrap();
     next(&mut source);
-    let resources = randr::get_screen_resources(connection, root)
+    let resources = randr::get_screen_resources(connection, root).unwrap().reply().unwrap();
+    let crtc = resources.crtcs[0];
+    randr::set_crtc_config(connection, crtc, 0, 0, 0, 0, x11rb::NONE, randr::Rotation::ROTATE0, &[])
         .unwrap()
         .reply()
         .unwrap();
-    let crtc = resources.crtcs[0];
-    randr::set_crtc_config(
-        connection,
-        crtc,
-        0,
-        0,
-        0,
-        0,
-        x11rb::NONE,
-        randr::Rotation::ROTATE0,
-        &[],
-    )
-    .unwrap()
-    .reply()
-    .unwrap();
-    randr::set_screen_size(connection, root, 160, 120, 42, 32)
-        .unwrap()
-        .check()
-        .unwrap();
+    randr::set_screen_size(connection, root, 160, 120, 42, 32).unwrap().check().unwrap();
     let drawn = pattern(160, 120, 4);
     client.put(root, 0, 0, 160, 120, &drawn);
     while source.size() != (160, 120) {
@@ -181,53 +159,29 @@ fn cursor_comes_as_shape_and_place_and_not_in_the_picture() {
     let connection = &client.connection;
     let root = client.screen.root;
     client.fill(root, 0, 0, 0, 200, 100);
-    connection
-        .warp_pointer(x11rb::NONE, root, 0, 0, 0, 0, 50, 40)
-        .unwrap();
+    connection.warp_pointer(x11rb::NONE, root, 0, 0, 0, 0, 50, 40).unwrap();
     let mut source = X11Source::open(server.name()).unwrap();
     // A 16 × 16 cursor, red where set: all of it.
-    let (bitmap, cursor) = (
-        connection.generate_id().unwrap(),
-        connection.generate_id().unwrap(),
-    );
+    let (bitmap, cursor) = (connection.generate_id().unwrap(), connection.generate_id().unwrap());
     connection.create_pixmap(1, bitmap, root, 16, 16).unwrap();
     let gc = connection.generate_id().unwrap();
-    connection
-        .create_gc(gc, bitmap, &CreateGCAux::new().foreground(1))
-        .unwrap();
-    let all = x11rb::protocol::xproto::Rectangle {
-        x: 0,
-        y: 0,
-        width: 16,
-        height: 16,
-    };
+    connection.create_gc(gc, bitmap, &CreateGCAux::new().foreground(1)).unwrap();
+    let all = x11rb::protocol::xproto::Rectangle { x: 0, y: 0, width: 16, height: 16 };
     connection.poly_fill_rectangle(bitmap, gc, &[all]).unwrap();
-    connection
-        .create_cursor(cursor, bitmap, bitmap, 0xffff, 0, 0, 0, 0, 0, 3, 5)
-        .unwrap();
-    connection
-        .change_window_attributes(root, &ChangeWindowAttributesAux::new().cursor(cursor))
-        .unwrap();
+    connection.create_cursor(cursor, bitmap, bitmap, 0xffff, 0, 0, 0, 0, 0, 3, 5).unwrap();
+    connection.change_window_attributes(root, &ChangeWindowAttributesAux::new().cursor(cursor)).unwrap();
     client.sync();
     let frame = next(&mut source);
-    assert!(
-        colours(&frame).iter().all(|byte| *byte == 0),
-        "the cursor is in the picture"
-    );
+    assert!(colours(&frame).iter().all(|byte| *byte == 0), "the cursor is in the picture");
     let given = source.poll_cursor().unwrap();
     assert_eq!((given.x, given.y, given.visible), (50, 40, true));
     let shape = given.shape.unwrap();
-    assert_eq!(
-        (shape.width, shape.height, shape.hot_x, shape.hot_y),
-        (16, 16, 3, 5)
-    );
+    assert_eq!((shape.width, shape.height, shape.hot_x, shape.hot_y), (16, 16, 3, 5));
     assert_eq!(shape.bgra[..4], [0, 0, 255, 255]);
     settle(&mut source);
     assert!(source.poll_cursor().is_none());
     // Nothing announces a warp; after a while it is looked for.
-    connection
-        .warp_pointer(x11rb::NONE, root, 0, 0, 0, 0, 60, 41)
-        .unwrap();
+    connection.warp_pointer(x11rb::NONE, root, 0, 0, 0, 0, 60, 41).unwrap();
     client.sync();
     assert!(source.poll_frame(NOW.plus_micros(20_000)).unwrap().is_none());
     let given = source.poll_cursor().unwrap();

@@ -13,10 +13,7 @@ const KEY_A: u16 = 30;
 const KEY_LEFTSHIFT: u16 = 42;
 
 fn key(code: u16, pressed: bool) -> InputEvent {
-    InputEvent::Key {
-        key: Scancode::new(code).unwrap(),
-        pressed,
-    }
+    InputEvent::Key { key: Scancode::new(code).unwrap(), pressed }
 }
 
 fn button(button: Button, pressed: bool) -> InputEvent {
@@ -51,19 +48,10 @@ fn read_text(client: &Client, count: usize) -> String {
                 None
             }
         });
-        let reply = client
-            .connection
-            .get_keyboard_mapping(keycode, 1)
-            .unwrap()
-            .reply()
-            .unwrap();
+        let reply = client.connection.get_keyboard_mapping(keycode, 1).unwrap().reply().unwrap();
         let level = usize::from(state & 1) + if state & 0x80 == 0 { 0 } else { 4 };
         let symbol = reply.keysyms.get(level).copied().unwrap_or(0);
-        text.extend(
-            xkeysym::Keysym::new(symbol)
-                .key_char()
-                .filter(|character| !character.is_control()),
-        );
+        text.extend(xkeysym::Keysym::new(symbol).key_char().filter(|character| !character.is_control()));
     }
     text
 }
@@ -75,12 +63,7 @@ fn keys_arrive_as_keycodes_in_order() {
     };
     inject(
         &mut sink,
-        &[
-            key(KEY_LEFTSHIFT, true),
-            key(KEY_A, true),
-            key(KEY_A, false),
-            key(KEY_LEFTSHIFT, false),
-        ],
+        &[key(KEY_LEFTSHIFT, true), key(KEY_A, true), key(KEY_A, false), key(KEY_LEFTSHIFT, false)],
     );
     let mut seen = Vec::new();
     while seen.len() < 4 {
@@ -107,10 +90,7 @@ fn five_hundred_clicks_arrive_as_five_hundred() {
         return;
     };
     for _ in 0..500 {
-        inject(
-            &mut sink,
-            &[button(Button::LEFT, true), button(Button::LEFT, false)],
-        );
+        inject(&mut sink, &[button(Button::LEFT, true), button(Button::LEFT, false)]);
     }
     let (mut presses, mut releases) = (0, 0);
     while releases < 500 {
@@ -126,11 +106,7 @@ fn five_hundred_clicks_arrive_as_five_hundred() {
     }
     assert_eq!(presses, 500);
     let more = client.pending();
-    assert!(
-        !more
-            .iter()
-            .any(|event| matches!(event, Event::ButtonPress(_) | Event::ButtonRelease(_)))
-    );
+    assert!(!more.iter().any(|event| matches!(event, Event::ButtonPress(_) | Event::ButtonRelease(_))));
 }
 
 #[test]
@@ -139,26 +115,11 @@ fn buttons_and_wheel_have_their_numbers() {
         return;
     };
     let wheel = |dx, dy| InputEvent::Wheel { dx, dy };
-    for which in [
-        Button::LEFT,
-        Button::RIGHT,
-        Button::MIDDLE,
-        Button::SIDE,
-        Button::EXTRA,
-    ] {
+    for which in [Button::LEFT, Button::RIGHT, Button::MIDDLE, Button::SIDE, Button::EXTRA] {
         inject(&mut sink, &[button(which, true), button(which, false)]);
     }
     // Half a notch, another half, a notch and a half down, two to the right, one to the left.
-    inject(
-        &mut sink,
-        &[
-            wheel(0, 60),
-            wheel(0, 60),
-            wheel(0, -180),
-            wheel(240, 0),
-            wheel(-120, 0),
-        ],
-    );
+    inject(&mut sink, &[wheel(0, 60), wheel(0, 60), wheel(0, -180), wheel(240, 0), wheel(-120, 0)]);
     let mut seen = Vec::new();
     while seen.len() < 10 {
         seen.push(client.wait(|event| match event {
@@ -178,11 +139,7 @@ fn pointer_goes_to_every_corner_and_moves_by_counts() {
         let reply = client.connection.query_pointer(window).unwrap().reply().unwrap();
         (reply.root_x, reply.root_y)
     };
-    for (x, y, expected) in [
-        (0, 0, (0, 0)),
-        (65535, 65535, (399, 299)),
-        (32768, 32768, (200, 150)),
-    ] {
+    for (x, y, expected) in [(0, 0, (0, 0)), (65535, 65535, (399, 299)), (32768, 32768, (200, 150))] {
         inject(&mut sink, &[InputEvent::PointerAbsolute { x, y }]);
         client.wait(|event| match event {
             Event::MotionNotify(event) => ((event.root_x, event.root_y) == expected).then_some(()),
@@ -233,19 +190,9 @@ fn text_ignores_a_held_shift_and_leaves_it_held() {
     if !server.run("setxkbmap", &["us"]) {
         return;
     }
-    inject(
-        &mut sink,
-        &[
-            key(KEY_LEFTSHIFT, true),
-            InputEvent::Text('a'),
-            InputEvent::Text('B'),
-        ],
-    );
+    inject(&mut sink, &[key(KEY_LEFTSHIFT, true), InputEvent::Text('a'), InputEvent::Text('B')]);
     assert_eq!(read_text(&client, 2), "aB");
-    inject(
-        &mut sink,
-        &[key(KEY_A, true), key(KEY_A, false), key(KEY_LEFTSHIFT, false)],
-    );
+    inject(&mut sink, &[key(KEY_A, true), key(KEY_A, false), key(KEY_LEFTSHIFT, false)]);
     assert_eq!(read_text(&client, 1), "A");
 }
 

@@ -29,16 +29,7 @@ impl Server {
     pub(crate) fn start(width: u16, height: u16) -> Option<Self> {
         let screen = format!("{width}x{height}x24");
         let child = Command::new("Xvfb")
-            .args([
-                "-displayfd",
-                "1",
-                "-nolisten",
-                "tcp",
-                "-noreset",
-                "-screen",
-                "0",
-                &screen,
-            ])
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-screen", "0", &screen])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
@@ -51,9 +42,7 @@ impl Server {
         };
         let mut line = String::new();
         let stdout = child.stdout.take().expect("stdout is piped");
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .expect("Xvfb names its display");
+        BufReader::new(stdout).read_line(&mut line).expect("Xvfb names its display");
         assert!(!line.trim().is_empty(), "Xvfb ended at once");
         let display = format!(":{}", line.trim());
         Some(Self { child, display })
@@ -65,11 +54,7 @@ impl Server {
 
     /// Runs a program against this display; `false` when it is not installed.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> bool {
-        match Command::new(program)
-            .args(arguments)
-            .env("DISPLAY", &self.display)
-            .status()
-        {
+        match Command::new(program).args(arguments).env("DISPLAY", &self.display).status() {
             Ok(status) => {
                 assert!(status.success(), "{program} failed: {status}");
                 true
@@ -105,14 +90,8 @@ impl Client {
         let (connection, index) = RustConnection::connect(display).unwrap();
         let screen = connection.setup().roots[index].clone();
         let gc = connection.generate_id().unwrap();
-        connection
-            .create_gc(gc, screen.root, &CreateGCAux::new())
-            .unwrap();
-        Self {
-            connection,
-            screen,
-            gc,
-        }
+        connection.create_gc(gc, screen.root, &CreateGCAux::new()).unwrap();
+        Self { connection, screen, gc }
     }
 
     /// Waits until the server has done everything asked so far.
@@ -122,14 +101,9 @@ impl Client {
 
     pub(crate) fn fill(&self, window: Window, colour: u32, x: i16, y: i16, width: u16, height: u16) {
         self.connection
-            .change_gc(
-                self.gc,
-                &x11rb::protocol::xproto::ChangeGCAux::new().foreground(colour),
-            )
+            .change_gc(self.gc, &x11rb::protocol::xproto::ChangeGCAux::new().foreground(colour))
             .unwrap();
-        self.connection
-            .poly_fill_rectangle(window, self.gc, &[Rectangle { x, y, width, height }])
-            .unwrap();
+        self.connection.poly_fill_rectangle(window, self.gc, &[Rectangle { x, y, width, height }]).unwrap();
         self.sync();
     }
 
@@ -140,18 +114,7 @@ impl Client {
             let count = u16::try_from(rows.len() / row).unwrap();
             let top = y + i16::try_from(index * 16).unwrap();
             self.connection
-                .put_image(
-                    ImageFormat::Z_PIXMAP,
-                    window,
-                    self.gc,
-                    width,
-                    count,
-                    x,
-                    top,
-                    0,
-                    24,
-                    rows,
-                )
+                .put_image(ImageFormat::Z_PIXMAP, window, self.gc, width, count, x, top, 0, 24, rows)
                 .unwrap();
         }
         assert_eq!(pixels.len(), row * usize::from(height));
@@ -178,10 +141,7 @@ impl Client {
             | EventMask::POINTER_MOTION
             | EventMask::EXPOSURE
             | EventMask::STRUCTURE_NOTIFY;
-        let aux = CreateWindowAux::new()
-            .event_mask(events)
-            .background_pixel(0)
-            .override_redirect(1);
+        let aux = CreateWindowAux::new().event_mask(events).background_pixel(0).override_redirect(1);
         self.connection
             .create_window(
                 24,
@@ -199,9 +159,7 @@ impl Client {
             .unwrap();
         self.connection.map_window(window).unwrap();
         self.wait(|event| matches!(event, Event::Expose(_)).then_some(()));
-        self.connection
-            .set_input_focus(InputFocus::PARENT, window, x11rb::CURRENT_TIME)
-            .unwrap();
+        self.connection.set_input_focus(InputFocus::PARENT, window, x11rb::CURRENT_TIME).unwrap();
         self.sync();
         window
     }
@@ -227,30 +185,16 @@ impl Client {
     }
 
     pub(crate) fn property(&self, window: Window, name: &str) -> Vec<u8> {
-        let atom = self
-            .connection
-            .intern_atom(false, name.as_bytes())
-            .unwrap()
-            .reply()
-            .unwrap()
-            .atom;
+        let atom = self.connection.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom;
         let any = AtomEnum::ANY;
-        self.connection
-            .get_property(false, window, atom, any, 0, 1024)
-            .unwrap()
-            .reply()
-            .unwrap()
-            .value
+        self.connection.get_property(false, window, atom, any, 0, 1024).unwrap().reply().unwrap().value
     }
 }
 
 /// Waits until something can be read; panics when that takes suspiciously long.
 pub(crate) fn wait_readable(descriptor: &impl AsFd) {
     let mut descriptors = [PollFd::new(descriptor, PollFlags::IN)];
-    let timeout = Timespec {
-        tv_sec: HANG_SECONDS,
-        tv_nsec: 0,
-    };
+    let timeout = Timespec { tv_sec: HANG_SECONDS, tv_nsec: 0 };
     let ready = poll(&mut descriptors, Some(&timeout)).unwrap();
     assert!(ready > 0, "nothing arrived in {HANG_SECONDS} s");
 }
@@ -263,12 +207,7 @@ pub(crate) fn pattern(width: u16, height: u16, seed: u32) -> Vec<u8> {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        pixels.extend([
-            state.to_le_bytes()[0],
-            state.to_le_bytes()[1],
-            state.to_le_bytes()[2],
-            0,
-        ]);
+        pixels.extend([state.to_le_bytes()[0], state.to_le_bytes()[1], state.to_le_bytes()[2], 0]);
     }
     pixels
 }
