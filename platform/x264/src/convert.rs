@@ -53,11 +53,7 @@ impl Canvas {
     /// Its planes and their strides.
     pub(crate) fn planes(&self) -> [(&[u8], usize); 3] {
         let [luma, blue, red] = &self.planes;
-        [
-            (luma, self.luma_stride),
-            (blue, self.chroma_stride),
-            (red, self.chroma_stride),
-        ]
+        [(luma, self.luma_stride), (blue, self.chroma_stride), (red, self.chroma_stride)]
     }
 
     /// Forgets what it holds: the next update converts the whole frame.
@@ -98,8 +94,7 @@ impl Canvas {
         }
         let (x, y) = (usize::from(damage.x), usize::from(damage.y));
         let (right, bottom) = (x + usize::from(damage.width), y + usize::from(damage.height));
-        let left = x / COLUMN_GROUP * COLUMN_GROUP;
-        let columns = left..right.next_multiple_of(COLUMN_GROUP).min(self.width);
+        let columns = x / COLUMN_GROUP * COLUMN_GROUP..right.next_multiple_of(COLUMN_GROUP).min(self.width);
         let rows = y / 2 * 2..bottom.next_multiple_of(2).min(self.height);
         (columns, rows)
     }
@@ -252,4 +247,61 @@ fn convert_bgrx(
 /// Sizes here are at most 4 × 16384.
 fn short(value: usize) -> u32 {
     u32::try_from(value).expect("a row is shorter than 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use rift::Instant;
+
+    use super::*;
+
+    const WIDTH: u32 = 323;
+    const HEIGHT: u32 = 247;
+
+    #[test]
+    fn converting_the_damage_alone_gives_the_same_picture() {
+        let cases = [(PixelFormat::Bgrx, 4), (PixelFormat::Yuyv, 2), (PixelFormat::Uyvy, 2)];
+        let places = [
+            (0, 0, 1, 1),
+            (63, 1, 2, 3),
+            (100, 31, 77, 60),
+            (300, 200, 23, 47),
+            (0, 246, 323, 1),
+            (322, 0, 1, 247),
+        ];
+        for ((format, pixel), padding) in cases.into_iter().flat_map(|case| [(case, 0), (case, 24)]) {
+            let (row, rows) = format.plane_size(0, WIDTH, HEIGHT);
+            let stride = row + padding;
+            let mut data: Vec<u8> = (0..stride * (rows - 1) + row)
+                .map(|at| ((at % stride) * 3 + at / stride * 5) as u8)
+                .collect();
+            let (mut full, mut band) = (Canvas::new(WIDTH, HEIGHT), Canvas::new(WIDTH, HEIGHT));
+            for (x, y, width, height) in places.into_iter().cycle().take(18) {
+                // Pixels of packed formats come in pairs.
+                let (left, right) = (usize::from(x) & !1, usize::from(x + width).next_multiple_of(2));
+                for y in usize::from(y)..usize::from(y + height) {
+                    let changed = left * pixel..(right * pixel).min(row);
+                    data[y * stride..][changed].iter_mut().for_each(|byte| *byte = !*byte);
+                }
+                let planes = [Plane { data: &data, stride }, Plane::EMPTY, Plane::EMPTY];
+                let frame = Frame::new(format, WIDTH, HEIGHT, planes, Instant::ZERO).unwrap();
+                assert!(full.update(&frame, None));
+                assert!(band.update(&frame, Some(Rectangle { x, y, width, height })));
+                assert!(band.planes == full.planes, "{format:?} padded {padding}: {x},{y} {width}×{height}");
+            }
+        }
+    }
+
+    #[test]
+    fn damage_outside_of_the_frame_is_ignored() {
+        let data = vec![7; 64 * 64 * 4];
+        let planes = [Plane { data: &data, stride: 256 }, Plane::EMPTY, Plane::EMPTY];
+        let frame = Frame::new(PixelFormat::Bgrx, 64, 64, planes, Instant::ZERO).unwrap();
+        let mut canvas = Canvas::new(64, 64);
+        assert!(canvas.update(&frame, None));
+        let before = canvas.planes.clone();
+        let far = Rectangle { x: u16::MAX, y: u16::MAX, width: u16::MAX, height: u16::MAX };
+        assert!(canvas.update(&frame, Some(far)));
+        assert!(canvas.planes == before);
+    }
 }

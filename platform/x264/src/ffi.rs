@@ -7,6 +7,7 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
 use x264_sys as sys;
@@ -50,6 +51,13 @@ pub(crate) struct Input<'a> {
     pub(crate) planes: [(&'a [u8], usize); 3],
 }
 
+/// The macroblocks that differ from the picture encoded last.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    pub(crate) columns: Range<usize>,
+    pub(crate) rows: Range<usize>,
+}
+
 /// What came out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
@@ -64,6 +72,8 @@ pub(crate) struct Raw {
     parameters: Box<sys::x264_param_t>,
     picture: Box<sys::x264_picture_t>,
     size: (usize, usize),
+    /// A flag word for each macroblock, in scan order; libx264 is given its address, so it never moves.
+    macroblocks: Box<[u8]>,
 }
 
 // SAFETY: libx264 binds a handle to no thread; it only forbids two calls at once, which `&mut self` rules out.
@@ -71,9 +81,7 @@ unsafe impl Send for Raw {}
 
 impl core::fmt::Debug for Raw {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Raw")
-            .field("size", &self.size)
-            .finish_non_exhaustive()
+        f.debug_struct("Raw").field("size", &self.size).finish_non_exhaustive()
     }
 }
 
@@ -90,12 +98,9 @@ impl Raw {
         unsafe { sys::x264_picture_init(picture.as_mut_ptr()) };
         // SAFETY: `x264_picture_init` zeroes the whole structure before it sets fields, so all of it is initialised.
         let picture = unsafe { picture.assume_init() };
-        Some(Self {
-            handle,
-            parameters,
-            picture,
-            size: (setup.width as usize, setup.height as usize),
-        })
+        let size = (setup.width as usize, setup.height as usize);
+        let macroblocks = vec![0; size.0.div_ceil(16) * size.1.div_ceil(16)].into_boxed_slice();
+        Some(Self { handle, parameters, picture, size, macroblocks })
     }
 
     /// Changes rate and quality from the next picture on. `false`: refused, and nothing changed.
@@ -118,7 +123,8 @@ impl Raw {
         status >= 0
     }
 
-    /// Encodes one picture; its units have gone to `collector` when this returns. `None`: it failed.
+    /// Encodes one picture. Macroblocks outside of `changed` are taken to be those of the picture encoded last, which
+    /// must then be the one this refers to; `None`: nothing is known of them. Its units have gone to `collector` when this returns. `None`: it failed.
     ///
     /// # Panics
     /// When the planes do not hold a picture of the encoder's size.
@@ -127,14 +133,12 @@ impl Raw {
         input: &Input<'_>,
         pts: i64,
         key: bool,
+        changed: Option<&Changed>,
         collector: &Collector<'_, '_>,
     ) -> Option<Output> {
         self.lend(input);
-        self.picture.i_type = if key {
-            sys::X264_TYPE_IDR as c_int
-        } else {
-            sys::X264_TYPE_P as c_int
-        };
+        self.mark(changed);
+        self.picture.i_type = if key { sys::X264_TYPE_IDR as c_int } else { sys::X264_TYPE_P as c_int };
         self.picture.i_pts = pts;
         self.picture.opaque = core::ptr::from_ref(collector).cast_mut().cast::<c_void>();
         let mut units: *mut sys::x264_nal_t = null_mut();
@@ -158,10 +162,23 @@ impl Raw {
         }
         // SAFETY: all bytes were zeroed, which is a value of every field, and the encoder wrote valid ones over them.
         let out = unsafe { out.assume_init() };
-        Some(Output {
-            key: out.b_keyframe != 0,
-            quantiser: out.prop.f_crf_avg,
-        })
+        Some(Output { key: out.b_keyframe != 0, quantiser: out.prop.f_crf_avg })
+    }
+
+    /// Tells which macroblocks are as they were: they are skipped unless the quantiser has become finer.
+    fn mark(&mut self, changed: Option<&Changed>) {
+        let Some(Changed { columns, rows }) = changed else {
+            self.picture.prop.mb_info = null_mut();
+            return;
+        };
+        let across = self.size.0.div_ceil(16);
+        for (y, row) in self.macroblocks.chunks_exact_mut(across).enumerate() {
+            row.fill(sys::X264_MBINFO_CONSTANT as u8);
+            if rows.contains(&y) {
+                row[columns.clone()].fill(0);
+            }
+        }
+        self.picture.prop.mb_info = self.macroblocks.as_mut_ptr();
     }
 
     fn lend(&mut self, input: &Input<'_>) {
@@ -174,15 +191,8 @@ impl Raw {
         image.i_csp = layout as c_int;
         image.i_plane = planes as c_int;
         for (index, (data, stride)) in input.planes.iter().enumerate().take(planes) {
-            let (row, rows) = if index == 0 {
-                (width, height)
-            } else {
-                (chroma_width, height / 2)
-            };
-            assert!(
-                *stride >= row && data.len() >= stride * (rows - 1) + row,
-                "plane {index} is too small"
-            );
+            let (row, rows) = if index == 0 { (width, height) } else { (chroma_width, height / 2) };
+            assert!(*stride >= row && data.len() >= stride * (rows - 1) + row, "plane {index} is too small");
             image.plane[index] = data.as_ptr().cast_mut();
             image.i_stride[index] = c_int::try_from(*stride).expect("a stride fits 31 bits");
         }
@@ -234,6 +244,8 @@ fn fill(parameters: &mut sys::x264_param_t, setup: &Setup, rate: &Rate) {
     parameters.i_scenecut_threshold = 0;
     parameters.b_intra_refresh = 0;
     parameters.i_bframe = 0;
+
+    parameters.analyse.b_mb_info = 1;
 
     parameters.b_repeat_headers = 1;
     parameters.b_annexb = 1;

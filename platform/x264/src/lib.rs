@@ -18,11 +18,11 @@ mod references;
 
 use core::ffi::CStr;
 
-use rift::PictureId;
+use rift::{PictureId, Rectangle};
 use rift_hal::{EncodeRequest, Encoded, Encoder, EncoderSettings, Frame, PixelFormat};
 
 use crate::convert::Canvas;
-use crate::ffi::{Input, Layout, Rate, Raw, Setup};
+use crate::ffi::{Changed, Input, Layout, Rate, Raw, Setup};
 use crate::output::{Collector, Sink, Store};
 use crate::references::References;
 
@@ -217,19 +217,16 @@ impl X264Encoder {
         let EncoderSettings { width, height, .. } = self.settings;
         if (frame.width(), frame.height()) != (width, height) {
             let (frame_width, frame_height) = (frame.width(), frame.height());
-            return Err(X264Error::Size {
-                frame_width,
-                frame_height,
-                width,
-                height,
-            });
+            return Err(X264Error::Size { frame_width, frame_height, width, height });
         }
+        let changed =
+            request.damage.filter(|_| self.references.newest_is_last()).map(|damage| self.changed(damage));
         let input = input(&mut self.canvas, frame, request)?;
         let key = request.key || self.references.newest().is_none();
         let pts = self.pts;
         self.pts += 1;
         let collector = Collector::new(&mut self.store, sink);
-        let output = self.raw.encode(&input, pts, key, &collector);
+        let output = self.raw.encode(&input, pts, key, changed.as_ref(), &collector);
         let panic = collector.finish();
         if let Some(panic) = panic {
             // The caller may catch it and go on; what came of this picture is then unknown.
@@ -241,18 +238,27 @@ impl X264Encoder {
             return Err(X264Error::Encode(request.id));
         };
         self.references.push(request.id, pts, output.key);
-        Ok(Encoded {
-            len: self.store.picture_len(),
-            key: output.key,
-            quantiser: whole(output.quantiser),
-        })
+        Ok(Encoded { len: self.store.picture_len(), key: output.key, quantiser: whole(output.quantiser) })
+    }
+
+    /// The macroblocks that `damage` touches.
+    fn changed(&self, damage: Rectangle) -> Changed {
+        let touched = |start: u16, len: u16, side: u32| {
+            let end = (usize::from(start) + usize::from(len)).div_ceil(16).min(side.div_ceil(16) as usize);
+            (usize::from(start) / 16).min(end)..end
+        };
+        let EncoderSettings { width, height, .. } = self.settings;
+        if damage.is_empty() {
+            return Changed { columns: 0..0, rows: 0..0 };
+        }
+        Changed {
+            columns: touched(damage.x, damage.width, width),
+            rows: touched(damage.y, damage.height, height),
+        }
     }
 
     fn reconfigure(&mut self, bitrate_bps: u32, boost: bool) -> Result<(), X264Error> {
-        let settings = EncoderSettings {
-            bitrate_bps,
-            ..self.settings
-        };
+        let settings = EncoderSettings { bitrate_bps, ..self.settings };
         if !self.raw.reconfigure(&rate(&settings, &self.options, boost)) {
             return Err(X264Error::Reconfigure { bitrate_bps });
         }
@@ -322,18 +328,12 @@ fn input<'a>(
     };
     if let Some(layout) = layout {
         canvas.forget();
-        return Ok(Input {
-            layout,
-            planes: frame.planes().map(|plane| (plane.data, plane.stride)),
-        });
+        return Ok(Input { layout, planes: frame.planes().map(|plane| (plane.data, plane.stride)) });
     }
     if !canvas.update(frame, request.damage) {
         return Err(X264Error::Format(frame.format()));
     }
-    Ok(Input {
-        layout: Layout::I420,
-        planes: canvas.planes(),
-    })
+    Ok(Input { layout: Layout::I420, planes: canvas.planes() })
 }
 
 fn check(settings: &EncoderSettings, options: &Options) -> Result<(), X264Error> {
@@ -341,10 +341,7 @@ fn check(settings: &EncoderSettings, options: &Options) -> Result<(), X264Error>
     let checks = [
         (side.contains(&settings.width), "width"),
         (side.contains(&settings.height), "height"),
-        (
-            (1_000..=1_000_000).contains(&settings.rate_millihertz),
-            "picture rate",
-        ),
+        ((1_000..=1_000_000).contains(&settings.rate_millihertz), "picture rate"),
         ((1..=16).contains(&options.threads), "number of threads"),
         ((1..=64).contains(&options.slices), "number of slices"),
         ((4..=16).contains(&options.references), "number of references"),
@@ -352,10 +349,7 @@ fn check(settings: &EncoderSettings, options: &Options) -> Result<(), X264Error>
         (options.boost_quantiser <= 51, "quantiser of the boost"),
         ((1.0..=16.0).contains(&options.buffer_pictures), "buffer"),
     ];
-    checks
-        .iter()
-        .find(|(inside, _)| !inside)
-        .map_or(Ok(()), |(_, what)| Err(X264Error::Setting(what)))
+    checks.iter().find(|(inside, _)| !inside).map_or(Ok(()), |(_, what)| Err(X264Error::Setting(what)))
 }
 
 /// libx264 counts in kilobits. Rates outside of what it can count are moved to the nearest it can.
@@ -368,11 +362,7 @@ fn rate(settings: &EncoderSettings, options: &Options, boost: bool) -> Rate {
     Rate {
         kilobits: kilobits as i32,
         buffer_kilobits: buffer as i32,
-        quantiser: f32::from(if boost {
-            options.boost_quantiser
-        } else {
-            options.quantiser
-        }),
+        quantiser: f32::from(if boost { options.boost_quantiser } else { options.quantiser }),
     }
 }
 

@@ -71,10 +71,8 @@ impl Store {
 
     /// Gives every unit that was not given yet and whose turn it is.
     pub(crate) fn drain(&mut self, sink: &mut dyn FnMut(&[u8])) {
-        while let Some(part) = self
-            .parts
-            .iter_mut()
-            .find(|part| !part.given && part.first_macroblock <= self.next_macroblock)
+        while let Some(part) =
+            self.parts.iter_mut().find(|part| !part.given && part.first_macroblock <= self.next_macroblock)
         {
             part.given = true;
             self.next_macroblock = self.next_macroblock.max(part.last_macroblock + 1);
@@ -92,18 +90,9 @@ impl Store {
             return;
         }
         let slice = unit.kind == SLICE || unit.kind == SLICE_IDR;
-        let (first_macroblock, last_macroblock) = if slice {
-            (unit.first_macroblock, unit.last_macroblock)
-        } else {
-            (-1, -1)
-        };
-        self.parts.push(Part {
-            start: self.len,
-            len,
-            first_macroblock,
-            last_macroblock,
-            given: false,
-        });
+        let (first_macroblock, last_macroblock) =
+            if slice { (unit.first_macroblock, unit.last_macroblock) } else { (-1, -1) };
+        self.parts.push(Part { start: self.len, len, first_macroblock, last_macroblock, given: false });
         self.len += len;
     }
 }
@@ -112,11 +101,7 @@ impl<'a, 's> Collector<'a, 's> {
     /// Begins a picture. With a sink, units are given to it as soon as their turn comes, from whichever thread.
     pub(crate) fn new(store: &'a mut Store, sink: Option<Sink<'s>>) -> Self {
         store.clear();
-        Self(Mutex::new(State {
-            store,
-            sink,
-            panic: None,
-        }))
+        Self(Mutex::new(State { store, sink, panic: None }))
     }
 
     /// Takes a unit; `write` fills the space it is given and returns the length used. Never unwinds.

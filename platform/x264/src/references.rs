@@ -23,10 +23,7 @@ pub(crate) struct References {
 
 impl References {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            kept: VecDeque::with_capacity(capacity),
-            capacity,
-        }
+        Self { kept: VecDeque::with_capacity(capacity), capacity }
     }
 
     /// A picture was encoded; a key picture forgets all before it.
@@ -37,11 +34,7 @@ impl References {
         if self.kept.len() == self.capacity {
             self.kept.pop_front();
         }
-        self.kept.push_back(Reference {
-            id,
-            pts,
-            usable: true,
-        });
+        self.kept.push_back(Reference { id, pts, usable: true });
     }
 
     /// Marks `from` and everything encoded after it; returns the time of the first one marked.
@@ -57,11 +50,12 @@ impl References {
 
     /// The picture the next one will refer to; `None`: it can only be a key picture.
     pub(crate) fn newest(&self) -> Option<PictureId> {
-        self.kept
-            .iter()
-            .rev()
-            .find(|reference| reference.usable)
-            .map(|reference| reference.id)
+        self.kept.iter().rev().find(|reference| reference.usable).map(|reference| reference.id)
+    }
+
+    /// Whether the next picture will refer to the one encoded last.
+    pub(crate) fn newest_is_last(&self) -> bool {
+        self.kept.back().is_some_and(|reference| reference.usable)
     }
 
     pub(crate) fn clear(&mut self) {
