@@ -164,11 +164,7 @@ fn test(mut parser: lexopt::Parser) -> Result<Command, Failure> {
 }
 
 fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
-    let mut options = Demo {
-        setup: Setup::default(),
-        seconds: DEMO_SECONDS,
-        window: false,
-    };
+    let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, window: false };
     while let Some(word) = parser.next().map_err(complaint)? {
         match word {
             Long("yes") | Short('y') => options.setup.yes = true,
@@ -176,11 +172,8 @@ fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
             Long("window") => options.window = true,
             Long("seconds") => {
                 let seconds = text(&mut parser)?;
-                options.seconds = seconds
-                    .parse()
-                    .ok()
-                    .filter(|n| (3..=86_400).contains(n))
-                    .ok_or_else(|| {
+                options.seconds =
+                    seconds.parse().ok().filter(|n| (3..=86_400).contains(n)).ok_or_else(|| {
                         Failure::unusable(format!(
                             "--seconds takes a whole number from 3 to 86400, not `{seconds}`"
                         ))
@@ -210,19 +203,11 @@ fn bench(mut parser: lexopt::Parser) -> Result<Command, Failure> {
         name.ok_or_else(|| Failure::unusable("which benchmark? Try `cargo rig bench core --json FILE`"))?;
     let json =
         json.ok_or_else(|| Failure::unusable(format!("`bench {name}` needs --json FILE for its rows")))?;
-    Ok(Command::Bench(Bench {
-        setup,
-        name,
-        json,
-        strict,
-    }))
+    Ok(Command::Bench(Bench { setup, name, json, strict }))
 }
 
 fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
-    parser
-        .value()
-        .map(|value| value.to_string_lossy().into_owned())
-        .map_err(complaint)
+    parser.value().map(|value| value.to_string_lossy().into_owned()).map_err(complaint)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]

@@ -20,19 +20,11 @@ pub fn run(options: &Bench) -> Result<(), Failure> {
     setup::run(options.setup, &[&setup::BUILD, &setup::BENCH])?;
     // The path is the caller's, but the program starts at the root.
     let json = std::path::absolute(&options.json).map_err(|error| {
-        Failure::unusable(format!(
-            "cannot make a full path of {}: {error}",
-            options.json.display()
-        ))
+        Failure::unusable(format!("cannot make a full path of {}: {error}", options.json.display()))
     })?;
-    say::progress(format_args!(
-        "bench {}: building a release, then measuring",
-        options.name
-    ));
+    say::progress(format_args!("bench {}: building a release, then measuring", options.name));
     let mut command = cargo::command();
-    command
-        .args(["run", "--release", "--manifest-path"])
-        .arg(cargo::manifest(WORKSPACE));
+    command.args(["run", "--release", "--manifest-path"]).arg(cargo::manifest(WORKSPACE));
     command.arg("--").arg(&options.name).arg("--json").arg(&json);
     if options.strict {
         command.arg("--strict");
@@ -44,12 +36,6 @@ pub fn run(options: &Bench) -> Result<(), Failure> {
     if status.success() {
         return Ok(());
     }
-    let exit = status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(crate::failure::FAILED);
-    Err(Failure {
-        message: format!("bench {} ended with {status}", options.name),
-        exit,
-    })
+    let exit = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::failure::FAILED);
+    Err(Failure { message: format!("bench {} ended with {status}", options.name), exit })
 }

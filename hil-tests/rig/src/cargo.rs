@@ -30,12 +30,8 @@ pub fn command() -> Command {
 /// Whether cargo knows this; nothing is printed.
 #[must_use]
 pub fn answers(arguments: &[&str]) -> bool {
-    let status = command()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let status =
+        command().args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 

@@ -26,14 +26,19 @@ const CLIENT_SLACK: Duration = Duration::from_secs(30);
 /// Setup's own failures; exit code 1 when a program does not build, start or do its part, with its last words.
 pub fn run(options: &Demo) -> Result<(), Failure> {
     setup::run(options.setup, &[&setup::BUILD])?;
-    let programs = Programs::build()?;
-    let results = cargo::target_dir().join("demo");
-    std::fs::create_dir_all(&results)
-        .map_err(|error| Failure::failed(format!("cannot make {}: {error}", results.display())))?;
+    play(&Programs::build()?, options, &cargo::target_dir().join("demo"))
+}
 
+/// Shows a session with these programs; the picture and the figures go into the directory `results`.
+///
+/// # Errors
+/// Exit code 1 when a program does not start or do its part, with its last words.
+pub fn play(programs: &Programs, options: &Demo, results: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(results)
+        .map_err(|error| Failure::failed(format!("cannot make {}: {error}", results.display())))?;
     let keeper = Keeper::start()?;
     let stage = Stage::set(&keeper, options)?;
-    let host = Host::start(&keeper, &programs, &stage.host_screen)?;
+    let host = Host::start(&keeper, programs, &stage.host_screen)?;
     say::progress(format_args!(
         "demo: host {} at {} shares {}",
         host.id, host.address, stage.host_screen.display
@@ -41,40 +46,36 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
 
     let picture = results.join("presented.png");
     let figures = results.join("session.json");
-    let mut client = start_client(&keeper, &programs, &stage, &host, options, &[&picture, &figures])?;
+    let mut client = start_client(&keeper, programs, &stage, &host, options, &[&picture, &figures])?;
     let length = Duration::from_secs(options.seconds.into());
     pause(length.saturating_sub(STILL));
     stage.freeze()?;
     let status = client.wait(STILL + CLIENT_SLACK)?;
     if !status.success() {
-        return Err(Failure::failed(format!(
-            "the client ended with {status}\n{}",
-            client.last_words()
-        )));
+        return Err(Failure::failed(format!("the client ended with {status}\n{}", client.last_words())));
     }
     if !picture.is_file() {
-        return Err(Failure::failed(format!(
-            "the client left no picture\n{}",
-            client.last_words()
-        )));
+        return Err(Failure::failed(format!("the client left no picture\n{}", client.last_words())));
     }
     let summary = std::fs::read_to_string(&figures).unwrap_or_default();
     say::result(summary.trim_end());
-    say::result(format_args!(
-        "picture: {}\nfigures: {}",
-        picture.display(),
-        figures.display()
-    ));
+    say::result(format_args!("picture: {}\nfigures: {}", picture.display(), figures.display()));
     Ok(())
 }
 
 /// Where the built programs are.
 #[derive(Debug)]
-struct Programs {
+pub struct Programs {
     directory: PathBuf,
 }
 
 impl Programs {
+    /// Those that stand in this directory.
+    #[must_use]
+    pub const fn at(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
     fn build() -> Result<Self, Failure> {
         say::progress("demo: building a release (minutes, the first time)");
         let status = cargo::command()
@@ -93,13 +94,9 @@ impl Programs {
             .status()
             .map_err(|error| Failure::failed(format!("cannot run cargo: {error}")))?;
         if !status.success() {
-            return Err(Failure::failed(
-                "the release did not build; cargo's own words are above",
-            ));
+            return Err(Failure::failed("the release did not build; cargo's own words are above"));
         }
-        Ok(Self {
-            directory: cargo::target_dir().join("release"),
-        })
+        Ok(Self::at(cargo::target_dir().join("release")))
     }
 
     fn command(&self, name: &str) -> Command {
@@ -120,11 +117,7 @@ impl Programs {
             })?;
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::failed(format!(
-                "{name} {} failed: {}",
-                arguments.join(" "),
-                words.trim()
-            )));
+            return Err(Failure::failed(format!("{name} {} failed: {}", arguments.join(" "), words.trim())));
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
@@ -145,12 +138,7 @@ impl Stage {
         let stop = keeper.scratch().join("stand-still");
         if let Some(host_screen) = Screen::current() {
             let client_screen = Screen::current();
-            return Ok(Self {
-                host_screen,
-                client_screen,
-                stop,
-                _application: None,
-            });
+            return Ok(Self { host_screen, client_screen, stop, _application: None });
         }
         let host_screen = Screen::virtual_screen(keeper, "host-screen", VIRTUAL_WIDTH, VIRTUAL_HEIGHT)?;
         let application = scrolling_terminal(keeper, &host_screen, &stop)?;
@@ -158,12 +146,7 @@ impl Stage {
             .window
             .then(|| Screen::virtual_screen(keeper, "client-screen", VIRTUAL_WIDTH, VIRTUAL_HEIGHT))
             .transpose()?;
-        Ok(Self {
-            host_screen,
-            client_screen,
-            stop,
-            _application: Some(application),
-        })
+        Ok(Self { host_screen, client_screen, stop, _application: Some(application) })
     }
 
     /// Stops what moves on a virtual host's screen; somebody's own screen is theirs.
@@ -178,9 +161,7 @@ fn scrolling_terminal(keeper: &Keeper, screen: &Screen, stop: &Path) -> Result<R
     const SCROLL: &str = "n=0; while [ ! -e \"$0\" ]; do n=$((n+1)); \
         echo \"$n  the quick brown fox jumps over the lazy dog  $(date +%T)\"; sleep 0.02; done; exec sleep 86400";
     let mut command = Command::new("xterm");
-    command
-        .args(["-geometry", "150x50+20+20", "-e", "sh", "-c", SCROLL])
-        .arg(stop);
+    command.args(["-geometry", "150x50+20+20", "-e", "sh", "-c", SCROLL]).arg(stop);
     screen.aim(&mut command);
     keeper.spawn("terminal", &mut command, None)
 }
@@ -199,37 +180,18 @@ impl Host {
         let state = keeper.scratch().join("host");
         let port_file = keeper.scratch().join("address");
         let mut command = programs.command("wavry-server");
-        command
-            .arg("--source")
-            .arg(format!("x11:{}", screen.display))
-            .args(["--listen", "127.0.0.1:0"]);
-        command
-            .arg("--state")
-            .arg(&state)
-            .arg("--port-file")
-            .arg(&port_file);
+        command.arg("--source").arg(format!("x11:{}", screen.display)).args(["--listen", "127.0.0.1:0"]);
+        command.arg("--state").arg(&state).arg("--port-file").arg(&port_file);
         screen.aim(&mut command);
         let mut server = keeper.spawn("wavry-server", &mut command, None)?;
         let contents = wait_until(START_LIMIT, || {
             let contents = std::fs::read_to_string(&port_file).unwrap_or_default();
-            if server.ended().is_some() {
-                Some(None)
-            } else {
-                parse_port_file(&contents).map(Some)
-            }
+            if server.ended().is_some() { Some(None) } else { parse_port_file(&contents).map(Some) }
         });
         let (address, id) = contents.flatten().ok_or_else(|| {
-            Failure::failed(format!(
-                "the host did not say where it listens\n{}",
-                server.last_words()
-            ))
+            Failure::failed(format!("the host did not say where it listens\n{}", server.last_words()))
         })?;
-        Ok(Self {
-            address,
-            id,
-            state,
-            _server: server,
-        })
+        Ok(Self { address, id, state, _server: server })
     }
 }
 
@@ -259,10 +221,7 @@ fn start_client(
         let _ = std::fs::remove_file(leftover);
     }
     let mut command = programs.command("wavry-client");
-    command
-        .args(["connect", &host.address, "--host-id", &host.id])
-        .arg("--state")
-        .arg(&state);
+    command.args(["connect", &host.address, "--host-id", &host.id]).arg("--state").arg(&state);
     command.arg("--seconds").arg(options.seconds.to_string());
     command.arg("--png").arg(picture).arg("--json").arg(figures);
     if let Some(screen) = &stage.client_screen {

@@ -28,10 +28,7 @@ impl Screen {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
-        answer.is_ok_and(|status| status.success()).then_some(Self {
-            display,
-            server: None,
-        })
+        answer.is_ok_and(|status| status.success()).then_some(Self { display, server: None })
     }
 
     /// A virtual screen of this size, 24 bits deep. The server picks a free number itself, so nothing collides.
@@ -52,17 +49,11 @@ impl Screen {
                 let _ = sender.send(line);
             });
         }
-        let number = receiver
-            .recv_timeout(START_LIMIT)
-            .ok()
-            .and_then(|line| line.trim().parse::<u32>().ok());
+        let number = receiver.recv_timeout(START_LIMIT).ok().and_then(|line| line.trim().parse::<u32>().ok());
         let number = number.ok_or_else(|| {
             Failure::failed(format!("Xvfb did not name its display\n{}", server.last_words()))
         })?;
-        Ok(Self {
-            display: format!(":{number}"),
-            server: Some(server),
-        })
+        Ok(Self { display: format!(":{number}"), server: Some(server) })
     }
 
     /// Whether it is a virtual one that the rig started.

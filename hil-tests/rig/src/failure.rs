@@ -19,18 +19,12 @@ pub struct Failure {
 impl Failure {
     /// The work itself failed.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            exit: FAILED,
-        }
+        Self { message: message.into(), exit: FAILED }
     }
 
     /// The command cannot begin.
     pub fn unusable(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            exit: UNUSABLE,
-        }
+        Self { message: message.into(), exit: UNUSABLE }
     }
 }
 

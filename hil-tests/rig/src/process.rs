@@ -55,25 +55,12 @@ impl Keeper {
     /// No shell, or no directory for temporary files that can be written.
     pub fn start() -> Result<Self, Failure> {
         let scratch = private_directory()?;
-        let mut shell = Command::new("sh")
-            .args(["-c", KEEPER])
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .spawn()
-            .map_err(|error| {
-                Failure::failed(format!(
-                    "cannot run sh, which keeps watch over processes: {error}"
-                ))
-            })?;
-        let keeper = Self {
-            orders: Arc::new(Mutex::new(shell.stdin.take())),
-            shell,
-            scratch,
-        };
-        order(
-            &keeper.orders,
-            format_args!("scratch {}", keeper.scratch.display()),
-        );
+        let mut shell =
+            Command::new("sh").args(["-c", KEEPER]).process_group(0).stdin(Stdio::piped()).spawn().map_err(
+                |error| Failure::failed(format!("cannot run sh, which keeps watch over processes: {error}")),
+            )?;
+        let keeper = Self { orders: Arc::new(Mutex::new(shell.stdin.take())), shell, scratch };
+        order(&keeper.orders, format_args!("scratch {}", keeper.scratch.display()));
         Ok(keeper)
     }
 
@@ -99,25 +86,15 @@ impl Keeper {
         let log = File::create(&log_path).map_err(|error| {
             Failure::failed(format!("cannot write the log {}: {error}", log_path.display()))
         })?;
-        let same_log = log
-            .try_clone()
-            .map_err(|error| Failure::failed(format!("cannot share a log: {error}")))?;
+        let same_log =
+            log.try_clone().map_err(|error| Failure::failed(format!("cannot share a log: {error}")))?;
         command.process_group(0).stdin(Stdio::null()).stderr(log);
         command.stdout(output.unwrap_or_else(|| same_log.into()));
         let child = command.spawn().map_err(|error| {
-            Failure::failed(format!(
-                "cannot start {name} ({}): {error}",
-                command.get_program().display()
-            ))
+            Failure::failed(format!("cannot start {name} ({}): {error}", command.get_program().display()))
         })?;
         order(&self.orders, format_args!("add {}", child.id()));
-        Ok(Running {
-            name: name.to_owned(),
-            child,
-            log_path,
-            orders: Arc::clone(&self.orders),
-            reaped: None,
-        })
+        Ok(Running { name: name.to_owned(), child, log_path, orders: Arc::clone(&self.orders), reaped: None })
     }
 }
 
@@ -227,10 +204,7 @@ pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "bounds how long the rig waits for real programs"
-)]
+#[expect(clippy::disallowed_methods, reason = "bounds how long the rig waits for real programs")]
 fn now() -> Instant {
     Instant::now()
 }
@@ -244,10 +218,7 @@ fn order(orders: &Mutex<Option<ChildStdin>>, line: core::fmt::Arguments<'_>) {
 /// The shell's own `kill`: the standard library cannot signal, and /bin/kill need not be installed.
 fn signal(name: &str, group: u32) {
     let script = format!("kill -{name} -{group}");
-    let _ = Command::new("sh")
-        .args(["-c", &script])
-        .stderr(Stdio::null())
-        .status();
+    let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
 }
 
 fn private_directory() -> Result<PathBuf, Failure> {

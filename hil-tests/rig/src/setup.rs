@@ -119,17 +119,10 @@ fn install_group(options: Setup, group: &Group) -> Result<(), Failure> {
         ));
         return Ok(());
     }
-    say::progress(format_args!(
-        "setup: missing for {}: {}",
-        group.purpose,
-        missing.join(" ")
-    ));
+    say::progress(format_args!("setup: missing for {}: {}", group.purpose, missing.join(" ")));
     let installer = installer();
     if installer == Installer::Nobody {
-        return Err(by_hand(
-            "there is neither root nor sudo to install packages",
-            &missing,
-        ));
+        return Err(by_hand("there is neither root nor sudo to install packages", &missing));
     }
     let terminal = io::stdin().is_terminal();
     if terminal && !options.yes && !agreed(&missing) {
@@ -148,20 +141,13 @@ pub fn missing<'a>(wanted: &[&'a str], status: &str) -> Vec<&'a str> {
         .filter(|(_, status)| status.as_bytes().get(1) == Some(&b'i') && status.trim_end().len() == 2)
         .map(|(name, _)| name)
         .collect();
-    wanted
-        .iter()
-        .copied()
-        .filter(|name| !installed.contains(name))
-        .collect()
+    wanted.iter().copied().filter(|name| !installed.contains(name)).collect()
 }
 
 /// The line a person would type to install these.
 #[must_use]
 pub fn apt_line(packages: &[&str]) -> String {
-    format!(
-        "apt-get update && apt-get install --yes --no-install-recommends {}",
-        packages.join(" ")
-    )
+    format!("apt-get update && apt-get install --yes --no-install-recommends {}", packages.join(" "))
 }
 
 fn by_hand(why: &str, packages: &[&str]) -> Failure {
@@ -173,16 +159,8 @@ fn installer() -> Installer {
     if user.is_ok_and(|user| user.stdout.trim_ascii() == b"0") {
         return Installer::Root;
     }
-    let sudo = Command::new("sudo")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if sudo.is_ok_and(|status| status.success()) {
-        Installer::Sudo
-    } else {
-        Installer::Nobody
-    }
+    let sudo = Command::new("sudo").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if sudo.is_ok_and(|status| status.success()) { Installer::Sudo } else { Installer::Nobody }
 }
 
 fn agreed(packages: &[&str]) -> bool {
@@ -198,10 +176,7 @@ fn apt(installer: Installer, terminal: bool, packages: &[&str]) -> Result<(), Fa
     if !apt_get(installer, terminal, &["update"])? {
         say::progress("setup: apt-get update failed; trying with the package lists that are here");
     }
-    say::progress(format_args!(
-        "setup: apt-get install ({} packages)",
-        packages.len()
-    ));
+    say::progress(format_args!("setup: apt-get install ({} packages)", packages.len()));
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
     arguments.extend(packages);
     if apt_get(installer, terminal, &arguments)? {

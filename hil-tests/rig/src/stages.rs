@@ -65,11 +65,8 @@ impl Stage {
     /// The cargo commands it consists of; none where what it checks has not been written.
     #[must_use]
     pub fn commands(self, packages: &[String]) -> Vec<Vec<String>> {
-        let workspaces = || {
-            EXCLUDED
-                .into_iter()
-                .filter(|workspace| packages.is_empty() && cargo::exists(workspace))
-        };
+        let workspaces =
+            || EXCLUDED.into_iter().filter(|workspace| packages.is_empty() && cargo::exists(workspace));
         match self {
             Self::Fetch => {
                 let main = words("fetch --locked --target x86_64-unknown-linux-gnu");
@@ -100,11 +97,8 @@ impl Stage {
                 .concat(),
             ],
             Self::Noalloc if cargo::exists("hil-tests/noalloc") => vec![
-                [
-                    with_manifest(words("clippy --locked"), "hil-tests/noalloc"),
-                    words("-- --deny warnings"),
-                ]
-                .concat(),
+                [with_manifest(words("clippy --locked"), "hil-tests/noalloc"), words("-- --deny warnings")]
+                    .concat(),
                 with_manifest(words("run --locked"), "hil-tests/noalloc"),
             ],
             Self::BenchCheck if cargo::exists("hil-tests/bench") => vec![
@@ -159,11 +153,7 @@ pub fn run(options: &Test) -> Result<(), Failure> {
         .filter(|(_, _, outcome)| *outcome == Outcome::Failed)
         .map(|&(name, _, _)| name)
         .collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::failed(format!("failed: {}", failed.join(", "))))
-    }
+    if failed.is_empty() { Ok(()) } else { Err(Failure::failed(format!("failed: {}", failed.join(", ")))) }
 }
 
 fn run_stage(stage: Stage, packages: &[String], totals: &mut Totals) -> Result<Outcome, Failure> {
@@ -176,10 +166,7 @@ fn run_stage(stage: Stage, packages: &[String], totals: &mut Totals) -> Result<O
     for arguments in commands {
         say::progress(format_args!("{}: cargo {}", stage.name(), arguments.join(" ")));
         let mut command = cargo::command();
-        command
-            .args(&arguments)
-            .envs(stage.environment().iter().copied())
-            .stdin(Stdio::null());
+        command.args(&arguments).envs(stage.environment().iter().copied()).stdin(Stdio::null());
         if !stream(command, totals)? {
             outcome = Outcome::Failed;
         }
@@ -237,10 +224,7 @@ fn with_manifest(mut arguments: Vec<String>, workspace: &str) -> Vec<String> {
     arguments
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "wall time of a stage is what people read here"
-)]
+#[expect(clippy::disallowed_methods, reason = "wall time of a stage is what people read here")]
 fn now() -> Instant {
     Instant::now()
 }

@@ -41,10 +41,7 @@ impl Totals {
             self.quiet = false;
         }
         self.told &= !line.starts_with("---- ");
-        let skip = self.quiet
-            && line
-                .get(..4)
-                .is_some_and(|start| start.eq_ignore_ascii_case("skip"));
+        let skip = self.quiet && line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("skip"));
         if skip && !self.told {
             self.told = true;
             self.pending += 1;
@@ -55,22 +52,12 @@ impl Totals {
 
 /// The number before `word` in `ok. 3 passed; 0 failed; …`.
 fn count(counts: &str, word: &str) -> u64 {
-    let before = counts
-        .split(word)
-        .next()
-        .filter(|before| before.len() < counts.len());
-    before
-        .and_then(|before| before.split_whitespace().last())
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0)
+    let before = counts.split(word).next().filter(|before| before.len() < counts.len());
+    before.and_then(|before| before.split_whitespace().last()).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }

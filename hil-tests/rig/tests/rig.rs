@@ -24,20 +24,14 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     let failure = parse("test clipy").unwrap_err();
     assert!(failure.message.contains("did you mean `clippy`?"), "{failure}");
     let failure = parse("paint").unwrap_err();
-    assert!(
-        failure.message.contains("setup, test, demo, bench, help"),
-        "{failure}"
-    );
+    assert!(failure.message.contains("setup, test, demo, bench, help"), "{failure}");
 }
 
 #[test]
 fn every_command_has_its_help() {
-    for (word, topic) in [
-        ("setup", Topic::Setup),
-        ("test", Topic::Test),
-        ("demo", Topic::Demo),
-        ("bench", Topic::Bench),
-    ] {
+    for (word, topic) in
+        [("setup", Topic::Setup), ("test", Topic::Test), ("demo", Topic::Demo), ("bench", Topic::Bench)]
+    {
         assert_eq!(parse(&format!("{word} --help")), Ok(Parsed::Help(topic)));
         assert_eq!(parse(&format!("help {word}")), Ok(Parsed::Help(topic)));
         assert!(args::help(topic).starts_with(&format!("cargo rig {word}")));
@@ -45,29 +39,18 @@ fn every_command_has_its_help() {
     assert_eq!(parse(""), Ok(Parsed::Help(Topic::Rig)));
     assert_eq!(parse("--help"), Ok(Parsed::Help(Topic::Rig)));
     for stage in Stage::ALL {
-        assert!(
-            args::help(Topic::Test).contains(&format!("\n  {} ", stage.name())),
-            "{}",
-            stage.name()
-        );
+        assert!(args::help(Topic::Test).contains(&format!("\n  {} ", stage.name())), "{}", stage.name());
     }
 }
 
 #[test]
 fn values_out_of_range_or_missing_are_refused() {
-    for line in [
-        "demo --seconds 2",
-        "demo --seconds x",
-        "demo --seconds",
-        "bench",
-        "bench core",
-        "setup --now",
-    ] {
+    for line in
+        ["demo --seconds 2", "demo --seconds x", "demo --seconds", "bench", "bench core", "setup --now"]
+    {
         assert_eq!(parse(line).unwrap_err().exit, 2, "{line}");
     }
-    let Ok(Parsed::Bench(bench)) = parse("bench glass --json rows --strict") else {
-        panic!("not a bench")
-    };
+    let Ok(Parsed::Bench(bench)) = parse("bench glass --json rows --strict") else { panic!("not a bench") };
     assert!(bench.strict && bench.name == "glass");
 }
 
@@ -103,10 +86,7 @@ fn totals_add_up_and_skips_are_not_passes() {
     .filter(|line| totals.read(line))
     .collect();
     assert_eq!(totals.to_string(), "3 passed, 2 failed, 2 skipped");
-    assert!(
-        !shown.contains(&"seed 7") && shown.contains(&"seed 9"),
-        "{shown:?}"
-    );
+    assert!(!shown.contains(&"seed 7") && shown.contains(&"seed 9"), "{shown:?}");
     assert!(shown.contains(&"skipped: no /dev/uinput here"));
 }
 
@@ -114,14 +94,8 @@ fn totals_add_up_and_skips_are_not_passes() {
 fn stages_deny_warnings_and_cover_the_workspace() {
     let line = |stage: Stage| stage.commands(&[])[0].join(" ");
     assert_eq!(line(Stage::Fmt), "fmt --check --all");
-    assert_eq!(
-        line(Stage::Clippy),
-        "clippy --locked --all-targets --workspace -- --deny warnings"
-    );
-    assert_eq!(
-        line(Stage::Test),
-        "test --locked --no-fail-fast --workspace -- --show-output"
-    );
+    assert_eq!(line(Stage::Clippy), "clippy --locked --all-targets --workspace -- --deny warnings");
+    assert_eq!(line(Stage::Test), "test --locked --no-fail-fast --workspace -- --show-output");
     assert!(Stage::Test.commands(&["rift".to_owned()])[0].contains(&"--package=rift".to_owned()));
 }
 
@@ -141,38 +115,25 @@ const FAMILY: &str = "sleep 1000 & echo $$ $!; wait";
 fn alive(id: u32) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     // The state letter follows the name, which is in parentheses.
-    state
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim().chars().next())
-        .is_some_and(|letter| letter != 'Z')
+    state.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|letter| letter != 'Z')
 }
 
 fn family(output: impl std::io::Read) -> Vec<u32> {
     use std::io::BufRead as _;
     let mut line = String::new();
-    std::io::BufReader::new(output)
-        .read_line(&mut line)
-        .expect("the shell prints a line");
-    line.split_whitespace()
-        .map(|id| id.parse().expect("the shell prints process ids"))
-        .collect()
+    std::io::BufReader::new(output).read_line(&mut line).expect("the shell prints a line");
+    line.split_whitespace().map(|id| id.parse().expect("the shell prints process ids")).collect()
 }
 
 #[test]
 fn a_dropped_guard_leaves_no_process_of_the_group() {
     let keeper = Keeper::start().unwrap();
     let mut shell = Command::new("sh");
-    let mut running = keeper
-        .spawn("family", shell.args(["-c", FAMILY]), Some(Stdio::piped()))
-        .unwrap();
+    let mut running = keeper.spawn("family", shell.args(["-c", FAMILY]), Some(Stdio::piped())).unwrap();
     let ids = family(running.take_output().unwrap());
     assert!(ids.len() == 2 && ids.iter().all(|&id| alive(id)), "{ids:?}");
     drop(running);
-    assert!(
-        wait_until(HANG_GUARD, || ids.iter().all(|&id| !alive(id)).then_some(())).is_some(),
-        "{ids:?}"
-    );
+    assert!(wait_until(HANG_GUARD, || ids.iter().all(|&id| !alive(id)).then_some(())).is_some(), "{ids:?}");
 }
 
 #[test]
@@ -181,25 +142,18 @@ fn a_rig_that_vanishes_leaves_neither_processes_nor_files() {
     let keeper = Keeper::start().unwrap();
     let scratch = keeper.scratch().to_path_buf();
     let mut shell = Command::new("sh");
-    let mut running = keeper
-        .spawn("family", shell.args(["-c", FAMILY]), Some(Stdio::piped()))
-        .unwrap();
+    let mut running = keeper.spawn("family", shell.args(["-c", FAMILY]), Some(Stdio::piped())).unwrap();
     let ids = family(running.take_output().unwrap());
     core::mem::forget(running);
     drop(keeper);
-    assert!(
-        wait_until(HANG_GUARD, || ids.iter().all(|&id| !alive(id)).then_some(())).is_some(),
-        "{ids:?}"
-    );
+    assert!(wait_until(HANG_GUARD, || ids.iter().all(|&id| !alive(id)).then_some(())).is_some(), "{ids:?}");
     assert!(!scratch.exists());
 }
 
 #[test]
 fn a_program_that_cannot_start_is_named() {
     let keeper = Keeper::start().unwrap();
-    let failure = keeper
-        .spawn("ghost", &mut Command::new("wavry-no-such-program"), None)
-        .unwrap_err();
+    let failure = keeper.spawn("ghost", &mut Command::new("wavry-no-such-program"), None).unwrap_err();
     assert!(
         failure.message.contains("ghost") && failure.message.contains("wavry-no-such-program"),
         "{failure}"

@@ -3,9 +3,8 @@
 use crate::workspaces::{Arrow, Use};
 
 /// Backends that know `rift` alone: drivers, engines, the simulator.
-pub const PLAIN_BACKENDS: [&str; 9] = [
-    "mio", "smoltcp", "embassy", "tcp", "aead", "simd", "snow", "sim", "keystore",
-];
+pub const PLAIN_BACKENDS: [&str; 9] =
+    ["mio", "smoltcp", "embassy", "tcp", "aead", "simd", "snow", "sim", "keystore"];
 
 /// What `rift`'s own tests may lean on.
 const TESTING_RIFT: [&str; 2] = ["platform/snow", "platform/sim"];
@@ -38,6 +37,10 @@ pub const GATEKEPT: [(&str, &str); 7] = [
     ("v4l", "platform/v4l"),
     ("quinn-udp", "platform/mio"),
 ];
+
+/// Foreign crates that read a clock, draw entropy or call an operating system: never below `rift`.
+pub const WORLDLY: [&str; 10] =
+    ["chrono", "getrandom", "instant", "libc", "rand", "rustix", "std-detect", "time", "tokio", "web-time"];
 
 /// A directory's place in the drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,10 +12,7 @@ pub const LIST: &str = "hil-tests/tidy/duplicates.txt";
 pub fn find(crates: &BTreeSet<Foreign>) -> BTreeMap<String, Vec<String>> {
     let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for one in crates {
-        versions
-            .entry(one.name.clone())
-            .or_default()
-            .push(one.version.clone());
+        versions.entry(one.name.clone()).or_default().push(one.version.clone());
     }
     versions.retain(|_, versions| versions.len() > 1);
     versions
@@ -28,16 +25,9 @@ pub fn find(crates: &BTreeSet<Foreign>) -> BTreeMap<String, Vec<String>> {
 pub fn compare(found: &BTreeMap<String, Vec<String>>, list: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut listed: BTreeMap<&str, usize> = BTreeMap::new();
-    for line in list
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let mut fields = line.splitn(3, ' ');
-        let entry = (
-            fields.next(),
-            fields.next().and_then(|count| count.parse().ok()),
-            fields.next(),
-        );
+        let entry = (fields.next(), fields.next().and_then(|count| count.parse().ok()), fields.next());
         let (Some(name), Some(count), Some(_reason)) = entry else {
             wrong.push(format!("{LIST}: `{line}` is not `NAME COUNT REASON`"));
             continue;
@@ -45,10 +35,7 @@ pub fn compare(found: &BTreeMap<String, Vec<String>>, list: &str) -> Vec<String>
         listed.insert(name, count);
     }
     for (name, versions) in found {
-        if listed
-            .get(name.as_str())
-            .is_none_or(|count| versions.len() > *count)
-        {
+        if listed.get(name.as_str()).is_none_or(|count| versions.len() > *count) {
             wrong.push(format!(
                 "{name} is there as {}: align them, or give a reason in {LIST}",
                 versions.join(", ")
@@ -58,9 +45,7 @@ pub fn compare(found: &BTreeMap<String, Vec<String>>, list: &str) -> Vec<String>
     for (name, count) in listed {
         let needed = found.get(name).map_or(0, Vec::len);
         if needed < count {
-            wrong.push(format!(
-                "{LIST}: {name} allows {count} versions, {needed} are needed: let it shrink"
-            ));
+            wrong.push(format!("{LIST}: {name} allows {count} versions, {needed} are needed: let it shrink"));
         }
     }
     wrong
@@ -70,19 +55,16 @@ pub fn compare(found: &BTreeMap<String, Vec<String>>, list: &str) -> Vec<String>
 #[must_use]
 pub fn disagreements(main: &BTreeSet<Foreign>, other_name: &str, other: &BTreeSet<Foreign>) -> Vec<String> {
     let names: BTreeSet<&str> = main.iter().map(|one| one.name.as_str()).collect();
-    let known: BTreeSet<(&str, &str)> = main
-        .iter()
-        .map(|one| (one.name.as_str(), one.version.as_str()))
-        .collect();
+    let known: BTreeSet<(&str, &str)> =
+        main.iter().map(|one| (one.name.as_str(), one.version.as_str())).collect();
     // A workspace that needs the main one's version too only adds another beside it.
     let shared: BTreeSet<&str> = other
         .iter()
         .filter(|one| known.contains(&(one.name.as_str(), one.version.as_str())))
         .map(|one| one.name.as_str())
         .collect();
-    let differing = other
-        .iter()
-        .filter(|one| names.contains(one.name.as_str()) && !shared.contains(one.name.as_str()));
+    let differing =
+        other.iter().filter(|one| names.contains(one.name.as_str()) && !shared.contains(one.name.as_str()));
     differing
         .map(|one| {
             let Foreign { name, version, .. } = one;

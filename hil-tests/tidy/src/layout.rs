@@ -18,14 +18,8 @@ pub const TOP_LEVEL: [&str; 11] = [
 ];
 
 /// Tool configuration, which hides.
-pub const DOTFILES: [&str; 6] = [
-    ".cargo",
-    ".ci",
-    ".clippy.toml",
-    ".editorconfig",
-    ".gitignore",
-    ".rustfmt.toml",
-];
+pub const DOTFILES: [&str; 6] =
+    [".cargo", ".ci", ".clippy.toml", ".editorconfig", ".gitignore", ".rustfmt.toml"];
 
 /// Directories of the crates that are released: each has a CHANGELOG.md.
 pub const RELEASED: [&str; 4] = ["clients/cli", "clients/viewer", "hosts/linux", "rift"];
@@ -38,10 +32,7 @@ pub fn strangers<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
         .into_iter()
         .filter(|name| !TOP_LEVEL.contains(name) && !DOTFILES.contains(name))
         .map(|name| {
-            format!(
-                "`{name}` stands at the top level; it belongs into one of {}",
-                TOP_LEVEL.join(", ")
-            )
+            format!("`{name}` stands at the top level; it belongs into one of {}", TOP_LEVEL.join(", "))
         })
         .collect()
 }
@@ -49,9 +40,7 @@ pub fn strangers<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<String> {
 /// Directories of the layout and workspace members that the README does not name (`dir/` or `dir` in backticks).
 #[must_use]
 pub fn unmapped(readme: &str, directories: &BTreeSet<String>, members: &[String]) -> Vec<String> {
-    let top = directories
-        .iter()
-        .filter(|directory| TOP_LEVEL.contains(&directory.as_str()));
+    let top = directories.iter().filter(|directory| TOP_LEVEL.contains(&directory.as_str()));
     let wanted: BTreeSet<&str> = top.chain(members).map(String::as_str).collect();
     wanted
         .into_iter()

@@ -40,9 +40,7 @@ pub fn wrong(name: &str, expression: Option<&str>) -> Option<String> {
     };
     match evaluate(expression) {
         Some(true) => None,
-        Some(false) => Some(format!(
-            "{name}: `{expression}` is not known to go together with the AGPL"
-        )),
+        Some(false) => Some(format!("{name}: `{expression}` is not known to go together with the AGPL")),
         None => Some(format!("{name}: `{expression}` is not a licence expression")),
     }
 }
@@ -52,10 +50,7 @@ pub fn wrong(name: &str, expression: Option<&str>) -> Option<String> {
 /// SPDX 2.3, annex D: `WITH` binds tightest, then `AND`, then `OR`. The slash of old manifests means `OR`.
 #[must_use]
 pub fn evaluate(expression: &str) -> Option<bool> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut words = words.as_slice();
     let value = alternatives(&mut words)?;

@@ -16,9 +16,7 @@ pub fn member(path: &str, manifest: &str) -> Vec<String> {
     }
     for (section, line) in entries(manifest) {
         if section.ends_with("dependencies") && !inherits(line) {
-            found.push(format!(
-                "{path}: `{line}`: pin it in [workspace.dependencies] and inherit it"
-            ));
+            found.push(format!("{path}: `{line}`: pin it in [workspace.dependencies] and inherit it"));
         }
     }
     found
@@ -48,10 +46,8 @@ fn entries(manifest: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut section = "";
     manifest.lines().filter_map(move |line| {
         let line = line.split(" #").next().unwrap_or_default().trim();
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.split(']').next())
-            .filter(|_| line.ends_with(']'))
+        if let Some(name) =
+            line.strip_prefix('[').and_then(|rest| rest.split(']').next()).filter(|_| line.ends_with(']'))
         {
             section = name;
             return None;

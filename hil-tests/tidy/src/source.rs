@@ -8,10 +8,7 @@ use crate::tree::File;
 /// Directories whose crates may contain unsafe code, and why.
 pub const UNSAFE: [(&str, &str); 16] = [
     ("clients/thin", "boards: registers and memory sections"),
-    (
-        "hil-tests/bench",
-        "a counting allocator and shared memory of the probe",
-    ),
+    ("hil-tests/bench", "a counting allocator and shared memory of the probe"),
     ("hil-tests/e2e", "a counting allocator"),
     ("hil-tests/noalloc", "an entry point without the standard library"),
     ("platform/aead", "assembly kernels of ciphers"),
@@ -34,18 +31,15 @@ pub const FORBID: &str = "#![forbid(unsafe_code)]";
 /// Unsafe code, or a lifted ban on it, where no reason is listed.
 #[must_use]
 pub fn unsafe_code(file: &File) -> Vec<String> {
-    let allowed = UNSAFE
-        .iter()
-        .any(|(directory, _)| file.path.starts_with(&format!("{directory}/")));
+    let allowed = UNSAFE.iter().any(|(directory, _)| file.path.starts_with(&format!("{directory}/")));
     let Some(text) = file.text().filter(|_| file.is_rust() && !allowed) else {
         return Vec::new();
     };
     let code = code_only(text);
     let mut found = Vec::new();
     for (index, line) in code.lines().enumerate() {
-        let words: Vec<&str> = line
-            .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
-            .collect();
+        let words: Vec<&str> =
+            line.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
         let lifted =
             words.contains(&"unsafe_code") && (words.contains(&"allow") || words.contains(&"expect"));
         if words.contains(&"unsafe") || lifted {
@@ -76,11 +70,7 @@ pub fn code_only(text: &str) -> String {
             code.push(first);
             rest = &rest[first.len_utf8()..];
         } else {
-            code.extend(
-                rest[..hidden]
-                    .chars()
-                    .map(|letter| if letter == '\n' { '\n' } else { ' ' }),
-            );
+            code.extend(rest[..hidden].chars().map(|letter| if letter == '\n' { '\n' } else { ' ' }));
             rest = &rest[hidden..];
         }
     }
@@ -115,11 +105,7 @@ fn literal(text: &str, before: Option<char>) -> Option<usize> {
         if raw[hashes..].starts_with('"') {
             let end = format!("\"{}", "#".repeat(hashes));
             let prefix = text.len() - raw.len() + hashes + 1;
-            return Some(
-                text[prefix..]
-                    .find(&end)
-                    .map_or(text.len(), |at| prefix + at + end.len()),
-            );
+            return Some(text[prefix..].find(&end).map_or(text.len(), |at| prefix + at + end.len()));
         }
     }
     if let Some(string) = text.strip_prefix('"') {

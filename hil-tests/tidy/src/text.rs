@@ -8,9 +8,8 @@ pub const FILE_LINES: usize = 500;
 pub const MAIN_LINES: usize = 100;
 
 /// Endings of files whose blanks are looked at; names without an ending are too.
-const PROSE: [&str; 13] = [
-    "rs", "toml", "lock", "md", "txt", "sh", "yml", "yaml", "json", "sql", "html", "css", "service",
-];
+const PROSE: [&str; 13] =
+    ["rs", "toml", "lock", "md", "txt", "sh", "yml", "yaml", "json", "sql", "html", "css", "service"];
 
 /// Absolute directories that exist on one machine only. In pieces, so that this file does not trip over itself.
 const MACHINE: [[&str; 2]; 4] = [["/ro", "ot/"], ["/ho", "me/"], ["/wo", "rk/"], ["/Us", "ers/"]];
@@ -19,35 +18,18 @@ const MACHINE: [[&str; 2]; 4] = [["/ro", "ot/"], ["/ho", "me/"], ["/wo", "rk/"],
 #[must_use]
 pub fn lengths(file: &File) -> Option<String> {
     let text = file.text().filter(|_| file.is_rust())?;
-    let lines = text
-        .lines()
-        .take_while(|line| !line.trim_start().starts_with("#[cfg(test)]"))
-        .count();
-    let limit = if file.path.ends_with("src/main.rs") {
-        MAIN_LINES
-    } else {
-        FILE_LINES
-    };
-    (lines > limit).then(|| {
-        format!(
-            "{}: {lines} lines before its tests, {limit} may be: split it by topic",
-            file.path
-        )
-    })
+    let lines = text.lines().take_while(|line| !line.trim_start().starts_with("#[cfg(test)]")).count();
+    let limit = if file.path.ends_with("src/main.rs") { MAIN_LINES } else { FILE_LINES };
+    (lines > limit)
+        .then(|| format!("{}: {lines} lines before its tests, {limit} may be: split it by topic", file.path))
 }
 
 /// A missing newline at the end, blanks at line ends, tabs in Rust.
 #[must_use]
 pub fn blanks(file: &File) -> Vec<String> {
     let name = file.path.rsplit('/').next().unwrap_or_default();
-    let ending = name
-        .rsplit_once('.')
-        .filter(|(stem, _)| !stem.is_empty())
-        .map(|(_, ending)| ending);
-    let Some(text) = file
-        .text()
-        .filter(|_| ending.is_none_or(|ending| PROSE.contains(&ending)))
-    else {
+    let ending = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, ending)| ending);
+    let Some(text) = file.text().filter(|_| ending.is_none_or(|ending| PROSE.contains(&ending))) else {
         return Vec::new();
     };
     let path = &file.path;
@@ -60,10 +42,7 @@ pub fn blanks(file: &File) -> Vec<String> {
             found.push(format!("{path}:{}: blanks at the end of the line", index + 1));
         }
         if file.is_rust() && line.contains('\t') {
-            found.push(format!(
-                "{path}:{}: a tab; rustfmt writes spaces, in a string write \\t",
-                index + 1
-            ));
+            found.push(format!("{path}:{}: a tab; rustfmt writes spaces, in a string write \\t", index + 1));
         }
     }
     found
@@ -78,15 +57,8 @@ pub fn machine_paths(file: &File) -> Vec<String> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
         for path in MACHINE.map(|pieces| pieces.concat()) {
-            if line
-                .match_indices(&path)
-                .any(|(at, _)| starts_a_path(&line[..at]))
-            {
-                found.push(format!(
-                    "{}:{}: `{path}` exists on one machine only",
-                    file.path,
-                    index + 1
-                ));
+            if line.match_indices(&path).any(|(at, _)| starts_a_path(&line[..at])) {
+                found.push(format!("{}:{}: `{path}` exists on one machine only", file.path, index + 1));
             }
         }
     }

@@ -55,31 +55,14 @@ pub fn files() -> Vec<File> {
 /// Directories that hold at least one of these files, each with all its parents, without trailing `/`.
 #[must_use]
 pub fn directories(files: &[File]) -> BTreeSet<String> {
-    let parents = files
-        .iter()
-        .flat_map(|file| Path::new(&file.path).ancestors().skip(1));
-    parents
-        .filter_map(Path::to_str)
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let parents = files.iter().flat_map(|file| Path::new(&file.path).ancestors().skip(1));
+    parents.filter_map(Path::to_str).filter(|path| !path.is_empty()).map(str::to_owned).collect()
 }
 
 fn tracked(root: &Path) -> Option<Vec<String>> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(root)
-        .args(["ls-files", "-z"])
-        .output()
-        .ok()?;
-    let listing = String::from_utf8(output.stdout)
-        .ok()
-        .filter(|_| output.status.success())?;
-    let paths: Vec<String> = listing
-        .split('\0')
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let output = Command::new("git").arg("-C").arg(root).args(["ls-files", "-z"]).output().ok()?;
+    let listing = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    let paths: Vec<String> = listing.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
     (!paths.is_empty()).then_some(paths)
 }
 
@@ -87,10 +70,7 @@ fn walked(root: &Path) -> Vec<String> {
     let mut paths = Vec::new();
     let mut open = vec![root.to_path_buf()];
     while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(&directory)
-            .expect("a directory of the tree can be read")
-            .flatten()
-        {
+        for entry in std::fs::read_dir(&directory).expect("a directory of the tree can be read").flatten() {
             let path = entry.path();
             if path.is_symlink() || entry.file_name() == "target" || entry.file_name() == ".git" {
                 continue;

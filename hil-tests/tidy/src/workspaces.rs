@@ -57,22 +57,12 @@ pub struct Arrow {
 /// For each that cannot be read: a sentence, which names the workspace (what it needs was never downloaded, say).
 pub fn all() -> Result<Vec<Workspace>, Vec<String>> {
     let main = read("").map_err(|error| vec![error])?;
-    let listed = main
-        .metadata
-        .workspace_metadata
-        .get("excluded")
-        .and_then(|list| list.as_array().cloned());
-    let excluded: Vec<String> = listed
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|name| name.as_str().map(str::to_owned))
-        .collect();
+    let listed = main.metadata.workspace_metadata.get("excluded").and_then(|list| list.as_array().cloned());
+    let excluded: Vec<String> =
+        listed.unwrap_or_default().iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
     let mut workspaces = vec![main];
     let mut unread = Vec::new();
-    for name in excluded
-        .iter()
-        .filter(|name| tree::root().join(name).join("Cargo.toml").is_file())
-    {
+    for name in excluded.iter().filter(|name| tree::root().join(name).join("Cargo.toml").is_file()) {
         match read(name) {
             Ok(workspace) => workspaces.push(workspace),
             // Only the strict run downloads them first; elsewhere a fresh clone may lack them.
@@ -80,65 +70,41 @@ pub fn all() -> Result<Vec<Workspace>, Vec<String>> {
             Err(error) => unread.push(error),
         }
     }
-    if unread.is_empty() {
-        Ok(workspaces)
-    } else {
-        Err(unread)
-    }
+    if unread.is_empty() { Ok(workspaces) } else { Err(unread) }
 }
 
 fn read(name: &str) -> Result<Workspace, String> {
     let metadata = MetadataCommand::new()
         .manifest_path(tree::root().join(name).join("Cargo.toml"))
-        .other_options(
-            ["--offline", "--locked", "--filter-platform", PLATFORM]
-                .map(str::to_owned)
-                .to_vec(),
-        )
+        .other_options(["--offline", "--locked", "--filter-platform", PLATFORM].map(str::to_owned).to_vec())
         .exec()
         .map_err(|error| format!("cargo metadata of `{name}/Cargo.toml`, offline and locked: {error}"))?;
-    Ok(Workspace {
-        name: name.to_owned(),
-        metadata,
-    })
+    Ok(Workspace { name: name.to_owned(), metadata })
 }
 
 impl Workspace {
     /// Directories of its own crates, relative to the root.
     #[must_use]
     pub fn members(&self) -> Vec<String> {
-        self.metadata
-            .workspace_packages()
-            .iter()
-            .filter_map(|package| self.directory(&package.id))
-            .collect()
+        self.metadata.workspace_packages().iter().filter_map(|package| self.directory(&package.id)).collect()
     }
 
     /// Everything it builds that comes from elsewhere.
     #[must_use]
     pub fn foreign(&self) -> BTreeSet<Foreign> {
-        self.nodes()
-            .into_iter()
-            .filter_map(|id| self.foreign_crate(id))
-            .collect()
+        self.nodes().into_iter().filter_map(|id| self.foreign_crate(id)).collect()
     }
 
     /// What ends up in `member`'s binary from elsewhere: its normal dependencies and theirs.
     #[must_use]
     pub fn normal_tree(&self, member: &str) -> BTreeSet<Foreign> {
-        self.reached(member)
-            .into_iter()
-            .filter_map(|id| self.foreign_crate(id))
-            .collect()
+        self.reached(member).into_iter().filter_map(|id| self.foreign_crate(id)).collect()
     }
 
     /// Crates of ours that end up in `member`'s binary, itself excluded, by directory.
     #[must_use]
     pub fn own_tree(&self, member: &str) -> BTreeSet<String> {
-        let reached = self
-            .reached(member)
-            .into_iter()
-            .filter_map(|id| self.directory(id));
+        let reached = self.reached(member).into_iter().filter_map(|id| self.directory(id));
         reached.filter(|directory| directory != member).collect()
     }
 
@@ -162,11 +128,7 @@ impl Workspace {
                     } else {
                         Use::Normal
                     };
-                    arrows.insert(Arrow {
-                        from: from.clone(),
-                        on: on.clone(),
-                        kind,
-                    });
+                    arrows.insert(Arrow { from: from.clone(), on: on.clone(), kind });
                 }
             }
         }
@@ -177,9 +139,7 @@ impl Workspace {
     #[must_use]
     pub fn asked_for(&self, member: &str) -> BTreeSet<String> {
         let packages = self.metadata.workspace_packages();
-        let package = packages
-            .iter()
-            .find(|package| self.directory(&package.id).as_deref() == Some(member));
+        let package = packages.iter().find(|package| self.directory(&package.id).as_deref() == Some(member));
         package
             .iter()
             .flat_map(|package| &package.dependencies)
@@ -189,21 +149,13 @@ impl Workspace {
     }
 
     fn nodes(&self) -> Vec<&PackageId> {
-        self.metadata
-            .resolve
-            .iter()
-            .flat_map(|resolve| &resolve.nodes)
-            .map(|node| &node.id)
-            .collect()
+        self.metadata.resolve.iter().flat_map(|resolve| &resolve.nodes).map(|node| &node.id).collect()
     }
 
     fn reached(&self, member: &str) -> Vec<&PackageId> {
         let nodes = self.metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
         let nodes: BTreeMap<&PackageId, _> = nodes.map(|node| (&node.id, node)).collect();
-        let start = nodes
-            .keys()
-            .copied()
-            .find(|id| self.directory(id).as_deref() == Some(member));
+        let start = nodes.keys().copied().find(|id| self.directory(id).as_deref() == Some(member));
         let mut open: Vec<&PackageId> = start.into_iter().collect();
         let mut seen = BTreeSet::new();
         while let Some(id) = open.pop() {
@@ -212,10 +164,7 @@ impl Workspace {
             }
             let dependencies = nodes.get(id).into_iter().flat_map(|node| &node.deps);
             let normal = dependencies.filter(|dependency| {
-                dependency
-                    .dep_kinds
-                    .iter()
-                    .any(|info| info.kind == DependencyKind::Normal)
+                dependency.dep_kinds.iter().any(|info| info.kind == DependencyKind::Normal)
             });
             open.extend(normal.map(|dependency| &dependency.pkg));
         }
@@ -239,10 +188,6 @@ impl Workspace {
             return None;
         }
         let directory = package.manifest_path.parent().map(|path| path.as_std_path())?;
-        directory
-            .strip_prefix(tree::root())
-            .ok()
-            .and_then(Path::to_str)
-            .map(str::to_owned)
+        directory.strip_prefix(tree::root()).ok().and_then(Path::to_str).map(str::to_owned)
     }
 }

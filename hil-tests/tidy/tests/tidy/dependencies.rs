@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wavry_tidy::arrows::{self, GATEKEPT, PLAIN_BACKENDS, RIVALS, RIVALS_PLACE};
+use wavry_tidy::arrows::{self, GATEKEPT, PLAIN_BACKENDS, RIVALS, RIVALS_PLACE, WORLDLY};
 use wavry_tidy::workspaces::{self, Foreign, Workspace};
 use wavry_tidy::{duplicates, licences, tree};
 
@@ -14,28 +14,17 @@ fn all() -> Vec<Workspace> {
 
 #[test]
 fn every_arrow_is_in_the_architecture() {
-    none(
-        all()
-            .iter()
-            .flat_map(Workspace::arrows)
-            .filter_map(|arrow| arrows::wrong(&arrow))
-            .collect(),
-    );
+    none(all().iter().flat_map(Workspace::arrows).filter_map(|arrow| arrows::wrong(&arrow)).collect());
 }
 
 #[test]
 fn services_reach_no_media() {
     let main = &all()[0];
     let mut found = Vec::new();
-    for service in main
-        .members()
-        .into_iter()
-        .filter(|member| member.starts_with("services/"))
-    {
+    for service in main.members().into_iter().filter(|member| member.starts_with("services/")) {
         for reached in main.own_tree(&service) {
-            let backend = reached
-                .strip_prefix("platform/")
-                .is_some_and(|name| !PLAIN_BACKENDS.contains(&name));
+            let backend =
+                reached.strip_prefix("platform/").is_some_and(|name| !PLAIN_BACKENDS.contains(&name));
             if backend {
                 found.push(format!("{service} reaches {reached}"));
             }
@@ -61,9 +50,7 @@ fn foreign_libraries_have_one_door() {
     for workspace in all().iter().filter(|workspace| workspace.name != RIVALS_PLACE) {
         for member in workspace.members() {
             let asked = workspace.asked_for(&member);
-            let wrong = GATEKEPT
-                .iter()
-                .filter(|(name, door)| *door != member && asked.contains(*name));
+            let wrong = GATEKEPT.iter().filter(|(name, door)| *door != member && asked.contains(*name));
             found.extend(
                 wrong.map(|(name, door)| format!("{member} asks for {name}: that is {door}'s to do")),
             );
@@ -75,29 +62,24 @@ fn foreign_libraries_have_one_door() {
 #[test]
 fn every_licence_goes_together_with_ours() {
     let crates: BTreeSet<Foreign> = all().iter().flat_map(Workspace::foreign).collect();
-    none(
-        crates
-            .iter()
-            .filter_map(|one| licences::wrong(&one.name, one.licence.as_deref()))
-            .collect(),
-    );
+    none(crates.iter().filter_map(|one| licences::wrong(&one.name, one.licence.as_deref())).collect());
 }
 
 #[test]
 fn rift_has_nothing_twice() {
     let tree = all()[0].normal_tree("rift");
-    assert!(
-        tree.len() > 5,
-        "the walk found {} crates below rift, which cannot be",
-        tree.len()
-    );
+    assert!(tree.len() > 5, "the walk found {} crates below rift, which cannot be", tree.len());
     let found = duplicates::find(&tree);
     none(
-        found
-            .iter()
-            .map(|(name, versions)| format!("rift has {name} as {}", versions.join(", ")))
-            .collect(),
+        found.iter().map(|(name, versions)| format!("rift has {name} as {}", versions.join(", "))).collect(),
     );
+}
+
+#[test]
+fn rift_reaches_neither_clock_nor_entropy() {
+    let tree = all()[0].normal_tree("rift");
+    let worldly = tree.iter().filter(|one| WORLDLY.contains(&one.name.as_str()));
+    none(worldly.map(|one| format!("{} {} is below rift", one.name, one.version)).collect());
 }
 
 #[test]
@@ -111,9 +93,5 @@ fn shared_crates_have_one_version_in_every_workspace() {
     let all = all();
     let main = all[0].foreign();
     let others = all.iter().filter(|workspace| !workspace.name.is_empty());
-    none(
-        others
-            .flat_map(|other| duplicates::disagreements(&main, &other.name, &other.foreign()))
-            .collect(),
-    );
+    none(others.flat_map(|other| duplicates::disagreements(&main, &other.name, &other.foreign())).collect());
 }

@@ -15,28 +15,17 @@ fn the_top_level_is_as_agreed() {
 #[test]
 fn the_readme_maps_every_directory_and_member() {
     let files = tree::files();
-    let readme = files
-        .iter()
-        .find(|file| file.path == "README.md")
-        .and_then(|file| file.text())
-        .unwrap_or_default();
-    let members = workspaces::all()
-        .unwrap()
-        .iter()
-        .flat_map(workspaces::Workspace::members)
-        .collect::<Vec<_>>();
+    let readme =
+        files.iter().find(|file| file.path == "README.md").and_then(|file| file.text()).unwrap_or_default();
+    let members =
+        workspaces::all().unwrap().iter().flat_map(workspaces::Workspace::members).collect::<Vec<_>>();
     none(layout::unmapped(readme, &tree::directories(&files), &members));
 }
 
 #[test]
 fn every_released_crate_has_a_changelog() {
     let files = tree::files();
-    none(layout::without_changelog(
-        &files
-            .iter()
-            .map(|file| file.path.as_str())
-            .collect::<BTreeSet<_>>(),
-    ));
+    none(layout::without_changelog(&files.iter().map(|file| file.path.as_str()).collect::<BTreeSet<_>>()));
 }
 
 #[test]
@@ -62,10 +51,7 @@ fn unsafe_code_is_where_a_reason_is_listed() {
 #[test]
 fn rift_forbids_unsafe_code() {
     let files = tree::files();
-    let head = files
-        .iter()
-        .find(|file| file.path == "rift/src/lib.rs")
-        .and_then(|file| file.text());
+    let head = files.iter().find(|file| file.path == "rift/src/lib.rs").and_then(|file| file.text());
     assert!(head.is_some_and(|text| text.lines().any(|line| line == source::FORBID)));
 }
 
@@ -77,13 +63,8 @@ fn members_inherit_and_versions_are_pinned() {
         file.and_then(|file| file.text()).unwrap_or_default().to_owned()
     };
     let main = &workspaces::all().unwrap()[0];
-    let paths = main
-        .members()
-        .into_iter()
-        .map(|member| format!("{member}/Cargo.toml"));
-    let mut found: Vec<String> = paths
-        .flat_map(|path| manifests::member(&path, &manifest(&path)))
-        .collect();
+    let paths = main.members().into_iter().map(|member| format!("{member}/Cargo.toml"));
+    let mut found: Vec<String> = paths.flat_map(|path| manifests::member(&path, &manifest(&path))).collect();
     found.extend(manifests::unpinned(&manifest("Cargo.toml")));
     none(found);
 }

@@ -7,55 +7,31 @@ use wavry_tidy::workspaces::{Arrow, Foreign, Use};
 use wavry_tidy::{arrows, duplicates, layout, licences, manifests, source, text};
 
 fn file(path: &str, text: &str) -> File {
-    File {
-        path: path.to_owned(),
-        bytes: text.as_bytes().to_vec(),
-    }
+    File { path: path.to_owned(), bytes: text.as_bytes().to_vec() }
 }
 
 fn foreign(name: &str, version: &str) -> Foreign {
-    Foreign {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        licence: None,
-    }
+    Foreign { name: name.to_owned(), version: version.to_owned(), licence: None }
 }
 
 #[test]
 fn top_level_takes_no_stranger() {
-    assert_eq!(
-        layout::strangers(["rift/src/lib.rs", ".ci/run", "Cargo.toml"].into_iter()),
-        [""; 0]
-    );
-    assert_eq!(
-        layout::strangers(["docs/a.md", "docs/b.md", "Makefile"].into_iter()).len(),
-        2
-    );
+    assert_eq!(layout::strangers(["rift/src/lib.rs", ".ci/run", "Cargo.toml"].into_iter()), [""; 0]);
+    assert_eq!(layout::strangers(["docs/a.md", "docs/b.md", "Makefile"].into_iter()).len(), 2);
 }
 
 #[test]
 fn map_without_a_member_is_incomplete() {
     let directories: BTreeSet<String> = ["rift", "rift/src", "platform"].map(str::to_owned).into();
     let members = ["rift".to_owned(), "platform/mio".to_owned()];
-    assert_eq!(
-        layout::unmapped("`rift/` `platform/`", &directories, &members).len(),
-        1
-    );
-    assert_eq!(
-        layout::unmapped("`rift/` `platform/` `platform/mio/`", &directories, &members),
-        [""; 0]
-    );
+    assert_eq!(layout::unmapped("`rift/` `platform/`", &directories, &members).len(), 1);
+    assert_eq!(layout::unmapped("`rift/` `platform/` `platform/mio/`", &directories, &members), [""; 0]);
 }
 
 #[test]
 fn arrows_follow_the_drawing() {
     let verdict = |from: &str, on: &str, kind| {
-        arrows::wrong(&Arrow {
-            from: from.to_owned(),
-            on: on.to_owned(),
-            kind,
-        })
-        .is_none()
+        arrows::wrong(&Arrow { from: from.to_owned(), on: on.to_owned(), kind }).is_none()
     };
     for (from, on) in [
         ("platform/hal", "rift"),
@@ -89,21 +65,13 @@ fn arrows_follow_the_drawing() {
 
 #[test]
 fn licence_expressions_are_evaluated_as_spdx_does() {
-    for good in [
-        "MIT",
-        "Apache-2.0/MIT",
-        "(MIT OR Apache-2.0) AND Unicode-3.0",
-        "GPL-2.0-only OR MIT",
-    ] {
+    for good in ["MIT", "Apache-2.0/MIT", "(MIT OR Apache-2.0) AND Unicode-3.0", "GPL-2.0-only OR MIT"] {
         assert_eq!(licences::evaluate(good), Some(true), "{good}");
     }
     assert_eq!(licences::evaluate("Apache-2.0 WITH LLVM-exception"), Some(true));
-    for bad in [
-        "GPL-2.0-only",
-        "MIT AND OpenSSL",
-        "Apache-2.0 WITH Commons-Clause",
-        "OpenSSL OR SSPL-1.0 AND MIT",
-    ] {
+    for bad in
+        ["GPL-2.0-only", "MIT AND OpenSSL", "Apache-2.0 WITH Commons-Clause", "OpenSSL OR SSPL-1.0 AND MIT"]
+    {
         assert_eq!(licences::evaluate(bad), Some(false), "{bad}");
     }
     for malformed in ["", "MIT OR", "(MIT", "MIT)", "MIT Apache-2.0", "WITH x"] {
@@ -114,28 +82,12 @@ fn licence_expressions_are_evaluated_as_spdx_does() {
 
 #[test]
 fn list_of_duplicates_only_shrinks() {
-    let found = duplicates::find(
-        &[
-            foreign("a", "1.0.0"),
-            foreign("a", "2.0.0"),
-            foreign("b", "1.0.0"),
-        ]
-        .into(),
-    );
-    assert_eq!(
-        found,
-        BTreeMap::from([("a".to_owned(), vec!["1.0.0".to_owned(), "2.0.0".to_owned()])])
-    );
-    assert_eq!(
-        duplicates::compare(&found, "# why\na 2 c needs the old one\n"),
-        [""; 0]
-    );
+    let found =
+        duplicates::find(&[foreign("a", "1.0.0"), foreign("a", "2.0.0"), foreign("b", "1.0.0")].into());
+    assert_eq!(found, BTreeMap::from([("a".to_owned(), vec!["1.0.0".to_owned(), "2.0.0".to_owned()])]));
+    assert_eq!(duplicates::compare(&found, "# why\na 2 c needs the old one\n"), [""; 0]);
     assert_eq!(duplicates::compare(&found, "").len(), 1);
-    assert_eq!(
-        duplicates::compare(&found, "a 2\n").len(),
-        2,
-        "a reason is needed"
-    );
+    assert_eq!(duplicates::compare(&found, "a 2\n").len(), 2, "a reason is needed");
     assert_eq!(duplicates::compare(&found, "a 3 reason\n").len(), 1);
     assert_eq!(duplicates::compare(&found, "a 2 reason\nb 2 reason\n").len(), 1);
 }
@@ -143,29 +95,15 @@ fn list_of_duplicates_only_shrinks() {
 #[test]
 fn workspaces_that_drift_apart_are_told() {
     let main: BTreeSet<Foreign> = [foreign("a", "1.0.0"), foreign("b", "1.0.0")].into();
-    let same = [
-        foreign("a", "1.0.0"),
-        foreign("a", "2.0.0"),
-        foreign("c", "9.0.0"),
-    ]
-    .into();
+    let same = [foreign("a", "1.0.0"), foreign("a", "2.0.0"), foreign("c", "9.0.0")].into();
     assert_eq!(duplicates::disagreements(&main, "other", &same), [""; 0]);
-    assert_eq!(
-        duplicates::disagreements(&main, "other", &[foreign("b", "1.0.1")].into()).len(),
-        1
-    );
+    assert_eq!(duplicates::disagreements(&main, "other", &[foreign("b", "1.0.1")].into()).len(), 1);
 }
 
 #[test]
 fn lengths_count_to_the_tests_only() {
     let body = "fn f() {}\n".repeat(text::FILE_LINES);
-    assert_eq!(
-        text::lengths(&file(
-            "a/src/b.rs",
-            &format!("{body}#[cfg(test)]\nmod tests {{}}\n")
-        )),
-        None
-    );
+    assert_eq!(text::lengths(&file("a/src/b.rs", &format!("{body}#[cfg(test)]\nmod tests {{}}\n"))), None);
     assert!(text::lengths(&file("a/src/b.rs", &format!("{body}fn f() {{}}\n"))).is_some());
     assert!(text::lengths(&file("a/src/main.rs", &body)).is_some());
     assert_eq!(text::lengths(&file("a/b.md", &format!("{body}{body}"))), None);
@@ -182,18 +120,9 @@ fn blanks_and_ends_are_seen() {
 #[test]
 fn machine_paths_are_told_from_parts_of_relative_ones() {
     let home = ["/ho", "me/"].concat();
-    assert_eq!(
-        text::machine_paths(&file("a.md", &format!("see {home}user"))).len(),
-        1
-    );
-    assert_eq!(
-        text::machine_paths(&file("a.rs", &format!("\"{home}user\""))).len(),
-        1
-    );
-    assert_eq!(
-        text::machine_paths(&file("a.md", &format!("web/pages{home}index.html"))),
-        [""; 0]
-    );
+    assert_eq!(text::machine_paths(&file("a.md", &format!("see {home}user"))).len(), 1);
+    assert_eq!(text::machine_paths(&file("a.rs", &format!("\"{home}user\""))).len(), 1);
+    assert_eq!(text::machine_paths(&file("a.md", &format!("web/pages{home}index.html"))), [""; 0]);
 }
 
 #[test]
@@ -203,18 +132,9 @@ fn unsafe_in_words_is_not_unsafe_in_code() {
     assert_eq!(source::unsafe_code(&file("rift/src/a.rs", innocent)), [""; 0]);
     let guilty = "let c = '\"'; let q = '\\''; unsafe { f() } // \"";
     assert_eq!(source::unsafe_code(&file("rift/src/a.rs", guilty)).len(), 1);
-    assert_eq!(
-        source::unsafe_code(&file("platform/x11/src/a.rs", guilty)),
-        [""; 0]
-    );
-    assert_eq!(
-        source::unsafe_code(&file("platform/x11-more/src/a.rs", guilty)).len(),
-        1
-    );
-    assert_eq!(
-        source::unsafe_code(&file("hosts/a.rs", "#![allow(unsafe_code, reason = \"x\")]")).len(),
-        1
-    );
+    assert_eq!(source::unsafe_code(&file("platform/x11/src/a.rs", guilty)), [""; 0]);
+    assert_eq!(source::unsafe_code(&file("platform/x11-more/src/a.rs", guilty)).len(), 1);
+    assert_eq!(source::unsafe_code(&file("hosts/a.rs", "#![allow(unsafe_code, reason = \"x\")]")).len(), 1);
 }
 
 #[test]
@@ -225,14 +145,8 @@ fn manifests_that_decide_for_themselves_are_told() {
     assert_eq!(manifests::member("a", good), [""; 0]);
     let bad = good.replace("version.workspace = true\ne", "version = \"9.9.9\"\ne");
     assert_eq!(manifests::member("a", &bad).len(), 1);
-    assert_eq!(
-        manifests::member("a", &format!("{good}libc = \"0.2\"\n")).len(),
-        1
-    );
-    assert_eq!(
-        manifests::member("a", &good.replace("[lints]\nworkspace = true\n", "")).len(),
-        1
-    );
+    assert_eq!(manifests::member("a", &format!("{good}libc = \"0.2\"\n")).len(), 1);
+    assert_eq!(manifests::member("a", &good.replace("[lints]\nworkspace = true\n", "")).len(), 1);
     let root = "[workspace.dependencies]\na = \"=1.0.0\"\nb = { version = \"1\" }\nc = { path = \"c\" }\n";
     assert_eq!(manifests::unpinned(root).len(), 1);
 }
