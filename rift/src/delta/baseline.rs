@@ -35,6 +35,7 @@ pub(super) struct Delay {
     newest_us: u64,
     trend: Trend,
     jitter_us: i64,
+    usual_us: i64,
     clean_us: u64,
     seen: bool,
 }
@@ -49,6 +50,7 @@ impl Delay {
             newest_us: 0,
             trend: Trend::new(),
             jitter_us: 0,
+            usual_us: 0,
             clean_us: 0,
             seen: false,
         }
@@ -84,6 +86,8 @@ impl Delay {
         let queue = self.queue_us();
         if self.trend.sample(self.newest_us, queue) {
             let above = (queue - self.floor_us()).min(JITTER_US_MAX);
+            self.usual_us += if queue > self.usual_us { USUAL_STEP_US } else { -3 * USUAL_STEP_US };
+            self.usual_us = self.usual_us.max(0);
             self.jitter_us += (above - self.jitter_us) / JITTER_SHARE;
         }
         if queue <= CLEAN_QUEUE_US {
@@ -141,6 +145,12 @@ impl Delay {
         self.jitter_us
     }
 
+    /// What the standing queue exceeds three quarters of the time, in µs: on a path that jitters without reordering
+    /// packets wait for each other, and no short window is free of that.
+    pub(super) const fn usual_us(&self) -> i64 {
+        self.usual_us
+    }
+
     /// For how long, on the receiver's clock, the queue was never seen empty, in µs.
     pub(super) const fn standing_for_us(&self) -> u64 {
         self.newest_us - self.clean_us
@@ -156,6 +166,8 @@ impl Delay {
     }
 }
 
+/// Step of the running quartile a sample: up 2.5 ms a second, down three times as fast.
+const USUAL_STEP_US: i64 = 25;
 /// Share of a new sample in the jitter: it follows within a third of a second.
 const JITTER_SHARE: i64 = 32;
 /// Largest sample of the jitter, in µs: a queue that builds is not jitter.

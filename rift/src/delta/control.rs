@@ -167,7 +167,7 @@ impl Control {
             return Verdict::Continue;
         }
         if over && (signals.trend > DRAINING || signals.queue_us > 2 * signals.threshold_us) {
-            self.cut(now, signals, signals.queue_us, signals.delivered_now_bps);
+            self.cut(now, signals, signals.queue_us, signals.delivered_now_bps.max(signals.delivered_bps));
             return Verdict::Continue;
         }
         if signals.standing_for_us > STANDING_US_MAX && now.micros_since(self.cut) > STANDING_US_MAX {
@@ -176,7 +176,7 @@ impl Control {
             self.set(self.capacity_bps * FORCED_DRAIN_PERMILLE / 1000);
             return Verdict::Continue;
         }
-        let building = signals.queue_us > signals.threshold_us / 2 && signals.floor_us > signals.threshold_us / 4;
+        let building = signals.queue_us > signals.threshold_us / 4 * 3 && signals.floor_us > signals.threshold_us / 3;
         let growing = signals.trend > GROWING && signals.queue_us > signals.threshold_us / 3;
         self.state = if over || building || growing {
             State::Rising

@@ -293,7 +293,7 @@ impl Delta {
 
     fn threshold_us(&self) -> u64 {
         let packets_us = THRESHOLD_PACKETS * PACKET_BYTES * 8_000_000 / self.control.rate_bps();
-        let jitter_us = 3 * self.delay.jitter_us().cast_unsigned();
+        let jitter_us = (self.delay.usual_us() + 3 * self.delay.jitter_us()).cast_unsigned();
         THRESHOLD_US_MIN
             .max(packets_us)
             .max(jitter_us)
