@@ -161,7 +161,7 @@ fn scrolling_terminal(keeper: &Keeper, screen: &Screen, stop: &Path) -> Result<R
     const SCROLL: &str = "n=0; while [ ! -e \"$0\" ]; do n=$((n+1)); \
         echo \"$n  the quick brown fox jumps over the lazy dog  $(date +%T)\"; sleep 0.02; done; exec sleep 86400";
     let mut command = Command::new("xterm");
-    command.args(["-geometry", "150x50+20+20", "-e", "sh", "-c", SCROLL]).arg(stop);
+    command.args(["-geometry", "205x53+20+10", "-e", "sh", "-c", SCROLL]).arg(stop);
     screen.aim(&mut command);
     keeper.spawn("terminal", &mut command, None)
 }
