@@ -1,5 +1,8 @@
 //! What is drawn on a screen is what the source gives.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "X has a hundred kinds of event; a test waits for one")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
+
 mod support;
 
 use rift::{Instant, Rectangle};
@@ -188,4 +191,34 @@ fn cursor_comes_as_shape_and_place_and_not_in_the_picture() {
     assert_eq!((given.x, given.y), (60, 41));
     assert!(given.shape.is_none());
     xfixes::query_version(connection, 5, 0).unwrap().reply().unwrap();
+}
+
+#[test]
+fn server_that_shares_no_memory_is_captured_all_the_same() {
+    let Some(server) = Server::start_with("120x90x24", &["-extension", "MIT-SHM"]) else { return };
+    let client = server.client();
+    let root = client.screen.root;
+    let drawn = pattern(120, 90, 8);
+    client.put(root, 0, 0, 120, 90, &drawn);
+    let mut source = X11Source::open(server.name()).unwrap();
+    assert!(!source.is_shared());
+    assert_eq!(colours(&next(&mut source)), colours(&drawn));
+    settle(&mut source);
+    client.fill(root, 0x00aa_bb11, 10, 20, 30, 40);
+    let captured = next(&mut source);
+    assert_eq!(source.damage(), rectangle(10, 20, 30, 40));
+    assert_eq!(colours(&captured), colours(&client.look(root, 0, 0, 120, 90)));
+}
+
+#[test]
+fn screen_of_sixteen_bits_is_refused_with_its_depth() {
+    let Some(server) = Server::start_with("120x90x16", &[]) else { return };
+    let error = X11Source::open(server.name()).err().unwrap();
+    assert!(error.to_string().contains("depth 16"), "{error}");
+}
+
+#[test]
+fn display_without_a_server_is_an_error() {
+    let error = X11Source::open(Some(":4242")).err().unwrap();
+    assert!(error.to_string().contains("DISPLAY"), "{error}");
 }

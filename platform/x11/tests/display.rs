@@ -1,5 +1,8 @@
 //! What is presented is on the screen, and what is done at the window comes back.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "X has a hundred kinds of event; a test waits for one")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
+
 mod support;
 
 use rift::{Button, InputEvent, Instant, Rectangle, Scancode};
@@ -50,6 +53,11 @@ fn until_shown(display: &mut X11Display, mut looks_right: impl FnMut() -> bool) 
         }
     }
     panic!("the screen never looked as it should");
+}
+
+/// Asks until it is so; panics when it never is.
+fn until(mut is_so: impl FnMut() -> bool) {
+    assert!((0..200_000).any(|_| is_so()), "it never became so");
 }
 
 /// A display's own window, mapped, with the focus and the pointer inside.
@@ -435,4 +443,43 @@ fn close_request_and_focus_are_told() {
     next(&mut display, |event| (event == DisplayEvent::Focus(false)).then_some(()));
     let nothing = client.pending();
     assert!(!nothing.iter().any(|event| matches!(event, Event::Error(_))));
+}
+
+#[test]
+fn server_that_shares_no_memory_shows_frames_all_the_same() {
+    let Some(server) = Server::start_with("700x300x24", &["-extension", "MIT-SHM"]) else { return };
+    let client = server.client();
+    let root = client.screen.root;
+    let mut display = open(&server, &client, 700, 300);
+    let mut expected = pattern(700, 300, 9);
+    display.present(&bgrx(&expected, 700, 300), None).unwrap();
+    until_shown(&mut display, || colours(&client.look(root, 0, 0, 700, 300)) == colours(&expected));
+    expected[700 * 4 * 250..].fill(0x55);
+    let part = Rectangle { x: 0, y: 250, width: 700, height: 50 };
+    display.present(&bgrx(&expected, 700, 300), Some(part)).unwrap();
+    until_shown(&mut display, || colours(&client.look(root, 0, 0, 700, 300)) == colours(&expected));
+}
+
+#[test]
+fn window_manager_makes_an_attached_window_fullscreen_and_keeps_its_focus() {
+    let Some(server) = Server::start(400, 300) else { return };
+    let Some(_manager) = server.spawn("openbox") else { return };
+    let client = server.client();
+    // The manager is there once it names itself.
+    until(|| !client.property(client.screen.root, "_NET_SUPPORTING_WM_CHECK").is_empty());
+    until(|| !client.property(client.screen.root, "_NET_SUPPORTED").is_empty());
+    let mut owner = X11Display::open(server.name(), "owner", 160, 120).unwrap();
+    next(&mut owner, |event| (event == DisplayEvent::Focus(true)).then_some(()));
+    let mut display = X11Display::attach(server.name(), owner.window()).unwrap();
+    next(&mut display, |event| (event == DisplayEvent::Focus(true)).then_some(()));
+    let mut sink = X11Sink::open(server.name()).unwrap();
+    inject(&mut sink, &[InputEvent::PointerAbsolute { x: 65535, y: 65535 }, key(31, true), key(31, false)]);
+    next(&mut display, |event| match event {
+        DisplayEvent::Key(key) => (key.key.code() == 31 && !key.pressed).then_some(()),
+        _ => None,
+    });
+    for (fullscreen, expected) in [(true, (400, 300)), (false, (160, 120))] {
+        assert!(display.set_fullscreen(fullscreen).unwrap());
+        next(&mut display, |event| (event == DisplayEvent::Resized(expected.0, expected.1)).then_some(()));
+    }
 }

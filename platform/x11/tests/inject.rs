@@ -1,5 +1,8 @@
 //! What is injected arrives at an ordinary program.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "X has a hundred kinds of event; a test waits for one")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
+
 mod support;
 
 use rift::{Button, InputEvent, Scancode};

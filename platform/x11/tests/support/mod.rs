@@ -1,6 +1,7 @@
 //! A private X server for each test, and a client that acts and looks like any program.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::print_stdout, reason = "a skipped test says why")]
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
@@ -27,9 +28,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with a screen of this size, or says why the test is skipped.
     pub(crate) fn start(width: u16, height: u16) -> Option<Self> {
-        let screen = format!("{width}x{height}x24");
+        Self::start_with(&format!("{width}x{height}x24"), &[])
+    }
+
+    /// Starts one with this screen (width x height x depth) and more arguments.
+    pub(crate) fn start_with(screen: &str, more: &[&str]) -> Option<Self> {
         let child = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-screen", "0", &screen])
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-screen", "0", screen])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
@@ -66,6 +72,20 @@ impl Server {
         }
     }
 
+    /// Starts a program against this display; it is ended with the value. `None` when it is not installed.
+    pub(crate) fn spawn(&self, program: &str) -> Option<Program> {
+        let null = Stdio::null;
+        let mut command = Command::new(program);
+        command.env("DISPLAY", &self.display).stdin(null()).stdout(null()).stderr(null());
+        match command.spawn() {
+            Ok(child) => Some(Program(child)),
+            Err(error) => {
+                println!("skipped: {program} cannot be started ({error})");
+                None
+            }
+        }
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::new(self.name())
     }
@@ -75,6 +95,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A running program, ended with the value.
+pub(crate) struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
