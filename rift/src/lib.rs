@@ -10,14 +10,31 @@
 pub mod channel;
 pub mod crypto;
 pub mod delta;
+pub mod endpoint;
 pub mod fec;
 pub mod limits;
 pub mod pacing;
+pub mod session;
+pub mod storage;
 pub mod time;
 pub mod wire;
 
 pub use channel::input::{Button, InputEvent, Scancode};
 pub use channel::permissions::Permissions;
+pub use channel::video::incoming::{Media, TakenMedia};
+pub use channel::video::pictures::{
+    NoPictures, PictureInfo, PictureRef, PictureStore, Pictures, PushError, RectangleData,
+};
 pub use channel::video::{Codec, PictureId, Rectangle, StreamParameters};
 pub use crypto::{Aead, ChaChaPoly, Handshake, HandshakeError, Identity, NoiseXx, PublicKey, Secrets};
+pub use delta::Budget;
+pub use endpoint::{Endpoint, Route, SessionIndex};
+pub use session::{
+    Class, ClockRelation, CloseReason, Config, Discard, Established, Event, PROLOGUE, PathId, SendError,
+    Session, Stats, Timer, Transmit,
+};
+pub use storage::{Memory, Storage};
 pub use time::Instant;
+pub use wire::cursor::{CursorPosition, ShapeHead};
+pub use wire::feedback::Ecn;
+pub use wire::stream::Channel;

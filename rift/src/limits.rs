@@ -43,7 +43,10 @@ pub const SESSIONS_MAX: usize = 64;
 pub const DELIVERED_HISTORY: u32 = 64;
 
 const _: () = {
-    assert!(FEEDBACK_PACKETS_MAX * 2 + 64 <= DATAGRAM_MIN, "a full feedback frame fits the smallest datagram");
+    assert!(
+        FEEDBACK_PACKETS_MAX * 2 + 64 <= DATAGRAM_MIN,
+        "a full feedback frame fits the smallest datagram"
+    );
     assert!(INPUT_PER_DATAGRAM_MAX * 8 + KEYS_HELD_MAX * 2 + 64 <= DATAGRAM_MIN, "full input fits");
     assert!(INPUT_PER_DATAGRAM_MAX <= INPUT_UNACKNOWLEDGED_MAX);
     assert!(DATAGRAM_MIN <= DATAGRAM_MAX && DATAGRAM_MAX <= u16::MAX as usize);

@@ -96,8 +96,8 @@ impl Pacer {
         let (fast, slow) = self.levels(now);
         let wanted = tokens(bytes);
         let wait = u64::max(
-            wait_us(wanted.min(self.fast_depth()) - fast, self.pacing_bps()),
-            wait_us(wanted.min(self.slow_depth()) - slow, self.grant_bps),
+            wait_us(wanted.min(self.fast_depth()).saturating_sub(fast), self.pacing_bps()),
+            wait_us(wanted.min(self.slow_depth()).saturating_sub(slow), self.grant_bps),
         );
         now.plus_micros(wait)
     }
@@ -113,9 +113,7 @@ impl Pacer {
     fn levels(&self, now: Instant) -> (i64, i64) {
         let elapsed = now.micros_since(self.updated).min(CREDIT_US_MAX);
         let filled = |level: i64, rate_bps: u64, depth: i64| {
-            level
-                .saturating_add((rate_bps * elapsed).cast_signed())
-                .min(depth)
+            level.saturating_add((rate_bps * elapsed).cast_signed()).min(depth)
         };
         (
             filled(self.fast, self.pacing_bps(), self.fast_depth()),
@@ -136,17 +134,11 @@ impl Pacer {
 /// Bytes of a batch at this pacing rate.
 const fn per_batch(pacing_bps: u64) -> u64 {
     let bytes = pacing_bps / 8 * BATCH_US / 1_000_000;
-    if bytes > 2 * DATAGRAM_BYTES {
-        bytes
-    } else {
-        2 * DATAGRAM_BYTES
-    }
+    if bytes > 2 * DATAGRAM_BYTES { bytes } else { 2 * DATAGRAM_BYTES }
 }
 
 fn tokens(bytes: usize) -> i64 {
-    i64::try_from(bytes)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(TOKENS_PER_BYTE)
+    i64::try_from(bytes).unwrap_or(i64::MAX).saturating_mul(TOKENS_PER_BYTE)
 }
 
 /// µs until `missing` tokens have come in; rounded up, so that whoever sleeps so long may send.

@@ -74,7 +74,8 @@ impl Add<Duration> for Instant {
 
     /// Saturates at [`Instant::FAR_FUTURE`].
     fn add(self, after: Duration) -> Self {
-        let micros = after.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(after.subsec_micros()));
+        let micros =
+            after.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(after.subsec_micros()));
         Self(self.0.saturating_add(micros))
     }
 }

@@ -42,9 +42,7 @@ fn transmit(layout: &Layout, data: &[u8], lost: impl Fn(usize) -> bool) -> Vec<u
 fn assert_restored(layout: &Layout, data: &[u8], lost: impl Fn(usize) -> bool + Copy, what: &str) {
     let received = |shard: usize| !lost(shard);
     let enough = (0..layout.blocks()).all(|block| {
-        let there = (0..layout.shards())
-            .filter(|s| layout.block_of(*s) == block && received(*s))
-            .count();
+        let there = (0..layout.shards()).filter(|s| layout.block_of(*s) == block && received(*s)).count();
         there >= layout.needed(block)
     });
     assert_eq!(layout.is_recoverable(&received), enough, "{what}");
@@ -145,12 +143,7 @@ fn one_byte_pictures_and_one_byte_shards_are_restored() {
         let data = vec![0xc3; len];
         let layout = Layout::new(len, shard_len, 1).unwrap();
         for shard in 0..=layout.shards() {
-            assert_restored(
-                &layout,
-                &data,
-                |lost| lost == shard,
-                &format!("{layout:?} without {shard}"),
-            );
+            assert_restored(&layout, &data, |lost| lost == shard, &format!("{layout:?} without {shard}"));
         }
     }
 }
@@ -171,10 +164,7 @@ fn shards_are_dealt_to_blocks_in_turn_and_parity_is_clamped() {
     assert_eq!([0, 1, 2, 3, 299].map(|s| layout.block_of(s)), [0, 1, 2, 0, 2]);
     assert_eq!([300, 301, 302, 303].map(|s| layout.block_of(s)), [0, 1, 2, 0]);
     let layout = Layout::new(130, 1, 3).unwrap();
-    assert_eq!(
-        [0, 1, 2].map(|b| (layout.needed(b), layout.parity_of(b))),
-        [(65, 2), (65, 1), (0, 0)]
-    );
+    assert_eq!([0, 1, 2].map(|b| (layout.needed(b), layout.parity_of(b))), [(65, 2), (65, 1), (0, 0)]);
     assert_eq!(layout.buffer_len(), 133);
 }
 
@@ -206,11 +196,7 @@ fn the_kernel_agrees_with_the_field_for_every_coefficient_and_length() {
         Portable.mul_add(&mut after, &source, coefficient);
         for (index, byte) in after.iter().enumerate() {
             let added = source.get(index).map_or(0, |byte| field::mul(*byte, coefficient));
-            assert_eq!(
-                *byte,
-                before[index] ^ added,
-                "{coefficient} at {index} of {to} and {from}"
-            );
+            assert_eq!(*byte, before[index] ^ added, "{coefficient} at {index} of {to} and {from}");
         }
     }
 }

@@ -16,12 +16,8 @@ enum Kind {
 }
 
 const KINDS: [Kind; 2] = [Kind::Rift, Kind::Snow];
-const PAIRINGS: [[Kind; 2]; 4] = [
-    [Kind::Rift, Kind::Rift],
-    [Kind::Rift, Kind::Snow],
-    [Kind::Snow, Kind::Rift],
-    [Kind::Snow, Kind::Snow],
-];
+const PAIRINGS: [[Kind; 2]; 4] =
+    [[Kind::Rift, Kind::Rift], [Kind::Rift, Kind::Snow], [Kind::Snow, Kind::Rift], [Kind::Snow, Kind::Snow]];
 
 /// Everything a handshake is made from: same arguments, same bytes.
 #[derive(Clone)]
@@ -62,10 +58,7 @@ impl Arguments {
         let prologue_len = chance.up_to(300);
         let prologue = chance.bytes(prologue_len);
         Self {
-            identities: [
-                Identity::from_secret(chance.key()),
-                Identity::from_secret(chance.key()),
-            ],
+            identities: [Identity::from_secret(chance.key()), Identity::from_secret(chance.key())],
             ephemerals: [chance.key(), chance.key()],
             prologues: [prologue.clone(), prologue],
             payloads: core::array::from_fn(|_| {
@@ -77,10 +70,7 @@ impl Arguments {
 
     /// Short payloads, so that every bit can be flipped in little time.
     fn short() -> Self {
-        Self {
-            payloads: [b"hello".to_vec(), b"".to_vec(), b"bye".to_vec()],
-            ..Self::of_seed(1)
-        }
+        Self { payloads: [b"hello".to_vec(), b"".to_vec(), b"bye".to_vec()], ..Self::of_seed(1) }
     }
 
     /// Side 0 is the initiator, side 1 the responder.
@@ -102,11 +92,7 @@ impl Arguments {
         for turn in 0..passed {
             let message = write(sides[turn % 2].as_mut(), &self.payloads[turn]).unwrap();
             let read = read(sides[1 - turn % 2].as_mut(), &message);
-            assert_eq!(
-                read.as_ref(),
-                Ok(&self.payloads[turn]),
-                "message {turn}, {kinds:?}"
-            );
+            assert_eq!(read.as_ref(), Ok(&self.payloads[turn]), "message {turn}, {kinds:?}");
             messages.push(message);
         }
         (sides, messages)
@@ -124,8 +110,7 @@ impl Arguments {
 type Outcome = ([u8; 32], [u8; 32], PublicKey, [u8; 32]);
 
 fn outcome(side: &mut dyn Handshake) -> Option<Outcome> {
-    side.finish()
-        .map(|secrets: Secrets| (secrets.send, secrets.receive, secrets.peer, secrets.transcript))
+    side.finish().map(|secrets: Secrets| (secrets.send, secrets.receive, secrets.peer, secrets.transcript))
 }
 
 fn write(side: &mut dyn Handshake, payload: &[u8]) -> Result<Vec<u8>, HandshakeError> {
@@ -160,11 +145,7 @@ fn finish_as_if_undisturbed(
         let written = write(sides[turn % 2].as_mut(), &arguments.payloads[turn]);
         assert_eq!(written.as_ref(), Ok(&messages[turn]), "message {turn} {what}");
         let read = read(sides[1 - turn % 2].as_mut(), &messages[turn]);
-        assert_eq!(
-            read.as_ref(),
-            Ok(&arguments.payloads[turn]),
-            "message {turn} {what}"
-        );
+        assert_eq!(read.as_ref(), Ok(&arguments.payloads[turn]), "message {turn} {what}");
     }
     for (side, expected) in sides.iter_mut().zip(outcomes) {
         assert_eq!(outcome(side.as_mut()), Some(expected), "{what}");
@@ -176,11 +157,7 @@ fn all_pairings_write_the_same_bytes_and_derive_the_same_keys() {
     for seed in 0..64 {
         let arguments = Arguments::of_seed(seed);
         let (messages, [first, second]) = arguments.reference();
-        assert_eq!(
-            (first.0, first.1, first.3),
-            (second.1, second.0, second.3),
-            "seed {seed}"
-        );
+        assert_eq!((first.0, first.1, first.3), (second.1, second.0, second.3), "seed {seed}");
         assert_ne!(first.0, first.1, "seed {seed}");
         assert_eq!(first.2, arguments.identities[1].public(), "seed {seed}");
         assert_eq!(second.2, arguments.identities[0].public(), "seed {seed}");
@@ -189,11 +166,7 @@ fn all_pairings_write_the_same_bytes_and_derive_the_same_keys() {
             assert_eq!(written, messages, "seed {seed}, {kinds:?}");
             assert_eq!(outcome(sides[0].as_mut()), Some(first), "seed {seed}, {kinds:?}");
             assert_eq!(outcome(sides[1].as_mut()), Some(second), "seed {seed}, {kinds:?}");
-            assert_eq!(
-                outcome(sides[1].as_mut()),
-                Some(second),
-                "asking again changes nothing"
-            );
+            assert_eq!(outcome(sides[1].as_mut()), Some(second), "asking again changes nothing");
         }
     }
 }
@@ -205,10 +178,7 @@ fn flipped_bit_of_the_first_message_is_refused_by_who_sent_it() {
     let (messages, _) = arguments.reference();
     for kinds in PAIRINGS {
         let mut initiator = arguments.side(0, kinds[0]);
-        assert_eq!(
-            write(initiator.as_mut(), &arguments.payloads[0]).as_ref(),
-            Ok(&messages[0])
-        );
+        assert_eq!(write(initiator.as_mut(), &arguments.payloads[0]).as_ref(), Ok(&messages[0]));
         for bit in 0..messages[0].len() * 8 {
             let mut responder = arguments.side(1, kinds[1]);
             read(responder.as_mut(), &flipped(&messages[0], bit)).unwrap();
@@ -268,17 +238,9 @@ fn message_of_another_length_is_refused_and_the_true_one_then_taken() {
             }
             let longer = [&message[..], &[0]].concat();
             if turn > 0 {
-                assert_eq!(
-                    read(reader, &longer),
-                    Err(HandshakeError::Authentication),
-                    "{turn}, {kind:?}"
-                );
+                assert_eq!(read(reader, &longer), Err(HandshakeError::Authentication), "{turn}, {kind:?}");
             }
-            assert_eq!(
-                read(reader, &vec![0; 65_536]),
-                Err(HandshakeError::Malformed),
-                "{turn}, {kind:?}"
-            );
+            assert_eq!(read(reader, &vec![0; 65_536]), Err(HandshakeError::Malformed), "{turn}, {kind:?}");
             finish_as_if_undisturbed(&arguments, sides, turn, &format!("after cuts, {kind:?}"));
         }
     }
@@ -287,20 +249,13 @@ fn message_of_another_length_is_refused_and_the_true_one_then_taken() {
 #[test]
 fn message_of_another_handshake_is_refused_and_the_true_one_then_taken() {
     let arguments = Arguments::short();
-    let (foreign, _) = Arguments {
-        payloads: arguments.payloads.clone(),
-        ..Arguments::of_seed(2)
-    }
-    .reference();
+    let (foreign, _) =
+        Arguments { payloads: arguments.payloads.clone(), ..Arguments::of_seed(2) }.reference();
     for kind in KINDS {
         for (turn, message) in foreign.iter().enumerate().skip(1) {
             let (mut sides, own) = arguments.after(turn, [kind; 2]);
             let reader = sides[1 - turn % 2].as_mut();
-            assert_eq!(
-                read(reader, message),
-                Err(HandshakeError::Authentication),
-                "{turn}, {kind:?}"
-            );
+            assert_eq!(read(reader, message), Err(HandshakeError::Authentication), "{turn}, {kind:?}");
             // Earlier messages of this very handshake, replayed.
             for earlier in own {
                 assert!(read(reader, &earlier).is_err(), "{turn}, {kind:?}");
@@ -318,19 +273,10 @@ fn call_out_of_turn_is_refused_and_changes_nothing() {
         for turn in 0..3 {
             let (mut sides, _) = arguments.after(turn, kinds);
             for message in &messages {
-                assert_eq!(
-                    read(sides[turn % 2].as_mut(), message),
-                    Err(HandshakeError::OutOfTurn)
-                );
+                assert_eq!(read(sides[turn % 2].as_mut(), message), Err(HandshakeError::OutOfTurn));
             }
-            assert_eq!(
-                write(sides[1 - turn % 2].as_mut(), b""),
-                Err(HandshakeError::OutOfTurn)
-            );
-            assert!(
-                sides.iter_mut().all(|side| side.finish().is_none()),
-                "{turn}, {kinds:?}"
-            );
+            assert_eq!(write(sides[1 - turn % 2].as_mut(), b""), Err(HandshakeError::OutOfTurn));
+            assert!(sides.iter_mut().all(|side| side.finish().is_none()), "{turn}, {kinds:?}");
             finish_as_if_undisturbed(&arguments, sides, turn, &format!("out of turn, {kinds:?}"));
         }
         let (mut sides, _) = arguments.after(3, kinds);
@@ -359,11 +305,7 @@ fn buffer_too_small_changes_nothing_and_the_retry_writes_the_same_bytes() {
                 );
             }
             let mut exact = vec![0; messages[turn].len()];
-            assert_eq!(
-                writer.write_message(payload, &mut exact),
-                Ok(exact.len()),
-                "{turn}, {kind:?}"
-            );
+            assert_eq!(writer.write_message(payload, &mut exact), Ok(exact.len()), "{turn}, {kind:?}");
             assert_eq!(exact, messages[turn], "message {turn}, {kind:?}");
             let reader = sides[1 - turn % 2].as_mut();
             for room in 0..payload.len() {
@@ -374,11 +316,7 @@ fn buffer_too_small_changes_nothing_and_the_retry_writes_the_same_bytes() {
                 );
             }
             let mut text = vec![0; payload.len()];
-            assert_eq!(
-                reader.read_message(&exact, &mut text),
-                Ok(text.len()),
-                "{turn}, {kind:?}"
-            );
+            assert_eq!(reader.read_message(&exact, &mut text), Ok(text.len()), "{turn}, {kind:?}");
             assert_eq!(&text, payload);
             finish_as_if_undisturbed(&arguments, sides, turn + 1, &format!("small buffers, {kind:?}"));
         }
@@ -394,11 +332,7 @@ fn longest_message_of_noise_passes_and_a_longer_one_is_not_written() {
             let (mut sides, _) = arguments.after(turn, [kind; 2]);
             let longer = vec![0x5a; 65_536 - overhead];
             let refused = write(sides[turn % 2].as_mut(), &longer);
-            assert_eq!(
-                refused,
-                Err(HandshakeError::BufferTooSmall),
-                "message {turn}, {kind:?}"
-            );
+            assert_eq!(refused, Err(HandshakeError::BufferTooSmall), "message {turn}, {kind:?}");
             finish_as_if_undisturbed(&arguments, sides, turn, &format!("{kind:?}"));
         }
     }
@@ -424,11 +358,7 @@ fn ephemeral_key_of_small_order_is_refused_and_the_true_message_then_taken() {
                 forged[..32].fill(between);
                 forged[0] = first;
                 forged[31] = last;
-                assert_eq!(
-                    read(reader, &forged),
-                    Err(HandshakeError::Authentication),
-                    "{turn}, {kind:?}"
-                );
+                assert_eq!(read(reader, &forged), Err(HandshakeError::Authentication), "{turn}, {kind:?}");
             }
             finish_as_if_undisturbed(&arguments, sides, turn, &format!("small order, {kind:?}"));
         }
@@ -442,11 +372,7 @@ fn another_prologue_is_refused_with_the_second_message() {
         arguments.prologues[1].push(0);
         let (mut sides, _) = arguments.after(1, kinds);
         let answer = write(sides[1].as_mut(), b"").unwrap();
-        assert_eq!(
-            read(sides[0].as_mut(), &answer),
-            Err(HandshakeError::Authentication),
-            "{kinds:?}"
-        );
+        assert_eq!(read(sides[0].as_mut(), &answer), Err(HandshakeError::Authentication), "{kinds:?}");
     }
 }
 

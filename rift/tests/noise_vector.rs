@@ -36,10 +36,7 @@ const MESSAGES: [(&str, &str); 6] = [
          5b670c114f79b9a4f80541570f77ce88802efa4220cff733e7b5668ba38059ec\
          904b4b8eef9448085faf51",
     ),
-    (
-        "4361726c204d656e676572",
-        "d5e83adfaac5dc324a68f1862df54549e56d209fba707205f328b2",
-    ),
+    ("4361726c204d656e676572", "d5e83adfaac5dc324a68f1862df54549e56d209fba707205f328b2"),
     (
         "4a65616e2d426170746973746520536179",
         "d102c9029b1f55c788f561ba7737afbccef9c9f1bf2f238167fd40ba9c1c134867",
@@ -51,9 +48,7 @@ const MESSAGES: [(&str, &str); 6] = [
 ];
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[2 * at..][..2], 16).unwrap())
-        .collect()
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..][..2], 16).unwrap()).collect()
 }
 
 fn key(hex: &str) -> [u8; 32] {
@@ -66,9 +61,7 @@ fn check(what: &str, mut sides: [Box<dyn Handshake>; 2]) {
     for (turn, (payload, message)) in MESSAGES.iter().enumerate().take(3) {
         let len = sides[turn % 2].write_message(&bytes(payload), &mut out).unwrap();
         assert_eq!(out[..len], bytes(message), "message {turn}, {what}");
-        let len = sides[1 - turn % 2]
-            .read_message(&bytes(message), &mut read)
-            .unwrap();
+        let len = sides[1 - turn % 2].read_message(&bytes(message), &mut read).unwrap();
         assert_eq!(read[..len], bytes(payload), "message {turn}, {what}");
     }
     let secrets = sides.map(|mut side| side.finish().unwrap());
@@ -81,11 +74,7 @@ fn check(what: &str, mut sides: [Box<dyn Handshake>; 2]) {
         let pn = u64::try_from((turn - 3) / 2).unwrap();
         let mut text = bytes(payload);
         let tag = SendKey::<ChaChaPoly>::new(from.send, 0).seal(pn, &[], &mut text);
-        assert_eq!(
-            [&text[..], &tag[..]].concat(),
-            bytes(sealed),
-            "message {turn}, {what}"
-        );
+        assert_eq!([&text[..], &tag[..]].concat(), bytes(sealed), "message {turn}, {what}");
         assert!(ReceiveKey::<ChaChaPoly>::new(to.receive, 0).open(pn, &[], &mut text, &tag));
         assert_eq!(text, bytes(payload), "message {turn}, {what}");
     }

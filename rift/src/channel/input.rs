@@ -3,6 +3,9 @@
 //! Keys are named by the physical key (Linux evdev code, so the host's layout decides what they mean);
 //! text is named by the character, and the host finds a way to type it.
 
+pub(crate) mod receiver;
+pub(crate) mod sender;
+
 /// A physical key by its Linux evdev code (`KEY_*` in `linux/input-event-codes.h`), `1..=767`.
 ///
 /// An X11 keycode is this plus 8.

@@ -5,4 +5,5 @@
 
 pub mod input;
 pub mod permissions;
+pub(crate) mod stream;
 pub mod video;

@@ -1,5 +1,7 @@
 //! What an admitted peer may do (SPEC §8). Checked once, at dispatch, and again at the sink.
 
+use crate::channel::input::InputEvent;
+
 bitflags::bitflags! {
     /// The rights of one admitted peer.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,4 +57,22 @@ impl Permissions {
     pub const fn may_steer(self) -> bool {
         self.intersects(Self::POINTER.union(Self::KEYBOARD).union(Self::GAMEPAD).union(Self::TOUCH))
     }
+
+    /// Whether a peer with these rights may cause `event` (SPEC §8.2).
+    #[must_use]
+    pub const fn allow(self, event: &InputEvent) -> bool {
+        match event {
+            InputEvent::Key { key, .. } => {
+                self.contains(Self::KEYBOARD) && (key.code() != KEY_SYSRQ || self.contains(Self::SYSTEM_KEYS))
+            }
+            InputEvent::Text(_) => self.contains(Self::KEYBOARD),
+            InputEvent::Button { .. }
+            | InputEvent::PointerAbsolute { .. }
+            | InputEvent::PointerRelative { .. }
+            | InputEvent::Wheel { .. } => self.contains(Self::POINTER),
+        }
+    }
 }
+
+/// `KEY_SYSRQ`: with it the kernel can be made to reboot.
+const KEY_SYSRQ: u16 = 99;

@@ -1,5 +1,9 @@
 //! Video: the vocabulary of pictures and streams (SPEC §11).
 
+pub mod incoming;
+pub(crate) mod outgoing;
+pub mod pictures;
+
 /// Counts the pictures of a session from 1; never wraps in practice (32 bits at 240 Hz last half a year).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PictureId(pub u32);
@@ -52,8 +56,12 @@ impl Rectangle {
             return self;
         }
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
-        let right = u32::max(u32::from(self.x) + u32::from(self.width), u32::from(other.x) + u32::from(other.width));
-        let bottom = u32::max(u32::from(self.y) + u32::from(self.height), u32::from(other.y) + u32::from(other.height));
+        let right =
+            u32::max(u32::from(self.x) + u32::from(self.width), u32::from(other.x) + u32::from(other.width));
+        let bottom = u32::max(
+            u32::from(self.y) + u32::from(self.height),
+            u32::from(other.y) + u32::from(other.height),
+        );
         let width = u16::try_from(right - u32::from(x)).unwrap_or(u16::MAX);
         let height = u16::try_from(bottom - u32::from(y)).unwrap_or(u16::MAX);
         Self { x, y, width, height }

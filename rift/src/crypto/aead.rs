@@ -32,18 +32,14 @@ mod tests {
         0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f,
     ];
     const NONCE: [u8; 12] = [0x07, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
-    const AAD: [u8; 12] = [
-        0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7,
-    ];
+    const AAD: [u8; 12] = [0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7];
     const TEXT: [u8; 114] =
         *b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for \
         the future, sunscreen would be it.";
-    const SEALED_START: [u8; 16] = [
-        0xd3, 0x1a, 0x8d, 0x34, 0x64, 0x8e, 0x60, 0xdb, 0x7b, 0x86, 0xaf, 0xbc, 0x53, 0xef, 0x7e, 0xc2,
-    ];
-    const TAG: [u8; 16] = [
-        0x1a, 0xe1, 0x0b, 0x59, 0x4f, 0x09, 0xe2, 0x6a, 0x7e, 0x90, 0x2e, 0xcb, 0xd0, 0x60, 0x06, 0x91,
-    ];
+    const SEALED_START: [u8; 16] =
+        [0xd3, 0x1a, 0x8d, 0x34, 0x64, 0x8e, 0x60, 0xdb, 0x7b, 0x86, 0xaf, 0xbc, 0x53, 0xef, 0x7e, 0xc2];
+    const TAG: [u8; 16] =
+        [0x1a, 0xe1, 0x0b, 0x59, 0x4f, 0x09, 0xe2, 0x6a, 0x7e, 0x90, 0x2e, 0xcb, 0xd0, 0x60, 0x06, 0x91];
 
     /// RFC 8439 §2.8.2.
     #[test]
@@ -62,32 +58,20 @@ mod tests {
         for bit in 0..sealed.len() * 8 {
             let mut text = sealed;
             text[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                !ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut text, &tag),
-                "bit {bit} of the text"
-            );
+            assert!(!ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut text, &tag), "bit {bit} of the text");
         }
         for bit in 0..tag.len() * 8 {
             let mut other = tag;
             other[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                !ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut { sealed }, &other),
-                "bit {bit} of the tag"
-            );
+            assert!(!ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut { sealed }, &other), "bit {bit} of the tag");
         }
         for bit in 0..AAD.len() * 8 {
             let mut other = AAD;
             other[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                !ChaChaPoly::open(&KEY, &NONCE, &other, &mut { sealed }, &tag),
-                "bit {bit} of the aad"
-            );
+            assert!(!ChaChaPoly::open(&KEY, &NONCE, &other, &mut { sealed }, &tag), "bit {bit} of the aad");
         }
         for len in 0..sealed.len() {
-            assert!(
-                !ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut { sealed }[..len], &tag),
-                "{len} bytes"
-            );
+            assert!(!ChaChaPoly::open(&KEY, &NONCE, &AAD, &mut { sealed }[..len], &tag), "{len} bytes");
         }
     }
 }

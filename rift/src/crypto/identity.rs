@@ -72,10 +72,7 @@ impl PublicKey {
     }
 
     fn check(&self) -> [u8; CHECK_LEN] {
-        let digest = Blake2s256::new()
-            .chain_update(b"wavry id")
-            .chain_update(self.0)
-            .finalize();
+        let digest = Blake2s256::new().chain_update(b"wavry id").chain_update(self.0).finalize();
         let mut check = [0; CHECK_LEN];
         check.copy_from_slice(&digest[..CHECK_LEN]);
         check
@@ -150,11 +147,7 @@ impl FromStr for PublicKey {
         let mut key = [0; 32];
         key.copy_from_slice(&raw[..32]);
         let key = Self(key);
-        if key.check() == raw[32..] {
-            Ok(key)
-        } else {
-            Err(IdentityError::Check)
-        }
+        if key.check() == raw[32..] { Ok(key) } else { Err(IdentityError::Check) }
     }
 }
 
@@ -204,9 +197,7 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("public", &self.public)
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("public", &self.public).finish_non_exhaustive()
     }
 }
 
@@ -224,10 +215,7 @@ mod tests {
             let text = key.to_string();
             assert_eq!(text.len(), PublicKey::TEXT_LEN);
             assert_eq!(text.parse(), Ok(key));
-            assert_eq!(
-                text.to_lowercase().replace('0', "o").replace('-', "").parse(),
-                Ok(key)
-            );
+            assert_eq!(text.to_lowercase().replace('0', "o").replace('-', "").parse(), Ok(key));
         }
     }
 
@@ -257,14 +245,8 @@ mod tests {
     fn mistyped_wavry_id_is_refused_with_the_reason() {
         let text = Identity::from_secret([7; 32]).public().to_string();
         let first = if text.starts_with('2') { "3" } else { "2" };
-        assert_eq!(
-            [first, &text[1..]].concat().parse::<PublicKey>(),
-            Err(IdentityError::Check)
-        );
+        assert_eq!([first, &text[1..]].concat().parse::<PublicKey>(), Err(IdentityError::Check));
         assert_eq!(text[1..].parse::<PublicKey>(), Err(IdentityError::Length));
-        assert_eq!(
-            ["U", &text[1..]].concat().parse::<PublicKey>(),
-            Err(IdentityError::Character('U'))
-        );
+        assert_eq!(["U", &text[1..]].concat().parse::<PublicKey>(), Err(IdentityError::Character('U')));
     }
 }

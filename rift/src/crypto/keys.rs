@@ -28,11 +28,7 @@ impl<A: Aead> SendKey<A> {
     /// Seals with `key` (`Secrets::send`) on the path of this number.
     #[must_use]
     pub const fn new(key: [u8; 32], path: u32) -> Self {
-        Self {
-            key,
-            path,
-            engine: PhantomData,
-        }
+        Self { key, path, engine: PhantomData }
     }
 
     /// The same key for another path.
@@ -63,11 +59,7 @@ impl<A: Aead> ReceiveKey<A> {
     /// Opens with `key` (`Secrets::receive`) on the path of this number.
     #[must_use]
     pub const fn new(key: [u8; 32], path: u32) -> Self {
-        Self {
-            key,
-            path,
-            engine: PhantomData,
-        }
+        Self { key, path, engine: PhantomData }
     }
 
     /// The same key for another path.
@@ -86,17 +78,13 @@ impl<A: Aead> ReceiveKey<A> {
 
 impl<A> fmt::Debug for SendKey<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendKey")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("SendKey").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
 impl<A> fmt::Debug for ReceiveKey<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReceiveKey")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("ReceiveKey").field("path", &self.path).finish_non_exhaustive()
     }
 }
 

@@ -22,13 +22,7 @@ impl Mac1Key {
     /// The key for what is sent to `host`.
     #[must_use]
     pub fn new(host: &PublicKey) -> Self {
-        Self(
-            Blake2s256::new()
-                .chain_update(LABEL)
-                .chain_update(host.as_bytes())
-                .finalize()
-                .into(),
-        )
+        Self(Blake2s256::new().chain_update(LABEL).chain_update(host.as_bytes()).finalize().into())
     }
 
     /// Keyed BLAKE2s-128 (RFC 7693 §2.9) over `datagram_before_mac`: all bytes that stand before the MAC.
@@ -68,9 +62,8 @@ mod tests {
         // From Python: k = blake2s(b"rift mac1" + bytes(range(32))).digest()
         // blake2s(b"first flight", key=k, digest_size=16).hexdigest()
         let host = PublicKey::from_bytes(core::array::from_fn(|at| u8::try_from(at).unwrap()));
-        let expected = [
-            0xdb, 0xdd, 0xeb, 0x21, 0x6a, 0xf2, 0x52, 0x8f, 0x53, 0xca, 0x88, 0x3a, 0x03, 0x2f, 0x1f, 0x59,
-        ];
+        let expected =
+            [0xdb, 0xdd, 0xeb, 0x21, 0x6a, 0xf2, 0x52, 0x8f, 0x53, 0xca, 0x88, 0x3a, 0x03, 0x2f, 0x1f, 0x59];
         assert_eq!(mac1(&host, b"first flight"), expected);
     }
 
@@ -92,9 +85,6 @@ mod tests {
             mac[bit / 8] ^= 1 << (bit % 8);
         }
         assert!(key.verify(&datagram, &mac));
-        assert!(
-            !verify_mac1(&PublicKey::from_bytes([8; 32]), &datagram, &mac),
-            "the MAC of another host"
-        );
+        assert!(!verify_mac1(&PublicKey::from_bytes([8; 32]), &datagram, &mac), "the MAC of another host");
     }
 }

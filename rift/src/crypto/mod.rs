@@ -55,6 +55,9 @@ pub trait Handshake {
     /// Any [`HandshakeError`]; `payload` may then hold garbage, the handshake is as before.
     fn read_message(&mut self, message: &[u8], payload: &mut [u8]) -> Result<usize, HandshakeError>;
 
+    /// The peer's static key, as soon as a message has proven it; `None` before that.
+    fn peer(&self) -> Option<PublicKey>;
+
     /// The outcome, once the last message has been written or read; `None` before that.
     fn finish(&mut self) -> Option<Secrets>;
 }

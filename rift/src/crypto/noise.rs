@@ -82,19 +82,9 @@ impl NoiseXx {
 
     /// What the next message adds to its payload, if `writer` is who writes it.
     fn overhead_if_turn_of(&self, writer: Side) -> Result<usize, HandshakeError> {
-        let next = if self.done.is_multiple_of(2) {
-            Side::Initiator
-        } else {
-            Side::Responder
-        };
-        let overhead = OVERHEAD
-            .get(usize::from(self.done))
-            .ok_or(HandshakeError::OutOfTurn)?;
-        if next == writer {
-            Ok(*overhead)
-        } else {
-            Err(HandshakeError::OutOfTurn)
-        }
+        let next = if self.done.is_multiple_of(2) { Side::Initiator } else { Side::Responder };
+        let overhead = OVERHEAD.get(usize::from(self.done)).ok_or(HandshakeError::OutOfTurn)?;
+        if next == writer { Ok(*overhead) } else { Err(HandshakeError::OutOfTurn) }
     }
 
     const fn peer_side(&self) -> Side {
@@ -121,9 +111,7 @@ impl NoiseXx {
                 rest
             }
         };
-        let text = body
-            .get_mut(..payload.len())
-            .ok_or(HandshakeError::BufferTooSmall)?;
+        let text = body.get_mut(..payload.len()).ok_or(HandshakeError::BufferTooSmall)?;
         text.copy_from_slice(payload);
         self.symmetric.seal(body);
         Ok(())
@@ -150,9 +138,7 @@ impl NoiseXx {
     }
 
     fn put_ephemeral<'a>(&mut self, out: &'a mut [u8]) -> Result<&'a mut [u8], HandshakeError> {
-        let (field, rest) = out
-            .split_first_chunk_mut()
-            .ok_or(HandshakeError::BufferTooSmall)?;
+        let (field, rest) = out.split_first_chunk_mut().ok_or(HandshakeError::BufferTooSmall)?;
         *field = x25519_dalek::PublicKey::from(&self.ephemeral).to_bytes();
         self.symmetric.mix_hash(field);
         Ok(rest)
@@ -171,18 +157,15 @@ impl NoiseXx {
     }
 
     fn put_static<'a>(&mut self, out: &'a mut [u8]) -> Result<&'a mut [u8], HandshakeError> {
-        let (field, rest) = out
-            .split_at_mut_checked(KEY_LEN + TAG_LEN)
-            .ok_or(HandshakeError::BufferTooSmall)?;
+        let (field, rest) =
+            out.split_at_mut_checked(KEY_LEN + TAG_LEN).ok_or(HandshakeError::BufferTooSmall)?;
         field[..KEY_LEN].copy_from_slice(self.identity.public().as_bytes());
         self.symmetric.seal(field);
         Ok(rest)
     }
 
     fn take_static<'a>(&mut self, message: &'a [u8]) -> Result<&'a [u8], HandshakeError> {
-        let (field, rest) = message
-            .split_at_checked(KEY_LEN + TAG_LEN)
-            .ok_or(HandshakeError::Malformed)?;
+        let (field, rest) = message.split_at_checked(KEY_LEN + TAG_LEN).ok_or(HandshakeError::Malformed)?;
         let mut key = [0; KEY_LEN];
         self.symmetric.open(field, &mut key)?;
         self.peer_static = PublicKey::from_bytes(key);
@@ -232,16 +215,22 @@ impl Handshake for NoiseXx {
         if message.len() > MESSAGE_LEN_MAX {
             return Err(HandshakeError::Malformed);
         }
-        let len = message
-            .len()
-            .checked_sub(overhead)
-            .ok_or(HandshakeError::Malformed)?;
+        let len = message.len().checked_sub(overhead).ok_or(HandshakeError::Malformed)?;
         let payload = payload.get_mut(..len).ok_or(HandshakeError::BufferTooSmall)?;
         let mut next = self.clone();
         next.read(message, payload)?;
         next.done += 1;
         *self = next;
         Ok(len)
+    }
+
+    fn peer(&self) -> Option<PublicKey> {
+        // The initiator reads the responder's key in the second message, the responder reads hers in the third.
+        let proven_after = match self.side {
+            Side::Initiator => 2,
+            Side::Responder => MESSAGES,
+        };
+        (usize::from(self.done) >= proven_after).then_some(self.peer_static)
     }
 
     fn finish(&mut self) -> Option<Secrets> {
@@ -303,10 +292,7 @@ mod tests {
         extern crate std;
         let state = NoiseXx::initiator(&Identity::from_secret([1; 32]), [2; 32], b"");
         let text = std::format!("{state:?}");
-        assert!(
-            text.starts_with("NoiseXx { side: Initiator, identity: Identity { public: "),
-            "{text}"
-        );
+        assert!(text.starts_with("NoiseXx { side: Initiator, identity: Identity { public: "), "{text}");
         assert!(text.ends_with(", done: 0, .. }"), "{text}");
     }
 }

@@ -35,27 +35,14 @@ pub fn expand(truncated: u32, expected: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const EDGES: [u64; 10] = [
-        0,
-        1,
-        HALF - 1,
-        HALF,
-        WINDOW - 1,
-        WINDOW,
-        WINDOW + HALF,
-        0xa82f_30ea,
-        u64::MAX - WINDOW,
-        u64::MAX,
-    ];
+    const EDGES: [u64; 10] =
+        [0, 1, HALF - 1, HALF, WINDOW - 1, WINDOW, WINDOW + HALF, 0xa82f_30ea, u64::MAX - WINDOW, u64::MAX];
 
     #[test]
     fn what_lies_within_half_a_window_is_restored() {
         for expected in EDGES {
             for back in [0, 1, 2, HALF - 2, HALF - 1] {
-                for pn in [expected.checked_sub(back), expected.checked_add(back)]
-                    .into_iter()
-                    .flatten()
-                {
+                for pn in [expected.checked_sub(back), expected.checked_add(back)].into_iter().flatten() {
                     assert_eq!(expand(truncate(pn), expected), pn, "{pn} beside {expected}");
                 }
             }
@@ -67,14 +54,8 @@ mod tests {
         for expected in [5 * WINDOW + 77, 5 * WINDOW + HALF + 77] {
             assert_eq!(expand(truncate(expected - HALF), expected), expected + HALF);
             assert_eq!(expand(truncate(expected + HALF), expected), expected + HALF);
-            assert_eq!(
-                expand(truncate(expected - HALF + 1), expected),
-                expected - HALF + 1
-            );
-            assert_eq!(
-                expand(truncate(expected + HALF + 1), expected),
-                expected - HALF + 1
-            );
+            assert_eq!(expand(truncate(expected - HALF + 1), expected), expected - HALF + 1);
+            assert_eq!(expand(truncate(expected + HALF + 1), expected), expected - HALF + 1);
         }
     }
 
@@ -94,14 +75,8 @@ mod tests {
             for truncated in (0..1 << 24).step_by(4093) {
                 let found = expand(truncated, expected);
                 assert_eq!(truncate(found), truncated);
-                for other in [found.checked_sub(WINDOW), found.checked_add(WINDOW)]
-                    .into_iter()
-                    .flatten()
-                {
-                    assert!(
-                        found.abs_diff(expected) <= other.abs_diff(expected),
-                        "{truncated} {expected}"
-                    );
+                for other in [found.checked_sub(WINDOW), found.checked_add(WINDOW)].into_iter().flatten() {
+                    assert!(found.abs_diff(expected) <= other.abs_diff(expected), "{truncated} {expected}");
                 }
             }
         }
@@ -111,10 +86,6 @@ mod tests {
     fn example_of_rfc_9000_holds_with_24_bits() {
         assert_eq!(truncate(0xa82f_9b32), 0x002f_9b32);
         assert_eq!(expand(0x002f_9b32, 0xa82f_30eb), 0xa82f_9b32);
-        assert_eq!(
-            expand(0xff2f_9b32, 0xa82f_30eb),
-            0xa82f_9b32,
-            "bits above the 24th are ignored"
-        );
+        assert_eq!(expand(0xff2f_9b32, 0xa82f_30eb), 0xa82f_9b32, "bits above the 24th are ignored");
     }
 }

@@ -23,10 +23,7 @@ impl ReplayWindow {
     /// A window that has seen nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            ring: [0; WORDS],
-            largest: 0,
-        }
+        Self { ring: [0; WORDS], largest: 0 }
     }
 
     /// Whether `pn` has not been accepted and is not too old to tell. In constant time, one word is read.
@@ -63,11 +60,7 @@ impl ReplayWindow {
     #[must_use]
     pub const fn expected(&self) -> u64 {
         let (word, bit) = place(self.largest);
-        if self.ring[slot(word)] & bit == 0 {
-            0
-        } else {
-            self.largest.saturating_add(1)
-        }
+        if self.ring[slot(word)] & bit == 0 { 0 } else { self.largest.saturating_add(1) }
     }
 }
 
@@ -136,11 +129,7 @@ mod tests {
         for seed in 1..=64 {
             let (mut window, mut model) = (ReplayWindow::new(), Model::default());
             let mut state = seed;
-            let mut at = if seed % 2 == 0 {
-                next(&mut state) >> (seed % 32)
-            } else {
-                0
-            };
+            let mut at = if seed % 2 == 0 { next(&mut state) >> (seed % 32) } else { 0 };
             for _ in 0..2_000 {
                 let chance = next(&mut state);
                 let pn = match chance % 16 {
@@ -166,11 +155,7 @@ mod tests {
                     }
                 }
                 for pn in start.saturating_sub(100)..=start.saturating_add(jump + 200) {
-                    assert_eq!(
-                        window.is_fresh(pn),
-                        model.is_fresh(pn),
-                        "{pn} after {jump} from {start}"
-                    );
+                    assert_eq!(window.is_fresh(pn), model.is_fresh(pn), "{pn} after {jump} from {start}");
                 }
             }
         }
@@ -187,10 +172,7 @@ mod tests {
                 window.accept(largest - behind);
                 assert!(!window.is_fresh(largest - behind));
             }
-            assert!(
-                !window.is_fresh(largest - 2_048),
-                "out of the window is never fresh"
-            );
+            assert!(!window.is_fresh(largest - 2_048), "out of the window is never fresh");
         }
     }
 

@@ -34,23 +34,15 @@ impl Symmetric {
             Some(start) => start.copy_from_slice(protocol_name),
             None => transcript = Blake2s256::digest(protocol_name).into(),
         }
-        let mut state = Self {
-            transcript,
-            chaining: transcript,
-            key: None,
-            nonce: 0,
-        };
+        let mut state = Self { transcript, chaining: transcript, key: None, nonce: 0 };
         state.mix_hash(prologue);
         state
     }
 
     /// `MixHash`.
     pub(super) fn mix_hash(&mut self, data: &[u8]) {
-        self.transcript = Blake2s256::new()
-            .chain_update(self.transcript)
-            .chain_update(data)
-            .finalize()
-            .into();
+        self.transcript =
+            Blake2s256::new().chain_update(self.transcript).chain_update(data).finalize().into();
     }
 
     /// `MixKey`.
@@ -82,9 +74,7 @@ impl Symmetric {
             self.mix_hash(field);
             return Ok(());
         };
-        let (sealed, tag) = field
-            .split_last_chunk::<TAG_LEN>()
-            .ok_or(HandshakeError::Malformed)?;
+        let (sealed, tag) = field.split_last_chunk::<TAG_LEN>().ok_or(HandshakeError::Malformed)?;
         if text.len() != sealed.len() {
             return Err(HandshakeError::Malformed);
         }

@@ -97,11 +97,7 @@ impl Delay {
 
     /// Smallest one-way delay of the last seconds, in µs with the clocks' offset; 0 before the first packet.
     pub(super) fn base_us(&self) -> i64 {
-        if self.seen {
-            self.bases.iter().copied().min().unwrap_or(0)
-        } else {
-            0
-        }
+        if self.seen { self.bases.iter().copied().min().unwrap_or(0) } else { 0 }
     }
 
     /// What stands in the queue: the least any packet of the last 40 ms waited, in µs.
@@ -121,12 +117,7 @@ impl Delay {
 
     fn least_us(&self, slots: u64) -> i64 {
         let oldest = (self.newest_us / SLOT_US + 1).saturating_sub(slots);
-        let standing = self
-            .slots
-            .iter()
-            .filter(|slot| slot.0 >= oldest)
-            .map(|slot| slot.1)
-            .min();
+        let standing = self.slots.iter().filter(|slot| slot.0 >= oldest).map(|slot| slot.1).min();
         match standing {
             Some(standing) if self.seen && standing != i64::MAX => {
                 standing.saturating_sub(self.base_us()).max(0)
@@ -186,12 +177,7 @@ struct Trend {
 
 impl Trend {
     const fn new() -> Self {
-        Self {
-            samples: [(0, 0); TREND_SAMPLES],
-            count: 0,
-            next: 0,
-            sampled_us: 0,
-        }
+        Self { samples: [(0, 0); TREND_SAMPLES], count: 0, next: 0, sampled_us: 0 }
     }
 
     /// Takes a sample unless the last is too fresh; says whether it did.

@@ -176,13 +176,10 @@ impl Control {
             self.set(self.capacity_bps * FORCED_DRAIN_PERMILLE / 1000);
             return Verdict::Continue;
         }
-        let building = signals.queue_us > signals.threshold_us / 4 * 3 && signals.floor_us > signals.threshold_us / 3;
+        let building =
+            signals.queue_us > signals.threshold_us / 4 * 3 && signals.floor_us > signals.threshold_us / 3;
         let growing = signals.trend > GROWING && signals.queue_us > signals.threshold_us / 3;
-        self.state = if over || building || growing {
-            State::Rising
-        } else {
-            State::Stable
-        };
+        self.state = if over || building || growing { State::Rising } else { State::Stable };
         if self.state == State::Stable {
             self.grow(now, elapsed, signals);
         }
@@ -236,14 +233,16 @@ impl Control {
         let near = self.capacity_bps / 10 * 9..self.capacity_bps / 10 * 11;
         if near.contains(&self.rate_bps) {
             let calm_us = now.micros_since(self.calm_since);
-            return (NEAR_PER_S + calm_us.saturating_sub(CALM_US) * NEAR_GAIN_PER_S / 1_000_000).min(BELOW_PER_S);
+            return (NEAR_PER_S + calm_us.saturating_sub(CALM_US) * NEAR_GAIN_PER_S / 1_000_000)
+                .min(BELOW_PER_S);
         }
         BELOW_PER_S
     }
 
     fn drain(&mut self, now: Instant, signals: &Signals, over: bool) -> Verdict {
         let judged = now.micros_since(self.cut) >= signals.rtt_us + SETTLE_US;
-        let drained = signals.queue_us <= signals.threshold_us / 2 && signals.latest_us <= signals.threshold_us;
+        let drained =
+            signals.queue_us <= signals.threshold_us / 2 && signals.latest_us <= signals.threshold_us;
         if drained || (judged && !over) {
             self.futile = 0;
             self.state = State::Stable;
@@ -326,10 +325,7 @@ impl Control {
         }
         self.loss_at_cut_permille = signals.loss_permille;
         self.loss_judged = now;
-        self.capacity_bps = signals
-            .delivered_bps
-            .clamp(self.min_bps, self.max_bps)
-            .min(self.rate_bps);
+        self.capacity_bps = signals.delivered_bps.clamp(self.min_bps, self.max_bps).min(self.rate_bps);
         self.set(self.capacity_bps);
         self.enter_congestion(now, signals);
         true

@@ -26,13 +26,7 @@ pub(super) struct Delivery {
 
 impl Delivery {
     pub(super) const fn new() -> Self {
-        Self {
-            marks: [(0, 0); MARKS],
-            next: 0,
-            count: 0,
-            newest_us: 0,
-            total_bytes: 0,
-        }
+        Self { marks: [(0, 0); MARKS], next: 0, count: 0, newest_us: 0, total_bytes: 0 }
     }
 
     pub(super) fn on_packet(&mut self, at_us: u64, bytes: u16) {
@@ -94,14 +88,7 @@ struct Train {
 
 impl Train {
     const fn new() -> Self {
-        Self {
-            packets: 0,
-            first_sent_us: 0,
-            last_sent_us: 0,
-            first_at_us: 0,
-            last_at_us: 0,
-            bytes: 0,
-        }
+        Self { packets: 0, first_sent_us: 0, last_sent_us: 0, first_at_us: 0, last_at_us: 0, bytes: 0 }
     }
 }
 
@@ -118,13 +105,7 @@ pub(super) enum Headroom {
 
 impl Trains {
     pub(super) const fn new() -> Self {
-        Self {
-            current: Train::new(),
-            ended_us: 0,
-            rates: [(0, 0); TRAINS],
-            next: 0,
-            count: 0,
-        }
+        Self { current: Train::new(), ended_us: 0, rates: [(0, 0); TRAINS], next: 0, count: 0 }
     }
 
     /// Takes an arrived packet in the order of sending; `gap_us` is the longest pause between packets of one train.
@@ -172,10 +153,7 @@ impl Trains {
             self.count = 0;
         }
         self.ended_us = train.last_sent_us;
-        self.rates[self.next] = (
-            train.bytes * 8_000_000 / span,
-            train.bytes * 8_000_000 / sent_span,
-        );
+        self.rates[self.next] = (train.bytes * 8_000_000 / span, train.bytes * 8_000_000 / sent_span);
         self.next = (self.next + 1) % TRAINS;
         self.count = (self.count + 1).min(TRAINS);
     }
@@ -190,10 +168,6 @@ impl Trains {
         arrived.sort_unstable();
         sent.sort_unstable();
         let (arrived, sent) = (arrived[TRAINS / 2], sent[TRAINS / 2]);
-        if arrived >= sent - sent / 16 {
-            Headroom::AtLeast(sent)
-        } else {
-            Headroom::About(arrived)
-        }
+        if arrived >= sent - sent / 16 { Headroom::AtLeast(sent) } else { Headroom::About(arrived) }
     }
 }

@@ -113,10 +113,7 @@ impl Flight {
         self.sent.fade(steps);
         self.granted.fade(steps);
         let credited = steps.min(USE_US / USE_STEP_US);
-        self.granted.0 = self
-            .granted
-            .0
-            .saturating_add(rate_bps * USE_STEP_US / 1_000_000 * credited);
+        self.granted.0 = self.granted.0.saturating_add(rate_bps * USE_STEP_US / 1_000_000 * credited);
         self.used_at = self.used_at.plus_micros(steps * USE_STEP_US);
     }
 }

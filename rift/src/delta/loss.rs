@@ -29,12 +29,7 @@ struct Slot {
 }
 
 impl Slot {
-    const EMPTY: Self = Self {
-        number: u64::MAX,
-        packets: 0,
-        lost: 0,
-        bursts: 0,
-    };
+    const EMPTY: Self = Self { number: u64::MAX, packets: 0, lost: 0, bursts: 0 };
 }
 
 /// Loss history.
@@ -48,12 +43,7 @@ pub(super) struct Loss {
 
 impl Loss {
     pub(super) const fn new() -> Self {
-        Self {
-            slots: [Slot::EMPTY; SLOTS],
-            newest: 0,
-            last_was_lost: false,
-            reported: 0,
-        }
+        Self { slots: [Slot::EMPTY; SLOTS], newest: 0, last_was_lost: false, reported: 0 }
     }
 
     /// Takes the fate of the next packet in the order of sending.
@@ -63,10 +53,7 @@ impl Loss {
         self.newest = self.newest.max(number);
         let slot = &mut self.slots[(number % SLOTS as u64) as usize];
         if slot.number != number {
-            *slot = Slot {
-                number,
-                ..Slot::EMPTY
-            };
+            *slot = Slot { number, ..Slot::EMPTY };
         }
         slot.packets = slot.packets.saturating_add(1);
         if lost {
@@ -85,9 +72,7 @@ impl Loss {
     pub(super) fn burst_milli(&self) -> u64 {
         let lost: u64 = self.slots().map(|slot| u64::from(slot.lost)).sum();
         let bursts: u64 = self.slots().map(|slot| u64::from(slot.bursts)).sum();
-        (lost * 1000)
-            .checked_div(bursts)
-            .map_or(1000, |milli| milli.max(1000))
+        (lost * 1000).checked_div(bursts).map_or(1000, |milli| milli.max(1000))
     }
 
     /// Parity shards for a picture of `data_shards`.
@@ -109,11 +94,7 @@ impl Loss {
 
     fn answered_ppm(&self) -> u64 {
         let measured = self.share_ppm(RECENT_SLOTS).max(self.share_ppm(SLOTS));
-        let prior = if self.reported < PACKETS_LEARNT {
-            PRIOR_PPM
-        } else {
-            0
-        };
+        let prior = if self.reported < PACKETS_LEARNT { PRIOR_PPM } else { 0 };
         measured.max(prior).min(LOSS_PPM_MAX)
     }
 
@@ -124,17 +105,11 @@ impl Loss {
             packets = packets.saturating_add(slot.packets);
             lost = lost.saturating_add(slot.lost);
         }
-        if packets < PACKETS_MIN {
-            0
-        } else {
-            u64::from(lost) * 1_000_000 / u64::from(packets)
-        }
+        if packets < PACKETS_MIN { 0 } else { u64::from(lost) * 1_000_000 / u64::from(packets) }
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
         let oldest = (self.newest + 1).saturating_sub(SLOTS as u64);
-        self.slots
-            .iter()
-            .filter(move |slot| slot.number != u64::MAX && slot.number >= oldest)
+        self.slots.iter().filter(move |slot| slot.number != u64::MAX && slot.number >= oldest)
     }
 }

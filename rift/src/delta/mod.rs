@@ -190,8 +190,7 @@ impl Delta {
             };
             arrived += 1;
             marked += u64::from(ce);
-            self.delay
-                .on_packet(at_us, at_us.wrapping_sub(sent_us).cast_signed());
+            self.delay.on_packet(at_us, at_us.wrapping_sub(sent_us).cast_signed());
             self.delivery.on_packet(at_us, report.bytes);
             self.trains.on_packet(sent_us, at_us, report.bytes, train_gap_us);
         }
@@ -252,8 +251,7 @@ impl Delta {
     /// that a path that comes back is noticed.
     #[must_use]
     pub fn sendable_bytes(&self, now: Instant) -> usize {
-        self.flight
-            .sendable_bytes(now, self.control.rate_bps(), self.rtt_us)
+        self.flight.sendable_bytes(now, self.control.rate_bps(), self.rtt_us)
     }
 
     /// What was measured.
@@ -294,10 +292,7 @@ impl Delta {
     fn threshold_us(&self) -> u64 {
         let packets_us = THRESHOLD_PACKETS * PACKET_BYTES * 8_000_000 / self.control.rate_bps();
         let jitter_us = (self.delay.usual_us() + 3 * self.delay.jitter_us()).cast_unsigned();
-        THRESHOLD_US_MIN
-            .max(packets_us)
-            .max(jitter_us)
-            .min(THRESHOLD_US_MAX.max(packets_us))
+        THRESHOLD_US_MIN.max(packets_us).max(jitter_us).min(THRESHOLD_US_MAX.max(packets_us))
     }
 
     /// Packets of one picture leave at most a batch apart; a quarter more tells pictures apart.

@@ -65,13 +65,7 @@ impl Layout {
         if shards.checked_mul(shard_len).is_none() {
             return None;
         }
-        Some(Self {
-            data_len,
-            shard_len,
-            data_shards,
-            parity_shards,
-            blocks,
-        })
+        Some(Self { data_len, shard_len, data_shards, parity_shards, blocks })
     }
 
     /// Bytes of data.
@@ -119,11 +113,7 @@ impl Layout {
     /// The block of a shard, data or parity.
     #[must_use]
     pub const fn block_of(&self, shard: usize) -> usize {
-        if shard < self.data_shards {
-            shard % self.blocks
-        } else {
-            (shard - self.data_shards) % self.blocks
-        }
+        if shard < self.data_shards { shard % self.blocks } else { (shard - self.data_shards) % self.blocks }
     }
 
     /// How many shards of this block restore it: as many as it has data shards, whichever arrive.
@@ -165,9 +155,8 @@ impl Layout {
     pub fn is_recoverable(&self, received: &impl Fn(usize) -> bool) -> bool {
         (0..self.blocks).all(|block| {
             let data = (block..self.data_shards).step_by(self.blocks);
-            let parity = (block..self.parity_shards)
-                .step_by(self.blocks)
-                .map(|parity| self.data_shards + parity);
+            let parity =
+                (block..self.parity_shards).step_by(self.blocks).map(|parity| self.data_shards + parity);
             data.chain(parity).filter(|shard| received(*shard)).count() >= self.needed(block)
         })
     }
@@ -175,11 +164,7 @@ impl Layout {
 
 /// Members of `block` when `count` things are dealt to `blocks` in turn.
 const fn members(count: usize, blocks: usize, block: usize) -> usize {
-    if block < blocks {
-        (count + blocks - 1 - block) / blocks
-    } else {
-        0
-    }
+    if block < blocks { (count + blocks - 1 - block) / blocks } else { 0 }
 }
 
 const fn clamp(value: usize, max: usize) -> usize {
@@ -262,12 +247,8 @@ struct Repair {
 
 impl Repair {
     fn plan(layout: &Layout, block: usize, received: &impl Fn(usize) -> bool) -> Result<Self, Unrecoverable> {
-        let mut plan = Self {
-            block,
-            missing: 0,
-            columns: [0; BLOCK_PARITY_MAX],
-            rows: [0; BLOCK_PARITY_MAX],
-        };
+        let mut plan =
+            Self { block, missing: 0, columns: [0; BLOCK_PARITY_MAX], rows: [0; BLOCK_PARITY_MAX] };
         for (shard, column) in (block..layout.data_shards).step_by(layout.blocks).zip(0..) {
             if !received(shard) {
                 *plan.columns.get_mut(plan.missing).ok_or(Unrecoverable)? = column;
@@ -281,11 +262,7 @@ impl Repair {
                 found += 1;
             }
         }
-        if found < plan.missing {
-            Err(Unrecoverable)
-        } else {
-            Ok(plan)
-        }
+        if found < plan.missing { Err(Unrecoverable) } else { Ok(plan) }
     }
 
     fn run(

@@ -96,7 +96,10 @@ impl ShapeHead {
         let mut writer = Writer::new(&mut bytes);
         let written = writer.u32(self.shape).and_then(|()| writer.u16(self.width));
         let written = written.and_then(|()| writer.u16(self.height)).and_then(|()| writer.u16(self.hot_x));
-        debug_assert!(written.and_then(|()| writer.u16(self.hot_y)).is_some(), "LEN is the sum of the fields");
+        debug_assert!(
+            written.and_then(|()| writer.u16(self.hot_y)).is_some(),
+            "LEN is the sum of the fields"
+        );
         bytes
     }
 

@@ -99,7 +99,8 @@ impl PictureHead {
         if head_len < known || sum != usize::try_from(total_len).ok()? {
             return None;
         }
-        let head = Self { reference_distance, total_len, captured_us, encoded_after_us, sent_after_us, rectangles };
+        let head =
+            Self { reference_distance, total_len, captured_us, encoded_after_us, sent_after_us, rectangles };
         Some((head, head_len))
     }
 

@@ -1,0 +1,147 @@
+//! The host's half of input: each event once, in order, and nothing stays pressed (SPEC §10).
+
+use heapless::Deque;
+
+use crate::channel::input::{Button, InputEvent};
+use crate::limits::INPUT_RECEIVED_MAX;
+use crate::time::Instant;
+use crate::wire::input::{Held, InputMessage};
+
+/// Acknowledgements are at least this far apart.
+const ACKNOWLEDGE_SPACING_US: u64 = 3_000;
+/// Silence of at least this long while something is held releases it (SPEC §10.4).
+const SILENCE_US_MIN: u64 = 400_000;
+/// And at most this long.
+const SILENCE_US_MAX: u64 = 1_000_000;
+
+#[derive(Clone, Debug)]
+pub(crate) struct InputReceiver {
+    /// The number of the next event to take.
+    expected: u64,
+    queue: Deque<InputEvent, INPUT_RECEIVED_MAX>,
+    /// What the application has been told is held.
+    held: Held,
+    heard_at: Instant,
+    acknowledge: bool,
+    acknowledged_at: Option<Instant>,
+}
+
+impl InputReceiver {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self {
+            expected: 0,
+            queue: Deque::new(),
+            held: Held::NOTHING,
+            heard_at: now,
+            acknowledge: false,
+            acknowledged_at: None,
+        }
+    }
+
+    /// Takes a message. `permitted` says whether an event may reach the application; others are taken and dropped.
+    /// Returns how many events were new.
+    pub(crate) fn on_message(
+        &mut self,
+        message: &InputMessage,
+        received_at: Instant,
+        permitted: impl Fn(&InputEvent) -> bool,
+    ) -> usize {
+        let first = self
+            .expected
+            .wrapping_add_signed(i64::from(message.first.wrapping_sub(self.expected as u32) as i32));
+        if first > self.expected {
+            // Impossible from an honest sender: every datagram starts with the first unacknowledged event.
+            return 0;
+        }
+        self.heard_at = self.heard_at.max(received_at);
+        self.acknowledge = true;
+        let skip = usize::try_from(self.expected - first).unwrap_or(usize::MAX);
+        let mut taken = 0;
+        for event in message.events.iter().skip(skip) {
+            if permitted(event) {
+                if self.queue.is_full() {
+                    return taken;
+                }
+                self.put(*event);
+            }
+            self.expected += 1;
+            taken += 1;
+        }
+        if first + message.events.len() as u64 == self.expected {
+            self.reconcile(&message.held, permitted);
+        }
+        taken
+    }
+
+    /// After silence released things, or an event was dropped: makes what is held what the client says.
+    fn reconcile(&mut self, wanted: &Held, permitted: impl Fn(&InputEvent) -> bool) {
+        if self.held == *wanted {
+            return;
+        }
+        while let Some(&key) = self.held.keys().iter().find(|&&key| !wanted.has_key(key)) {
+            if !self.put(InputEvent::Key { key, pressed: false }) {
+                return;
+            }
+        }
+        for &key in wanted.keys() {
+            let event = InputEvent::Key { key, pressed: true };
+            if !self.held.has_key(key) && permitted(&event) && !self.put(event) {
+                return;
+            }
+        }
+        for button in (0..Button::COUNT).filter_map(Button::new) {
+            let event = InputEvent::Button { button, pressed: wanted.has_button(button) };
+            let differs = self.held.has_button(button) != wanted.has_button(button);
+            if differs && permitted(&event) && !self.put(event) {
+                return;
+            }
+        }
+    }
+
+    fn put(&mut self, event: InputEvent) -> bool {
+        if self.queue.push_back(event).is_err() {
+            return false;
+        }
+        self.held.apply(&event);
+        true
+    }
+
+    /// The next event for the application.
+    pub(crate) fn pop(&mut self) -> Option<InputEvent> {
+        self.queue.pop_front()
+    }
+
+    /// When silence will release what is held.
+    pub(crate) fn silence_due(&self, round_trip_us: u64) -> Option<Instant> {
+        let silence = (3 * round_trip_us).clamp(SILENCE_US_MIN, SILENCE_US_MAX);
+        (!self.held.is_empty()).then(|| self.heard_at.plus_micros(silence))
+    }
+
+    /// Releases everything held. Events that do not fit the queue stay held and go out at the next call.
+    pub(crate) fn release_all(&mut self) {
+        while let Some(&key) = self.held.keys().first() {
+            if !self.put(InputEvent::Key { key, pressed: false }) {
+                return;
+            }
+        }
+        for button in self.held.buttons() {
+            if !self.put(InputEvent::Button { button, pressed: false }) {
+                return;
+            }
+        }
+    }
+
+    /// When an acknowledgement should leave.
+    pub(crate) fn acknowledge_due(&self) -> Option<Instant> {
+        self.acknowledge.then(|| {
+            self.acknowledged_at.map_or(Instant::ZERO, |last| last.plus_micros(ACKNOWLEDGE_SPACING_US))
+        })
+    }
+
+    /// The first event not yet taken, for an acknowledgement that leaves now.
+    pub(crate) const fn acknowledge(&mut self, now: Instant) -> u32 {
+        self.acknowledge = false;
+        self.acknowledged_at = Some(now);
+        self.expected as u32
+    }
+}

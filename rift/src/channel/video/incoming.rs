@@ -1,0 +1,500 @@
+//! The client's half of video: pictures reassembled where they are lent, in order, whole or not at all
+//! (SPEC §11.4–§11.6).
+//!
+//! A picture is delivered when it is whole and the picture it refers to was delivered. It is given up once what is
+//! missing can only be lost: something newer has come, and the time that reordering takes here has passed.
+
+use core::ops::Range;
+
+use super::PictureId;
+use crate::fec::{self, Layout};
+use crate::limits::{DELIVERED_HISTORY, SHARDS_MAX};
+use crate::time::Instant;
+use crate::wire::picture::PictureHead;
+use crate::wire::shard::ShardHead;
+use crate::wire::video::Repair;
+
+const WORDS: usize = SHARDS_MAX / 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    Assembling,
+    /// Whole, and not yet delivered.
+    Whole,
+    /// Delivered: lent to the application, which may not have been told yet.
+    Lent,
+}
+
+/// Where one picture is reassembled.
+#[derive(Debug)]
+pub struct PictureSlot<B> {
+    buffer: Option<B>,
+    state: State,
+    id: PictureId,
+    layout: Option<Layout>,
+    received: [u64; WORDS],
+    count: u16,
+    first_at: Instant,
+    last_at: Instant,
+    sent_after_us: u32,
+    repaired: bool,
+    announced: bool,
+    reference: Option<PictureId>,
+    payload: (u32, u32),
+}
+
+impl<B> PictureSlot<B> {
+    /// A slot without a buffer.
+    pub const EMPTY: Self = Self {
+        buffer: None,
+        state: State::Free,
+        id: PictureId(0),
+        layout: None,
+        received: [0; WORDS],
+        count: 0,
+        first_at: Instant::ZERO,
+        last_at: Instant::ZERO,
+        sent_after_us: 0,
+        repaired: false,
+        announced: false,
+        reference: None,
+        payload: (0, 0),
+    };
+
+    pub(crate) const fn lend(&mut self, buffer: B) -> Option<B> {
+        self.buffer.replace(buffer)
+    }
+
+    fn has(&self, shard: usize) -> bool {
+        self.received.get(shard / 64).is_some_and(|word| word >> (shard % 64) & 1 == 1)
+    }
+
+    fn payload_range(&self) -> Range<usize> {
+        self.payload.0 as usize..self.payload.1 as usize
+    }
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
+    fn begin(&mut self, id: PictureId, layout: Layout, now: Instant) {
+        self.state = State::Assembling;
+        self.id = id;
+        self.layout = Some(layout);
+        self.received = [0; WORDS];
+        self.count = 0;
+        self.first_at = now;
+        self.sent_after_us = 0;
+        self.repaired = false;
+        self.announced = false;
+    }
+
+    /// Stores a shard; `false` when it was there already.
+    fn store(&mut self, layout: &Layout, shard: usize, bytes: &[u8], now: Instant) -> bool {
+        if self.has(shard) {
+            return false;
+        }
+        let Some(buffer) = self.buffer.as_mut() else { return false };
+        let at = shard * layout.shard_len();
+        let Some(place) = buffer.as_mut().get_mut(at..at + layout.shard_len()) else { return false };
+        let (data, padding) = place.split_at_mut(bytes.len());
+        data.copy_from_slice(bytes);
+        padding.fill(0);
+        if shard == 0
+            && let Some(sent) = data.get_mut(PictureHead::SENT_AT..PictureHead::SENT_AT + 4)
+        {
+            // Parity was computed with zeros here (SPEC §11.3).
+            self.sent_after_us = sent.iter().fold(0, |value, &byte| value << 8 | u32::from(byte));
+            sent.fill(0);
+        }
+        self.received[shard / 64] |= 1 << (shard % 64);
+        self.count += 1;
+        self.last_at = now;
+        true
+    }
+
+    /// Restores what is missing if enough is there, and reads the head. `None` while shards are missing;
+    /// `Some(false)` when the whole turns out to be no picture.
+    fn complete(&mut self, layout: &Layout) -> Option<bool> {
+        if usize::from(self.count) < layout.data_shards() {
+            return None;
+        }
+        let received = self.received;
+        let has = |shard: usize| received.get(shard / 64).is_some_and(|word| word >> (shard % 64) & 1 == 1);
+        let missing = (0..layout.data_shards()).any(|shard| !has(shard));
+        let buffer = self.buffer.as_mut()?.as_mut();
+        if missing {
+            if !layout.is_recoverable(&has) || fec::recover(layout, buffer, &has).is_err() {
+                return None;
+            }
+            self.repaired = true;
+        }
+        let end = layout.data_shards() * layout.shard_len();
+        let parsed = buffer.get(..end).and_then(PictureHead::parse);
+        let Some((head, start)) = parsed.filter(|(head, _)| head.total_len as usize <= end) else {
+            return Some(false);
+        };
+        self.reference = head.reference(self.id);
+        // A distance that reaches before the first picture is no reference anybody could have.
+        if head.reference_distance != 0 && self.reference.is_none() {
+            return Some(false);
+        }
+        self.payload = (start as u32, head.total_len);
+        Some(true)
+    }
+}
+
+/// A whole picture, lent where it was reassembled.
+#[derive(Clone, Debug)]
+pub struct Media<'m> {
+    /// What it is. `sent_after_us` is filled in if the shard that tells it arrived.
+    pub head: PictureHead,
+    /// The bytes of its rectangles, in order.
+    pub payload: &'m [u8],
+    /// When its first shard arrived.
+    pub first_at: Instant,
+    /// When the shard that made it whole arrived.
+    pub whole_at: Instant,
+    /// Whether parity restored a part of it.
+    pub repaired: bool,
+}
+
+/// A whole picture, traded for an empty buffer.
+#[derive(Clone, Debug)]
+pub struct TakenMedia<B> {
+    /// What it is.
+    pub head: PictureHead,
+    /// The buffer it was reassembled in.
+    pub buffer: B,
+    /// Where in it the bytes of its rectangles lie.
+    pub payload: Range<usize>,
+    /// When its first shard arrived.
+    pub first_at: Instant,
+    /// When the shard that made it whole arrived.
+    pub whole_at: Instant,
+    /// Whether parity restored a part of it.
+    pub repaired: bool,
+}
+
+/// What came of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was stored, or it was a duplicate or too late to matter.
+    Fine,
+    /// There is no free slot, or the picture does not fit a buffer.
+    NoRoom,
+    /// It contradicts the shards before it.
+    Malformed,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct VideoReceiver {
+    /// The newest picture delivered, and which of the 64 up to it were.
+    delivered: PictureId,
+    history: u64,
+    /// The newest picture of which anything was seen.
+    seen: PictureId,
+    /// When the newest position message told of a picture nothing was seen of.
+    position: Option<(PictureId, Instant)>,
+    repair_since: Option<Instant>,
+    repair_sent: Option<Instant>,
+    given_up: Option<PictureId>,
+    pub(crate) lost: u64,
+    pub(crate) delivered_count: u64,
+    pub(crate) repaired_count: u64,
+}
+
+impl VideoReceiver {
+    pub(crate) const fn new() -> Self {
+        Self {
+            delivered: PictureId(0),
+            history: 0,
+            seen: PictureId(0),
+            position: None,
+            repair_since: None,
+            repair_sent: None,
+            given_up: None,
+            lost: 0,
+            delivered_count: 0,
+            repaired_count: 0,
+        }
+    }
+
+    /// The stream begins with picture `first`: numbers on the wire are 16 bits and expand around it.
+    pub(crate) fn begin(&mut self, first: PictureId) {
+        if self.seen.0 == 0 {
+            self.seen = PictureId(first.0.saturating_sub(1));
+        }
+    }
+
+    /// Takes a shard that arrived at `now`.
+    pub(crate) fn on_shard<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        slots: &mut [PictureSlot<B>],
+        head: &ShardHead,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Taken {
+        let ahead = head.picture.wrapping_sub(self.seen.0 as u16) as i16;
+        let Some(id) = self.seen.0.checked_add_signed(i32::from(ahead)).map(PictureId) else {
+            return Taken::Malformed;
+        };
+        if id <= self.delivered || id.0 == 0 {
+            return Taken::Fine;
+        }
+        let shard_len = usize::from(head.shard_len);
+        let data_len = usize::from(head.data_shards) * shard_len;
+        let Some(layout) = Layout::new(data_len, shard_len, usize::from(head.parity_shards)) else {
+            return Taken::Malformed;
+        };
+        if layout.shards() > SHARDS_MAX || layout.parity_shards() != usize::from(head.parity_shards) {
+            return Taken::Malformed;
+        }
+        let index = match slots.iter().position(|slot| slot.state != State::Free && slot.id == id) {
+            Some(index) => index,
+            None => match self.free_slot(slots, layout.buffer_len(), id) {
+                Some(index) => {
+                    slots[index].begin(id, layout, now);
+                    index
+                }
+                None => return Taken::NoRoom,
+            },
+        };
+        self.seen = self.seen.max(id);
+        let slot = &mut slots[index];
+        if slot.layout != Some(layout) {
+            return Taken::Malformed;
+        }
+        if slot.state == State::Assembling && slot.store(&layout, usize::from(head.shard), bytes, now) {
+            match slot.complete(&layout) {
+                Some(true) => slot.state = State::Whole,
+                Some(false) => {
+                    slot.state = State::Free;
+                    return Taken::Malformed;
+                }
+                None => {}
+            }
+        }
+        Taken::Fine
+    }
+
+    /// An empty slot for a picture of `len` bytes. When all are busy the newest undelivered picture after `id`
+    /// gives way, because those before it are what it needs.
+    fn free_slot<B: AsRef<[u8]>>(
+        &self,
+        slots: &mut [PictureSlot<B>],
+        len: usize,
+        id: PictureId,
+    ) -> Option<usize> {
+        let fits =
+            |slot: &PictureSlot<B>| slot.buffer.as_ref().is_some_and(|buffer| buffer.as_ref().len() >= len);
+        if let Some(free) = slots.iter().position(|slot| slot.state == State::Free && fits(slot)) {
+            return Some(free);
+        }
+        let busy = |slot: &PictureSlot<B>| matches!(slot.state, State::Assembling | State::Whole);
+        let victim = (0..slots.len())
+            .filter(|&index| busy(&slots[index]) && slots[index].id > id && fits(&slots[index]))
+            .max_by_key(|&index| slots[index].id)?;
+        Some(victim)
+    }
+
+    /// The sender says that picture `id` has left whole.
+    pub(crate) fn on_position(&mut self, id: PictureId, now: Instant) {
+        // Far ahead is impossible: a picture number is never skipped by more than the sender's queue.
+        if id > self.delivered && self.position.is_none_or(|(known, _)| known < id) {
+            self.position = Some((id, now));
+        }
+    }
+
+    /// Delivers or gives up what can be, at `now`. Returns the slot whose picture is delivered; call until `None`.
+    /// `patience_us` is how long a missing shard may only be late.
+    pub(crate) fn advance<B>(
+        &mut self,
+        slots: &mut [PictureSlot<B>],
+        now: Instant,
+        patience_us: u64,
+    ) -> Option<PictureId> {
+        loop {
+            if let Some(index) = self.deliverable(slots) {
+                let slot = &mut slots[index];
+                slot.state = State::Lent;
+                let id = slot.id;
+                self.on_delivered(slots, id);
+                return Some(id);
+            }
+            let (index, id, due) = self.hopeless(slots, patience_us)?;
+            if due > now {
+                return None;
+            }
+            if let Some(slot) = index.and_then(|index| slots.get_mut(index)) {
+                slot.state = State::Free;
+            }
+            self.give_up(id, now);
+        }
+    }
+
+    /// When [`Self::advance`] should be called again.
+    pub(crate) fn due<B>(&self, slots: &[PictureSlot<B>], patience_us: u64) -> Option<Instant> {
+        self.hopeless(slots, patience_us).map(|(_, _, due)| due)
+    }
+
+    /// The oldest whole picture whose reference was delivered.
+    fn deliverable<B>(&self, slots: &[PictureSlot<B>]) -> Option<usize> {
+        (0..slots.len())
+            .filter(|&index| slots[index].state == State::Whole && self.is_decodable(slots[index].reference))
+            .min_by_key(|&index| slots[index].id)
+    }
+
+    fn is_decodable(&self, reference: Option<PictureId>) -> bool {
+        let Some(reference) = reference else { return true };
+        match self.delivered.0.checked_sub(reference.0) {
+            Some(back) if back < DELIVERED_HISTORY => self.history >> back & 1 == 1,
+            _ => false,
+        }
+    }
+
+    fn on_delivered<B>(&mut self, slots: &mut [PictureSlot<B>], id: PictureId) {
+        let step = id.0 - self.delivered.0;
+        self.history = self.history.checked_shl(step).unwrap_or(0) | 1;
+        self.delivered = id;
+        self.delivered_count += 1;
+        self.repair_since = None;
+        self.repair_sent = None;
+        for slot in slots {
+            let passed = slot.id <= id && matches!(slot.state, State::Assembling | State::Whole);
+            if passed {
+                slot.state = State::Free;
+                self.lost += 1;
+            }
+            if slot.id == id && slot.repaired {
+                self.repaired_count += 1;
+            }
+        }
+        if self.position.is_some_and(|(position, _)| position <= id) {
+            self.position = None;
+        }
+    }
+
+    /// The next picture to give up: its slot if it has one, its number, and when.
+    fn hopeless<B>(
+        &self,
+        slots: &[PictureSlot<B>],
+        patience_us: u64,
+    ) -> Option<(Option<usize>, PictureId, Instant)> {
+        let oldest = (0..slots.len())
+            .filter(|&index| matches!(slots[index].state, State::Assembling | State::Whole))
+            .min_by_key(|&index| slots[index].id);
+        let Some(index) = oldest else {
+            // Nothing is under way, and yet the sender says something newer has left.
+            let (id, at) = self.position?;
+            return Some((None, id, at.plus_micros(patience_us)));
+        };
+        let slot = &slots[index];
+        if slot.state == State::Whole {
+            // Its reference was never seen or was given up.
+            let reference = slot.reference.unwrap_or(slot.id);
+            let is_gone = self.given_up.is_some_and(|gone| reference <= gone) || reference <= self.delivered;
+            let patience = if is_gone { 0 } else { patience_us };
+            return Some((Some(index), slot.id, slot.last_at.plus_micros(patience)));
+        }
+        let overtaken = slots
+            .iter()
+            .filter(|other| other.id > slot.id && matches!(other.state, State::Assembling | State::Whole))
+            .map(|other| other.first_at)
+            .min();
+        let position = self.position.filter(|(id, _)| *id >= slot.id).map(|(_, at)| at);
+        let evidence = match (overtaken, position) {
+            (Some(one), Some(other)) => one.min(other),
+            (one, other) => one.or(other)?,
+        };
+        Some((Some(index), slot.id, evidence.max(slot.last_at).plus_micros(patience_us)))
+    }
+
+    fn give_up(&mut self, id: PictureId, now: Instant) {
+        self.lost += 1;
+        self.given_up = self.given_up.max(Some(id));
+        self.seen = self.seen.max(id);
+        if self.position.is_some_and(|(position, _)| position <= id) {
+            self.position = None;
+        }
+        self.repair_since.get_or_insert(now);
+    }
+
+    /// When a repair request should leave: at once, then every `repeat_us` until a picture is delivered.
+    pub(crate) fn repair_due(&self, repeat_us: u64) -> Option<Instant> {
+        self.repair_since?;
+        Some(self.repair_sent.map_or(Instant::ZERO, |sent| sent.plus_micros(repeat_us)))
+    }
+
+    /// The request, for a packet that leaves now.
+    pub(crate) const fn repair(&self) -> Repair {
+        Repair { after: self.delivered, seen: self.seen }
+    }
+
+    pub(crate) const fn repair_sent(&mut self, now: Instant) {
+        self.repair_sent = Some(now);
+    }
+
+    /// Asks for a repair although nothing was lost: the application could not use a picture.
+    pub(crate) fn want_repair(&mut self, now: Instant) {
+        // Nothing that refers to what was delivered so far can be used.
+        self.history = 0;
+        self.repair_since.get_or_insert(now);
+    }
+}
+
+/// The oldest delivered picture that the application has not been told of.
+pub(crate) fn announce<B>(slots: &mut [PictureSlot<B>]) -> Option<PictureId> {
+    let slot = slots
+        .iter_mut()
+        .filter(|slot| slot.state == State::Lent && !slot.announced)
+        .min_by_key(|slot| slot.id)?;
+    slot.announced = true;
+    Some(slot.id)
+}
+
+/// The lent picture `id`.
+pub(crate) fn lent<B: AsRef<[u8]>>(slots: &[PictureSlot<B>], id: PictureId) -> Option<Media<'_>> {
+    let slot = slots.iter().find(|slot| slot.state == State::Lent && slot.id == id)?;
+    let bytes = slot.buffer.as_ref()?.as_ref();
+    let (mut head, _) = PictureHead::parse(bytes)?;
+    head.sent_after_us = slot.sent_after_us;
+    Some(Media {
+        head,
+        payload: bytes.get(slot.payload_range())?,
+        first_at: slot.first_at,
+        whole_at: slot.last_at,
+        repaired: slot.repaired,
+    })
+}
+
+/// Trades the lent picture `id` for `spare`; gives `spare` back when there is none.
+pub(crate) fn swap<B: AsRef<[u8]>>(
+    slots: &mut [PictureSlot<B>],
+    id: PictureId,
+    spare: B,
+) -> Result<TakenMedia<B>, B> {
+    let Some(slot) = slots.iter_mut().find(|slot| slot.state == State::Lent && slot.id == id) else {
+        return Err(spare);
+    };
+    let parsed = slot.buffer.as_ref().and_then(|buffer| PictureHead::parse(buffer.as_ref()));
+    let Some((mut head, _)) = parsed else { return Err(spare) };
+    let Some(buffer) = slot.buffer.take() else { return Err(spare) };
+    slot.buffer = Some(spare);
+    slot.state = State::Free;
+    head.sent_after_us = slot.sent_after_us;
+    Ok(TakenMedia {
+        head,
+        buffer,
+        payload: slot.payload_range(),
+        first_at: slot.first_at,
+        whole_at: slot.last_at,
+        repaired: slot.repaired,
+    })
+}
+
+/// Gives the lent picture `id` back unused or used.
+pub(crate) fn release<B>(slots: &mut [PictureSlot<B>], id: PictureId) {
+    if let Some(slot) = slots.iter_mut().find(|slot| slot.state == State::Lent && slot.id == id) {
+        slot.state = State::Free;
+    }
+}

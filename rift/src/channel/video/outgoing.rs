@@ -1,0 +1,184 @@
+//! The host's half of video: pictures queued for one viewer, cut into shards as they leave (SPEC §11.4–§11.7).
+
+use heapless::Deque;
+
+use super::PictureId;
+use super::pictures::{PictureRef, PictureStore};
+use crate::fec::{self, Layout};
+use crate::limits::{DELIVERED_HISTORY, PICTURES_QUEUED_MAX, SHARDS_MAX};
+use crate::time::Instant;
+use crate::wire::picture::PictureHead;
+use crate::wire::shard::ShardHead;
+use crate::wire::video::Repair;
+
+/// What the wire's 8-bit m can say.
+const PARITY_MAX: usize = 255;
+
+/// Why a picture was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueError {
+    Full,
+    TooLarge,
+    MissingReference,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outgoing {
+    picture: PictureRef,
+    layout: Layout,
+    next_shard: u16,
+    sent_after_us: u32,
+}
+
+/// The next shard to leave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NextShard {
+    /// Bytes of the shard itself.
+    pub(crate) len: usize,
+    /// Whether no shard of this picture follows.
+    pub(crate) is_last: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct VideoSender {
+    queue: Deque<Outgoing, PICTURES_QUEUED_MAX>,
+    /// The newest picture queued, and which of the 64 up to it were.
+    newest: PictureId,
+    queued: u64,
+    /// The newest picture that leads a viewer back into the stream, and what it refers to.
+    repair: Option<(PictureId, Option<PictureId>)>,
+    /// The newest picture that has left whole.
+    left: PictureId,
+}
+
+impl VideoSender {
+    pub(crate) const fn new() -> Self {
+        Self { queue: Deque::new(), newest: PictureId(0), queued: 0, repair: None, left: PictureId(0) }
+    }
+
+    /// Bytes queued and not yet sent, parity included.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        let left = |outgoing: &Outgoing| {
+            (outgoing.layout.shards() - usize::from(outgoing.next_shard)) * outgoing.layout.shard_len()
+        };
+        self.queue.iter().map(left).sum()
+    }
+
+    pub(crate) const fn left(&self) -> PictureId {
+        self.left
+    }
+
+    /// Queues a picture in shards of `shard_len` with `parity` parity shards (fewer where the code has a limit).
+    pub(crate) fn push(
+        &mut self,
+        picture: PictureRef,
+        shard_len: usize,
+        parity: usize,
+    ) -> Result<(), QueueError> {
+        if picture.id <= self.newest || !self.has(picture.reference) {
+            return Err(QueueError::MissingReference);
+        }
+        let layout =
+            Layout::new(picture.len(), shard_len, parity.min(PARITY_MAX)).ok_or(QueueError::TooLarge)?;
+        if layout.shards() > SHARDS_MAX {
+            return Err(QueueError::TooLarge);
+        }
+        self.queue
+            .push_back(Outgoing { picture, layout, next_shard: 0, sent_after_us: 0 })
+            .map_err(|_| QueueError::Full)?;
+        let step = picture.id.0 - self.newest.0;
+        self.queued = self.queued.checked_shl(step).unwrap_or(0) | 1;
+        self.newest = picture.id;
+        if picture.reference.is_none_or(|reference| reference.0 + 1 != picture.id.0) {
+            self.repair = Some((picture.id, picture.reference));
+        }
+        Ok(())
+    }
+
+    fn has(&self, reference: Option<PictureId>) -> bool {
+        let Some(reference) = reference else { return true };
+        match self.newest.0.checked_sub(reference.0) {
+            Some(back) if back < DELIVERED_HISTORY => self.queued >> back & 1 == 1,
+            _ => false,
+        }
+    }
+
+    /// Whether a picture that answers this request is already on its way (SPEC §11.6).
+    pub(crate) fn answers(&self, request: &Repair) -> bool {
+        self.repair.is_some_and(|(id, reference)| {
+            id > request.seen && reference.is_none_or(|reference| reference <= request.after)
+        })
+    }
+
+    /// Drops pictures whose bytes are gone. Returns whether any was.
+    pub(crate) fn drop_stale(&mut self, pictures: &impl PictureStore) -> bool {
+        let mut dropped = false;
+        while let Some(front) = self.queue.front() {
+            if pictures.bytes(&front.picture).is_some() {
+                break;
+            }
+            // Later pictures refer to this one: the viewer cannot use them either.
+            if let Some(back) = self.newest.0.checked_sub(front.picture.id.0) {
+                self.queued &= !1u64.checked_shl(back).unwrap_or(0);
+            }
+            self.queue.pop_front();
+            dropped = true;
+        }
+        dropped
+    }
+
+    /// What leaves next.
+    pub(crate) fn peek(&self) -> Option<NextShard> {
+        let front = self.queue.front()?;
+        let shard = usize::from(front.next_shard);
+        let data_shards = front.layout.data_shards();
+        let len =
+            if shard < data_shards { front.layout.data_range(shard).len() } else { front.layout.shard_len() };
+        Some(NextShard { len, is_last: shard + 1 == front.layout.shards() })
+    }
+
+    /// The largest number of bytes that one more batch of equal shards may hold, counted in shards.
+    pub(crate) fn run_len(&self) -> usize {
+        self.queue.front().map_or(0, |front| {
+            let shard = usize::from(front.next_shard);
+            let data_shards = front.layout.data_shards();
+            if shard < data_shards { data_shards - shard } else { front.layout.shards() - shard }
+        })
+    }
+
+    /// Writes the next shard's head and bytes; `out` is exactly as long as [`Self::peek`] said.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        pictures: &impl PictureStore,
+        out: &mut [u8],
+    ) -> Option<ShardHead> {
+        let front = self.queue.front_mut()?;
+        let bytes = pictures.bytes(&front.picture)?;
+        let shard = usize::from(front.next_shard);
+        let data_shards = front.layout.data_shards();
+        let head = ShardHead {
+            picture: front.picture.id.0 as u16,
+            shard: front.next_shard,
+            data_shards: data_shards as u16,
+            parity_shards: front.layout.parity_shards() as u8,
+            shard_len: front.layout.shard_len() as u16,
+        };
+        if shard < data_shards {
+            out.copy_from_slice(&bytes[front.layout.data_range(shard)]);
+        } else {
+            fec::parity_shard(&front.layout, bytes, shard - data_shards, out);
+        }
+        if shard == 0 {
+            let sent = u32::try_from(now.micros_since(front.picture.captured_at)).unwrap_or(u32::MAX).max(1);
+            front.sent_after_us = sent;
+            out[PictureHead::SENT_AT..PictureHead::SENT_AT + 4].copy_from_slice(&sent.to_be_bytes());
+        }
+        front.next_shard += 1;
+        if usize::from(front.next_shard) == front.layout.shards() {
+            self.left = front.picture.id;
+            self.queue.pop_front();
+        }
+        Some(head)
+    }
+}

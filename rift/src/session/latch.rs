@@ -1,0 +1,68 @@
+//! State messages: the newest value is repeated until a packet that carried it has arrived (SPEC §7.3).
+
+use super::sent::Carried;
+use crate::time::Instant;
+
+#[derive(Clone, Copy, Debug)]
+struct Latch {
+    carried: Carried,
+    wanted: bool,
+    /// Packets from this number on carry the newest value.
+    since: u64,
+    resend_at: Instant,
+}
+
+/// All latches of a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Latches([Latch; 4]);
+
+impl Latches {
+    pub(crate) const fn new() -> Self {
+        const fn latch(carried: Carried) -> Latch {
+            Latch { carried, wanted: false, since: 0, resend_at: Instant::ZERO }
+        }
+        Self([
+            latch(Carried::ADMITTED),
+            latch(Carried::PARAMETERS),
+            latch(Carried::CURSOR),
+            latch(Carried::POSITION),
+        ])
+    }
+
+    /// A value changed; packets from `next_packet` on carry it.
+    pub(crate) fn set(&mut self, which: Carried, next_packet: u64) {
+        for latch in self.0.iter_mut().filter(|latch| latch.carried == which) {
+            (latch.wanted, latch.since, latch.resend_at) = (true, next_packet, Instant::ZERO);
+        }
+    }
+
+    pub(crate) fn is_due(&self, which: Carried, now: Instant) -> bool {
+        self.0.iter().any(|latch| latch.carried == which && latch.wanted && latch.resend_at <= now)
+    }
+
+    /// When the next repetition is due.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.0.iter().filter(|latch| latch.wanted).map(|latch| latch.resend_at).min()
+    }
+
+    /// A packet carrying these leaves; they are repeated after `timeout_us` unless it arrives.
+    pub(crate) fn on_sent(&mut self, carried: Carried, now: Instant, timeout_us: u64) {
+        for latch in self.0.iter_mut().filter(|latch| carried.contains(latch.carried)) {
+            latch.resend_at = now.plus_micros(timeout_us);
+        }
+    }
+
+    pub(crate) fn on_arrived(&mut self, carried: Carried, packet_number: u64) {
+        for latch in self.0.iter_mut().filter(|latch| carried.contains(latch.carried)) {
+            latch.wanted &= packet_number < latch.since;
+        }
+    }
+
+    pub(crate) fn on_lost(&mut self, carried: Carried, packet_number: u64) {
+        for latch in self.0.iter_mut().filter(|latch| carried.contains(latch.carried)) {
+            if packet_number >= latch.since {
+                latch.resend_at = Instant::ZERO;
+            }
+        }
+    }
+}

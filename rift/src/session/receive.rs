@@ -1,0 +1,345 @@
+//! What comes in: opened in place, then each frame to whom it concerns (SPEC §5, §7).
+
+use super::{CloseReason, Discard, PathId, Session};
+use crate::channel::permissions::Permissions;
+use crate::channel::video::incoming::Taken;
+use crate::crypto::{Handshake, Side, packet_number};
+use crate::delta::{Outcome, PacketReport};
+use crate::session::TAG_LEN;
+use crate::session::sent::Carried;
+use crate::storage::Memory;
+use crate::time::Instant;
+use crate::wire::clock::{ClockReply, ClockRequest};
+use crate::wire::close::{Admitted, Close};
+use crate::wire::cursor::CursorPosition;
+use crate::wire::feedback::{Ecn, Feedback};
+use crate::wire::header::{DataHeader, Kind};
+use crate::wire::input::{InputAcknowledged, InputMessage};
+use crate::wire::shard::ShardHead;
+use crate::wire::stream::{StreamAcknowledged, StreamPart};
+use crate::wire::video::{Repair, StreamParametersMessage, VideoPosition};
+use crate::wire::{Frame, FrameType, Frames};
+
+impl<M: Memory, H: Handshake> Session<M, H> {
+    /// Takes one datagram and opens it in place. `received_at` is when the kernel got it, at most `now`.
+    ///
+    /// Work: one seal, and a bounded step for each frame; at worst one picture is restored.
+    ///
+    /// # Errors
+    /// Why it was ignored; nothing has changed then but a counter.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        path: PathId,
+        received_at: Instant,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        self.now = self.now.max(now);
+        let result = match datagram.first().and_then(|&first| Kind::of(first)) {
+            Some(Kind::Data) => self.handle_sealed(now, path, received_at.min(now), ecn, datagram),
+            Some(Kind::Response) => self.handle_response(now, datagram),
+            Some(
+                Kind::Initiation
+                | Kind::Confirmation
+                | Kind::HandshakeReserved
+                | Kind::Reset
+                | Kind::Probe
+                | Kind::Relayed
+                | Kind::Stun,
+            )
+            | None => Err(Discard::NotRift),
+        };
+        if let Err(discard) = result {
+            self.count(discard);
+        }
+        result
+    }
+
+    /// Takes several datagrams of `stride` bytes each (the last perhaps shorter) that the kernel gave as one.
+    pub fn handle_datagrams(
+        &mut self,
+        now: Instant,
+        path: PathId,
+        received_at: Instant,
+        ecn: Ecn,
+        buffer: &mut [u8],
+        stride: usize,
+    ) {
+        for datagram in buffer.chunks_mut(stride.max(1)) {
+            // Each is counted where it is discarded; none keeps the next from being taken.
+            let _ = self.handle_datagram(now, path, received_at, ecn, datagram);
+        }
+    }
+
+    fn count(&mut self, discard: Discard) {
+        let counter = match discard {
+            Discard::Authentication => &mut self.stats.discarded_authentication,
+            Discard::Replay => &mut self.stats.discarded_replay,
+            Discard::NoRoom => &mut self.stats.discarded_no_room,
+            Discard::NotRift
+            | Discard::Version(_)
+            | Discard::Malformed
+            | Discard::UnknownConnection
+            | Discard::Unexpected => &mut self.stats.discarded_malformed,
+        };
+        *counter += 1;
+    }
+
+    fn handle_sealed(
+        &mut self,
+        now: Instant,
+        path: PathId,
+        received_at: Instant,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        let header = DataHeader::parse(datagram).ok_or(Discard::Malformed)?;
+        if header.connection != self.local_connection || path != self.path {
+            return Err(Discard::UnknownConnection);
+        }
+        if !self.is_established() {
+            return Err(Discard::Unexpected);
+        }
+        let number = packet_number::expand(header.packet_number, self.replay.expected());
+        if !self.replay.is_fresh(number) {
+            return Err(Discard::Replay);
+        }
+        let len = datagram.len();
+        let (head, sealed) = datagram.split_at_mut_checked(DataHeader::LEN).ok_or(Discard::Malformed)?;
+        let text_len = sealed.len().checked_sub(TAG_LEN).ok_or(Discard::Malformed)?;
+        let (text, tag) = sealed.split_at_mut(text_len);
+        let tag: [u8; TAG_LEN] = (&*tag).try_into().map_err(|_| Discard::Malformed)?;
+        let keys = self.keys.as_ref().ok_or(Discard::Unexpected)?;
+        if !keys.receive.open(number, head, text, &tag) {
+            return Err(Discard::Authentication);
+        }
+        self.replay.accept(number);
+        self.on_sealed();
+        self.heard_at = self.heard_at.max(received_at);
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += len as u64;
+        self.arrivals.push(self.memory.arrivals(), number, received_at, ecn);
+        self.handle_frames(now, received_at, text, len)
+    }
+
+    fn handle_frames(
+        &mut self,
+        now: Instant,
+        received_at: Instant,
+        text: &[u8],
+        datagram_len: usize,
+    ) -> Result<(), Discard> {
+        let mut frames = Frames::new(text);
+        let mut result = Ok(());
+        let mut is_eliciting = false;
+        for frame in frames.by_ref() {
+            is_eliciting |= !matches!(
+                frame.frame_type,
+                FrameType::Padding
+                    | FrameType::Feedback
+                    | FrameType::ClockReply
+                    | FrameType::Close
+                    | FrameType::InputAcknowledged
+                    | FrameType::StreamAcknowledged
+            );
+            result = result.and(self.handle_frame(now, received_at, &frame));
+            if !self.is_established() {
+                return result;
+            }
+        }
+        if is_eliciting {
+            self.arrivals.want_report(received_at, datagram_len);
+        }
+        if frames.is_malformed() { Err(Discard::Malformed) } else { result }
+    }
+
+    fn handle_frame(&mut self, now: Instant, received_at: Instant, frame: &Frame<'_>) -> Result<(), Discard> {
+        let body = frame.body;
+        match frame.frame_type {
+            FrameType::Padding => Some(()),
+            FrameType::ClockRequest => {
+                ClockRequest::parse(body).map(|request| self.clock.on_request(request, received_at))
+            }
+            FrameType::ClockReply => {
+                ClockReply::parse(body).map(|reply| self.clock.on_reply(reply, received_at))
+            }
+            FrameType::Feedback => {
+                Feedback::parse(body).map(|feedback| self.on_feedback(now, received_at, &feedback))
+            }
+            FrameType::Close => {
+                Close::parse(body).map(|close| self.finish(now, None, CloseReason::from_code(close.code)))
+            }
+            FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
+                return self.handle_steering(received_at, frame);
+            }
+            FrameType::Admitted
+            | FrameType::Cursor
+            | FrameType::StreamParameters
+            | FrameType::VideoPosition
+            | FrameType::Shard => return self.handle_from_host(now, received_at, frame),
+            FrameType::Stream => {
+                let part = StreamPart::parse(body).ok_or(Discard::Malformed)?;
+                if self.permissions.is_none() {
+                    return Err(Discard::Unexpected);
+                }
+                let rings = self.memory.stream(part.channel);
+                self.streams[usize::from(part.channel.code())].on_part(rings.receive, &part);
+                Some(())
+            }
+            FrameType::StreamAcknowledged => StreamAcknowledged::parse(body)
+                .map(|message| self.streams[usize::from(message.channel.code())].on_acknowledged(&message)),
+        }
+        .ok_or(Discard::Malformed)
+    }
+
+    /// Frames that only a host takes, and the answer to one of them.
+    fn handle_steering(&mut self, received_at: Instant, frame: &Frame<'_>) -> Result<(), Discard> {
+        if self.side == Side::Initiator {
+            if frame.frame_type != FrameType::InputAcknowledged {
+                return Err(Discard::Unexpected);
+            }
+            let message = InputAcknowledged::parse(frame.body).ok_or(Discard::Malformed)?;
+            self.input_out.on_acknowledged(message.next);
+            return Ok(());
+        }
+        let granted = self.permissions.ok_or(Discard::Unexpected)?;
+        if frame.frame_type == FrameType::Repair {
+            let request = Repair::parse(frame.body).ok_or(Discard::Malformed)?;
+            if granted.contains(Permissions::VIEW) && !self.video_out.answers(&request) {
+                self.pending.repair = Some(request);
+            }
+            return Ok(());
+        }
+        let message = InputMessage::parse(frame.body).ok_or(Discard::Malformed)?;
+        let taken = self.input_in.on_message(&message, received_at, |event| granted.allow(event));
+        self.stats.input_events += taken as u64;
+        Ok(())
+    }
+
+    /// Frames that only a client takes.
+    fn handle_from_host(
+        &mut self,
+        now: Instant,
+        received_at: Instant,
+        frame: &Frame<'_>,
+    ) -> Result<(), Discard> {
+        if self.side != Side::Initiator {
+            return Err(Discard::Unexpected);
+        }
+        let body = frame.body;
+        if frame.frame_type == FrameType::Admitted {
+            let message = Admitted::parse(body).ok_or(Discard::Malformed)?;
+            if self.permissions != Some(message.permissions) {
+                self.permissions = Some(message.permissions);
+                self.pending.admitted = true;
+            }
+            return Ok(());
+        }
+        if frame.frame_type == FrameType::Cursor {
+            let cursor = CursorPosition::parse(body).ok_or(Discard::Malformed)?;
+            self.pending.cursor |= self.cursor != cursor;
+            self.cursor = cursor;
+            return Ok(());
+        }
+        if frame.frame_type == FrameType::StreamParameters {
+            let message = StreamParametersMessage::parse(body).ok_or(Discard::Malformed)?;
+            if self.parameters.is_none_or(|known| known.first <= message.first && known != message) {
+                self.video_in.begin(message.first);
+                self.parameters = Some(message);
+                self.pending.parameters = true;
+            }
+            return Ok(());
+        }
+        if self.parameters.is_none() {
+            return Err(Discard::Unexpected);
+        }
+        if frame.frame_type == FrameType::VideoPosition {
+            let position = VideoPosition::parse(body).ok_or(Discard::Malformed)?;
+            self.video_in.on_position(position.picture, received_at);
+            self.advance_video(now);
+            return Ok(());
+        }
+        let (head, bytes) = ShardHead::parse(body).ok_or(Discard::Malformed)?;
+        let taken = self.video_in.on_shard(self.memory.pictures(), &head, bytes, received_at);
+        self.advance_video(now);
+        match taken {
+            Taken::Fine => Ok(()),
+            Taken::NoRoom => Err(Discard::NoRoom),
+            Taken::Malformed => Err(Discard::Malformed),
+        }
+    }
+
+    /// Takes the peer's report on our packets (SPEC §12.2–§12.3).
+    fn on_feedback(&mut self, now: Instant, received_at: Instant, feedback: &Feedback<'_>) {
+        let next = self.sent.next();
+        let behind = u64::from((next as u32).wrapping_sub(feedback.first));
+        let Some(first) = next.checked_sub(behind) else { return };
+        let reference_us = match self.peer_reference_us {
+            Some(known) => {
+                let ahead = feedback.reference_us.wrapping_sub(known as u32) as i32;
+                known.saturating_add_signed(ahead.into())
+            }
+            // Arrivals before the first reference must not be before zero.
+            None => u64::from(feedback.reference_us) + (1 << 32),
+        };
+        self.peer_reference_us =
+            Some(self.peer_reference_us.map_or(reference_us, |known| known.max(reference_us)));
+        let mut round_trip = None;
+        for (number, item) in (first..).zip(feedback.items()) {
+            let Some(arrival) = item else { continue };
+            let before_us = u64::from(arrival.before_us);
+            let arrived_us = reference_us.saturating_sub(before_us);
+            let ce = arrival.ecn == Ecn::Ce;
+            if let Some(sent_at) = self.sent.on_arrived(self.memory.sent(), number, arrived_us, ce) {
+                round_trip = Some(received_at.micros_since(sent_at).saturating_sub(before_us));
+            }
+        }
+        if let Some(micros) = round_trip {
+            self.clock.on_round_trip(micros);
+        }
+        self.tell(now);
+    }
+
+    /// Tells congestion control and the channels what has become of packets.
+    fn tell(&mut self, now: Instant) {
+        let round_trip = self.round_trip_us();
+        let patience = (round_trip / 4).clamp(2_000, 50_000);
+        let (sent, ring, latches) = (&mut self.sent, self.memory.sent(), &mut self.latches);
+        let (streams, stats) = (&mut self.streams, &mut self.stats);
+        let reports = core::iter::from_fn(|| {
+            loop {
+                let told = sent.tell(ring, now, patience)?;
+                let outcome = match told.arrived {
+                    Some((at_us, ce)) => {
+                        stats.packets_arrived += 1;
+                        latches.on_arrived(told.carried, told.packet_number);
+                        Outcome::Arrived { at_us, ce }
+                    }
+                    None => {
+                        stats.packets_lost += 1;
+                        latches.on_lost(told.carried, told.packet_number);
+                        for (stream, carried) in
+                            streams.iter_mut().zip([Carried::CONTROL_STREAM, Carried::CURSOR_STREAM])
+                        {
+                            if told.carried.contains(carried) {
+                                stream.on_lost();
+                            }
+                        }
+                        Outcome::Lost
+                    }
+                };
+                // Packets that want no feedback may wait long for it: that is no delay of the path.
+                if told.carried.contains(Carried::ELICITING) {
+                    return Some(PacketReport { sent_at: told.sent_at, bytes: told.bytes, outcome });
+                }
+            }
+        });
+        if self.side == Side::Responder {
+            self.delta.on_feedback(now, u32::try_from(round_trip).unwrap_or(u32::MAX), reports);
+            self.pacer.set_rate(u64::from(self.delta.budget().pacing_bps));
+        } else {
+            reports.for_each(drop);
+        }
+    }
+}

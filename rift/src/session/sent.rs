@@ -1,0 +1,176 @@
+//! What was sent, until feedback has told its fate (SPEC §12.2–§12.3).
+
+use crate::time::Instant;
+
+bitflags::bitflags! {
+    /// What a packet carried, so that its loss or arrival reaches whom it concerns.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Carried: u16 {
+        /// The permissions message.
+        const ADMITTED = 1 << 0;
+        /// Stream parameters.
+        const PARAMETERS = 1 << 1;
+        /// A repair request.
+        const REPAIR = 1 << 2;
+        /// The newest picture's number.
+        const POSITION = 1 << 3;
+        /// The cursor's place.
+        const CURSOR = 1 << 4;
+        /// A part of the control stream.
+        const CONTROL_STREAM = 1 << 5;
+        /// A part of the cursor stream.
+        const CURSOR_STREAM = 1 << 6;
+        /// Shards.
+        const MEDIA = 1 << 7;
+        /// Anything that wants feedback.
+        const ELICITING = 1 << 8;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Empty,
+    InFlight,
+    Arrived,
+}
+
+/// One packet in the ring of those sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SentPacket {
+    sent_at: Instant,
+    /// In the peer's microseconds, unwrapped.
+    arrived_us: u64,
+    bytes: u16,
+    carried: Carried,
+    fate: Fate,
+    ce: bool,
+}
+
+impl SentPacket {
+    /// No packet.
+    pub const EMPTY: Self = Self {
+        sent_at: Instant::ZERO,
+        arrived_us: 0,
+        bytes: 0,
+        carried: Carried::empty(),
+        fate: Fate::Empty,
+        ce: false,
+    };
+}
+
+/// What has become of a packet; told once, in the order of sending.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) packet_number: u64,
+    pub(crate) sent_at: Instant,
+    pub(crate) bytes: u16,
+    pub(crate) carried: Carried,
+    /// The peer's microseconds and whether congestion was marked; `None` = lost.
+    pub(crate) arrived: Option<(u64, bool)>,
+}
+
+/// The numbers around the ring: the ring itself lies in the caller's memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentLog {
+    /// The next packet's number.
+    next: u64,
+    /// The first packet whose fate has not been told.
+    untold: u64,
+    /// One past the largest that is known to have arrived.
+    arrived_end: u64,
+    /// When the packet before `arrived_end` was sent.
+    arrived_sent_at: Instant,
+}
+
+/// Packets that must have overtaken one before it may be called lost (RFC 9002 §6.1.1).
+const REORDERING_PACKETS: u64 = 3;
+
+impl SentLog {
+    pub(crate) const fn new() -> Self {
+        Self { next: 0, untold: 0, arrived_end: 0, arrived_sent_at: Instant::ZERO }
+    }
+
+    /// The number the next packet will have.
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether `count` more packets fit without forgetting one whose fate is unknown.
+    pub(crate) const fn has_room(&self, ring_len: usize, count: u64) -> bool {
+        self.next - self.untold + count <= ring_len as u64
+    }
+
+    /// Notes a packet as sent. The ring forgets the oldest when it is full.
+    pub(crate) fn push(&mut self, ring: &mut [SentPacket], now: Instant, bytes: u16, carried: Carried) {
+        if !self.has_room(ring.len(), 1) {
+            self.untold += 1;
+        }
+        let packet =
+            SentPacket { sent_at: now, arrived_us: 0, bytes, carried, fate: Fate::InFlight, ce: false };
+        *slot(ring, self.next) = packet;
+        self.next += 1;
+    }
+
+    /// Notes that `packet_number` arrived. Returns when it was sent if that is news.
+    pub(crate) fn on_arrived(
+        &mut self,
+        ring: &mut [SentPacket],
+        packet_number: u64,
+        arrived_us: u64,
+        ce: bool,
+    ) -> Option<Instant> {
+        if packet_number < self.untold || packet_number >= self.next {
+            return None;
+        }
+        let packet = slot(ring, packet_number);
+        if packet.fate != Fate::InFlight {
+            return None;
+        }
+        packet.fate = Fate::Arrived;
+        packet.arrived_us = arrived_us;
+        packet.ce = ce;
+        if packet_number >= self.arrived_end {
+            self.arrived_end = packet_number + 1;
+            self.arrived_sent_at = packet.sent_at;
+        }
+        Some(packet.sent_at)
+    }
+
+    /// The fate of the next packet, if it is known: arrived, or overtaken by three packets and `patience_us`.
+    pub(crate) fn tell(&mut self, ring: &mut [SentPacket], now: Instant, patience_us: u64) -> Option<Told> {
+        if self.untold >= self.next {
+            return None;
+        }
+        let packet_number = self.untold;
+        let packet = slot(ring, packet_number);
+        let overtaken = packet_number + REORDERING_PACKETS < self.arrived_end
+            || (packet_number < self.arrived_end && now.micros_since(packet.sent_at) > 4 * patience_us);
+        let arrived = match packet.fate {
+            Fate::Arrived => Some((packet.arrived_us, packet.ce)),
+            Fate::InFlight if !overtaken => return None,
+            // Sent a while before one that has arrived: time enough to be only late.
+            Fate::InFlight
+                if self.arrived_sent_at.micros_since(packet.sent_at) < patience_us
+                    && now.micros_since(packet.sent_at) < 4 * patience_us =>
+            {
+                return None;
+            }
+            Fate::InFlight | Fate::Empty => None,
+        };
+        let told = Told {
+            packet_number,
+            sent_at: packet.sent_at,
+            bytes: packet.bytes,
+            carried: packet.carried,
+            arrived,
+        };
+        packet.fate = Fate::Empty;
+        self.untold += 1;
+        Some(told)
+    }
+}
+
+fn slot(ring: &mut [SentPacket], packet_number: u64) -> &mut SentPacket {
+    let mask = ring.len() as u64 - 1;
+    &mut ring[(packet_number & mask) as usize]
+}

@@ -1,0 +1,292 @@
+//! What goes out: small things at once, shards as pacing lets them (SPEC §9).
+
+use super::{Carried, Class, PathId, Session, TAG_LEN, Transmit};
+use crate::channel::permissions::Permissions;
+use crate::channel::video::PictureId;
+use crate::channel::video::pictures::PictureStore;
+use crate::crypto::{Handshake, SendKey, Side, packet_number};
+use crate::storage::Memory;
+use crate::time::Instant;
+use crate::wire::Writer;
+use crate::wire::close::{Admitted, Close};
+use crate::wire::feedback::Ecn;
+use crate::wire::frame::{FrameType, emit, emit_last};
+use crate::wire::header::DataHeader;
+use crate::wire::input::InputAcknowledged;
+use crate::wire::shard::ShardHead;
+use crate::wire::stream::Channel;
+use crate::wire::video::{Repair, VideoPosition};
+
+/// The most segments one batch may have: what Linux takes (`UDP_MAX_SEGMENTS`).
+const BATCH_SEGMENTS_MAX: usize = 64;
+/// The most bytes one batch may have: what an IP packet can say.
+const BATCH_BYTES_MAX: usize = 65_000;
+/// No packet number is used twice; long before the last one the session ends.
+const PACKET_NUMBER_MAX: u64 = 1 << 60;
+
+impl<M: Memory, H: Handshake> Session<M, H> {
+    /// Seals into `out` what should leave at `now`: one datagram, or a batch of equal ones (see
+    /// [`Transmit::segment`]). `pictures` is where the pictures given to [`Self::send_picture`] lie.
+    ///
+    /// Work: one batch.
+    ///
+    /// # Panics
+    /// When `out` is shorter than [`super::Config::datagram_len`].
+    #[must_use]
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        pictures: &impl PictureStore,
+        out: &mut [u8],
+    ) -> Option<Transmit> {
+        assert!(out.len() >= usize::from(self.config.datagram_len), "out holds a datagram");
+        self.now = self.now.max(now);
+        if let Some(transmit) = self.transmit_handshake(now, out) {
+            return Some(transmit);
+        }
+        if !self.is_established() {
+            return None;
+        }
+        if self.sent.next() >= PACKET_NUMBER_MAX {
+            self.finish(now, None, super::CloseReason::Exhausted);
+            return None;
+        }
+        self.transmit_realtime(now, out).or_else(|| self.transmit_media(now, pictures, out))
+    }
+
+    /// One datagram with everything small that is due.
+    fn transmit_realtime(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        let end = usize::from(self.config.datagram_len) - TAG_LEN;
+        let mut writer = Writer::new(&mut out[DataHeader::LEN..end]);
+        let mut carried = Carried::empty();
+        self.write_control(now, &mut writer, &mut carried);
+        self.write_input(now, &mut writer, &mut carried);
+        self.write_video_control(now, &mut writer, &mut carried);
+        self.write_streams(now, &mut writer, &mut carried);
+        let is_worth_it = writer.len() > 0 || self.arrivals.due().is_some_and(|due| due <= now);
+        if is_worth_it && self.arrivals.is_pending() {
+            let _ = self.arrivals.emit(self.memory.arrivals(), now, &mut writer);
+        }
+        let payload_len = writer.len();
+        if payload_len == 0 {
+            return None;
+        }
+        let len = self.seal(out, payload_len)?;
+        self.latches.on_sent(carried, now, self.repeat_us());
+        self.note_sent(now, len, carried);
+        Some(realtime(self.path, len))
+    }
+
+    fn write_control(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
+        if self.latches.is_due(Carried::ADMITTED, now)
+            && let Some(permissions) = self.permissions
+            && emit(writer, FrameType::Admitted, |body| Admitted { permissions }.emit(body)).is_some()
+        {
+            *carried |= Carried::ADMITTED | Carried::ELICITING;
+        }
+        if let Some(reply) = self.clock.reply(now)
+            && emit(writer, FrameType::ClockReply, |body| reply.emit(body)).is_some()
+        {
+            self.clock.reply_sent();
+        }
+        if self.clock.request_due() <= now {
+            let request = self.clock.request(now);
+            if emit(writer, FrameType::ClockRequest, |body| request.emit(body)).is_some() {
+                *carried |= Carried::ELICITING;
+            }
+        }
+    }
+
+    fn write_input(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
+        if self.input_out.due().is_some_and(|due| due <= now) && self.input_out.emit(now, writer).is_some() {
+            *carried |= Carried::ELICITING;
+        }
+        if self.input_in.acknowledge_due().is_some_and(|due| due <= now) {
+            let message = InputAcknowledged { next: self.input_in.acknowledge(now) };
+            let _ = emit(writer, FrameType::InputAcknowledged, |body| message.emit(body));
+        }
+    }
+
+    fn write_video_control(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
+        if self.latches.is_due(Carried::PARAMETERS, now)
+            && self.is_viewed()
+            && let Some(message) = self.parameters
+            && emit(writer, FrameType::StreamParameters, |body| message.emit(body)).is_some()
+        {
+            *carried |= Carried::PARAMETERS | Carried::ELICITING;
+        }
+        let repeat = self.repair_repeat_us();
+        if self.video_in.repair_due(repeat).is_some_and(|due| due <= now) {
+            let request = self.video_in.repair();
+            if emit(writer, FrameType::Repair, |body| request.emit(body)).is_some() {
+                self.video_in.repair_sent(now);
+                *carried |= Carried::REPAIR | Carried::ELICITING;
+            }
+        }
+        if self.latches.is_due(Carried::CURSOR, now)
+            && self.is_viewed()
+            && emit(writer, FrameType::Cursor, |body| self.cursor.emit(body)).is_some()
+        {
+            *carried |= Carried::CURSOR | Carried::ELICITING;
+        }
+        if self.latches.is_due(Carried::POSITION, now) {
+            let position = VideoPosition { picture: self.video_out.left() };
+            if emit(writer, FrameType::VideoPosition, |body| position.emit(body)).is_some() {
+                *carried |= Carried::POSITION | Carried::ELICITING;
+            }
+        }
+    }
+
+    fn write_streams(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
+        let timeout = self.repeat_us();
+        let flags = [Carried::CONTROL_STREAM, Carried::CURSOR_STREAM];
+        for ((stream, channel), flag) in self.streams.iter_mut().zip(Channel::ALL).zip(flags) {
+            let rings = self.memory.stream(channel);
+            if stream.acknowledge_due() {
+                let _ = stream.emit_acknowledged(channel, rings.receive.len(), writer);
+            }
+            if stream.is_due(now) && stream.emit(channel, rings.send, now, timeout, writer).is_some() {
+                *carried |= flag | Carried::ELICITING;
+            }
+        }
+    }
+
+    fn is_viewed(&self) -> bool {
+        self.permissions.is_some_and(|granted| granted.contains(Permissions::VIEW))
+    }
+
+    /// When shards may leave; `None` when none wait.
+    pub(super) fn media_due(&self) -> Option<Instant> {
+        let next = self.video_out.peek()?;
+        let segment = segment_len(next.len);
+        // Without the grant to send, feedback or DELTA's own timer is what is waited for.
+        if self.delta.sendable_bytes(self.now) < segment && self.delta.poll_timeout().is_some() {
+            return self.delta.poll_timeout();
+        }
+        Some(self.pacer.ready_at(self.now, self.wanted_bytes(segment)))
+    }
+
+    /// A batch of shards of the oldest queued picture.
+    fn transmit_media(
+        &mut self,
+        now: Instant,
+        pictures: &impl PictureStore,
+        out: &mut [u8],
+    ) -> Option<Transmit> {
+        if self.video_out.drop_stale(pictures) {
+            self.pending.repair = Some(Repair { after: self.video_out.left(), seen: PictureId(u32::MAX) });
+        }
+        let first = self.video_out.peek()?;
+        let segment = segment_len(first.len);
+        let count = self.batch_len(now, segment, out.len());
+        if count == 0 {
+            return None;
+        }
+        let mut at = 0;
+        for _ in 0..count {
+            let Some(next) = self.video_out.peek() else { break };
+            let end = at + segment_len(next.len);
+            let len = self.transmit_shard(now, pictures, next.len, &mut out[at..end])?;
+            at += len;
+            if next.is_last {
+                self.latches.set(Carried::POSITION, self.sent.next());
+                break;
+            }
+        }
+        let ecn = Ecn::Ect1;
+        let segment = (at > segment).then(|| u16::try_from(segment).unwrap_or(u16::MAX));
+        Some(Transmit { path: self.path, len: at, segment, class: Class::Media, ecn })
+    }
+
+    /// Half a batch is worth leaving for, or what is left of the picture: fewer wake-ups, half a millisecond apart.
+    fn wanted_bytes(&self, segment: usize) -> usize {
+        let left = self.video_out.run_len() * segment;
+        (self.pacer.batch_bytes(segment) / 2).clamp(segment, left.max(segment))
+    }
+
+    /// How many shards may leave now in one batch.
+    fn batch_len(&self, now: Instant, segment: usize, room: usize) -> usize {
+        if self.pacer.ready_at(now, self.wanted_bytes(segment)) > now
+            || self.delta.sendable_bytes(now) < segment
+        {
+            return 0;
+        }
+        let bytes = self
+            .pacer
+            .batch_bytes(segment)
+            .min(self.pacer.budget_bytes(now).max(segment))
+            .min(self.delta.sendable_bytes(now))
+            .min(room)
+            .min(BATCH_BYTES_MAX);
+        (bytes / segment).min(self.video_out.run_len()).min(BATCH_SEGMENTS_MAX)
+    }
+
+    fn transmit_shard(
+        &mut self,
+        now: Instant,
+        pictures: &impl PictureStore,
+        shard_len: usize,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let body = DataHeader::LEN + ShardHead::FRAME_LEN;
+        let head = self.video_out.take(now, pictures, out.get_mut(body..body + shard_len)?)?;
+        let mut writer = Writer::new(&mut out[DataHeader::LEN..body]);
+        emit_last(&mut writer, FrameType::Shard)?;
+        head.emit(&mut writer)?;
+        let len = self.seal(out, ShardHead::FRAME_LEN + shard_len)?;
+        self.note_sent(now, len, Carried::MEDIA | Carried::ELICITING);
+        self.pacer.on_sent(now, len);
+        Some(len)
+    }
+
+    /// Puts header and seal around `payload_len` bytes that stand behind the header's place.
+    fn seal(&self, out: &mut [u8], payload_len: usize) -> Option<usize> {
+        let keys = self.keys.as_ref()?;
+        seal(&keys.send, self.remote_connection, self.sent.next(), payload_len, out)
+    }
+
+    pub(super) fn note_sent(&mut self, now: Instant, len: usize, carried: Carried) {
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += len as u64;
+        self.sent.push(self.memory.sent(), now, u16::try_from(len).unwrap_or(u16::MAX), carried);
+        if self.side == Side::Responder && carried.contains(Carried::ELICITING) {
+            self.delta.on_sent(now, len);
+        }
+    }
+}
+
+/// Bytes of the datagram around a shard.
+const fn segment_len(shard_len: usize) -> usize {
+    DataHeader::LEN + ShardHead::FRAME_LEN + shard_len + TAG_LEN
+}
+
+/// A single small datagram.
+pub(super) const fn realtime(path: PathId, len: usize) -> Transmit {
+    Transmit { path, len, segment: None, class: Class::Realtime, ecn: Ecn::Ect1 }
+}
+
+fn seal(key: &SendKey, connection: u32, number: u64, payload_len: usize, out: &mut [u8]) -> Option<usize> {
+    let header = DataHeader { connection, packet_number: packet_number::truncate(number) };
+    header.emit(out)?;
+    let (head, rest) = out.split_at_mut_checked(DataHeader::LEN)?;
+    let (text, rest) = rest.split_at_mut_checked(payload_len)?;
+    let tag = key.seal(number, head, text);
+    rest.get_mut(..TAG_LEN)?.copy_from_slice(&tag);
+    Some(DataHeader::LEN + payload_len + TAG_LEN)
+}
+
+/// A datagram that says only that it is over.
+pub(super) fn seal_close(
+    key: &SendKey,
+    connection: u32,
+    number: u64,
+    code: u16,
+    out: &mut [u8],
+) -> Option<usize> {
+    let payload_len = {
+        let mut writer = Writer::new(out.get_mut(DataHeader::LEN..)?);
+        emit(&mut writer, FrameType::Close, |body| Close { code }.emit(body))?;
+        writer.len()
+    };
+    seal(key, connection, number, payload_len, out)
+}

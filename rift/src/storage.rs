@@ -1,0 +1,118 @@
+//! Every byte a session uses beside its own fields, owned by the caller.
+//!
+//! [`Storage`] has its capacities in its type and can be a `static`; a session takes anything that leads to one:
+//! `&mut Storage` on a board, `Box<Storage>` where there is a heap. Impossible capacities do not compile.
+
+use core::ops::DerefMut;
+
+use crate::channel::video::incoming::PictureSlot;
+use crate::session::arrivals::ArrivedPacket;
+use crate::session::sent::SentPacket;
+use crate::wire::stream::Channel;
+
+/// The two rings of one reliable stream.
+#[derive(Debug)]
+pub struct StreamRings<'m> {
+    /// Bytes written and not yet acknowledged.
+    pub send: &'m mut [u8],
+    /// Bytes received and not yet read.
+    pub receive: &'m mut [u8],
+}
+
+/// Where a session finds its memory. Lengths must not change while a session holds it.
+pub trait Memory {
+    /// Holds one picture while it is reassembled: `Vec<u8>` on std, `&'static mut [u8]` on a board.
+    type Buffer: AsRef<[u8]> + AsMut<[u8]>;
+
+    /// What was sent and not yet accounted for; a power of two long.
+    fn sent(&mut self) -> &mut [SentPacket];
+    /// When packets arrived; a power of two long.
+    fn arrivals(&mut self) -> &mut [ArrivedPacket];
+    /// Pictures being reassembled or lent; may be empty for a side that receives none.
+    fn pictures(&mut self) -> &mut [PictureSlot<Self::Buffer>];
+    /// The same, to look at.
+    fn pictures_ref(&self) -> &[PictureSlot<Self::Buffer>];
+    /// The rings of a stream.
+    fn stream(&mut self, channel: Channel) -> StreamRings<'_>;
+}
+
+/// The memory of one session.
+///
+/// - `SENT`, `ARRIVALS`: packets remembered each way; powers of two, at least 64. They must span a round trip and
+///   the feedback interval at the highest packet rate, or losses are assumed where there were none.
+/// - `PICTURES`: pictures in reassembly or lent; 0 for a side that only sends.
+/// - `STREAM`: bytes of each ring of each reliable stream.
+#[derive(Debug)]
+pub struct Storage<B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const STREAM: usize> {
+    sent: [SentPacket; SENT],
+    arrivals: [ArrivedPacket; ARRIVALS],
+    pictures: [PictureSlot<B>; PICTURES],
+    streams: [[[u8; STREAM]; 2]; Channel::ALL.len()],
+}
+
+impl<B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const STREAM: usize>
+    Storage<B, SENT, ARRIVALS, PICTURES, STREAM>
+{
+    /// Empty memory; pictures have no buffers yet, see [`Self::lend`].
+    #[must_use]
+    pub const fn new() -> Self {
+        const {
+            assert!(SENT.is_power_of_two() && SENT >= 64, "SENT is a ring");
+            assert!(ARRIVALS.is_power_of_two() && ARRIVALS >= 64, "ARRIVALS is a ring");
+            assert!(PICTURES < 256, "pictures are searched one by one");
+            assert!(STREAM >= 64 && STREAM <= u16::MAX as usize * 16, "a stream's window");
+        }
+        Self {
+            sent: [SentPacket::EMPTY; SENT],
+            arrivals: [ArrivedPacket::EMPTY; ARRIVALS],
+            pictures: [const { PictureSlot::EMPTY }; PICTURES],
+            streams: [[[0; STREAM]; 2]; Channel::ALL.len()],
+        }
+    }
+
+    /// Gives picture slot `index` the buffer it reassembles in; its length bounds a picture with its parity.
+    /// Returns the buffer it had, or the new one when there is no such slot.
+    pub fn lend(&mut self, index: usize, buffer: B) -> Option<B> {
+        match self.pictures.get_mut(index) {
+            Some(slot) => slot.lend(buffer),
+            None => Some(buffer),
+        }
+    }
+}
+
+impl<B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const STREAM: usize> Default
+    for Storage<B, SENT, ARRIVALS, PICTURES, STREAM>
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<D, B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const STREAM: usize> Memory for D
+where
+    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM>>,
+    B: AsRef<[u8]> + AsMut<[u8]> + 'static,
+{
+    type Buffer = B;
+
+    fn sent(&mut self) -> &mut [SentPacket] {
+        &mut self.deref_mut().sent
+    }
+
+    fn arrivals(&mut self) -> &mut [ArrivedPacket] {
+        &mut self.deref_mut().arrivals
+    }
+
+    fn pictures(&mut self) -> &mut [PictureSlot<B>] {
+        &mut self.deref_mut().pictures
+    }
+
+    fn pictures_ref(&self) -> &[PictureSlot<B>] {
+        &self.deref().pictures
+    }
+
+    fn stream(&mut self, channel: Channel) -> StreamRings<'_> {
+        let [send, receive] = &mut self.deref_mut().streams[usize::from(channel.code())];
+        StreamRings { send, receive }
+    }
+}
