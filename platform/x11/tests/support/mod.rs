@@ -73,10 +73,10 @@ impl Server {
     }
 
     /// Starts a program against this display; it is ended with the value. `None` when it is not installed.
-    pub(crate) fn spawn(&self, program: &str) -> Option<Program> {
+    pub(crate) fn spawn(&self, program: &str, arguments: &[&str]) -> Option<Program> {
         let null = Stdio::null;
         let mut command = Command::new(program);
-        command.env("DISPLAY", &self.display).stdin(null()).stdout(null()).stderr(null());
+        command.args(arguments).env("DISPLAY", &self.display).stdin(null()).stdout(null()).stderr(null());
         match command.spawn() {
             Ok(child) => Some(Program(child)),
             Err(error) => {
