@@ -167,6 +167,10 @@ impl Handshake for SnowXx {
         Ok(len)
     }
 
+    fn peer(&self) -> Option<PublicKey> {
+        Some(PublicKey::from_bytes(self.snow.get_remote_static()?.try_into().ok()?))
+    }
+
     fn finish(&mut self) -> Option<Secrets> {
         if !self.snow.is_handshake_finished() {
             return None;
