@@ -309,27 +309,59 @@ fn damage_alone_is_enough_to_keep_the_picture_right() {
 }
 
 #[test]
-fn broken_bytes_are_errors_and_a_key_picture_ends_them() {
-    let mut scene = Scene::new(320, 240);
-    let (mut encoder, mut decoder) = (encoder(320, 240, 10_000_000), decoder());
-    let seed = 0x5eed_u32;
-    for round in 0..200 {
-        let key = EncodeRequest { key: true, ..request(round * 2) };
-        let (_, first) = encode(&mut encoder, &scene.draw(round).frame(), &key);
-        let quality = psnr(&scene.luma(), &shown(&mut decoder, &first));
-        assert!(
-            quality > 22.0,
-            "seed {seed:#x}, round {round}: a key picture is shown again, {quality:.1} dB"
-        );
-        let (_, mut second) = encode(&mut encoder, &scene.draw(round + 1).frame(), &request(round * 2 + 1));
-        let at = hash(round, seed, 1) as usize % second.len();
-        match round % 3 {
-            0 => second.truncate(at),
-            1 => second[at] ^= 1 << (hash(round, seed, 2) % 8),
-            _ => second[at..].fill(hash(round, seed, 3) as u8),
+fn whatever_bytes_come_a_key_picture_is_shown_again() {
+    for threads in [1, 2] {
+        let mut scene = Scene::new(320, 240);
+        let mut encoder = encoder(320, 240, 10_000_000);
+        let options = rift_ffmpeg::Options { threads, ..rift_ffmpeg::Options::default() };
+        let mut decoder = FfmpegDecoder::new(&options).unwrap();
+        let seed = 0x5eed_u32;
+        for round in 0..200 {
+            let key = EncodeRequest { key: true, ..request(round * 2) };
+            let (_, first) = encode(&mut encoder, &scene.draw(round).frame(), &key);
+            let quality = psnr(&scene.luma(), &shown(&mut decoder, &first));
+            assert!(quality > 22.0, "seed {seed:#x}, round {round}, {threads} threads: {quality:.1} dB");
+            let (_, mut second) =
+                encode(&mut encoder, &scene.draw(round + 1).frame(), &request(round * 2 + 1));
+            let at = hash(round, seed, 1) as usize % second.len();
+            match round % 3 {
+                0 => second.truncate(at),
+                1 => second[at] ^= 1 << (hash(round, seed, 2) % 8),
+                _ => second[at..].fill(hash(round, seed, 3) as u8),
+            }
+            let result = decoder.decode(&second, Instant::ZERO).map(|frame| frame.is_some());
+            if threads == 1 && round % 3 == 0 {
+                assert!(result.is_err(), "seed {seed:#x}, round {round}: cut at {at}, it gave {result:?}");
+            }
         }
-        // Whatever comes of it, it ends here: nothing panics and nothing is kept back.
-        let _ = decoder.decode(&second, Instant::ZERO);
+    }
+}
+
+#[test]
+fn pictures_larger_than_allowed_are_errors() {
+    let mut scene = Scene::new(640, 480);
+    let (_, coded) = encode(&mut encoder(640, 480, 10_000_000), &scene.draw(0).frame(), &request(0));
+    let options = [
+        rift_ffmpeg::Options { side_max: 639, ..rift_ffmpeg::Options::default() },
+        rift_ffmpeg::Options { pixels_max: 640 * 400, ..rift_ffmpeg::Options::default() },
+    ];
+    for options in options {
+        let mut decoder = FfmpegDecoder::new(&options).unwrap();
+        assert!(decoder.decode(&coded, Instant::ZERO).is_err(), "{options:?}");
+    }
+}
+
+#[test]
+fn a_stream_of_another_size_follows_without_a_new_decoder() {
+    let mut decoder = decoder();
+    for (width, height) in [(320, 240), (640, 480), (64, 64)] {
+        let mut scene = Scene::new(width, height);
+        let mut encoder = encoder(width, height, 20_000_000);
+        for tick in 0..3 {
+            let (_, coded) = encode(&mut encoder, &scene.draw(tick).frame(), &request(tick));
+            let frame = shown(&mut decoder, &coded);
+            assert_eq!((frame.width(), frame.height()), (width, height));
+        }
     }
 }
 

@@ -54,7 +54,7 @@ unsafe impl Send for Raw {}
 
 impl Raw {
     /// Opens a decoder. `None`: libavcodec lacks H.264, or there is no memory.
-    pub(crate) fn open(threads: u8, side_max: u32) -> Option<Self> {
+    pub(crate) fn open(threads: u8, pixels_max: u32) -> Option<Self> {
         silence();
         // SAFETY: it takes any id and gives a static description or null.
         let codec = unsafe { sys::avcodec_find_decoder(sys::AVCodecID::AV_CODEC_ID_H264) };
@@ -72,29 +72,22 @@ impl Raw {
             return None;
         };
         // From here on the drop frees all three.
-        let mut this = Self {
-            context,
-            packet,
-            frame,
-            capacity: 0,
-        };
-        this.configure(threads, side_max);
+        let mut this = Self { context, packet, frame, capacity: 0 };
+        this.configure(threads, pixels_max);
         // SAFETY: context and codec are valid and belong together; no options are passed.
         let status = unsafe { sys::avcodec_open2(this.context.as_ptr(), codec, core::ptr::null_mut()) };
         (status >= 0).then_some(this)
     }
 
-    fn configure(&mut self, threads: u8, side_max: u32) {
+    fn configure(&mut self, threads: u8, pixels_max: u32) {
         // SAFETY: the context is valid and nobody else has a reference to it.
         let context = unsafe { self.context.as_mut() };
         context.flags |= sys::AV_CODEC_FLAG_LOW_DELAY as c_int;
         context.thread_count = c_int::from(threads);
         context.thread_type = sys::FF_THREAD_SLICE;
-        context.max_pixels = i64::from(side_max) * i64::from(side_max);
-        // Broken bits are to be noticed, not concealed. Not AV_EF_EXPLODE: it would also refuse the gap in the
-        // numbering that a picture which never came leaves behind, and with it every repair.
+        context.max_pixels = i64::from(pixels_max);
+        // Broken bits are to be noticed. Concealment stays on: it is what finds missing parts, and marks the frame.
         context.err_recognition = sys::AV_EF_CAREFUL | sys::AV_EF_BITSTREAM | sys::AV_EF_BUFFER;
-        context.error_concealment = 0;
     }
 
     /// Decodes one packet. `Ok(None)`: taken, and there is nothing to show.
@@ -223,11 +216,7 @@ fn free(
 }
 
 fn failure(status: c_int) -> Failure {
-    if status == sys::AVERROR(sys::ENOMEM) {
-        Failure::Memory
-    } else {
-        Failure::Invalid
-    }
+    if status == sys::AVERROR(sys::ENOMEM) { Failure::Memory } else { Failure::Invalid }
 }
 
 /// Hostile bytes must not write to the terminal: errors are returned, never printed.

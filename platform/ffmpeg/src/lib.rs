@@ -1,7 +1,12 @@
 //! H.264 decoding by libavcodec.
 //!
 //! One packet in, its picture out, before the call returns. The planes are lent from where libavcodec decoded them.
-//! What is broken is an error and never shown: a packet is hostile until it has been decoded whole.
+//!
+//! What libavcodec finds broken is an error and never lent. It finds all that is missing with one thread; with more it
+//! only looks at a picture's first slice, and what is well-formed but wrong it cannot find at all. So hand it whole
+//! pictures from an authenticated session, and none that refers to a picture it was not given: it would make one up.
+//!
+//! The first decoder silences libavcodec's log for the whole process: what a peer sends must not write to a terminal.
 
 mod ffi;
 
@@ -13,18 +18,18 @@ use crate::ffi::{Failure, Raw};
 /// How to decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Threads, `1..=16`; they share the slices of each picture.
+    /// Threads, `1..=16`; they share the slices of each picture. One finds more damage, two are faster.
     pub threads: u8,
     /// The most pixels a side of a picture may have, `16..=16384`.
     pub side_max: u32,
+    /// The most pixels a picture may have in all, at least 256. It bounds the memory that a peer can claim: up to 17
+    /// pictures of 1.5 bytes a pixel.
+    pub pixels_max: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            threads: 2,
-            side_max: Frame::SIDE_MAX,
-        }
+        Self { threads: 2, side_max: Frame::SIDE_MAX, pixels_max: 7680 * 4320 }
     }
 }
 
@@ -86,12 +91,11 @@ impl FfmpegDecoder {
         if !(16..=Frame::SIDE_MAX).contains(&options.side_max) {
             return Err(FfmpegError::Option("largest side"));
         }
-        let raw = Raw::open(options.threads, options.side_max).ok_or(FfmpegError::Open)?;
-        Ok(Self {
-            raw,
-            side_max: options.side_max,
-            crop: None,
-        })
+        if options.pixels_max < 256 {
+            return Err(FfmpegError::Option("largest number of pixels"));
+        }
+        let raw = Raw::open(options.threads, options.pixels_max).ok_or(FfmpegError::Open)?;
+        Ok(Self { raw, side_max: options.side_max, crop: None })
     }
 
     /// Lends only the top left `width` × `height` pixels of each picture, or all of it where it is smaller.
@@ -110,10 +114,8 @@ impl FfmpegDecoder {
         let mut planes = [Plane::EMPTY; 3];
         for (index, plane) in planes.iter_mut().enumerate() {
             let (row, rows) = PixelFormat::I420.plane_size(index, width, height);
-            let (data, stride) = self
-                .raw
-                .plane(index, row, rows)
-                .ok_or(FfmpegError::Planes(FrameError::Short))?;
+            let (data, stride) =
+                self.raw.plane(index, row, rows).ok_or(FfmpegError::Planes(FrameError::Short))?;
             *plane = Plane { data, stride };
         }
         Frame::new(PixelFormat::I420, width, height, planes, captured_at).map_err(FfmpegError::Planes)
@@ -139,14 +141,9 @@ impl Decoder for FfmpegDecoder {
             return Err(FfmpegError::Format);
         }
         if width > side_max || height > side_max {
-            return Err(FfmpegError::Size {
-                width,
-                height,
-                side_max,
-            });
+            return Err(FfmpegError::Size { width, height, side_max });
         }
         let (width_max, height_max) = self.crop.unwrap_or((width, height));
-        self.lend(width.min(width_max), height.min(height_max), captured_at)
-            .map(Some)
+        self.lend(width.min(width_max), height.min(height_max), captured_at).map(Some)
     }
 }
