@@ -57,19 +57,13 @@ mod tests {
     #[test]
     fn wake_is_the_first_nanosecond_at_which_the_clock_shows_it() {
         for drift_ppb in [-200_000, -1, 0, 1, 200_000] {
-            let clock = Clock {
-                offset_us: 5_000_000,
-                drift_ppb,
-            };
+            let clock = Clock { offset_us: 5_000_000, drift_ppb };
             for micros in [5_000_000u64, 5_000_001, 5_123_456, 65_000_000, 3_605_000_007] {
                 let local = Instant::from_micros(micros);
                 let at = clock.global(local);
                 assert!(clock.local(at) >= local, "{drift_ppb} {micros}");
                 if at > Time::ZERO {
-                    assert!(
-                        clock.local(Time::from_nanos(at.as_nanos() - 1)) < local,
-                        "{drift_ppb} {micros}"
-                    );
+                    assert!(clock.local(Time::from_nanos(at.as_nanos() - 1)) < local, "{drift_ppb} {micros}");
                 }
             }
         }
@@ -77,10 +71,7 @@ mod tests {
 
     #[test]
     fn fast_clock_gains_its_drift() {
-        let clock = Clock {
-            offset_us: 0,
-            drift_ppb: 200_000,
-        };
+        let clock = Clock { offset_us: 0, drift_ppb: 200_000 };
         assert_eq!(clock.local(Time::from_secs(10)).as_micros(), 10_002_000);
     }
 }

@@ -24,11 +24,7 @@ impl TraceHash {
         for word in &mut words {
             self.write_u64(word.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte)));
         }
-        let rest = words
-            .remainder()
-            .iter()
-            .rev()
-            .fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+        let rest = words.remainder().iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
         self.write_u64(rest);
         self.write_u64(bytes.len() as u64);
     }

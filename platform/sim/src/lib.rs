@@ -5,8 +5,8 @@
 //! that one comparison. Hosts are sans-I/O ([`Host`]); they see local microseconds ([`rift::Instant`]) of a
 //! [`Clock`] with an offset and a drift, never the network's own [`Time`].
 //!
-//! It knows nothing of what the datagrams mean. [`picture`] adds a screen, an encoder and a decoder that only
-//! pretend, but check what real ones would choke on.
+//! The network knows nothing of what the datagrams mean. [`picture`] adds a screen, an encoder and a decoder that
+//! only pretend, but check what real ones would choke on; [`peer`] puts real sessions on the network.
 //!
 //! Invariant: no clock is read, no entropy is drawn, nothing unordered is iterated. Randomness uses only integer
 //! operations and `+ − × ÷ √`, so a run is the same on every machine.
@@ -17,6 +17,7 @@ mod hash;
 mod link;
 mod network;
 mod packet;
+pub mod peer;
 pub mod picture;
 mod random;
 mod time;
@@ -25,6 +26,6 @@ pub use clock::Clock;
 pub use hash::TraceHash;
 pub use link::{GilbertElliott, Jitter, LinkConfig, LinkId, LinkStats, Loss, QueueLimit, Rate};
 pub use network::{Captured, Fate, Host, Network, NodeStats};
-pub use packet::{Ecn, NodeId, Packet};
+pub use packet::{NodeId, Packet};
 pub use random::Random;
 pub use time::Time;

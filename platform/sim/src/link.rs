@@ -8,7 +8,9 @@ use core::ops::Range;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use crate::packet::{Ecn, Packet, Pool};
+use rift::Ecn;
+
+use crate::packet::{Packet, Pool};
 use crate::random::Random;
 use crate::time::Time;
 
@@ -111,12 +113,7 @@ impl GilbertElliott {
     #[must_use]
     pub fn bursts(ratio: f64, burst: f64) -> Self {
         let bad_to_good = 1.0 / burst;
-        Self {
-            good_to_bad: ratio * bad_to_good / (1.0 - ratio),
-            bad_to_good,
-            loss_good: 0.0,
-            loss_bad: 1.0,
-        }
+        Self { good_to_bad: ratio * bad_to_good / (1.0 - ratio), bad_to_good, loss_good: 0.0, loss_bad: 1.0 }
     }
 
     /// The share of packets lost in the long run.
@@ -280,29 +277,19 @@ impl Link {
         let idle = self.queue.is_empty();
         self.queued_bytes += size;
         self.queue.push_back((now, packet));
-        Ok(if idle {
-            self.config.rate.finish(now, size * 8)
-        } else {
-            None
-        })
+        Ok(if idle { self.config.rate.finish(now, size * 8) } else { None })
     }
 
     /// The packet at the head has been sent.
     pub(crate) fn depart(&mut self, now: Time, pool: &mut Pool) -> Departure {
-        let (entered, mut packet) = self
-            .queue
-            .pop_front()
-            .expect("a transmission ends only after it began");
+        let (entered, mut packet) = self.queue.pop_front().expect("a transmission ends only after it began");
         self.queued_bytes -= self.wire_size(&packet);
         let next_size = self.queue.front().map(|(_, next)| self.wire_size(next));
         let next_done = next_size.and_then(|size| self.config.rate.finish(now, size * 8));
         self.count_sojourn(now - entered);
         if self.is_lost(now) {
             pool.give(packet.bytes);
-            return Departure {
-                arrivals: [None, None],
-                next_done,
-            };
+            return Departure { arrivals: [None, None], next_done };
         }
         self.mark(now - entered, &mut packet);
         self.damage(&mut packet);
@@ -314,10 +301,7 @@ impl Link {
         });
         let first = self.arrive(now, packet);
         let second = copy.map(|copy| self.arrive(now, copy));
-        Departure {
-            arrivals: [Some(first), second],
-            next_done,
-        }
+        Departure { arrivals: [Some(first), second], next_done }
     }
 
     fn arrive(&mut self, now: Time, packet: Packet) -> (Time, Packet) {
@@ -328,11 +312,7 @@ impl Link {
             let deviation = self.random.gaussian();
             let shift = jitter.deviation.mul_f64(deviation.abs());
             // Never before it was sent, whatever the deviation.
-            at = if deviation < 0.0 {
-                now + self.config.delay.saturating_sub(shift)
-            } else {
-                at + shift
-            };
+            at = if deviation < 0.0 { now + self.config.delay.saturating_sub(shift) } else { at + shift };
             if !jitter.reorders {
                 at = at.max(self.last_arrival);
             }
@@ -353,11 +333,7 @@ impl Link {
                 let Some(current) = self.config.rate.at(now) else {
                     return false;
                 };
-                let bps = if current == 0 {
-                    self.config.rate.largest()
-                } else {
-                    current
-                };
+                let bps = if current == 0 { self.config.rate.largest() } else { current };
                 let nanos = u128::from(bytes) * 8 * u128::from(NANOS_PER_SEC);
                 nanos > most.as_nanos() * u128::from(bps)
             }
@@ -365,12 +341,7 @@ impl Link {
     }
 
     fn is_lost(&mut self, now: Time) -> bool {
-        if self
-            .config
-            .blackouts
-            .iter()
-            .any(|blackout| blackout.contains(&now))
-        {
+        if self.config.blackouts.iter().any(|blackout| blackout.contains(&now)) {
             self.stats.lost_blackout += 1;
             return true;
         }
@@ -378,14 +349,9 @@ impl Link {
             Loss::None => false,
             Loss::Random(probability) => self.random.chance(probability),
             Loss::GilbertElliott(model) => {
-                let leave = if self.bad {
-                    model.bad_to_good
-                } else {
-                    model.good_to_bad
-                };
+                let leave = if self.bad { model.bad_to_good } else { model.good_to_bad };
                 self.bad ^= self.random.chance(leave);
-                self.random
-                    .chance(if self.bad { model.loss_bad } else { model.loss_good })
+                self.random.chance(if self.bad { model.loss_bad } else { model.loss_good })
             }
         };
         self.stats.lost += u64::from(lost);
@@ -414,18 +380,14 @@ impl Link {
         if bits > 0 && self.random.chance(self.config.truncate) {
             self.stats.truncated += 1;
             let kept = self.random.below(bits / 8);
-            packet
-                .bytes
-                .truncate(usize::try_from(kept).expect("a packet's length fits usize"));
+            packet.bytes.truncate(usize::try_from(kept).expect("a packet's length fits usize"));
         }
     }
 
     fn count_sojourn(&mut self, sojourn: Duration) {
         self.stats.sojourn_max = self.stats.sojourn_max.max(sojourn);
         if self.config.record_sojourns {
-            self.stats
-                .sojourns_us
-                .push(u32::try_from(sojourn.as_micros()).unwrap_or(u32::MAX));
+            self.stats.sojourns_us.push(u32::try_from(sojourn.as_micros()).unwrap_or(u32::MAX));
         }
     }
 

@@ -3,13 +3,13 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use rift::Instant;
+use rift::{Ecn, Instant};
 
 use crate::clock::Clock;
 use crate::event::{Event, What};
 use crate::hash::TraceHash;
 use crate::link::{Link, LinkConfig, LinkId, LinkStats};
-use crate::packet::{Ecn, NodeId, Packet, Pool};
+use crate::packet::{NodeId, Packet, Pool};
 use crate::random::Random;
 use crate::time::Time;
 
@@ -29,7 +29,7 @@ pub trait Host {
     fn poll_packet(&mut self, now: Instant, packet: &mut Packet) -> bool;
 
     /// When [`Self::handle_wake`] wants to be called next.
-    fn next_wake(&self) -> Option<Instant>;
+    fn next_wake(&mut self) -> Option<Instant>;
 
     /// The time it asked for has come. May be spurious.
     fn handle_wake(&mut self, now: Instant);
@@ -44,7 +44,7 @@ impl<H: Host + ?Sized> Host for Box<H> {
         (**self).poll_packet(now, packet)
     }
 
-    fn next_wake(&self) -> Option<Instant> {
+    fn next_wake(&mut self) -> Option<Instant> {
         (**self).next_wake()
     }
 
@@ -250,14 +250,7 @@ impl<H: Host> Network<H> {
     pub fn inject(&mut self, delay: Duration, from: NodeId, to: NodeId, bytes: &[u8]) {
         let mut buffer = self.pool.take();
         buffer.extend_from_slice(bytes);
-        let packet = Packet {
-            bytes: buffer,
-            ecn: Ecn::NotEct,
-            from,
-            to,
-            sent_at: self.now,
-            hop: usize::MAX,
-        };
+        let packet = Packet { bytes: buffer, ecn: Ecn::NotEct, from, to, sent_at: self.now, hop: usize::MAX };
         self.push(self.now + delay, What::Arrive(packet));
     }
 
@@ -325,10 +318,7 @@ impl<H: Host> Network<H> {
     }
 
     fn advance(&mut self, mut packet: Packet) {
-        let links = self
-            .routes
-            .get(&(packet.from, packet.to))
-            .map_or(&[][..], |links| links);
+        let links = self.routes.get(&(packet.from, packet.to)).map_or(&[][..], |links| links);
         if let Some(&link) = links.get(packet.hop) {
             match self.links[link.0].offer(self.now, packet) {
                 Ok(Some(at)) => self.push(at, What::Sent(link)),
@@ -350,18 +340,9 @@ impl<H: Host> Network<H> {
     /// Takes what a host wants to send now, then its wake.
     fn drain(&mut self, id: NodeId) {
         for round in 0.. {
-            assert!(
-                round < SPIN_MAX,
-                "host {} never stops sending at {:?}",
-                id.0,
-                self.now
-            );
-            let mut packet = Packet {
-                bytes: self.pool.take(),
-                from: id,
-                sent_at: self.now,
-                ..Packet::default()
-            };
+            assert!(round < SPIN_MAX, "host {} never stops sending at {:?}", id.0, self.now);
+            let mut packet =
+                Packet { bytes: self.pool.take(), from: id, sent_at: self.now, ..Packet::default() };
             let node = &mut self.nodes[id.0];
             if !node.host.poll_packet(node.clock.local(self.now), &mut packet) {
                 self.pool.give(packet.bytes);
@@ -375,27 +356,15 @@ impl<H: Host> Network<H> {
 
     fn set_wake(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
-        let wake_at = node
-            .host
-            .next_wake()
-            .map(|local| node.clock.global(local).max(self.now));
+        let wake_at = node.host.next_wake().map(|local| node.clock.global(local).max(self.now));
         if wake_at == node.wake_at {
             return;
         }
         node.wake_at = wake_at;
         let Some(at) = wake_at else { return };
         if at == self.now {
-            let spins = if node.spins.0 == self.now {
-                node.spins.1 + 1
-            } else {
-                0
-            };
-            assert!(
-                spins < SPIN_MAX,
-                "host {} wakes again and again at {:?}",
-                id.0,
-                self.now
-            );
+            let spins = if node.spins.0 == self.now { node.spins.1 + 1 } else { 0 };
+            assert!(spins < SPIN_MAX, "host {} wakes again and again at {:?}", id.0, self.now);
             node.spins = (self.now, spins);
         }
         self.push(at, What::Wake(id));
@@ -409,20 +378,8 @@ impl<H: Host> Network<H> {
         stats.unroutable += u64::from(!routable);
         self.write_trace(0, &packet);
         if let Some(tap) = &mut self.tap {
-            let Packet {
-                ref bytes,
-                ecn,
-                from,
-                to,
-                ..
-            } = packet;
-            tap.push(Captured {
-                at: self.now,
-                from,
-                to,
-                ecn,
-                bytes: bytes.clone(),
-            });
+            let Packet { ref bytes, ecn, from, to, .. } = packet;
+            tap.push(Captured { at: self.now, from, to, ecn, bytes: bytes.clone() });
         }
         let fate = match &mut self.tamper {
             Some(tamper) => tamper(self.now, &mut packet),
@@ -447,11 +404,7 @@ impl<H: Host> Network<H> {
 
     fn push(&mut self, at: Time, what: What) {
         self.counter += 1;
-        self.events.push(Event {
-            at,
-            counter: self.counter,
-            what,
-        });
+        self.events.push(Event { at, counter: self.counter, what });
     }
 
     fn write_trace(&mut self, kind: u64, packet: &Packet) {

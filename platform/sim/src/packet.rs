@@ -1,48 +1,12 @@
 //! What travels.
 
+use rift::Ecn;
+
 use crate::time::Time;
 
 /// A host of the network: stands for an address and port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub usize);
-
-/// The ECN field of the IP header (RFC 3168 §5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ecn {
-    /// Not capable of it.
-    #[default]
-    NotEct,
-    /// ECT(1): L4S (RFC 9331).
-    Ect1,
-    /// ECT(0).
-    Ect0,
-    /// Congestion was met.
-    Ce,
-}
-
-impl Ecn {
-    /// Its two bits.
-    #[must_use]
-    pub const fn bits(self) -> u8 {
-        match self {
-            Self::NotEct => 0,
-            Self::Ect1 => 1,
-            Self::Ect0 => 2,
-            Self::Ce => 3,
-        }
-    }
-
-    /// From the lowest two bits.
-    #[must_use]
-    pub const fn from_bits(bits: u8) -> Self {
-        match bits & 3 {
-            1 => Self::Ect1,
-            2 => Self::Ect0,
-            3 => Self::Ce,
-            _ => Self::NotEct,
-        }
-    }
-}
 
 /// A datagram under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -49,13 +49,7 @@ impl Screen {
     #[must_use]
     pub const fn new(random: Random, motion: Motion, pictures_per_second: u32, start: Instant) -> Self {
         let period_us = 1_000_000 / pictures_per_second as u64;
-        Self {
-            random,
-            motion,
-            period_us,
-            next: start,
-            moving_until: start,
-        }
+        Self { random, motion, period_us, next: start, moving_until: start }
     }
 
     /// When [`Self::poll`] has something to say next.
@@ -128,12 +122,7 @@ impl Encoder {
             number: 0,
             references: Vec::new(),
             key_wanted: true,
-            stats: EncoderStats {
-                pictures: 0,
-                keys: 0,
-                repaired: 0,
-                bytes: 0,
-            },
+            stats: EncoderStats { pictures: 0, keys: 0, repaired: 0, bytes: 0 },
         }
     }
 
@@ -163,11 +152,7 @@ impl Encoder {
     pub fn encode(&mut self, bytes: usize, activity: f64, out: &mut Vec<u8>) -> Encoded {
         self.number += 1;
         let key = self.key_wanted || self.references.is_empty();
-        let reference = if key {
-            None
-        } else {
-            self.references.last().copied()
-        };
+        let reference = if key { None } else { self.references.last().copied() };
         let factor = if key { Self::KEY_FACTOR } else { 1 };
         // In thousandths, so that only integers decide the length.
         let permille = (activity.clamp(0.0, 16.0) * 1000.0) as usize * factor as usize;
@@ -184,10 +169,7 @@ impl Encoder {
         self.stats.pictures += 1;
         self.stats.keys += u32::from(key);
         self.stats.bytes += out.len() as u64;
-        Encoded {
-            number: self.number,
-            reference,
-        }
+        Encoded { number: self.number, reference }
     }
 
     fn write(&mut self, reference: u32, filling: usize, out: &mut Vec<u8>) {
@@ -196,9 +178,7 @@ impl Encoder {
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&reference.to_le_bytes());
         out.extend_from_slice(
-            &u32::try_from(filling)
-                .expect("a picture is far smaller than 4 GiB")
-                .to_le_bytes(),
+            &u32::try_from(filling).expect("a picture is far smaller than 4 GiB").to_le_bytes(),
         );
         out.resize(HEADER_LEN + filling, 0);
         self.random.fill(&mut out[HEADER_LEN..]);
@@ -327,11 +307,7 @@ mod tests {
         encoder.encode(20, 1.0, &mut bytes);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(
-                Decoder::new().decode(&bytes),
-                Err(DecodeError::Damaged),
-                "bit {bit}"
-            );
+            assert_eq!(Decoder::new().decode(&bytes), Err(DecodeError::Damaged), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         assert_eq!(Decoder::new().decode(&bytes[1..]), Err(DecodeError::Damaged));
@@ -342,15 +318,11 @@ mod tests {
     #[test]
     fn screen_keeps_its_rate_and_rests_between_bursts() {
         let mut screen = Screen::new(Random::new(3), Motion::Constant, 50, Instant::ZERO);
-        let ticks = (0..1000)
-            .filter(|&ms| screen.poll(Instant::from_millis(ms)).is_some())
-            .count();
+        let ticks = (0..1000).filter(|&ms| screen.poll(Instant::from_millis(ms)).is_some()).count();
         assert_eq!(ticks, 50);
         let motion = Motion::Bursts(Duration::from_millis(200));
         let mut screen = Screen::new(Random::new(3), motion, 50, Instant::ZERO);
-        let ticks = (0..10_000)
-            .filter(|&ms| screen.poll(Instant::from_millis(ms)).is_some())
-            .count();
+        let ticks = (0..10_000).filter(|&ms| screen.poll(Instant::from_millis(ms)).is_some()).count();
         assert!((100..400).contains(&ticks), "{ticks}");
     }
 }

@@ -55,10 +55,7 @@ impl Add<Duration> for Time {
 
     /// Saturates at [`Time::MAX`].
     fn add(self, after: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 

@@ -1,0 +1,230 @@
+//! A client on the simulated network.
+
+use core::fmt;
+
+use rift::{
+    Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant, NoPictures, NoiseXx,
+    PROLOGUE, PathId, PictureId, PublicKey, Session, Storage, Timer,
+};
+
+use super::outbox::Outbox;
+use super::{Typist, earlier};
+use crate::network::Host;
+use crate::packet::{NodeId, Packet};
+use crate::picture::{DecodeError, Decoder};
+use crate::random::Random;
+
+/// Pictures in reassembly at once.
+const PICTURES: usize = 8;
+/// The longest picture, parity included.
+const PICTURE_LEN_MAX: usize = 512 * 1024;
+
+type ClientMemory = Storage<Vec<u8>, 1024, 1024, PICTURES, 4096>;
+
+/// A picture that was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// When.
+    pub at: Instant,
+    /// Which.
+    pub id: PictureId,
+    /// Whether parity restored a part of it.
+    pub repaired: bool,
+}
+
+/// A client that connects once and shows what comes.
+pub struct ClientPeer<H: Handshake = NoiseXx> {
+    session: Session<Box<ClientMemory>, H>,
+    host: NodeId,
+    outbox: Outbox,
+    decoder: Decoder,
+    /// Who produces input, if anybody does.
+    pub typist: Option<Typist>,
+    /// Everything shown.
+    pub shown: Vec<Shown>,
+    /// Pictures the decoder refused.
+    pub refused: Vec<DecodeError>,
+    /// What happened, pictures and bytes aside.
+    pub events: Vec<(Instant, Event)>,
+    /// Bytes of the control stream.
+    pub control: Vec<u8>,
+    /// Bytes of the cursor stream.
+    pub cursors: Vec<u8>,
+    /// Why datagrams were discarded.
+    pub discards: Vec<Discard>,
+}
+
+impl ClientPeer {
+    /// A client of this identity that calls the host of this key at `node`.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        identity: &Identity,
+        host: PublicKey,
+        node: NodeId,
+        random: &mut Random,
+        now: Instant,
+    ) -> Self {
+        let handshake = NoiseXx::initiator(identity, random.bytes32(), PROLOGUE);
+        Self::with_handshake(config, handshake, host, node, random, now)
+    }
+}
+
+impl<H: Handshake> ClientPeer<H> {
+    /// A client with a handshake of the caller's.
+    #[must_use]
+    pub fn with_handshake(
+        config: &Config,
+        handshake: H,
+        host: PublicKey,
+        node: NodeId,
+        random: &mut Random,
+        now: Instant,
+    ) -> Self {
+        let mut memory = Box::new(ClientMemory::new());
+        for index in 0..PICTURES {
+            memory.lend(index, vec![0; PICTURE_LEN_MAX]);
+        }
+        let connection = u32::try_from(random.next_u64() >> 32).expect("the upper half has 32 bits");
+        let session = Session::connect(config, handshake, host, connection, memory, PathId(0), now);
+        Self {
+            session,
+            host: node,
+            outbox: Outbox::new(),
+            decoder: Decoder::new(),
+            typist: None,
+            shown: Vec::new(),
+            refused: Vec::new(),
+            events: Vec::new(),
+            control: Vec::new(),
+            cursors: Vec::new(),
+            discards: Vec::new(),
+        }
+    }
+
+    /// Its session.
+    #[must_use]
+    pub const fn session(&self) -> &Session<Box<ClientMemory>, H> {
+        &self.session
+    }
+
+    /// Its session, to act on.
+    pub const fn session_mut(&mut self) -> &mut Session<Box<ClientMemory>, H> {
+        &mut self.session
+    }
+
+    /// Key pictures shown.
+    #[must_use]
+    pub const fn keys_shown(&self) -> u32 {
+        self.decoder.keys()
+    }
+
+    /// Why the session ended, if it did.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.events
+            .iter()
+            .find_map(|&(_, event)| if let Event::Closed(reason) = event { Some(reason) } else { None })
+    }
+
+    /// What its session waits for.
+    pub fn timer(&mut self) -> Option<(Instant, Timer)> {
+        self.session.poll_timeout()
+    }
+
+    /// Takes a datagram and what follows from it.
+    ///
+    /// # Errors
+    /// Why the session discarded it.
+    pub fn receive(&mut self, now: Instant, ecn: Ecn, datagram: &mut [u8]) -> Result<(), Discard> {
+        let result = self.session.handle_datagram(now, PathId(0), now, ecn, datagram);
+        self.handle_events(now);
+        result
+    }
+
+    fn handle_events(&mut self, now: Instant) {
+        while let Some(event) = self.session.poll_event() {
+            if let Event::Picture(id) = event {
+                self.show(now, id);
+            } else if event == Event::Readable(Channel::Control) {
+                read(&mut self.session, Channel::Control, &mut self.control);
+            } else if event == Event::Readable(Channel::Cursor) {
+                read(&mut self.session, Channel::Cursor, &mut self.cursors);
+            } else {
+                self.events.push((now, event));
+            }
+        }
+    }
+
+    fn show(&mut self, now: Instant, id: PictureId) {
+        let Some(media) = self.session.media(id) else {
+            self.refused.push(DecodeError::Damaged);
+            return;
+        };
+        let repaired = media.repaired;
+        match self.decoder.decode(media.payload) {
+            Ok(number) if PictureId(number) == id => self.shown.push(Shown { at: now, id, repaired }),
+            Ok(_) => self.refused.push(DecodeError::Damaged),
+            Err(error) => {
+                self.refused.push(error);
+                self.session.want_repair(now);
+            }
+        }
+        self.session.release_media(id);
+    }
+
+    fn work(&mut self, now: Instant) {
+        if let Some(typist) = &mut self.typist {
+            let session = &mut self.session;
+            typist.work(now, |event| session.send_input(now, event));
+        }
+    }
+}
+
+fn read<H: Handshake>(session: &mut Session<Box<ClientMemory>, H>, channel: Channel, out: &mut Vec<u8>) {
+    let mut bytes = [0; 512];
+    loop {
+        let count = session.read(channel, &mut bytes);
+        if count == 0 {
+            return;
+        }
+        out.extend_from_slice(&bytes[..count]);
+    }
+}
+
+impl<H: Handshake> Host for ClientPeer<H> {
+    fn handle_packet(&mut self, now: Instant, packet: &mut Packet) {
+        if let Err(discard) = self.receive(now, packet.ecn, &mut packet.bytes) {
+            self.discards.push(discard);
+        }
+    }
+
+    fn poll_packet(&mut self, now: Instant, packet: &mut Packet) -> bool {
+        if self.outbox.take(packet) {
+            return true;
+        }
+        self.work(now);
+        let transmit = self.session.poll_transmit(now, &NoPictures, self.outbox.buffer());
+        self.handle_events(now);
+        let Some(transmit) = transmit else { return false };
+        self.outbox.fill(&transmit, self.host);
+        self.outbox.take(packet)
+    }
+
+    fn next_wake(&mut self) -> Option<Instant> {
+        let typist = self.typist.as_ref().and_then(Typist::next_at);
+        let typist = typist.filter(|_| self.session.permissions().is_some() && self.session.is_established());
+        earlier(self.session.poll_timeout().map(|(at, _)| at), typist)
+    }
+
+    fn handle_wake(&mut self, now: Instant) {
+        self.session.handle_timeout(now);
+        self.handle_events(now);
+    }
+}
+
+impl<H: Handshake> fmt::Debug for ClientPeer<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientPeer").field("session", &self.session).finish_non_exhaustive()
+    }
+}

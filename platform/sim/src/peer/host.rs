@@ -1,0 +1,311 @@
+//! A host on the simulated network.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+
+use rift::{
+    Channel, CloseReason, Codec, Config, Discard, Ecn, Endpoint, Established, Event, Identity, InputEvent,
+    Instant, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle,
+    RectangleData, Route, SendError, Session, SessionIndex, Storage, StreamParameters,
+};
+
+use super::earlier;
+use super::outbox::Outbox;
+use crate::network::Host;
+use crate::packet::{NodeId, Packet};
+use crate::picture::{Encoder, EncoderStats, Motion, Screen};
+use crate::random::Random;
+
+/// The longest coded picture.
+const PICTURE_LEN_MAX: usize = 512 * 1024;
+const PICTURES: usize = 8;
+/// How long the pretended encoder takes.
+const ENCODING_US: u64 = 3_000;
+
+type HostMemory = Storage<Vec<u8>, 1024, 1024, 0, 4096>;
+
+/// A client that was let in.
+#[derive(Debug)]
+pub struct Guest {
+    /// Its session.
+    pub session: Session<Box<HostMemory>, NoiseXx>,
+    /// Where it is.
+    pub node: NodeId,
+    /// What it did.
+    pub input: Vec<(Instant, InputEvent)>,
+    /// What else happened.
+    pub events: Vec<(Instant, Event)>,
+    /// Bytes of the control stream.
+    pub control: Vec<u8>,
+}
+
+/// What a host shares.
+#[derive(Debug)]
+pub struct Camera {
+    screen: Screen,
+    encoder: Encoder,
+    pictures_per_second: u32,
+    /// Captured bytes of the picture that is being encoded.
+    coded: Vec<u8>,
+    /// Captures that were skipped because too much was waiting.
+    pub skipped: u32,
+    /// Bytes of every picture pushed, if they are kept.
+    pub kept: Option<Vec<u8>>,
+}
+
+impl Camera {
+    /// A screen that moves without end.
+    #[must_use]
+    pub fn new(random: &Random, pictures_per_second: u32, start: Instant) -> Self {
+        Self {
+            screen: Screen::new(random.fork(1), Motion::Constant, pictures_per_second, start),
+            encoder: Encoder::new(random.fork(2)),
+            pictures_per_second,
+            coded: Vec::new(),
+            skipped: 0,
+            kept: None,
+        }
+    }
+
+    /// What its encoder made.
+    #[must_use]
+    pub const fn stats(&self) -> EncoderStats {
+        self.encoder.stats()
+    }
+
+    /// Does what a viewer wants of the encoder.
+    fn answer(&mut self, event: &Event) {
+        if let Event::RepairWanted { after } = event {
+            match after {
+                Some(id) => self.encoder.invalidate(id.0 + 1),
+                None => self.encoder.request_key(),
+            }
+        }
+    }
+
+    const fn parameters(&self) -> StreamParameters {
+        StreamParameters {
+            width: 1280,
+            height: 720,
+            rate_millihertz: self.pictures_per_second * 1000,
+            codec: Codec::H264,
+        }
+    }
+}
+
+/// A host that lets in whom it knows and refuses everybody else.
+pub struct HostPeer {
+    config: Config,
+    identity: Identity,
+    random: Random,
+    endpoint: Endpoint<NoiseXx>,
+    allowed: BTreeMap<PublicKey, Permissions>,
+    pictures: Pictures<Vec<u8>, PICTURES>,
+    outbox: Outbox,
+    /// What it shares, if anything.
+    pub camera: Option<Camera>,
+    /// Clients let in, in order; those whose session is over stay.
+    pub guests: Vec<Guest>,
+    /// Keys refused.
+    pub turned_away: Vec<PublicKey>,
+    /// Why datagrams were discarded.
+    pub discards: Vec<Discard>,
+}
+
+impl HostPeer {
+    /// A host of this identity.
+    #[must_use]
+    pub fn new(config: &Config, identity: &Identity, mut random: Random) -> Self {
+        Self {
+            config: *config,
+            identity: identity.clone(),
+            endpoint: Endpoint::new(&identity.public(), random.bytes32()),
+            random,
+            allowed: BTreeMap::new(),
+            pictures: Pictures::new(core::array::from_fn(|_| vec![0; PICTURE_LEN_MAX])),
+            outbox: Outbox::new(),
+            camera: None,
+            guests: Vec::new(),
+            turned_away: Vec::new(),
+            discards: Vec::new(),
+        }
+    }
+
+    /// Lets this key in from now on.
+    pub fn allow(&mut self, peer: PublicKey, permissions: Permissions) {
+        self.allowed.insert(peer, permissions);
+    }
+
+    /// Handshakes half done.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.endpoint.pending()
+    }
+
+    /// The session of guest `index`.
+    pub fn session_mut(&mut self, index: usize) -> &mut Session<Box<HostMemory>, NoiseXx> {
+        &mut self.guests[index].session
+    }
+
+    /// Takes a datagram and what follows from it.
+    ///
+    /// # Errors
+    /// Why the endpoint or the session discarded it.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        let (identity, random) = (&self.identity, &mut self.random);
+        let responder = || NoiseXx::responder(identity, random.bytes32(), PROLOGUE);
+        let address = address_of(from);
+        match self.endpoint.handle_datagram(now, address, datagram, responder, self.outbox.buffer())? {
+            Route::Session(index) => {
+                let guest = &mut self.guests[usize::from(index.0)];
+                let result = guest.session.handle_datagram(now, PathId(0), now, ecn, datagram);
+                self.handle_events(now);
+                result
+            }
+            Route::Reply(len) => {
+                self.outbox.fill_reply(len, from);
+                Ok(())
+            }
+            Route::Established(established) => {
+                self.welcome(now, established, from);
+                Ok(())
+            }
+        }
+    }
+
+    fn welcome(&mut self, now: Instant, established: Established, node: NodeId) {
+        let peer = established.peer();
+        let Some(&permissions) = self.allowed.get(&peer) else {
+            self.turned_away.push(peer);
+            let len = established.refuse(CloseReason::Refused, self.outbox.buffer());
+            self.outbox.fill_reply(len, node);
+            return;
+        };
+        let index = SessionIndex(u16::try_from(self.guests.len()).expect("a test has few guests"));
+        assert!(
+            self.endpoint.adopt(established.connection(), index),
+            "the endpoint has room for a test's guests"
+        );
+        let memory = Box::new(HostMemory::new());
+        let mut session = Session::from_established(&self.config, established, memory, PathId(0), now);
+        session.admit(now, permissions);
+        if let Some(camera) = &self.camera {
+            let first = PictureId(camera.stats().pictures + 1);
+            session.set_stream(first, camera.parameters()).expect("the session was just established");
+        }
+        self.guests.push(Guest { session, node, input: Vec::new(), events: Vec::new(), control: Vec::new() });
+        self.handle_events(now);
+    }
+
+    fn handle_events(&mut self, now: Instant) {
+        for guest in &mut self.guests {
+            while let Some(event) = guest.session.poll_event() {
+                if let Event::Input(event) = event {
+                    guest.input.push((now, event));
+                } else if event == Event::Readable(Channel::Control) {
+                    let mut bytes = [0; 4096];
+                    let count = guest.session.read(Channel::Control, &mut bytes);
+                    guest.control.extend_from_slice(&bytes[..count]);
+                } else {
+                    guest.events.push((now, event));
+                    if let Some(camera) = &mut self.camera {
+                        camera.answer(&event);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Captures and encodes a picture if one is due, and queues it to everybody.
+    fn capture(&mut self, now: Instant) {
+        let Some(camera) = &mut self.camera else { return };
+        let Some(activity) = camera.screen.poll(now) else { return };
+        let viewers = self.guests.iter().filter(|guest| guest.session.is_established());
+        let Some(bitrate) = viewers.clone().map(|guest| guest.session.budget().bitrate_bps).min() else {
+            return;
+        };
+        let usual = usize::try_from(bitrate / 8 / camera.pictures_per_second).expect("a picture's size fits");
+        // Nothing is queued: a newer picture will replace this one.
+        if viewers.clone().any(|guest| guest.session.video_backlog_bytes() > usual) {
+            camera.skipped += 1;
+            return;
+        }
+        let made = camera.encoder.encode(usual, activity, &mut camera.coded);
+        if let Some(kept) = &mut camera.kept {
+            kept.extend_from_slice(&camera.coded);
+        }
+        let info = PictureInfo {
+            id: PictureId(made.number),
+            reference: made.reference.map(PictureId),
+            captured_at: now.minus_micros(ENCODING_US),
+            encoded_at: now,
+        };
+        let rectangle =
+            RectangleData { place: Rectangle::sized(1280, 720), codec: Codec::H264, parts: &[&camera.coded] };
+        let picture = self.pictures.push(&info, &[rectangle]).expect("the ring takes the encoder's pictures");
+        for guest in self.guests.iter_mut().filter(|guest| guest.session.is_established()) {
+            match guest.session.send_picture(now, picture) {
+                Ok(()) | Err(SendError::NotPermitted | SendError::NotConnected) => {}
+                Err(SendError::MissingReference | SendError::Full | SendError::TooLarge | _) => {
+                    camera.encoder.request_key();
+                }
+            }
+        }
+    }
+}
+
+impl Host for HostPeer {
+    fn handle_packet(&mut self, now: Instant, packet: &mut Packet) {
+        if let Err(discard) = self.receive(now, packet.from, packet.ecn, &mut packet.bytes) {
+            self.discards.push(discard);
+        }
+    }
+
+    fn poll_packet(&mut self, now: Instant, packet: &mut Packet) -> bool {
+        if self.outbox.take(packet) {
+            return true;
+        }
+        self.capture(now);
+        for guest in &mut self.guests {
+            if let Some(transmit) = guest.session.poll_transmit(now, &self.pictures, self.outbox.buffer()) {
+                self.outbox.fill(&transmit, guest.node);
+                return self.outbox.take(packet);
+            }
+        }
+        self.handle_events(now);
+        false
+    }
+
+    fn next_wake(&mut self) -> Option<Instant> {
+        let screen = self.camera.as_ref().map(|camera| camera.screen.next_at());
+        let sessions =
+            self.guests.iter_mut().filter_map(|guest| guest.session.poll_timeout()).map(|(at, _)| at);
+        earlier(sessions.min(), screen)
+    }
+
+    fn handle_wake(&mut self, now: Instant) {
+        for guest in &mut self.guests {
+            guest.session.handle_timeout(now);
+        }
+        self.handle_events(now);
+    }
+}
+
+impl fmt::Debug for HostPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostPeer").field("guests", &self.guests).finish_non_exhaustive()
+    }
+}
+
+/// The address that stands for a node: 10.0.0.0/8 has one for each.
+fn address_of(node: NodeId) -> SocketAddr {
+    let [_, b, c, d] = u32::try_from(node.0).expect("a test has few nodes").to_be_bytes();
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), 4433)
+}

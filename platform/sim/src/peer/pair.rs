@@ -1,0 +1,109 @@
+//! One host, one client it knows, and the link between them.
+
+use rift::{Config, Identity, Permissions};
+
+use super::{Camera, ClientPeer, HostPeer, Peer};
+use crate::clock::Clock;
+use crate::link::{LinkConfig, LinkId};
+use crate::network::Network;
+use crate::packet::NodeId;
+use crate::random::Random;
+use crate::time::Time;
+
+/// How a [`Pair`] is made.
+#[derive(Clone, Debug)]
+pub struct PairConfig {
+    /// Decides everything left to chance, keys included.
+    pub seed: u64,
+    /// From the client to the host.
+    pub upward: LinkConfig,
+    /// From the host to the client.
+    pub downward: LinkConfig,
+    /// Both sessions' limits.
+    pub session: Config,
+    /// What the host grants.
+    pub permissions: Permissions,
+    /// Pictures per second; 0 = the host shares nothing.
+    pub pictures_per_second: u32,
+}
+
+impl PairConfig {
+    /// The same link both ways, everything permitted, no pictures.
+    #[must_use]
+    pub fn new(seed: u64, link: LinkConfig) -> Self {
+        Self {
+            seed,
+            upward: link.clone(),
+            downward: link,
+            session: Config::default(),
+            permissions: Permissions::default_control(),
+            pictures_per_second: 0,
+        }
+    }
+}
+
+/// A client and a host, about to meet.
+#[derive(Debug)]
+pub struct Pair {
+    /// The network with both on it.
+    pub network: Network<Peer>,
+    /// Where the client is.
+    pub client: NodeId,
+    /// Where the host is.
+    pub host: NodeId,
+    /// From the client to the host.
+    pub upward: LinkId,
+    /// From the host to the client.
+    pub downward: LinkId,
+    /// The client's identity.
+    pub client_identity: Identity,
+    /// The host's identity.
+    pub host_identity: Identity,
+}
+
+impl Pair {
+    /// The clock of the client: minutes from the host's, and it drifts.
+    pub const CLIENT_CLOCK: Clock = Clock { offset_us: 300_000_000, drift_ppb: 40_000 };
+    /// The clock of the host.
+    pub const HOST_CLOCK: Clock = Clock { offset_us: 7_000_000, drift_ppb: -30_000 };
+
+    /// Puts both on the network; the client calls at once.
+    #[must_use]
+    pub fn new(config: &PairConfig) -> Self {
+        let mut random = Random::new(config.seed).fork(0xca11);
+        let (client_identity, host_identity) =
+            (Identity::from_secret(random.bytes32()), Identity::from_secret(random.bytes32()));
+        let mut network = Network::new(config.seed);
+        let mut host = HostPeer::new(&config.session, &host_identity, random.fork(1));
+        host.allow(client_identity.public(), config.permissions);
+        if config.pictures_per_second > 0 {
+            let start = Self::HOST_CLOCK.local(Time::ZERO);
+            host.camera = Some(Camera::new(&random.fork(2), config.pictures_per_second, start));
+        }
+        let host = network.add_host(Peer::Host(Box::new(host)), Self::HOST_CLOCK);
+        let client = ClientPeer::new(
+            &config.session,
+            &client_identity,
+            host_identity.public(),
+            host,
+            &mut random,
+            Self::CLIENT_CLOCK.local(Time::ZERO),
+        );
+        let client = network.add_host(Peer::Client(Box::new(client)), Self::CLIENT_CLOCK);
+        let (upward, downward) =
+            network.connect(client, host, config.upward.clone(), config.downward.clone());
+        Self { network, client, host, upward, downward, client_identity, host_identity }
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> &ClientPeer {
+        self.network.host(self.client).client()
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &HostPeer {
+        self.network.host(self.host).host()
+    }
+}
