@@ -176,8 +176,8 @@ fn a_new_rate_bounds_the_very_next_picture() {
     let low_max = *sizes[30..60].iter().max().unwrap();
     let high_mean = sizes[70..90].iter().sum::<usize>() / 20;
     println!("sizes {sizes:?}");
-    // 3 Mbit/s is 6250 bytes a picture, 1.5 of them at most.
-    assert!(low_max < 12_000, "{low_max} bytes at the low rate");
+    // 3 Mbit/s is 6250 bytes a picture, two of them at most and a little when a guess was wrong.
+    assert!(low_max < 14_000, "{low_max} bytes at the low rate");
     assert!(high_mean > 3 * low_max, "{high_mean} bytes once the rate is back");
 }
 

@@ -54,7 +54,9 @@ pub struct Options {
     pub quantiser: u8,
     /// The quantiser aimed for while [`X264Encoder::set_quality_boost`] is on.
     pub boost_quantiser: u8,
-    /// The largest picture, in average pictures at the bit rate, `1.0..=16.0`.
+    /// The largest picture, in average pictures at the bit rate, `1.0..=16.0`. A change of the whole screen reaches a
+    /// given quality after about as many bytes whatever this is; a larger one takes fewer pictures for it, and lets
+    /// that much more be on its way at once.
     pub buffer_pictures: f32,
 }
 
@@ -67,7 +69,7 @@ impl Default for Options {
             preset: Preset::Ultrafast,
             quantiser: 22,
             boost_quantiser: 10,
-            buffer_pictures: 1.5,
+            buffer_pictures: 2.0,
         }
     }
 }
