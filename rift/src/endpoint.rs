@@ -159,7 +159,8 @@ impl<H: Handshake> Endpoint<H> {
         let first_mac = initiation.mac;
         let entry =
             Pending { handshake, from, since: now, local_connection, remote_connection, first_mac, response };
-        debug_assert!(self.pending.push(entry).is_ok(), "room was made");
+        let pushed = self.pending.push(entry);
+        debug_assert!(pushed.is_ok(), "room was made");
         result
     }
 

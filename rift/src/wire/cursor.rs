@@ -93,14 +93,17 @@ impl ShapeHead {
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
-        let mut writer = Writer::new(&mut bytes);
-        let written = writer.u32(self.shape).and_then(|()| writer.u16(self.width));
-        let written = written.and_then(|()| writer.u16(self.height)).and_then(|()| writer.u16(self.hot_x));
-        debug_assert!(
-            written.and_then(|()| writer.u16(self.hot_y)).is_some(),
-            "LEN is the sum of the fields"
-        );
+        let written = self.emit(&mut Writer::new(&mut bytes));
+        debug_assert!(written.is_some(), "LEN is the sum of the fields");
         bytes
+    }
+
+    fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.u32(self.shape)?;
+        writer.u16(self.width)?;
+        writer.u16(self.height)?;
+        writer.u16(self.hot_x)?;
+        writer.u16(self.hot_y)
     }
 
     /// Bytes of the pixels that follow.
