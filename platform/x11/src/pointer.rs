@@ -44,7 +44,8 @@ struct Ghost {
     mapped: bool,
 }
 
-/// Relative motion: the pointer is brought back to the middle before it reaches an edge.
+/// Relative motion: the pointer is brought back to the middle before it reaches an edge of the screen.
+/// It may leave the window meanwhile, since a busy server can be late to bring it back.
 struct Grab {
     last: (i16, i16),
     /// Where it was sent and the request that did; events from that one on are relative to there.
@@ -164,7 +165,7 @@ impl Pointer {
         let events = EventMask::BUTTON_PRESS | EventMask::BUTTON_RELEASE | EventMask::POINTER_MOTION;
         let (mode, now) = (GrabMode::ASYNC, x11rb::CURRENT_TIME);
         let pointer = connection
-            .grab_pointer(false, self.window, events, mode, mode, self.window, self.empty, now)?
+            .grab_pointer(false, self.window, events, mode, mode, x11rb::NONE, self.empty, now)?
             .reply()?;
         if pointer.status != GrabStatus::SUCCESS {
             return Ok(false);

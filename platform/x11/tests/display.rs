@@ -48,7 +48,7 @@ fn next<T>(display: &mut X11Display, mut pick: impl FnMut(DisplayEvent) -> Optio
 
 /// Handles events until the screen looks as it should; panics when it never does.
 fn until_shown(display: &mut X11Display, mut looks_right: impl FnMut() -> bool) {
-    for _ in 0..20_000 {
+    for _ in 0..200_000 {
         while display.poll_event().unwrap().is_some() {}
         if looks_right() {
             return;
@@ -396,6 +396,11 @@ fn grabbed_pointer_moves_without_end() {
             y += i32::from(dy);
             assert!(x <= 9 * step && y >= -4 * step, "moved {x}, {y} after {step} steps");
         }
+        // A hand is slower than this loop: it leaves the time to bring the pointer back.
+        until_shown(&mut display, || {
+            let place = client.connection.query_pointer(client.screen.root).unwrap().reply().unwrap();
+            (40..160).contains(&place.root_x) && (30..120).contains(&place.root_y)
+        });
     }
     assert!(display.set_grab(false).unwrap());
 }
