@@ -9,6 +9,7 @@ use rift::delta::{Budget, Config, Delta, Outcome, PacketReport, State, Stats};
 use rift::pacing::Pacer;
 
 const TICK_US: u64 = 100;
+const SEEDS: [u64; 3] = [1, 2, 3];
 const SHARD: usize = 1166;
 const HEADER: usize = 34;
 const PICTURE_US: u64 = 16_667;
@@ -287,24 +288,29 @@ fn the_table_of_cases_stays_within_its_bounds() {
             900,
             60_000,
         ),
-        (Case { name: "2 % loss", loss_permille: 20, ..USUAL }, 850, 16_000),
-        (Case { name: "5 % loss", loss_permille: 50, ..USUAL }, 800, 16_000),
-        (Case { name: "20 % loss", loss_permille: 200, ..USUAL }, 500, 25_000),
-        (Case { name: "jitter of 15 ms", jitter_us: 15_000, ..USUAL }, 700, 25_000),
-        (Case { name: "jitter of 30 ms", jitter_us: 30_000, ..USUAL }, 400, 30_000),
+        (Case { name: "2 % loss", loss_permille: 20, ..USUAL }, 900, 16_000),
+        (Case { name: "5 % loss", loss_permille: 50, ..USUAL }, 850, 16_000),
+        (Case { name: "20 % loss", loss_permille: 200, ..USUAL }, 600, 25_000),
+        (Case { name: "jitter of 15 ms", jitter_us: 15_000, ..USUAL }, 850, 25_000),
+        (Case { name: "jitter of 30 ms", jitter_us: 30_000, ..USUAL }, 350, 30_000),
         (Case { name: "clock +200 ppm", clock_ppm: 200, ..USUAL }, 930, 16_000),
         (Case { name: "clock -200 ppm", clock_ppm: -200, ..USUAL }, 930, 16_000),
         (Case { name: "marks above 1 ms", mark_us: 1_000, ..USUAL }, 550, 4_000),
         (Case { name: "queue of 20 ms", queue_us: 20_000, ..USUAL }, 930, 16_000),
-        (Case { name: "30, 6, 30 Mbit/s", one_way_us: 10_000, link: drop_and_back, ..USUAL }, 800, 20_000),
+        (Case { name: "30, 6, 30 Mbit/s", one_way_us: 10_000, link: drop_and_back, ..USUAL }, 820, 20_000),
     ];
+    let mut missed = Vec::new();
     for (case, used_permille, p95_us) in cases {
-        let outcomes = Model::run(case);
-        println!("{}", outcomes.row(4.0));
-        let (used, p95) = (outcomes.utilisation(4.0, 20.0), outcomes.queue_us(950, 4.0));
-        assert!(used >= used_permille, "{}: {used} of 1000 used", case.name);
-        assert!(p95 <= p95_us, "{}: {p95} us queue", case.name);
+        for seed in SEEDS {
+            let outcomes = Model::run(Case { seed, ..case });
+            println!("{}", outcomes.row(4.0));
+            let (used, p95) = (outcomes.utilisation(4.0, 20.0), outcomes.queue_us(950, 4.0));
+            if used < used_permille || p95 > p95_us {
+                missed.push(format!("{}, seed {seed}: {used} of 1000 used, queue of {p95} us", case.name));
+            }
+        }
     }
+    assert!(missed.is_empty(), "{missed:#?}");
 }
 
 fn drop_and_back(at_us: u64) -> u64 {
@@ -313,7 +319,7 @@ fn drop_and_back(at_us: u64) -> u64 {
 
 #[test]
 fn the_rate_ramps_to_85_percent_of_20_mbit_within_2500_ms() {
-    for seed in 1..=5 {
+    for seed in SEEDS {
         let reached = Model::run(Case { seed, seconds: 4, ..USUAL }).reached_s(17_000_000);
         assert!(reached <= 2.5, "seed {seed}: after {reached} s");
     }
@@ -324,7 +330,7 @@ fn the_rate_follows_a_link_that_halves_and_is_restored() {
     fn halved(at_us: u64) -> u64 {
         if (6_000_000..12_000_000).contains(&at_us) { 10_000_000 } else { 20_000_000 }
     }
-    for seed in 1..=5 {
+    for seed in SEEDS {
         let outcomes = Model::run(Case { seed, link: halved, ..USUAL });
         let after = outcomes.highest_between(7.0, 12.0);
         assert!(after <= 11_500_000, "seed {seed}: still {after} bit/s a second after the link halved");
@@ -336,7 +342,7 @@ fn the_rate_follows_a_link_that_halves_and_is_restored() {
 
 #[test]
 fn random_loss_of_two_percent_costs_little_rate() {
-    for seed in 1..=5 {
+    for seed in SEEDS {
         let used = Model::run(Case { seed, loss_permille: 20, ..USUAL }).utilisation(4.0, 20.0);
         assert!(used >= 850, "seed {seed}: {used} of 1000 used");
     }

@@ -40,7 +40,7 @@ const FUTILE_CUTS: u32 = 4;
 const DRAINING: i64 = -15;
 /// A queue that grows at this pace is watched: the rate waits, in µs per ms.
 const GROWING: i64 = 40;
-/// Share of the congestion estimate a new round of marks has: 1 / 16 (RFC 9332 and the Prague controllers).
+/// Share of the congestion estimate a new round of marks has: 1 / 16 (RFC 8257 §3.3).
 const ALPHA_SHIFT: u64 = 4;
 /// The estimate before the first round, in thousandths: a path that starts to mark is neither trusted nor feared.
 const ALPHA_START_PERMILLE: u64 = 300;
@@ -93,6 +93,8 @@ pub(super) struct Control {
     starting: bool,
     /// Delivered at the last cut; 0 when there was none lately.
     capacity_bps: u64,
+    /// Delivered at the last cut: what the rate returns to once drained.
+    resume_bps: u64,
     /// The rate when congestion began: what a drained path is not known to exceed.
     entered_bps: u64,
     stepped: Instant,
@@ -124,6 +126,7 @@ impl Control {
             state: State::Stable,
             starting: true,
             capacity_bps: 0,
+            resume_bps: 0,
             entered_bps: start_bps,
             stepped: Instant::ZERO,
             cut: Instant::ZERO,
@@ -173,7 +176,7 @@ impl Control {
         if signals.standing_for_us > STANDING_US_MAX && now.micros_since(self.cut) > STANDING_US_MAX {
             // A queue too small to be overuse must not outlive the windows of the base and become it.
             self.cut(now, signals, signals.queue_us, signals.delivered_bps);
-            self.set(self.capacity_bps * FORCED_DRAIN_PERMILLE / 1000);
+            self.set(self.resume_bps * FORCED_DRAIN_PERMILLE / 1000);
             return Verdict::Continue;
         }
         let building =
@@ -189,6 +192,7 @@ impl Control {
     /// Halves the rate: nothing was heard for several round trips.
     pub(super) fn on_silence(&mut self, now: Instant) {
         self.rate_bps = (self.rate_bps / 2).max(self.min_bps);
+        self.resume_bps = 0;
         self.calm_since = now;
         self.state = State::Congested;
         self.cut = now;
@@ -247,7 +251,7 @@ impl Control {
             self.futile = 0;
             self.state = State::Stable;
             self.calm_since = now;
-            self.set(self.rate_bps.max(self.capacity_bps * RESUME_PERMILLE / 1000));
+            self.set(self.rate_bps.max(self.resume_bps * RESUME_PERMILLE / 1000));
         } else if judged && signals.trend > DRAINING {
             // Cut below what was delivered, a queue of our own making shrinks.
             let shrunk = signals.queue_us < self.queue_at_cut_us / 5 * 4;
@@ -267,14 +271,18 @@ impl Control {
             self.entered_bps = self.rate_bps;
         }
         let delivered = delivered_bps.min(self.entered_bps).clamp(self.min_bps, self.max_bps);
-        self.capacity_bps = delivered;
+        self.resume_bps = delivered;
+        // A queue with a floor is one; without, it may be jitter, and then nothing was learnt of the capacity.
+        if signals.floor_us > signals.threshold_us / 2 || signals.latest_us > signals.threshold_us * 2 {
+            self.capacity_bps = delivered;
+            self.starting = false;
+        }
         let keep = (DRAIN_US.saturating_sub(queue_us) * 1000 / DRAIN_US).max(CUT_PERMILLE_MIN);
         self.set(delivered * keep / 1000);
         self.enter_congestion(now, signals);
     }
 
     fn enter_congestion(&mut self, now: Instant, signals: &Signals) {
-        self.starting = false;
         self.state = State::Congested;
         self.cut = now;
         self.calm_since = now;
@@ -296,11 +304,10 @@ impl Control {
         marks.round_ends = now.plus_micros(signals.rtt_us);
         (marks.arrived, marks.marked) = (0, 0);
         if marked {
-            let cut = self.rate_bps * self.marks.alpha_permille / 2000;
-            self.capacity_bps = self.rate_bps;
-            self.set(self.rate_bps - cut);
+            self.starting = false;
+            self.set(self.rate_bps - self.rate_bps * self.marks.alpha_permille / 2000);
+            (self.capacity_bps, self.resume_bps) = (self.rate_bps, self.rate_bps);
             self.enter_congestion(now, signals);
-            self.capacity_bps = self.rate_bps;
         }
         marked
     }
@@ -326,6 +333,8 @@ impl Control {
         self.loss_at_cut_permille = signals.loss_permille;
         self.loss_judged = now;
         self.capacity_bps = signals.delivered_bps.clamp(self.min_bps, self.max_bps).min(self.rate_bps);
+        self.resume_bps = self.capacity_bps;
+        self.starting = false;
         self.set(self.capacity_bps);
         self.enter_congestion(now, signals);
         true

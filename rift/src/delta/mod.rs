@@ -17,7 +17,7 @@ mod loss;
 use crate::time::Instant;
 use baseline::Delay;
 use control::{Control, Signals, Verdict};
-use delivery::{Delivery, Trains};
+use delivery::{Delivery, Headroom, Trains};
 use flight::Flight;
 use loss::Loss;
 
@@ -27,6 +27,8 @@ const THRESHOLD_US_MIN: u64 = 6_000;
 const THRESHOLD_US_MAX: u64 = 40_000;
 /// Packets at the current rate a queue must exceed: fewer are not a queue but a picture on its way.
 const THRESHOLD_PACKETS: u64 = 3;
+/// Jitter above which dispersed pictures say nothing, in µs.
+const DISPERSING_JITTER_US: i64 = 2_000;
 /// Bytes of a full packet.
 const PACKET_BYTES: u64 = 1200;
 /// Window of the delivery rate a cut goes to, in µs: shorter than a queue takes to be judged, longer than a picture.
@@ -281,11 +283,19 @@ impl Delta {
             delivered_now_bps: self.delivery.rate_bps(DELIVERED_NOW_US),
             delivered_bps: self.delivery.rate_bps(DELIVERED_US),
             standing_for_us: self.delay.standing_for_us(),
-            headroom: self.trains.headroom(self.sent_reported_us),
+            headroom: self.headroom(),
             limited: self.flight.limited(),
             loss_permille: u64::from(self.loss.recent_permille()),
             arrived,
             marked,
+        }
+    }
+
+    /// Jitter as long as a few packets disperses a picture as a bottleneck would; it seldom leaves one as it was.
+    fn headroom(&self) -> Headroom {
+        match self.trains.headroom(self.sent_reported_us) {
+            Headroom::About(_) if self.delay.jitter_us() > DISPERSING_JITTER_US => Headroom::Unknown,
+            headroom @ (Headroom::Unknown | Headroom::AtLeast(_) | Headroom::About(_)) => headroom,
         }
     }
 
