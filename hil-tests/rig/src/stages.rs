@@ -99,7 +99,7 @@ impl Stage {
             Self::Noalloc if cargo::exists("hil-tests/noalloc") => vec![
                 [with_manifest(words("clippy --locked"), "hil-tests/noalloc"), words("-- --deny warnings")]
                     .concat(),
-                with_manifest(words("run --locked"), "hil-tests/noalloc"),
+                with_manifest(words("run --locked --release"), "hil-tests/noalloc"),
             ],
             Self::BenchCheck if cargo::exists("hil-tests/bench") => vec![
                 [
