@@ -161,7 +161,7 @@ impl X264Encoder {
         Ok(Self {
             raw,
             canvas: Canvas::new(width, height),
-            store: Store::default(),
+            store: Store::new(options.slices.max(options.threads)),
             references: References::new(usize::from(kept)),
             settings: *settings,
             options: *options,

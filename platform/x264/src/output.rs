@@ -26,7 +26,7 @@ pub(crate) struct Unit {
 }
 
 /// The bytes of one picture; kept from picture to picture so that none is allocated once it has grown.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Store {
     bytes: Vec<u8>,
     parts: Vec<Part>,
@@ -57,6 +57,16 @@ struct State<'a, 's> {
 }
 
 impl Store {
+    /// What most pictures fit in; pages that are never written cost nothing.
+    const CAPACITY: usize = 1 << 20;
+
+    /// Ready for pictures of so many slices.
+    pub(crate) fn new(slices: u8) -> Self {
+        // Beside its slices a picture has at most two headers.
+        let parts = Vec::with_capacity(usize::from(slices) + 2);
+        Self { bytes: vec![0; Self::CAPACITY], parts, len: 0, next_macroblock: 0 }
+    }
+
     /// Makes it ready for the next picture.
     fn clear(&mut self) {
         self.parts.clear();
