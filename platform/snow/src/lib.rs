@@ -39,6 +39,7 @@ pub struct SnowXx {
     start: Start,
     /// What has passed, oldest first: what it takes to bring a new state here.
     passed: Vec<Passed>,
+    expected: Option<PublicKey>,
 }
 
 /// What a state is built from.
@@ -81,6 +82,7 @@ impl SnowXx {
             snow: start.build().expect("the suite is built in"),
             start,
             passed: Vec::new(),
+            expected: None,
         }
     }
 
@@ -159,12 +161,18 @@ impl Handshake for SnowXx {
         if starts_with_small_order {
             return Err(HandshakeError::Authentication);
         }
-        if self.snow.read_message(message, payload) != Ok(len) {
+        let is_read = self.snow.read_message(message, payload) == Ok(len);
+        let is_foreign = self.expected.is_some() && self.peer().is_some_and(|peer| Some(peer) != self.expected);
+        if !is_read || is_foreign {
             self.restore();
             return Err(HandshakeError::Authentication);
         }
         self.passed.push(Passed::Read(message.to_vec()));
         Ok(len)
+    }
+
+    fn expect_peer(&mut self, peer: PublicKey) {
+        self.expected = Some(peer);
     }
 
     fn peer(&self) -> Option<PublicKey> {

@@ -55,6 +55,10 @@ pub trait Handshake {
     /// Any [`HandshakeError`]; `payload` may then hold garbage, the handshake is as before.
     fn read_message(&mut self, message: &[u8], payload: &mut [u8]) -> Result<usize, HandshakeError>;
 
+    /// From now on only the peer of this static key is taken: a message that proves another one is refused with
+    /// [`HandshakeError::Authentication`], so that whoever sees a first flight cannot end it with an answer of its own.
+    fn expect_peer(&mut self, peer: PublicKey);
+
     /// The peer's static key, as soon as a message has proven it; `None` before that.
     fn peer(&self) -> Option<PublicKey>;
 

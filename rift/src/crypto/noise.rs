@@ -46,9 +46,10 @@ pub struct NoiseXx {
     symmetric: Symmetric,
     identity: Identity,
     ephemeral: StaticSecret,
-    /// The peer's keys, zeros until they have come.
+    /// The peer's keys, zeros until they have come; the static one may be expected before.
     peer_ephemeral: PublicKey,
     peer_static: PublicKey,
+    is_peer_expected: bool,
     side: Side,
     /// Messages written and read so far, 0 to [`MESSAGES`].
     done: u8,
@@ -75,6 +76,7 @@ impl NoiseXx {
             ephemeral: StaticSecret::from(ephemeral),
             peer_ephemeral: PublicKey::from_bytes([0; KEY_LEN]),
             peer_static: PublicKey::from_bytes([0; KEY_LEN]),
+            is_peer_expected: false,
             side,
             done: 0,
         }
@@ -168,7 +170,11 @@ impl NoiseXx {
         let (field, rest) = message.split_at_checked(KEY_LEN + TAG_LEN).ok_or(HandshakeError::Malformed)?;
         let mut key = [0; KEY_LEN];
         self.symmetric.open(field, &mut key)?;
-        self.peer_static = PublicKey::from_bytes(key);
+        let key = PublicKey::from_bytes(key);
+        if self.is_peer_expected && key != self.peer_static {
+            return Err(HandshakeError::Authentication);
+        }
+        self.peer_static = key;
         Ok(rest)
     }
 
@@ -222,6 +228,11 @@ impl Handshake for NoiseXx {
         next.done += 1;
         *self = next;
         Ok(len)
+    }
+
+    fn expect_peer(&mut self, peer: PublicKey) {
+        self.peer_static = peer;
+        self.is_peer_expected = true;
     }
 
     fn peer(&self) -> Option<PublicKey> {

@@ -116,6 +116,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         path: PathId,
         now: Instant,
     ) -> Self {
+        handshake.expect_peer(host);
         let mut payload = [0; INITIATION_PAYLOAD_LEN];
         payload[..4].copy_from_slice(&connection.to_be_bytes());
         let mut noise = [0; INITIATION_NOISE_LEN];
@@ -172,11 +173,6 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         let mut payload = [0; 64];
         let len = handshake.read_message(reply.noise, &mut payload).map_err(|_| Discard::Authentication)?;
-        // The key is proven, but only the one that was asked for learns who we are.
-        if handshake.peer().is_some_and(|peer| peer != *host) {
-            self.finish(now, None, CloseReason::WrongPeer);
-            return Ok(());
-        }
         let host = *host;
         let remote = payload.get(..len).and_then(handshake::connection_of).ok_or(Discard::Malformed)?;
         let mut message = [0; CONFIRMATION_LEN];

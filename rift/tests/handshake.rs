@@ -1,0 +1,164 @@
+//! Handshakes over a network that loses, repeats, reorders and lies (SPEC §4).
+
+use core::time::Duration;
+
+use rift::crypto::Mac1Key;
+use rift::{CloseReason, Config, Event, Identity, Permissions};
+use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer};
+use rift_sim::{Clock, Fate, Jitter, LinkConfig, Loss, Random, Time};
+
+const SEEDS: core::ops::Range<u64> = 1..9;
+
+fn link(delay_ms: u64) -> LinkConfig {
+    LinkConfig { delay: Duration::from_millis(delay_ms), ..LinkConfig::default() }
+}
+
+fn is_admitted(pair: &Pair) -> bool {
+    pair.client().session().permissions() == Some(Permissions::default_control())
+}
+
+#[test]
+fn client_is_admitted_after_two_round_trips() {
+    let mut pair = Pair::new(&PairConfig::new(1, link(10)));
+    pair.network.run_until(Time::from_millis(39));
+    assert!(!is_admitted(&pair));
+    pair.network.run_until(Time::from_millis(41));
+    assert!(is_admitted(&pair));
+    let client = pair.client_identity.public();
+    let host = pair.host_identity.public();
+    assert_eq!(pair.client().session().peer(), Some(host));
+    assert_eq!(pair.host().guests[0].session.peer(), Some(client));
+    let events: Vec<Event> = pair.client().events.iter().map(|&(_, event)| event).collect();
+    assert_eq!(events, [Event::Authenticated(host), Event::Admitted(Permissions::default_control())]);
+}
+
+#[test]
+fn lost_duplicated_and_reordered_messages_still_establish() {
+    for seed in SEEDS {
+        let faulty = LinkConfig {
+            loss: Loss::Random(0.4),
+            duplicate: 0.5,
+            jitter: Some(Jitter { deviation: Duration::from_millis(8), reorders: true }),
+            ..link(25)
+        };
+        let mut pair = Pair::new(&PairConfig::new(seed, faulty));
+        let end = Time::from_secs(9);
+        assert!(
+            pair.network.run_while(end, Duration::from_millis(10), |network| {
+                network.host(pair.client).client().session().permissions().is_some()
+            }),
+            "seed {seed}"
+        );
+        pair.network.run_for(Duration::from_secs(2));
+        assert_eq!(pair.host().guests.len(), 1, "seed {seed}");
+        assert!(pair.host().guests[0].session.is_established(), "seed {seed}");
+        assert_eq!(pair.client().closed(), None, "seed {seed}");
+    }
+}
+
+#[test]
+fn each_single_lost_message_costs_only_time() {
+    for victim in 0..6 {
+        let mut pair = Pair::new(&PairConfig::new(1, link(10)));
+        let mut count = 0;
+        pair.network.set_tamper(move |_, _| {
+            count += 1;
+            if count == victim + 1 { Fate::Drop } else { Fate::Pass }
+        });
+        pair.network.run_until(Time::from_secs(1));
+        assert!(is_admitted(&pair), "message {victim} was lost");
+    }
+}
+
+/// What an attacker on the path can make of a handshake datagram: noise of the same kind.
+fn forgeries(random: &mut Random, original: &[u8]) -> Vec<Vec<u8>> {
+    let mut forged = Vec::new();
+    for bit in (0..original.len() * 8).step_by(7) {
+        let mut copy = original.to_vec();
+        copy[bit / 8] ^= 1 << (bit % 8);
+        forged.push(copy);
+    }
+    for len in [1, 4, 5, 6, original.len() / 2, original.len() - 1] {
+        forged.push(original[..len].to_vec());
+    }
+    let mut longer = original.to_vec();
+    longer.push(0);
+    forged.push(longer);
+    let mut noise = original.to_vec();
+    random.fill(&mut noise[5..]);
+    forged.push(noise);
+    forged
+}
+
+#[test]
+fn forged_messages_alter_nothing() {
+    for seed in SEEDS {
+        let mut undisturbed = Pair::new(&PairConfig::new(seed, link(10)));
+        undisturbed.network.record();
+        undisturbed.network.run_until(Time::from_millis(60));
+        let mut pair = Pair::new(&PairConfig::new(seed, link(10)));
+        pair.network.record();
+        let mut random = Random::new(seed);
+        // The recorded handshake is the one to come: each message is preceded by its forgeries.
+        for message in undisturbed.network.captured().iter().take(3) {
+            for forged in forgeries(&mut random, &message.bytes) {
+                let before = message.at + Duration::from_millis(9) - pair.network.now();
+                pair.network.inject(before, message.from, message.to, &forged);
+            }
+        }
+        pair.network.run_until(Time::from_millis(60));
+        assert!(is_admitted(&pair), "seed {seed}");
+        assert_eq!(pair.network.captured(), undisturbed.network.captured(), "seed {seed}");
+        assert_eq!(pair.host().guests.len(), 1, "seed {seed}");
+        assert!(pair.host().discards.len() > 150 && pair.client().discards.len() > 50, "seed {seed}");
+    }
+}
+
+#[test]
+fn host_that_is_not_the_one_asked_for_stays_silent() {
+    let config = PairConfig::new(3, link(10));
+    let mut pair = Pair::new(&config);
+    pair.network.run_until(Time::from_millis(100));
+    let mut random = Random::new(33);
+    let other = Identity::from_secret(random.bytes32()).public();
+    let clock = Clock::default();
+    let now = clock.local(pair.network.now());
+    let mut stray =
+        ClientPeer::new(&Config::default(), &pair.client_identity, other, pair.host, &mut random, now);
+    stray.typist = None;
+    let stray = pair.network.add_host(Peer::Client(Box::new(stray)), clock);
+    pair.network.connect(stray, pair.host, link(10), link(10));
+    pair.network.run_until(Time::from_secs(9));
+    assert_eq!(pair.network.host(stray).client().closed(), None);
+    pair.network.run_until(Time::from_secs(12));
+    assert_eq!(pair.network.node_stats(stray).received, 0, "not one byte comes back");
+    assert_eq!(pair.network.host(stray).client().closed(), Some(CloseReason::Unanswered));
+    assert!(pair.network.node_stats(stray).sent >= 5, "it tried again and again");
+    assert_eq!(pair.host().pending(), 0);
+}
+
+#[test]
+fn response_of_a_foreign_host_ends_nothing() {
+    // Who sees a first flight can answer it under a key of its own; only the key asked for counts.
+    let mut pair = Pair::new(&PairConfig::new(4, link(10)));
+    pair.network.record();
+    pair.network.run_until(Time::from_millis(1));
+    let initiation = pair.network.captured()[0].bytes.clone();
+    let mut random = Random::new(44);
+    let impostor = Identity::from_secret(random.bytes32());
+    let mut endpoint = rift::Endpoint::new(&impostor.public(), random.bytes32());
+    // The impostor knows the host's public key as well, but its endpoint checks for its own.
+    let mut readdressed = initiation;
+    let end = readdressed.len() - 16;
+    let mac = Mac1Key::new(&impostor.public()).mac1(&readdressed[..end]);
+    readdressed[end..].copy_from_slice(&mac);
+    let mut reply = [0; 256];
+    let from = core::net::SocketAddr::from(([10, 0, 0, 1], 4433));
+    let responder = || rift::NoiseXx::responder(&impostor, [7; 32], rift::PROLOGUE);
+    let route = endpoint.handle_datagram(rift::Instant::ZERO, from, &readdressed, responder, &mut reply);
+    let Ok(rift::Route::Reply(len)) = route else { panic!("the impostor answers: {route:?}") };
+    pair.network.inject(Duration::from_millis(1), pair.host, pair.client, &reply[..len]);
+    pair.network.run_until(Time::from_millis(500));
+    assert_eq!(pair.client().closed(), None);
+    assert!(is_admitted(&pair));
+}
