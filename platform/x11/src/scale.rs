@@ -124,29 +124,31 @@ impl Scaler {
         let ready = &mut self.rows[index];
         let stride = usize::from(self.source.0) * PIXEL;
         let pixels = &source[row * stride..][..stride];
-        let last = usize::from(self.source.0) - 1;
+        let columns = &self.columns[usize::from(part.x)..][..usize::from(part.width)];
         ready.source = Some(row);
-        ready.pixels.clear();
-        for (left, share) in &self.columns[usize::from(part.x)..][..usize::from(part.width)] {
-            let left = *left as usize;
-            let mixed = mix(pixel(pixels, left), pixel(pixels, (left + 1).min(last)), *share);
-            ready.pixels.extend(mixed.to_le_bytes());
+        ready.pixels.resize(columns.len() * PIXEL, 0);
+        for (target, (left, share)) in ready.pixels.chunks_exact_mut(PIXEL).zip(columns) {
+            let mixed = match pixels.get(*left as usize * PIXEL..).and_then(|rest| rest.first_chunk::<8>()) {
+                Some(&[b, g, r, x, next @ ..]) => {
+                    mix(u32::from_le_bytes([b, g, r, x]), u32::from_le_bytes(next), *share)
+                }
+                // One column only: there is nothing to mix.
+                None => pixels.first_chunk().map_or(0, |only| u32::from_le_bytes(*only)),
+            };
+            target.copy_from_slice(&mixed.to_le_bytes());
         }
         index
     }
 }
 
 /// Which two of `source` pixels make pixel `place` of `target`: the first, and the second's share of 256.
+/// The second is always there, except where `source` is 1.
 fn position(place: u16, source: u16, target: u16) -> (u32, u32) {
     let centre = (2 * u64::from(place) + 1) * u64::from(source) * 128 / u64::from(target);
     let limit = u64::from(source - 1) * 256;
     let position = u32::try_from(centre.saturating_sub(128).min(limit)).unwrap_or(0);
-    (position >> 8, position & 0xff)
-}
-
-fn pixel(row: &[u8], index: usize) -> u32 {
-    let bytes = row[index * PIXEL..][..PIXEL].try_into().expect("a pixel has four bytes");
-    u32::from_le_bytes(bytes)
+    let first = (position >> 8).min(u32::from(source.saturating_sub(2)));
+    (first, position - (first << 8))
 }
 
 /// Mixes two pixels, two channels at a time.
@@ -163,6 +165,7 @@ fn mix_rows(upper: &[u8], lower: &[u8], share: u32, target: &mut [u8]) {
         target.copy_from_slice(upper);
         return;
     }
+    // Shares are at most 256, and 256 times a byte fits 16 bits.
     let (share, rest) = (share as u16, 256 - share as u16);
     for ((target, upper), lower) in target.iter_mut().zip(upper).zip(lower) {
         *target = ((u16::from(*upper) * rest + u16::from(*lower) * share) >> 8) as u8;
