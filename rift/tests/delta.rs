@@ -22,6 +22,8 @@ struct Case {
     seconds: u64,
     link: fn(u64) -> u64,
     one_way_us: u64,
+    /// Added to the way from the tenth second on.
+    reroute_us: u64,
     queue_us: u64,
     loss_permille: u64,
     jitter_us: u64,
@@ -41,6 +43,7 @@ const USUAL: Case = Case {
     seconds: 20,
     link: |_| 20_000_000,
     one_way_us: 20_000,
+    reroute_us: 0,
     queue_us: 300_000,
     loss_permille: 0,
     jitter_us: 0,
@@ -186,7 +189,8 @@ impl Model {
             let rate = (self.case.link)(now_us.max(self.link_free_us));
             self.link_free_us = now_us.max(self.link_free_us) + bytes as u64 * 8_000_000 / rate;
             let jitter = if self.case.jitter_us > 0 { self.random.below(self.case.jitter_us) } else { 0 };
-            let at = (self.link_free_us + self.case.one_way_us + jitter).max(self.last_arrival_us);
+            let reroute = if now_us >= 10_000_000 { self.case.reroute_us } else { 0 };
+            let at = (self.link_free_us + self.case.one_way_us + reroute + jitter).max(self.last_arrival_us);
             self.last_arrival_us = at;
             if self.random.below(1000) >= self.case.loss_permille {
                 arrival = Some((at, waits > self.case.mark_us));
@@ -345,6 +349,17 @@ fn random_loss_of_two_percent_costs_little_rate() {
     for seed in SEEDS {
         let used = Model::run(Case { seed, loss_permille: 20, ..USUAL }).utilisation(4.0, 20.0);
         assert!(used >= 850, "seed {seed}: {used} of 1000 used");
+    }
+}
+
+#[test]
+fn a_longer_path_is_not_taken_for_a_queue_for_long() {
+    for seed in SEEDS {
+        let outcomes = Model::run(Case { seed, reroute_us: 30_000, ..USUAL });
+        let lowest = outcomes.lowest_between(10.0, 20.0);
+        assert!(lowest >= 2_000_000, "seed {seed}: fell to {lowest} bit/s");
+        let used = outcomes.utilisation(13.0, 20.0);
+        assert!(used >= 900, "seed {seed}: {used} of 1000 used three seconds later");
     }
 }
 
