@@ -39,6 +39,16 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         pictures: &impl PictureStore,
         out: &mut [u8],
     ) -> Option<Transmit> {
+        self.poll_realtime(now, out).or_else(|| self.transmit_media(now, pictures, out))
+    }
+
+    /// Like [`Self::poll_transmit`], but leaves shards where they are. For a driver with many sessions, whose small
+    /// datagrams leave before anybody's pictures, and for one whose socket takes no more for now.
+    ///
+    /// # Panics
+    /// When `out` is shorter than [`super::Config::datagram_len`].
+    #[must_use]
+    pub fn poll_realtime(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         assert!(out.len() >= usize::from(self.config.datagram_len), "out holds a datagram");
         self.now = self.now.max(now);
         if let Some(transmit) = self.transmit_handshake(now, out) {
@@ -51,7 +61,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.finish(now, None, super::CloseReason::Exhausted);
             return None;
         }
-        self.transmit_realtime(now, out).or_else(|| self.transmit_media(now, pictures, out))
+        self.transmit_realtime(now, out)
     }
 
     /// One datagram with everything small that is due.
@@ -173,6 +183,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         pictures: &impl PictureStore,
         out: &mut [u8],
     ) -> Option<Transmit> {
+        if !self.is_established() {
+            return None;
+        }
         if self.video_out.drop_stale(pictures) {
             self.pending.repair = Some(Repair { after: self.video_out.left(), seen: PictureId(u32::MAX) });
         }
