@@ -128,7 +128,10 @@ pub struct Stats {
     pub in_flight_bytes: u64,
 }
 
-/// The congestion controller of one direction; see the module.
+// Small enough for a board to have one a session.
+const _: () = assert!(size_of::<Delta>() <= 4096);
+
+/// The congestion controller of one direction; see the module. At most 4 KiB.
 #[derive(Clone, Debug)]
 pub struct Delta {
     control: Control,
