@@ -19,6 +19,9 @@ pub mod shard;
 pub mod stream;
 pub mod video;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use bytes::{Reader, Writer};
 pub use frame::{Frame, FrameType, Frames};
 pub use header::{DataHeader, Kind};

@@ -73,14 +73,14 @@ impl StreamParametersMessage {
 /// ```text
 /// 0                 4               8
 /// +-----------------+---------------+
-/// | last shown or 0 | newest seen   |
+/// | last shown or 0 | newest ended  |
 /// +-----------------+---------------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repair {
     /// The last picture it has whole; 0 = none.
     pub after: PictureId,
-    /// The newest picture of which it has seen anything. A repair newer than this is on its way already.
+    /// The newest picture it has shown or given up. A repair newer than this is on its way already.
     pub seen: PictureId,
 }
 

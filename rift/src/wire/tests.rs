@@ -1,0 +1,264 @@
+//! Every message survives the wire, and no bytes are too strange to be read.
+
+extern crate std;
+
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::clock::{ClockReply, ClockRequest};
+use super::close::{Admitted, Close};
+use super::cursor::{CursorPosition, ShapeHead};
+use super::feedback::{Arrival, Ecn, Feedback};
+use super::frame::{emit, emit_last};
+use super::handshake::{INITIATION_NOISE_LEN, Initiation, Reply};
+use super::input::{Held, InputAcknowledged, InputMessage};
+use super::picture::{CodedRectangle, PictureHead};
+use super::shard::ShardHead;
+use super::stream::{Channel, StreamAcknowledged, StreamPart};
+use super::video::{Repair, StreamParametersMessage, VideoPosition};
+use super::{DataHeader, Frame, FrameType, Frames, Kind, Writer};
+use crate::channel::input::{Button, InputEvent, Scancode};
+use crate::channel::permissions::Permissions;
+use crate::channel::video::{Codec, PictureId, Rectangle, StreamParameters};
+
+/// Writes one frame and gives its body back as the parser finds it.
+fn body_of(frame_type: FrameType, write: impl FnOnce(&mut Writer<'_>) -> Option<()>) -> Vec<u8> {
+    let mut out = [0; 2048];
+    let mut writer = Writer::new(&mut out);
+    emit(&mut writer, frame_type, write).unwrap();
+    let len = writer.len();
+    let mut frames = Frames::new(&out[..len]);
+    let frame = frames.next().unwrap();
+    assert_eq!((frame.frame_type, frames.next(), frames.is_malformed()), (frame_type, None, false));
+    frame.body.to_vec()
+}
+
+fn event() -> impl Strategy<Value = InputEvent> {
+    prop_oneof![
+        (1..=767u16, any::<bool>())
+            .prop_map(|(code, pressed)| InputEvent::Key { key: Scancode::new(code).unwrap(), pressed }),
+        any::<char>().prop_map(InputEvent::Text),
+        (0..8u8, any::<bool>())
+            .prop_map(|(index, pressed)| InputEvent::Button { button: Button::new(index).unwrap(), pressed }),
+        any::<(u16, u16)>().prop_map(|(x, y)| InputEvent::PointerAbsolute { x, y }),
+        any::<(i16, i16)>().prop_map(|(dx, dy)| InputEvent::PointerRelative { dx, dy }),
+        any::<(i16, i16)>().prop_map(|(dx, dy)| InputEvent::Wheel { dx, dy }),
+    ]
+}
+
+fn codec() -> impl Strategy<Value = Codec> {
+    prop_oneof![Just(Codec::H264), Just(Codec::Tiles), Just(Codec::Jpeg)]
+}
+
+fn rectangle() -> impl Strategy<Value = CodedRectangle> {
+    (any::<(u16, u16)>(), (1..=u16::MAX, 1..=u16::MAX), codec(), 0..1_000_000u32).prop_map(
+        |((x, y), (width, height), codec, len)| CodedRectangle {
+            place: Rectangle { x, y, width, height },
+            codec,
+            len,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn input_survives_the_wire(first: u32, events in prop::collection::vec(event(), 0..=64)) {
+        let mut held = Held::NOTHING;
+        events.iter().for_each(|event| held.apply(event));
+        let body = body_of(FrameType::Input, |body| InputMessage::emit(body, first, &held, events.iter()));
+        let message = InputMessage::parse(&body).unwrap();
+        prop_assert_eq!(message.first, first);
+        prop_assert_eq!(message.held, held);
+        prop_assert_eq!(&message.events[..], &events[..]);
+    }
+
+    #[test]
+    fn feedback_survives_the_wire(
+        first: u32,
+        reference_us: u32,
+        steps in prop::collection::vec(prop::option::of((0..8192u32, 0..4u8)), 1..=512),
+    ) {
+        let items = steps.iter().map(|item| {
+            item.map(|(steps, ecn)| Arrival { before_us: steps * Feedback::STEP_US, ecn: Ecn::from_bits(ecn) })
+        });
+        let body = body_of(FrameType::Feedback, |body| Feedback::emit(body, first, reference_us, items.clone()));
+        let message = Feedback::parse(&body).unwrap();
+        prop_assert_eq!((message.first, message.reference_us, message.len()), (first, reference_us, steps.len()));
+        prop_assert!(message.items().eq(items));
+    }
+
+    #[test]
+    fn picture_head_survives_the_wire(
+        distance: u8,
+        times: (u32, u32, u32),
+        rectangles in prop::collection::vec(rectangle(), 1..=16),
+    ) {
+        let mut head = PictureHead {
+            reference_distance: distance,
+            total_len: 0,
+            captured_us: times.0,
+            encoded_after_us: times.1,
+            sent_after_us: times.2,
+            rectangles: rectangles.iter().copied().collect(),
+        };
+        let sum: u32 = rectangles.iter().map(|rectangle| rectangle.len).sum();
+        head.total_len = sum + u32::try_from(head.len()).unwrap();
+        let mut out = [0; PictureHead::LEN_MAX];
+        let len = head.emit(&mut out).unwrap();
+        prop_assert_eq!(&out[PictureHead::SENT_AT..PictureHead::SENT_AT + 4], &times.2.to_be_bytes());
+        prop_assert_eq!(PictureHead::parse(&out[..len]), Some((head, len)));
+    }
+
+    #[test]
+    fn shard_survives_the_wire(picture: u16, k in 1..1000u16, m: u8, which: u16, len in 1..1200usize) {
+        let total = k + u16::from(m);
+        let shard = which % total;
+        let head = ShardHead {
+            picture,
+            shard,
+            data_shards: k,
+            parity_shards: m,
+            shard_len: u16::try_from(len).unwrap(),
+        };
+        let mut out = [7; 1300];
+        let mut writer = Writer::new(&mut out);
+        emit_last(&mut writer, FrameType::Shard).unwrap();
+        head.emit(&mut writer).unwrap();
+        let end = writer.len() + len;
+        prop_assert_eq!(writer.len(), ShardHead::FRAME_LEN);
+        let frame = Frames::new(&out[..end]).next().unwrap();
+        let (parsed, bytes) = ShardHead::parse(frame.body).unwrap();
+        prop_assert_eq!((parsed, bytes.len()), (head, len));
+        // Every shard but the last of the data must have the full length.
+        let cut = ShardHead::parse(&frame.body[..frame.body.len() - 1]);
+        prop_assert_eq!(cut.is_some(), shard + 1 == k && len > 1);
+    }
+
+    #[test]
+    fn small_messages_survive_the_wire(a: u32, b: u32, c: u64, x: u16, y: u16, flag: bool) {
+        let request = ClockRequest { sent_us: a };
+        prop_assert_eq!(ClockRequest::parse(&body_of(FrameType::ClockRequest, |w| request.emit(w))), Some(request));
+        let reply = ClockReply { request_us: a, arrived_us: c, held_us: b };
+        prop_assert_eq!(ClockReply::parse(&body_of(FrameType::ClockReply, |w| reply.emit(w))), Some(reply));
+        let close = Close { code: x };
+        prop_assert_eq!(Close::parse(&body_of(FrameType::Close, |w| close.emit(w))), Some(close));
+        let admitted = Admitted { permissions: Permissions::from_bits_truncate(a) };
+        prop_assert_eq!(Admitted::parse(&body_of(FrameType::Admitted, |w| admitted.emit(w))), Some(admitted));
+        let cursor = CursorPosition { x, y, visible: flag, shape: a };
+        prop_assert_eq!(CursorPosition::parse(&body_of(FrameType::Cursor, |w| cursor.emit(w))), Some(cursor));
+        let repair = Repair { after: PictureId(a), seen: PictureId(b) };
+        prop_assert_eq!(Repair::parse(&body_of(FrameType::Repair, |w| repair.emit(w))), Some(repair));
+        let position = VideoPosition { picture: PictureId(a) };
+        prop_assert_eq!(VideoPosition::parse(&body_of(FrameType::VideoPosition, |w| position.emit(w))), Some(position));
+        let taken = InputAcknowledged { next: a };
+        prop_assert_eq!(InputAcknowledged::parse(&body_of(FrameType::InputAcknowledged, |w| taken.emit(w))), Some(taken));
+        let channel = Channel::ALL[usize::from(flag)];
+        let stream = StreamAcknowledged { channel, next: a, limit: b };
+        prop_assert_eq!(StreamAcknowledged::parse(&body_of(FrameType::StreamAcknowledged, |w| stream.emit(w))), Some(stream));
+    }
+
+    #[test]
+    fn stream_parameters_outside_their_range_are_refused(first: u32, width: u16, height: u16, rate: u32, codec in codec()) {
+        let parameters = StreamParameters { width, height, rate_millihertz: rate, codec };
+        let message = StreamParametersMessage { first: PictureId(first), parameters };
+        let parsed = StreamParametersMessage::parse(&body_of(FrameType::StreamParameters, |w| message.emit(w)));
+        let in_range = (1..=16384).contains(&width) && (1..=16384).contains(&height);
+        prop_assert_eq!(parsed, in_range.then_some(message));
+    }
+
+    #[test]
+    fn frame_bodies_of_every_length_survive(lengths in prop::collection::vec(0..600usize, 1..20)) {
+        let mut out = std::vec![0; 20_000];
+        let mut writer = Writer::new(&mut out);
+        for (index, &len) in lengths.iter().enumerate() {
+            emit(&mut writer, FrameType::Stream, |body| {
+                body.reserve(len)?.fill(u8::try_from(index).unwrap());
+                Some(())
+            })
+            .unwrap();
+        }
+        let end = writer.len();
+        let mut frames = Frames::new(&out[..end]);
+        for (index, &len) in lengths.iter().enumerate() {
+            let frame = frames.next().unwrap();
+            prop_assert_eq!(frame.body, &std::vec![u8::try_from(index).unwrap(); len][..]);
+        }
+        prop_assert_eq!(frames.next(), None);
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..1500)) {
+        let mut frames = Frames::new(&bytes);
+        let mut steps = 0;
+        for Frame { body, .. } in frames.by_ref() {
+            steps += 1;
+            let _ = (InputMessage::parse(body), Feedback::parse(body).map(|feedback| feedback.items().count()));
+            let _ = (ShardHead::parse(body), PictureHead::parse(body), StreamPart::parse(body));
+            let _ = (ShapeHead::parse(body), StreamParametersMessage::parse(body), ClockReply::parse(body));
+        }
+        prop_assert!(steps <= bytes.len());
+        let _ = (DataHeader::parse(&bytes), Initiation::parse(&bytes), Reply::parse(&bytes));
+    }
+
+    #[test]
+    fn a_frame_that_does_not_fit_leaves_nothing(room in 0..12usize) {
+        let mut out = std::vec![0; room];
+        let mut writer = Writer::new(&mut out);
+        let message = ClockReply { request_us: 1, arrived_us: 2, held_us: 3 };
+        let written = emit(&mut writer, FrameType::ClockReply, |body| message.emit(body));
+        prop_assert_eq!((written, writer.len()), (None, 0));
+    }
+}
+
+#[test]
+fn unknown_frames_are_skipped_and_critical_ones_end_the_walk() {
+    let known = [0x12, 4, 0, 0, 0, 9];
+    let walk = |unknown: u8| {
+        let bytes = [&[unknown, 3, 1, 2, 3][..], &known].concat();
+        let mut frames = Frames::new(&bytes);
+        (frames.by_ref().count(), frames.is_malformed())
+    };
+    assert_eq!(walk(0x3f), (1, false));
+    assert_eq!(walk(0x7f), (0, true));
+    let mut cut = Frames::new(&[0x12, 200]);
+    assert_eq!((cut.next(), cut.is_malformed()), (None, true));
+}
+
+#[test]
+fn shape_that_cannot_be_is_refused() {
+    let head = ShapeHead { shape: 5, width: 32, height: 16, hot_x: 31, hot_y: 15 };
+    assert_eq!(ShapeHead::parse(&head.to_bytes()), Some(head));
+    for wrong in [
+        ShapeHead { shape: 0, ..head },
+        ShapeHead { width: 0, ..head },
+        ShapeHead { width: 257, ..head },
+        ShapeHead { hot_x: 32, ..head },
+        ShapeHead { hot_y: 16, ..head },
+    ] {
+        assert_eq!(ShapeHead::parse(&wrong.to_bytes()), None);
+    }
+}
+
+#[test]
+fn first_byte_alone_names_the_kind() {
+    let named = (0..=255u8).filter(|&first| Kind::of(first).is_some()).count();
+    // STUN 4, handshake 16, reset, probe, relayed, data 64 (SPEC §2.1).
+    assert_eq!(named, 4 + 16 + 3 + 64);
+    let header = DataHeader { connection: 0x0102_0304, packet_number: 0x000a_0b0c };
+    assert_eq!(header.to_bytes(), [0x40, 1, 2, 3, 4, 0x0a, 0x0b, 0x0c]);
+    assert_eq!(DataHeader::parse(&header.to_bytes()), Some(header));
+    // A flag nobody has defined (SPEC §2.2).
+    assert_eq!(DataHeader::parse(&[0x41, 1, 2, 3, 4, 0, 0, 0]), None);
+}
+
+#[test]
+fn initiation_is_one_length_and_carries_its_mac_last() {
+    let mut out = [0; 200];
+    let noise = [5; INITIATION_NOISE_LEN];
+    let len = Initiation::emit(&mut out, &noise, |bytes| [u8::try_from(bytes.len()).unwrap(); 16]).unwrap();
+    let parsed = Initiation::parse(&out[..len]).unwrap();
+    assert_eq!((len, parsed.mac, parsed.noise), (128, [112; 16], &noise[..]));
+    assert!(Initiation::parse(&out[..len + 1]).is_err());
+    assert!(Initiation::parse(&out[..len - 1]).is_err());
+}
