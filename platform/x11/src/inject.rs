@@ -25,6 +25,8 @@ const NOTCH: i32 = 120;
 const SPARES_MAX: usize = 16;
 /// An X keycode is the evdev code plus this.
 const KEYCODE_BASE: u16 = 8;
+/// The symbol of a character by its Unicode number is that number with this.
+const UNICODE: Keysym = 0x0100_0000;
 
 /// Injects input into an X server.
 pub struct X11Sink {
@@ -155,8 +157,12 @@ impl X11Sink {
         let [on, _] = u16::from(state.mods).to_le_bytes();
         let [locked, _] = u16::from(state.locked_mods).to_le_bytes();
         let reserved: Vec<Keycode> = self.spares.iter().map(|spare| spare.keycode).collect();
-        let strokes = self.keymap.strokes(symbol, state.group.into(), &reserved);
-        let stroke = strokes.into_iter().find(|stroke| self.is_possible(stroke, on, locked));
+        // Some layouts name a character by its number even where it has a symbol of its own.
+        let numbered = UNICODE | u32::from(character);
+        let mut strokes = [symbol, numbered]
+            .into_iter()
+            .flat_map(|symbol| self.keymap.strokes(symbol, state.group.into(), &reserved));
+        let stroke = strokes.find(|stroke| self.is_possible(stroke, on, locked));
         let stroke = match stroke {
             Some(stroke) => stroke,
             None => Stroke { keycode: self.spare_for(symbol, character)?, on: 0, decisive: 0 },
