@@ -1,3 +1,14 @@
-//! Wavry's command line: keys, identities, doctor
+//! The program `wavry`.
 
-fn main() {}
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use wavry_cli::args::Args;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let well = wavry_cli::run(&Args::parse(), &mut io::stdout().lock()).context("wavry")?;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
