@@ -22,8 +22,8 @@ const HASH_LEN: usize = 8;
 /// The fewest bytes of a coded picture.
 pub const PICTURE_LEN_MIN: usize = HEADER_LEN + HASH_LEN;
 
-/// How many earlier pictures encoder and decoder keep.
-pub const REFERENCES: usize = 4;
+/// How many earlier pictures encoder and decoder keep: H.264 level 4.1 has room for nine at 1280×720.
+pub const REFERENCES: usize = 8;
 
 /// What a [`Screen`] shows over time.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::BTreeMap;
 
 use rift::{
-    Channel, CloseReason, Codec, Config, Discard, Ecn, Endpoint, Established, Event, Identity, InputEvent,
+    Budget, Channel, CloseReason, Codec, Config, Discard, Ecn, Endpoint, Established, Event, Identity, InputEvent,
     Instant, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle,
     RectangleData, Route, SendError, Session, SessionIndex, Storage, StreamParameters,
 };
@@ -228,15 +228,18 @@ impl HostPeer {
         let Some(camera) = &mut self.camera else { return };
         let Some(activity) = camera.screen.poll(now) else { return };
         let viewers = self.guests.iter().filter(|guest| guest.session.is_established());
-        let Some(bitrate) = viewers.clone().map(|guest| guest.session.budget().bitrate_bps).min() else {
-            return;
+        let budgets = viewers.clone().map(|guest| guest.session.budget());
+        let Some(bitrate) = budgets.clone().map(|budget| budget.bitrate_bps).min() else { return };
+        let period_bytes = |bps: u32| usize::try_from(bps / 8 / camera.pictures_per_second).expect("a picture fits");
+        // What would wait longer than a picture lasts is not encoded: a newer picture will replace it.
+        let is_behind = |(guest, budget): (&Guest, Budget)| {
+            guest.session.video_backlog_bytes() > period_bytes(budget.pacing_bps)
         };
-        let usual = usize::try_from(bitrate / 8 / camera.pictures_per_second).expect("a picture's size fits");
-        // Nothing is queued: a newer picture will replace this one.
-        if viewers.clone().any(|guest| guest.session.video_backlog_bytes() > usual) {
+        if viewers.zip(budgets).any(is_behind) {
             camera.skipped += 1;
             return;
         }
+        let usual = period_bytes(bitrate);
         let made = camera.encoder.encode(usual, activity, &mut camera.coded);
         if let Some(kept) = &mut camera.kept {
             kept.extend_from_slice(&camera.coded);

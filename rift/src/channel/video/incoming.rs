@@ -425,9 +425,11 @@ impl VideoReceiver {
         Some(self.repair_sent.map_or(Instant::ZERO, |sent| sent.plus_micros(repeat_us)))
     }
 
-    /// The request, for a packet that leaves now.
-    pub(crate) const fn repair(&self) -> Repair {
-        Repair { after: self.delivered, seen: self.seen }
+    /// The request, for a packet that leaves now. What is still being reassembled may be the answer to an earlier
+    /// one, so it does not count as seen; nothing may be referred to that the application could not use.
+    pub(crate) fn repair(&self) -> Repair {
+        let after = if self.history == 0 { PictureId(0) } else { self.delivered };
+        Repair { after, seen: self.given_up.unwrap_or_default().max(self.delivered) }
     }
 
     pub(crate) const fn repair_sent(&mut self, now: Instant) {
