@@ -115,7 +115,7 @@ impl Pair {
         let due: Vec<_> = due;
         for (_, to_host, mut datagram) in due {
             if to_host {
-                self.to_host(&mut datagram);
+                self.host_receives(&mut datagram);
             } else {
                 let _ = self.client.handle_datagram(now, PathId(0), now, Ecn::NotEct, &mut datagram);
             }
@@ -128,7 +128,7 @@ impl Pair {
         }
     }
 
-    fn to_host(&mut self, datagram: &mut [u8]) {
+    fn host_receives(&mut self, datagram: &mut [u8]) {
         let mut reply = [0; 256];
         let identity = &self.host_identity;
         let responder = || NoiseXx::responder(identity, [4; 32], PROLOGUE);
@@ -261,10 +261,11 @@ fn cursor_position_follows() {
         pair.host().send_cursor(now, cursor).expect("connected");
         pair.run(2_000);
     }
-    let last = pair.client_events.iter().rev().find_map(|event| match event {
-        Event::Cursor(cursor) => Some(*cursor),
-        _ => None,
-    });
+    let last = pair
+        .client_events
+        .iter()
+        .rev()
+        .find_map(|event| if let Event::Cursor(cursor) = event { Some(*cursor) } else { None });
     assert_eq!(last.map(|cursor| (cursor.x, cursor.y)), Some((49, 98)));
 }
 
