@@ -7,7 +7,7 @@
 //! (`Subtract`) before the grab. Drawing before that and inside the known box is in the grab; drawing outside
 //! it has sent an event, which the next poll finds; drawing after it starts a new box.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use rift::{Instant, Rectangle};
 use rift_hal::{Cursor, Frame, PixelFormat, Plane, Pollable, VideoSource};
@@ -22,6 +22,7 @@ use crate::Error;
 use crate::connection::{PIXEL, check_pixels, connect, require, shares_memory};
 use crate::cursor::CursorWatch;
 use crate::segment::Segment;
+use crate::wake::Wake;
 
 /// How often a pointer that nothing announced is looked for. A program may warp it without any event.
 const POINTER_INTERVAL_US: u64 = 8_000;
@@ -43,6 +44,7 @@ pub struct X11Source {
     given: Rectangle,
     cursor: CursorWatch,
     pointer_asked_at: Instant,
+    wake: Wake,
 }
 
 /// Where a grab goes.
@@ -77,7 +79,19 @@ impl X11Source {
         let pixels = Pixels::new(&connection, size, shared)?;
         let pending = Rectangle::sized(size.0, size.1);
         let pointer_asked_at = Instant::ZERO;
-        Ok(Self { connection, root, size, pixels, damage, pending, given: pending, cursor, pointer_asked_at })
+        let wake = Wake::new(&connection)?;
+        Ok(Self {
+            connection,
+            root,
+            size,
+            pixels,
+            damage,
+            pending,
+            given: pending,
+            cursor,
+            pointer_asked_at,
+            wake,
+        })
     }
 
     /// Whether the server writes into shared memory. Without it a grab of a large screen takes 10 to 30 ms.
@@ -130,6 +144,7 @@ impl X11Source {
     /// Fetches what is pending. A screen that shrank meanwhile makes the server refuse; then the new
     /// size is asked for and all of it is fetched.
     fn grab(&mut self) -> Result<(), Error> {
+        self.wake.raise()?;
         damage::subtract(&self.connection, self.damage, x11rb::NONE, x11rb::NONE)?.ignore_error();
         let result = self.pixels.fetch(&self.connection, self.root, self.size, self.pending);
         if let Err(Error::Reply(ReplyError::X11Error(error))) = &result
@@ -170,6 +185,7 @@ impl VideoSource for X11Source {
     }
 
     fn poll_frame(&mut self, now: Instant) -> Result<Option<Frame<'_>>, Error> {
+        self.wake.lower()?;
         self.drain()?;
         self.remember_pointer(now);
         if self.pending.is_empty() {
@@ -195,13 +211,16 @@ impl VideoSource for X11Source {
 
     fn poll_cursor(&mut self) -> Option<Cursor<'_>> {
         // A connection that broke is reported by the next poll for a frame.
+        if self.cursor.is_due() {
+            self.wake.raise().ok()?;
+        }
         self.cursor.poll(&self.connection, self.root, self.size).ok().flatten()
     }
 }
 
 impl Pollable for X11Source {
     fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.connection.stream().as_fd()
+        self.wake.descriptor()
     }
 }
 

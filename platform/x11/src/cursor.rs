@@ -59,6 +59,11 @@ impl CursorWatch {
         self.place_due = true;
     }
 
+    /// Whether the next poll asks the server.
+    pub(crate) const fn is_due(&self) -> bool {
+        self.shape_due || self.place_due
+    }
+
     /// The cursor, when it changed. Costs nothing unless something said so.
     pub(crate) fn poll(
         &mut self,

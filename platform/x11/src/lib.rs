@@ -17,6 +17,7 @@ mod picture;
 mod pointer;
 mod scale;
 mod segment;
+mod wake;
 mod window;
 
 pub use capture::X11Source;

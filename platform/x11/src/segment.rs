@@ -30,13 +30,14 @@ unsafe impl Send for Segment {}
 impl Segment {
     /// `len` zeroed bytes, attached to the server; `len` is not 0.
     pub(crate) fn new(connection: &RustConnection, len: usize) -> Result<Self, Error> {
+        let id = connection.generate_id()?;
         let file = memfd_create("rift-x11", MemfdFlags::CLOEXEC)?;
         ftruncate(&file, len as u64)?;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing.
         let start = unsafe { mmap(core::ptr::null_mut(), len, protection, MapFlags::SHARED, &file, 0) }?;
         let start = NonNull::new(start.cast()).expect("mmap succeeded, so it did not return null");
-        let segment = Self { id: connection.generate_id()?, start, len };
+        let segment = Self { id, start, len };
         shm::attach_fd(connection, segment.id, file, false)?.check()?;
         Ok(segment)
     }

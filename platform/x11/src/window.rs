@@ -5,7 +5,7 @@
 //! buttons belong to the child.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use rift::{Button, InputEvent, Rectangle};
 use rift_hal::{Cursor, Display, DisplayEvent, Frame, Pollable};
@@ -25,6 +25,7 @@ use crate::keys::Keyboard;
 use crate::overlay::Overlay;
 use crate::picture::{Picture, Target};
 use crate::pointer::Pointer;
+use crate::wake::Wake;
 
 /// Wheel units of one click (evdev's high-resolution unit).
 const NOTCH: i16 = 120;
@@ -67,6 +68,7 @@ pub struct X11Display {
     /// The place and size before a fullscreen that no window manager made.
     restore: Option<(i32, i32, u32, u32)>,
     put_opcode: Option<u8>,
+    wake: Wake,
 }
 
 impl X11Display {
@@ -131,6 +133,7 @@ impl X11Display {
             pointer: Pointer::new(&connection, window)?,
             overlay: Overlay::new(&connection, window)?,
             picture: Picture::new(shared),
+            wake: Wake::new(&connection)?,
             put_opcode: shm.map(|extension| extension.major_opcode),
             connection,
             screen,
@@ -350,6 +353,7 @@ impl Display for X11Display {
     type Error = Error;
 
     fn present(&mut self, frame: &Frame<'_>, changed: Option<Rectangle>) -> Result<(), Error> {
+        self.wake.raise()?;
         while let Some(event) = self.connection.poll_for_event()? {
             self.handle(&event)?;
         }
@@ -366,6 +370,7 @@ impl Display for X11Display {
     }
 
     fn poll_event(&mut self) -> Result<Option<DisplayEvent>, Error> {
+        self.wake.lower()?;
         while self.events.is_empty() {
             let Some(event) = self.connection.poll_for_event()? else {
                 self.connection.flush()?;
@@ -377,6 +382,7 @@ impl Display for X11Display {
     }
 
     fn set_cursor(&mut self, cursor: &Cursor<'_>) -> Result<(), Error> {
+        self.wake.raise()?;
         let layout = self.picture.layout();
         self.pointer.set(&self.connection, self.screen.root_depth, cursor, layout)?;
         self.connection.flush()?;
@@ -384,12 +390,14 @@ impl Display for X11Display {
     }
 
     fn set_overlay(&mut self, text: &str) -> Result<(), Error> {
+        self.wake.raise()?;
         self.overlay.set(&self.connection, self.screen.root_depth, text)?;
         self.connection.flush()?;
         Ok(())
     }
 
     fn set_grab(&mut self, grab: bool) -> Result<bool, Error> {
+        self.wake.raise()?;
         let done = match (grab, self.pointer.is_grabbed()) {
             (true, false) => self.pointer.grab(&self.connection, self.top, self.size)?,
             (false, true) => {
@@ -404,6 +412,7 @@ impl Display for X11Display {
     }
 
     fn set_fullscreen(&mut self, fullscreen: bool) -> Result<bool, Error> {
+        self.wake.raise()?;
         if self.root_has(self.atoms._NET_SUPPORTED, Some(self.atoms._NET_WM_STATE_FULLSCREEN))? {
             self.ask_manager_fullscreen(fullscreen)?;
         } else {
@@ -416,7 +425,7 @@ impl Display for X11Display {
 
 impl Pollable for X11Display {
     fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.connection.stream().as_fd()
+        self.wake.descriptor()
     }
 }
 

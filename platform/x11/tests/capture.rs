@@ -97,6 +97,26 @@ fn change_is_given_with_its_rectangle_and_leaves_the_rest_right() {
 }
 
 #[test]
+fn change_read_while_asking_for_the_cursor_still_wakes() {
+    let Some(server) = Server::start(64, 48) else { return };
+    let client = server.client();
+    let mut source = X11Source::open(server.name()).unwrap();
+    next(&mut source);
+    for step in 1..50u32 {
+        // Nothing is left: neither a frame nor a cursor.
+        while source.poll_frame(NOW).unwrap().is_some() || source.poll_cursor().is_some() {}
+        let time = NOW.plus_micros(u64::from(step) * 20_000);
+        assert!(source.poll_frame(time).unwrap().is_none());
+        client.fill(client.screen.root, step, 0, 0, 8, 8);
+        // The reply to this brings the news of the change along.
+        assert!(source.poll_cursor().is_none_or(|cursor| cursor.x < 64));
+        wait_readable(&source.poll_fd());
+        let frame = source.poll_frame(time).unwrap().expect("the change is there");
+        assert_eq!(frame.planes()[0].data[0], step.to_le_bytes()[0]);
+    }
+}
+
+#[test]
 fn no_change_is_missed_while_another_program_draws() {
     let Some(server) = Server::start(200, 200) else {
         return;
