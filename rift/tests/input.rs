@@ -1,0 +1,179 @@
+//! Input over a lossy path: every event once and in order, and nothing stays pressed (SPEC §10).
+
+use core::time::Duration;
+
+use rift::{Button, InputEvent, Instant, Permissions, Scancode};
+use rift_sim::peer::{Pair, PairConfig, Repertoire, Typist};
+use rift_sim::{Jitter, LinkConfig, Loss, Random, Time};
+
+const SEEDS: core::ops::Range<u64> = 1..4;
+
+/// 50 ms there and back, a fifth lost each way, some twice, some out of order.
+fn bad_link() -> LinkConfig {
+    LinkConfig {
+        delay: Duration::from_millis(25),
+        loss: Loss::Random(0.2),
+        duplicate: 0.05,
+        jitter: Some(Jitter { deviation: Duration::from_millis(3), reorders: true }),
+        ..LinkConfig::default()
+    }
+}
+
+fn pair_with_typist(seed: u64, link: LinkConfig, repertoire: Repertoire, count: u64, period_us: u64) -> Pair {
+    let mut pair = Pair::new(&PairConfig::new(seed, link));
+    let typist = Typist::new(Random::new(seed), repertoire, count, period_us, Instant::ZERO);
+    pair.network.act(pair.client, |peer, _| peer.client_mut().typist = Some(typist));
+    pair
+}
+
+/// Runs until everything typed has been acknowledged, and a while longer.
+fn run_to_end(pair: &mut Pair, seed: u64) {
+    let client = pair.client;
+    let done = pair.network.run_while(Time::from_secs(2000), Duration::from_millis(100), |network| {
+        let client = network.host(client).client();
+        client.typist.as_ref().is_some_and(Typist::is_done) && client.session().input_backlog() == 0
+    });
+    assert!(done, "seed {seed}: typed and acknowledged to the end");
+    pair.network.run_for(Duration::from_secs(2));
+}
+
+fn sent(pair: &Pair) -> &[InputEvent] {
+    pair.client().typist.as_ref().expect("somebody types").sent()
+}
+
+fn received(pair: &Pair) -> Vec<InputEvent> {
+    pair.host().guests[0].input.iter().map(|&(_, event)| event).collect()
+}
+
+/// What is held after these events.
+fn held(events: &[InputEvent]) -> (Vec<Scancode>, Vec<Button>) {
+    let (mut keys, mut buttons) = (Vec::new(), Vec::new());
+    for event in events {
+        match *event {
+            InputEvent::Key { key, pressed: true } => keys.push(key),
+            InputEvent::Key { key, pressed: false } => keys.retain(|&held| held != key),
+            InputEvent::Button { button, pressed: true } => buttons.push(button),
+            InputEvent::Button { button, pressed: false } => buttons.retain(|&held| held != button),
+            _ => {}
+        }
+    }
+    (keys, buttons)
+}
+
+#[test]
+fn hundred_thousand_events_arrive_once_and_in_order_at_twenty_percent_loss() {
+    for seed in SEEDS {
+        let mut pair = pair_with_typist(seed, bad_link(), Repertoire::Presses, 100_000, 2000);
+        run_to_end(&mut pair, seed);
+        let received = received(&pair);
+        assert!(received.len() >= 100_000, "seed {seed}: {} received", received.len());
+        let differs = sent(&pair).iter().zip(&received).position(|(one, other)| one != other);
+        assert_eq!(differs, None, "seed {seed}: the first event that differs");
+        assert_eq!(received.len(), sent(&pair).len(), "seed {seed}");
+        assert_eq!(held(&received), (vec![], vec![]), "seed {seed}: nothing is stuck");
+        let lost = pair.network.link_stats(pair.upward).lost;
+        assert!(lost > 10_000, "seed {seed}: the network did its worst: {lost}");
+    }
+}
+
+/// Where the pointer and the wheel had got to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Way {
+    moved: (i64, i64),
+    turned: i64,
+    place: Option<(u16, u16)>,
+}
+
+/// Every press with the pointer's way up to it, and the way at the end: what merging must not change.
+fn presses_and_ways(events: &[InputEvent]) -> (Vec<(InputEvent, Way)>, Way) {
+    let (mut presses, mut way) = (Vec::new(), Way::default());
+    for &event in events {
+        match event {
+            InputEvent::PointerRelative { dx, dy } => {
+                way.moved = (way.moved.0 + i64::from(dx), way.moved.1 + i64::from(dy));
+            }
+            InputEvent::Wheel { dy, .. } => way.turned += i64::from(dy),
+            InputEvent::PointerAbsolute { x, y } => way.place = Some((x, y)),
+            press => presses.push((press, way)),
+        }
+    }
+    (presses, way)
+}
+
+#[test]
+fn flood_of_motion_merges_but_loses_no_press_and_no_distance() {
+    for seed in SEEDS {
+        let mut pair = pair_with_typist(seed, bad_link(), Repertoire::Everything, 20_000, 250);
+        run_to_end(&mut pair, seed);
+        let received = received(&pair);
+        assert!(received.len() < sent(&pair).len(), "seed {seed}: some motion was merged");
+        let (expected, found) = (presses_and_ways(sent(&pair)), presses_and_ways(&received));
+        assert!(expected == found, "seed {seed}: presses and the pointer's way are the same");
+        assert_eq!(held(&received), (vec![], vec![]), "seed {seed}");
+    }
+}
+
+#[test]
+fn silence_releases_what_is_held_within_a_second_and_return_makes_it_right() {
+    for (seed, delay_ms) in [(1, 5), (2, 25), (3, 100), (4, 250)] {
+        let link = LinkConfig { delay: Duration::from_millis(delay_ms), ..LinkConfig::default() };
+        let mut pair = Pair::new(&PairConfig::new(seed, link));
+        pair.network.run_until(Time::from_secs(3));
+        let (key, button) = (Scancode::new(30).expect("KEY_A"), Button::LEFT);
+        let press = [InputEvent::Key { key, pressed: true }, InputEvent::Button { button, pressed: true }];
+        pair.network.act(pair.client, |peer, now| {
+            for event in press {
+                peer.client_mut().session_mut().send_input(now, event).expect("the host permits it");
+            }
+        });
+        pair.network.run_for(Duration::from_secs(4));
+        assert_eq!(received(&pair), press, "seed {seed}: held for seconds while the client speaks");
+
+        pair.network.link_mut(pair.upward).loss = Loss::Random(1.0);
+        pair.network.run_for(Duration::from_millis(delay_ms));
+        let silent_from = pair.network.local(pair.host);
+        pair.network.run_for(Duration::from_millis(1100));
+        let released = pair.host().guests[0].input[2..].to_vec();
+        assert_eq!(held(&received(&pair)), (vec![], vec![]), "seed {seed}");
+        let last = released.last().expect("releases were delivered").0;
+        assert!(last - silent_from <= Duration::from_secs(1), "seed {seed}: {:?}", last - silent_from);
+
+        pair.network.link_mut(pair.upward).loss = Loss::None;
+        pair.network.run_for(Duration::from_secs(1));
+        assert_eq!(
+            held(&received(&pair)),
+            (vec![key], vec![button]),
+            "seed {seed}: they are still down at the client"
+        );
+        pair.network
+            .act(pair.client, |peer, now| peer.client_mut().session_mut().release_input(now))
+            .expect("room");
+        pair.network.run_for(Duration::from_secs(1));
+        assert_eq!(held(&received(&pair)), (vec![], vec![]), "seed {seed}");
+    }
+}
+
+#[test]
+fn client_that_is_gone_leaves_nothing_pressed() {
+    for seed in SEEDS {
+        let mut pair = pair_with_typist(seed, bad_link(), Repertoire::Presses, 1_000_000, 5000);
+        pair.network.run_until(Time::from_secs(5));
+        assert_ne!(held(&received(&pair)), (vec![], vec![]), "seed {seed}: somebody is typing");
+        pair.network.set_tamper(|_, _| rift_sim::Fate::Drop);
+        pair.network.run_for(Duration::from_millis(1100));
+        assert_eq!(held(&received(&pair)), (vec![], vec![]), "seed {seed}");
+    }
+}
+
+#[test]
+fn revoked_rights_release_and_stop_input() {
+    let mut pair = pair_with_typist(7, bad_link(), Repertoire::Presses, 1_000_000, 5000);
+    pair.network.run_until(Time::from_secs(5));
+    pair.network.act(pair.host, |peer, now| {
+        peer.host_mut().session_mut(0).admit(now, Permissions::view_only());
+    });
+    assert_eq!(held(&received(&pair)), (vec![], vec![]), "released at once");
+    let count = received(&pair).len();
+    pair.network.run_for(Duration::from_secs(3));
+    assert_eq!(received(&pair).len(), count, "and nothing comes after");
+}
