@@ -1,1 +1,31 @@
-//! RIFT over UDP sockets on std, driven by mio
+//! RIFT over UDP sockets on std: drives [`rift::Session`] with mio.
+//!
+//! A driver owns a socket, a timer and its sessions, and knows nothing of pictures, windows or keys. The application
+//! calls [`ClientDriver::turn`] or [`HostDriver::turn`] in a loop: a turn sends what is due, tells what happened,
+//! waits for the network, a deadline or a [`Waker`], and takes what came. Between turns the application looks at
+//! its own channels and gives commands to the sessions; they are acted on when the next turn begins.
+//!
+//! What the kernel offers is used where it is there and done without where it is not: batches are sent as one
+//! (UDP generic segmentation) and received as one (generic receive offload), arrival times are the kernel's,
+//! each class of datagram has its DSCP, and deadlines are met with a timer file, since the timeout of `epoll` counts
+//! whole milliseconds.
+//!
+//! Invariants: in the steady state no packet costs an allocation, a lock or a copy beside the kernel's; input and
+//! control never wait behind pictures; no network error ends a driver; nothing spins.
+
+mod client;
+mod clock;
+mod control;
+mod host;
+mod memory;
+mod outbox;
+mod poller;
+mod socket;
+mod sys;
+
+pub use client::ClientDriver;
+pub use clock::{Clock, RealtimeMapping};
+pub use host::{Decision, HostApplication, HostDriver, HostStats};
+pub use memory::{DesktopStorage, PICTURE_BUFFER_LEN, desktop_memory};
+pub use poller::Waker;
+pub use socket::{Destination, Received, Socket, SocketConfig, SocketStats, dscp};

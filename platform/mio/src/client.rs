@@ -1,0 +1,181 @@
+//! One session over one connected socket.
+
+use core::net::SocketAddr;
+use std::io;
+
+use rift::{Event, Handshake, Memory, NoPictures, PathId, Session};
+
+use crate::clock::Clock;
+use crate::outbox::Outbox;
+use crate::poller::{Poller, Waker, not_before};
+use crate::socket::{Destination, Socket, SocketConfig};
+
+/// Receive calls of one turn: what is left waits for the next, so that sending is never starved.
+const RECEIVES_PER_TURN: usize = 4;
+/// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
+/// the driver from the network.
+const ROUNDS_MAX: usize = 8;
+
+/// Drives a client's session.
+///
+/// ```text
+/// let mut driver = ClientDriver::connect(&SocketConfig::default(), host, session)?;
+/// while !driver.session().is_closed() {
+///     driver.turn(&mut |session, event| …)?;
+///     // commands from channels: driver.session().send_input(…)
+/// }
+/// ```
+pub struct ClientDriver<M: Memory, H: Handshake> {
+    session: Session<M, H>,
+    socket: Socket,
+    remote: SocketAddr,
+    config: SocketConfig,
+    poller: Poller,
+    outbox: Outbox,
+    clock: Clock,
+}
+
+impl<M: Memory, H: Handshake> ClientDriver<M, H> {
+    /// A driver for `session`, made with [`Session::connect`] on `PathId(0)`, whose host is at `remote`. Nothing is
+    /// sent before the first [`Self::turn`].
+    ///
+    /// # Errors
+    /// The system's, when no socket can be opened or there is no route.
+    pub fn connect(config: &SocketConfig, remote: SocketAddr, session: Session<M, H>) -> io::Result<Self> {
+        let socket = Socket::connect(config, remote)?;
+        let poller = Poller::new(&socket)?;
+        Ok(Self {
+            session,
+            socket,
+            remote,
+            config: *config,
+            poller,
+            outbox: Outbox::new(),
+            clock: Clock::new(),
+        })
+    }
+
+    /// Begins again with another session, from a new socket; wakers stay valid. Returns the old session.
+    ///
+    /// # Errors
+    /// The system's, as [`Self::connect`]; the driver is then as before, and `session` is gone.
+    pub fn reconnect(&mut self, remote: SocketAddr, session: Session<M, H>) -> io::Result<Session<M, H>> {
+        let socket = Socket::connect(&self.config, remote)?;
+        self.poller.replace(&self.socket, &socket)?;
+        self.socket = socket;
+        self.remote = remote;
+        self.outbox.clear();
+        Ok(core::mem::replace(&mut self.session, session))
+    }
+
+    /// Ends the wait of [`Self::turn`] from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.poller.waker()
+    }
+
+    /// The session. What it is told to do is done when the next turn begins.
+    pub const fn session(&mut self) -> &mut Session<M, H> {
+        &mut self.session
+    }
+
+    /// Gives the session back and closes the socket.
+    #[must_use]
+    pub fn into_session(self) -> Session<M, H> {
+        self.session
+    }
+
+    /// The socket's own address.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.socket.local_addr()
+    }
+
+    /// The socket, for its counters and sizes.
+    #[must_use]
+    pub const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The clock whose time the session is given.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// One turn: sends what is due, tells what happened, waits for the network, a deadline or a waker, takes what
+    /// came, tells and sends again. Returns after each wait. Once the session is closed it does not wait.
+    ///
+    /// `on_event` may give the session commands; they are acted on before the wait.
+    ///
+    /// # Errors
+    /// Only when polling itself fails; what the network refuses is counted in [`Socket::stats`].
+    pub fn turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> io::Result<()> {
+        let mut polled_at = self.transmit();
+        for _ in 0..ROUNDS_MAX {
+            if !self.tell(on_event) {
+                break;
+            }
+            polled_at = self.transmit();
+        }
+        if self.session.is_closed() && !self.outbox.is_blocked() {
+            return Ok(());
+        }
+        let due = self.session.poll_timeout().map(|(due, _)| due);
+        self.poller.wait(&self.socket, not_before(due, polled_at), self.outbox.is_blocked())?;
+        self.receive()?;
+        self.session.handle_timeout(self.clock.now());
+        // Who waits for a picture or an event does so now; the answers leave a moment later.
+        self.tell(on_event);
+        self.transmit();
+        Ok(())
+    }
+
+    /// Sends what is due. Returns the time it was given.
+    fn transmit(&mut self) -> rift::Instant {
+        let now = self.clock.now();
+        let destination = Destination { to: self.remote, source: None };
+        let sender = self.socket.sender();
+        self.outbox.flush(sender);
+        while let Some(room) = self.outbox.urgent_room() {
+            let Some(transmit) = self.session.poll_transmit(now, &NoPictures, room) else { break };
+            self.outbox.send_urgent(sender, destination, transmit);
+        }
+        now
+    }
+
+    /// Whether anything happened.
+    fn tell(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> bool {
+        let mut any = false;
+        while let Some(event) = self.session.poll_event() {
+            on_event(&mut self.session, event);
+            any = true;
+        }
+        any
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        for _ in 0..RECEIVES_PER_TURN {
+            if !self.poller.is_readable {
+                break;
+            }
+            let (session, clock) = (&mut self.session, self.clock);
+            let count = self.socket.receive(|batch| {
+                let now = clock.now();
+                let (at, stride) = (batch.received_at, batch.stride);
+                session.handle_datagrams(now, PathId(0), at, batch.ecn, batch.bytes, stride);
+            })?;
+            self.poller.is_readable = count > 0;
+        }
+        Ok(())
+    }
+}
+
+impl<M: Memory, H: Handshake> core::fmt::Debug for ClientDriver<M, H> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ClientDriver")
+            .field("session", &self.session)
+            .field("remote", &self.remote)
+            .finish_non_exhaustive()
+    }
+}

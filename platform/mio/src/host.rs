@@ -1,0 +1,428 @@
+//! Many sessions over one socket.
+//!
+//! The driver routes, serves and removes sessions; who gets in, with what memory and rights, and what pictures there
+//! are is the application's to say, by [`HostApplication`].
+
+use core::net::SocketAddr;
+use std::io;
+
+use rift::limits::SESSIONS_MAX;
+use rift::{
+    Class, CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, PathId,
+    Permissions, PictureStore, PublicKey, Route, Session, SessionIndex, Transmit,
+};
+
+use crate::clock::Clock;
+use crate::outbox::{Outbox, Wire};
+use crate::poller::{Poller, Waker, not_before};
+use crate::socket::{Destination, Received, Sender, Socket, SocketConfig};
+
+/// Receive calls of one turn: what is left waits for the next, so that sending is never starved.
+const RECEIVES_PER_TURN: usize = 4;
+/// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
+/// the driver from the network.
+const ROUNDS_MAX: usize = 8;
+/// Bytes of the longest answer to somebody who has no session.
+const REPLY_LEN: usize = 256;
+
+/// What becomes of a peer that has proven its key.
+#[derive(Debug)]
+pub enum Decision<M> {
+    /// It gets a session.
+    Admit {
+        /// How the session is set up.
+        config: Config,
+        /// The session's memory; comes back with [`HostApplication::closed`].
+        memory: M,
+        /// What the peer may do.
+        permissions: Permissions,
+    },
+    /// It is told why it gets none, and forgotten.
+    Refuse(CloseReason),
+}
+
+/// What a host does with its sessions. Called from [`HostDriver::turn`], on its thread; nothing here may block.
+pub trait HostApplication<M: Memory, H: Handshake> {
+    /// Where the pictures lie that sessions were given.
+    type Pictures: PictureStore;
+
+    /// Where the pictures lie.
+    fn pictures(&self) -> &Self::Pictures;
+
+    /// The answering side of a new handshake, from the host's identity, [`rift::PROLOGUE`] and fresh entropy.
+    fn responder(&mut self) -> H;
+
+    /// A peer has proven that `peer` is its key. Not called while all session places are taken.
+    fn established(&mut self, now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<M>;
+
+    /// Something happened in a session. [`Event::Authenticated`] is the first of a session, [`Event::Closed`] the
+    /// last. Commands given to the session are acted on in the same turn.
+    fn event(
+        &mut self,
+        now: Instant,
+        index: SessionIndex,
+        from: SocketAddr,
+        session: &mut Session<M, H>,
+        event: Event,
+    );
+
+    /// A session is gone, its last datagrams have left, and its index may be used again.
+    fn closed(&mut self, index: SessionIndex, memory: M);
+}
+
+/// Counters of what concerned no session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostStats {
+    /// Sessions that began.
+    pub sessions_opened: u64,
+    /// Sessions that ended.
+    pub sessions_closed: u64,
+    /// Peers with a proven key that were not let in, for want of room too.
+    pub refused: u64,
+    /// Datagrams that belong to no session and no handshake, or contradict their format.
+    pub discarded: u64,
+    /// Datagrams for a session from another address than its peer's.
+    pub misdirected: u64,
+    /// Answers to strangers that were dropped because the socket had no room.
+    pub replies_dropped: u64,
+}
+
+struct Slot<M: Memory, H: Handshake> {
+    session: Session<M, H>,
+    destination: Destination,
+    /// [`Event::Closed`] was delivered.
+    is_told: bool,
+}
+
+/// Drives a host's sessions; see the module.
+pub struct HostDriver<M: Memory, H: Handshake> {
+    network: Network<H>,
+    /// Session `i` stands at place `i`.
+    slots: Vec<Option<Slot<M, H>>>,
+    /// Whose turn it is to send pictures.
+    next: usize,
+    poller: Poller,
+    clock: Clock,
+    stats: HostStats,
+}
+
+/// What is shared by all sessions.
+struct Network<H> {
+    socket: Socket,
+    endpoint: Endpoint<H>,
+    outbox: Outbox,
+}
+
+impl<M: Memory, H: Handshake> HostDriver<M, H> {
+    /// A driver that listens at `address`, for the host whose key is `identity`. `secret` is 32 bytes of entropy that
+    /// make connection ids unpredictable.
+    ///
+    /// # Errors
+    /// The system's, when the address is in use or not of this machine.
+    pub fn bind(address: SocketAddr, identity: &PublicKey, secret: [u8; 32]) -> io::Result<Self> {
+        Self::bind_with(&SocketConfig::default(), address, identity, secret)
+    }
+
+    /// Like [`Self::bind`], with other buffers, or for IPv6 only.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_with(
+        config: &SocketConfig,
+        address: SocketAddr,
+        identity: &PublicKey,
+        secret: [u8; 32],
+    ) -> io::Result<Self> {
+        let socket = Socket::bind(config, address)?;
+        let poller = Poller::new(&socket)?;
+        Ok(Self {
+            network: Network { socket, endpoint: Endpoint::new(identity, secret), outbox: Outbox::new() },
+            slots: (0..SESSIONS_MAX).map(|_| None).collect(),
+            next: 0,
+            poller,
+            clock: Clock::new(),
+            stats: HostStats::default(),
+        })
+    }
+
+    /// The address it listens at.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.network.socket.local_addr()
+    }
+
+    /// The socket, for its counters and sizes.
+    #[must_use]
+    pub const fn socket(&self) -> &Socket {
+        &self.network.socket
+    }
+
+    /// Counters of what concerned no session.
+    #[must_use]
+    pub const fn stats(&self) -> HostStats {
+        self.stats
+    }
+
+    /// The clock whose time the sessions are given.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Ends the wait of [`Self::turn`] from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.poller.waker()
+    }
+
+    /// A session, to give it commands; they are acted on when the next turn begins. `None` once it is gone.
+    pub fn session_mut(&mut self, index: SessionIndex) -> Option<&mut Session<M, H>> {
+        self.slots.get_mut(usize::from(index.0))?.as_mut().map(|slot| &mut slot.session)
+    }
+
+    /// All sessions, with their peers' addresses.
+    pub fn sessions_mut(&mut self) -> impl Iterator<Item = (SessionIndex, SocketAddr, &mut Session<M, H>)> {
+        occupied(&mut self.slots).map(|(index, slot)| (index, slot.destination.to, &mut slot.session))
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
+    /// One turn: sends what is due, tells what happened, waits for the network, a deadline or a waker, takes what
+    /// came, tells and sends again. Returns after each wait.
+    ///
+    /// # Errors
+    /// Only when polling itself fails; what the network refuses is counted in [`Socket::stats`].
+    pub fn turn<A: HostApplication<M, H>>(&mut self, host: &mut A) -> io::Result<()> {
+        let mut polled_at = self.transmit(host.pictures());
+        for _ in 0..ROUNDS_MAX {
+            if !self.tell(host) {
+                break;
+            }
+            polled_at = self.transmit(host.pictures());
+        }
+        self.remove_closed(host);
+        let dues = self.slots.iter().flatten().filter_map(|slot| slot.session.poll_timeout());
+        let due = not_before(dues.map(|(due, _)| due).min(), polled_at);
+        self.poller.wait(&self.network.socket, due, self.network.outbox.is_blocked())?;
+        self.receive(host)?;
+        let now = self.clock.now();
+        for (_, slot) in occupied(&mut self.slots) {
+            slot.session.handle_timeout(now);
+        }
+        // Input is acted on now; the answers leave a moment later.
+        self.tell(host);
+        self.transmit(host.pictures());
+        self.remove_closed(host);
+        Ok(())
+    }
+
+    /// Sends what is due: everybody's small datagrams, then everybody's pictures in turn. Returns the time the
+    /// sessions were given.
+    fn transmit(&mut self, pictures: &impl PictureStore) -> Instant {
+        let now = self.clock.now();
+        let Network { socket, outbox, .. } = &mut self.network;
+        let sender = socket.sender();
+        outbox.flush(sender);
+        for (_, slot) in occupied(&mut self.slots) {
+            while let Some(room) = outbox.urgent_room() {
+                let Some(transmit) = slot.session.poll_realtime(now, room) else { break };
+                outbox.send_urgent(sender, slot.destination, transmit);
+            }
+        }
+        let mut quiet = 0;
+        while quiet < self.slots.len()
+            && let Some(room) = outbox.batch_room()
+        {
+            let place = self.next;
+            self.next = (place + 1) % self.slots.len();
+            quiet += 1;
+            if let Some(slot) = &mut self.slots[place]
+                && let Some(transmit) = slot.session.poll_transmit(now, pictures, room)
+            {
+                outbox.send_batch(sender, slot.destination, transmit);
+                quiet = 0;
+            }
+        }
+        now
+    }
+
+    /// Whether anything happened.
+    fn tell(&mut self, host: &mut impl HostApplication<M, H>) -> bool {
+        let now = self.clock.now();
+        let mut any = false;
+        for (index, slot) in occupied(&mut self.slots) {
+            while let Some(event) = slot.session.poll_event() {
+                slot.is_told |= matches!(event, Event::Closed(_));
+                host.event(now, index, slot.destination.to, &mut slot.session, event);
+                any = true;
+            }
+        }
+        any
+    }
+
+    fn remove_closed(&mut self, host: &mut impl HostApplication<M, H>) {
+        for (index, place) in (0..).map(SessionIndex).zip(&mut self.slots) {
+            let is_gone = |slot: &mut Slot<M, H>| slot.is_told && slot.session.is_closed();
+            if let Some(slot) = place.take_if(is_gone) {
+                self.network.endpoint.release(index);
+                self.stats.sessions_closed += 1;
+                host.closed(index, slot.session.into_memory());
+            }
+        }
+    }
+
+    fn receive(&mut self, host: &mut impl HostApplication<M, H>) -> io::Result<()> {
+        for _ in 0..RECEIVES_PER_TURN {
+            if !self.poller.is_readable {
+                break;
+            }
+            let clock = self.clock;
+            let Network { socket, endpoint, outbox } = &mut self.network;
+            let (slots, stats, is_blocked) = (&mut self.slots, &mut self.stats, outbox.is_blocked());
+            let count = socket.receive_and_answer(|sender, received| {
+                let now = clock.now();
+                let mut reception = Reception { now, endpoint, slots, stats, sender, is_blocked };
+                reception.take(host, received);
+            })?;
+            self.poller.is_readable = count > 0;
+        }
+        Ok(())
+    }
+}
+
+/// One batch on its way to sessions or to the endpoint.
+struct Reception<'a, M: Memory, H: Handshake> {
+    now: Instant,
+    endpoint: &'a mut Endpoint<H>,
+    slots: &'a mut Vec<Option<Slot<M, H>>>,
+    stats: &'a mut HostStats,
+    sender: &'a mut Sender,
+    /// Others wait for room in the socket: strangers do not overtake them.
+    is_blocked: bool,
+}
+
+impl<M: Memory, H: Handshake> Reception<'_, M, H> {
+    /// Cuts the batch into runs for the same session, almost always one.
+    fn take(&mut self, host: &mut impl HostApplication<M, H>, received: Received<'_>) {
+        let Received { from, local, received_at, ecn, bytes, stride } = received;
+        let destination = Destination { to: from, source: local };
+        let mut run: Option<(SessionIndex, usize)> = None;
+        let mut at = 0;
+        while at < bytes.len() {
+            let end = (at + stride).min(bytes.len());
+            let index = self.route(host, destination, &bytes[at..end]);
+            if let Some((known, start)) = run
+                && index != Some(known)
+            {
+                self.deliver(known, from, received_at, ecn, &mut bytes[start..at], stride);
+                run = None;
+            }
+            run = run.or(index.map(|index| (index, at)));
+            at = end;
+        }
+        if let Some((known, start)) = run {
+            self.deliver(known, from, received_at, ecn, &mut bytes[start..], stride);
+        }
+    }
+
+    /// Which session a datagram is for; anything else is dealt with here.
+    fn route(
+        &mut self,
+        host: &mut impl HostApplication<M, H>,
+        destination: Destination,
+        datagram: &[u8],
+    ) -> Option<SessionIndex> {
+        let mut reply = [0; REPLY_LEN];
+        let responder = || host.responder();
+        match self.endpoint.handle_datagram(self.now, destination.to, datagram, responder, &mut reply) {
+            Ok(Route::Session(index)) => return Some(index),
+            Ok(Route::Reply(len)) => self.answer(destination, &reply[..len]),
+            Ok(Route::Established(established)) => self.open(host, destination, established),
+            Err(_) => self.stats.discarded += 1,
+        }
+        None
+    }
+
+    fn deliver(
+        &mut self,
+        index: SessionIndex,
+        from: SocketAddr,
+        received_at: Instant,
+        ecn: Ecn,
+        bytes: &mut [u8],
+        stride: usize,
+    ) {
+        match self.slots.get_mut(usize::from(index.0)) {
+            Some(Some(slot)) if slot.destination.to == from => {
+                slot.session.handle_datagrams(self.now, PathId(0), received_at, ecn, bytes, stride);
+            }
+            // Another address is another path, and a session here has one.
+            Some(_) | None => self.stats.misdirected += bytes.len().div_ceil(stride) as u64,
+        }
+    }
+
+    /// Makes a session for a peer that the application lets in.
+    fn open(
+        &mut self,
+        host: &mut impl HostApplication<M, H>,
+        destination: Destination,
+        established: Established,
+    ) {
+        let Some(place) = self.slots.iter().position(Option::is_none) else {
+            return self.refuse(destination, established, CloseReason::Busy);
+        };
+        match host.established(self.now, established.peer(), destination.to) {
+            Decision::Refuse(reason) => self.refuse(destination, established, reason),
+            Decision::Admit { config, memory, permissions } => {
+                let index = SessionIndex(u16::try_from(place).expect("there are SESSIONS_MAX places"));
+                let is_adopted = self.endpoint.adopt(established.connection(), index);
+                debug_assert!(is_adopted, "the endpoint has as many places as the driver");
+                let mut session =
+                    Session::from_established(&config, established, memory, PathId(0), self.now);
+                session.admit(self.now, permissions);
+                self.slots[place] = Some(Slot { session, destination, is_told: false });
+                self.stats.sessions_opened += 1;
+            }
+        }
+    }
+
+    fn refuse(&mut self, destination: Destination, established: Established, reason: CloseReason) {
+        let mut farewell = [0; REPLY_LEN];
+        let len = established.refuse(reason, &mut farewell);
+        self.stats.refused += 1;
+        self.answer(destination, &farewell[..len]);
+    }
+
+    /// Answers somebody without a session; the peer repeats itself when the answer is dropped.
+    fn answer(&mut self, destination: Destination, bytes: &[u8]) {
+        let transmit = Transmit {
+            path: PathId(0),
+            len: bytes.len(),
+            segment: None,
+            class: Class::Realtime,
+            ecn: Ecn::NotEct,
+        };
+        if self.is_blocked || self.sender.put(destination, &transmit, bytes).is_err() {
+            self.stats.replies_dropped += 1;
+        }
+    }
+}
+
+fn occupied<M: Memory, H: Handshake>(
+    slots: &mut [Option<Slot<M, H>>],
+) -> impl Iterator<Item = (SessionIndex, &mut Slot<M, H>)> {
+    (0..).map(SessionIndex).zip(slots).filter_map(|(index, slot)| slot.as_mut().map(|slot| (index, slot)))
+}
+
+impl<M: Memory, H: Handshake> core::fmt::Debug for HostDriver<M, H> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("HostDriver")
+            .field("local", &self.local_addr())
+            .field("sessions", &self.session_count())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! Waits for a socket, a deadline or a waker, to the microsecond.
+//!
+//! The timeout of `epoll` counts whole milliseconds; pacing needs better. So deadlines are met by a timer file that
+//! is polled along with the socket.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rift::Instant;
+
+use crate::clock::Clock;
+use crate::socket::Socket;
+use crate::sys;
+
+const SOCKET: Token = Token(0);
+const TIMER: Token = Token(1);
+const WAKER: Token = Token(2);
+
+/// Ends the wait of a driver's turn, from any thread. A wake between turns ends the next wait.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<mio::Waker>);
+
+impl Waker {
+    /// Ends the wait. Several wakes before the driver gets to look are one.
+    pub fn wake(&self) {
+        // It can only fail when the driver's poll is gone, and then there is nobody to wake.
+        let _ = self.0.wake();
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    poll: Poll,
+    events: Events,
+    waker: Waker,
+    timer: OwnedFd,
+    clock: Clock,
+    armed: Option<Instant>,
+    /// Whether room in the socket is waited for.
+    is_writable_wanted: bool,
+    /// The socket may hold datagrams: told by an edge, so remembered until it is found empty.
+    pub(crate) is_readable: bool,
+}
+
+impl Poller {
+    pub(crate) fn new(socket: &Socket) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker(Arc::new(mio::Waker::new(poll.registry(), WAKER)?));
+        let timer = sys::timer_create()?;
+        poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
+        poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), SOCKET, Interest::READABLE)?;
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(4),
+            waker,
+            timer,
+            clock: Clock::new(),
+            armed: None,
+            is_writable_wanted: false,
+            is_readable: true,
+        })
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Waits on another socket from now on. The old one must still be open.
+    pub(crate) fn replace(&mut self, old: &Socket, new: &Socket) -> io::Result<()> {
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&new.as_raw_fd()), SOCKET, Interest::READABLE)?;
+        registry.deregister(&mut SourceFd(&old.as_raw_fd()))?;
+        (self.is_writable_wanted, self.is_readable) = (false, true);
+        Ok(())
+    }
+
+    /// Waits until the socket is readable, or has room if `is_blocked`, the deadline has come, or somebody wakes.
+    /// Returns at once, having looked, while datagrams are known to wait.
+    pub(crate) fn wait(
+        &mut self,
+        socket: &Socket,
+        deadline: Option<Instant>,
+        is_blocked: bool,
+    ) -> io::Result<()> {
+        self.want_writable(socket, is_blocked)?;
+        let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.now());
+        let timeout = if self.is_readable || is_due {
+            Some(core::time::Duration::ZERO)
+        } else {
+            self.arm(deadline)?;
+            None
+        };
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            // A signal: the caller may want to look at why.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        for event in &self.events {
+            match event.token() {
+                // An error of the socket is told by reading it.
+                SOCKET => self.is_readable |= event.is_readable() || event.is_error(),
+                TIMER => self.armed = None,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Room is asked for only while it is missing: each sent datagram would wake the driver otherwise.
+    fn want_writable(&mut self, socket: &Socket, wanted: bool) -> io::Result<()> {
+        if self.is_writable_wanted == wanted {
+            return Ok(());
+        }
+        self.is_writable_wanted = wanted;
+        let interest = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        self.poll.registry().reregister(&mut SourceFd(&socket.as_raw_fd()), SOCKET, interest)
+    }
+
+    /// Sets the timer. It is never read: setting it again takes back that it has fired.
+    fn arm(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        if self.armed == deadline {
+            return Ok(());
+        }
+        self.armed = deadline;
+        sys::timer_set(&self.timer, deadline.map(|deadline| self.clock.monotonic_ns(deadline)))
+    }
+}
+
+/// When to act again on a deadline that was already due when everything was last polled: a session that asks for
+/// the past, or one that cannot be served while the socket has no room, must not make the driver spin.
+pub(crate) fn not_before(deadline: Option<Instant>, polled_at: Instant) -> Option<Instant> {
+    const PAUSE_US: u64 = 500;
+    deadline.map(|deadline| if deadline <= polled_at { polled_at.plus_micros(PAUSE_US) } else { deadline })
+}

@@ -1,0 +1,104 @@
+//! The few system calls that no crate offers: clocks, the timer file, `sendmsg` with control messages, forced
+//! buffer sizes. Nothing else in this crate is unsafe.
+
+#![expect(unsafe_code, reason = "system calls")]
+
+use core::mem::MaybeUninit;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use socket2::{SockAddr, Socket};
+
+use crate::control::Control;
+
+/// `CLOCK_MONOTONIC`, in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// `CLOCK_REALTIME`, in nanoseconds since the Unix epoch.
+pub(crate) fn realtime_ns() -> u64 {
+    clock_ns(libc::CLOCK_REALTIME)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a timespec of ours that outlives the call.
+    let result = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    assert_eq!(result, 0, "both clocks exist on every Linux, so the call cannot fail");
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// A timer file on `CLOCK_MONOTONIC`.
+pub(crate) fn timer_create() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes a timer file fire once at `at_ns` of `CLOCK_MONOTONIC`; `None` = never.
+pub(crate) fn timer_set(timer: &OwnedFd, at_ns: Option<u64>) -> io::Result<()> {
+    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let at = at_ns.map_or(never, |at_ns| libc::timespec {
+        tv_sec: libc::time_t::try_from(at_ns / 1_000_000_000).unwrap_or(libc::time_t::MAX),
+        tv_nsec: (at_ns % 1_000_000_000) as libc::c_long,
+    });
+    let value = libc::itimerspec { it_interval: never, it_value: at };
+    // SAFETY: `value` is ours and outlives the call; a null old value is allowed.
+    let result = unsafe {
+        libc::timerfd_settime(
+            timer.as_raw_fd(),
+            libc::TFD_TIMER_ABSTIME,
+            &raw const value,
+            core::ptr::null_mut(),
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends `bytes` to `to`, or where the socket is connected to, with these control messages.
+pub(crate) fn send(
+    socket: &Socket,
+    to: Option<&SockAddr>,
+    control: &mut Control,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    // SAFETY: all zeros is a valid msghdr: null pointers with zero lengths.
+    let mut head = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    head.msg_iov = &raw mut part;
+    head.msg_iovlen = 1;
+    if let Some(to) = to {
+        head.msg_name = to.as_ptr().cast_mut().cast();
+        head.msg_namelen = to.len();
+    }
+    let control = control.bytes_mut();
+    if !control.is_empty() {
+        head.msg_control = control.as_mut_ptr().cast();
+        head.msg_controllen = control.len() as _;
+    }
+    // SAFETY: every pointer in `head` leads to memory of the named length that is borrowed until the call returns;
+    // the kernel only reads it.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const head, libc::MSG_NOSIGNAL) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Sets a buffer size beyond what the administrator allows everybody; needs `CAP_NET_ADMIN`.
+pub(crate) fn force_buffer(socket: &Socket, option: libc::c_int, bytes: usize) -> io::Result<()> {
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: `value` is ours, outlives the call and has the length that is named.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
