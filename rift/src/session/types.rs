@@ -245,6 +245,8 @@ pub struct Stats {
     pub packets_received: u64,
     /// Their bytes of UDP payload.
     pub bytes_received: u64,
+    /// Datagrams of the peer that are still missing: numbers below the newest that never opened here.
+    pub packets_missing: u64,
     /// Datagrams discarded because they contradict their format or fit no phase.
     pub discarded_malformed: u64,
     /// Datagrams discarded because their seal was wrong.

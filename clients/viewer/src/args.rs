@@ -1,0 +1,208 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rift::PublicKey;
+
+/// The UDP port of a host unless somebody says otherwise.
+pub const PORT_DEFAULT: u16 = 4747;
+
+/// Shows and steers a Wavry host.
+#[derive(Debug, Parser)]
+#[command(name = "wavry-client", version, about, args_override_self = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows a host's screen and steers it
+    Connect(Box<Connect>),
+    /// Prints this client's Wavry ID, which the host must be told: `wavry-server allow ID`
+    Id(Id),
+}
+
+/// What `connect` takes. Every long option may also stand in client.toml.
+#[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct Connect {
+    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT`
+    pub host: String,
+    /// The host's Wavry ID, as it prints it when it starts
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub host_id: PublicKey,
+    /// How to show it
+    #[arg(long, value_enum, default_value_t = DisplayKind::Minifb)]
+    pub display: DisplayKind,
+    /// The X display of the window [default: the environment's DISPLAY]
+    #[arg(long, value_name = "DISPLAY")]
+    pub x_display: Option<String>,
+    /// Whose handshake to use; both speak the same
+    #[arg(long, value_enum, default_value_t = HandshakeKind::Rift)]
+    pub handshake: HandshakeKind,
+    /// Send the characters that keys enter here, so that this client's layout counts and not the host's
+    #[arg(long)]
+    pub text_input: bool,
+    /// Only watch: send no input
+    #[arg(long)]
+    pub view_only: bool,
+    /// Fill the screen
+    #[arg(long)]
+    pub fullscreen: bool,
+    /// Show the latencies from the start, as Ctrl+Alt+Shift+S does
+    #[arg(long)]
+    pub overlay: bool,
+    /// Open no window: decode, measure, end
+    #[arg(long)]
+    pub headless: bool,
+    /// End after this many seconds of session
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: Option<u32>,
+    /// End after this many pictures
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+    /// At the end write the picture shown last here
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// At the end write what was measured here
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// The UDP payload of the largest datagram to send, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1200, value_parser = clap::value_parser!(u16).range(1200..=8952))]
+    pub datagram: u16,
+    /// What to keep: settings and state
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What `id` takes.
+#[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct Id {
+    /// Settings and state.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Where this client keeps its identity [default: $XDG_STATE_HOME/wavry]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Settings to read [default: $XDG_CONFIG_HOME/wavry/client.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or a filter such as `wavry_client=debug`
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+}
+
+/// How a session is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DisplayKind {
+    /// minifb's window, accelerated where that is possible
+    Minifb,
+    /// minifb's window and nothing else
+    MinifbPlain,
+    /// An X11 window of its own
+    X11,
+}
+
+/// Whose handshake is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HandshakeKind {
+    /// The protocol's own
+    Rift,
+    /// The crate snow's
+    Snow,
+}
+
+impl Arguments {
+    /// The settings that every command has.
+    #[must_use]
+    pub const fn common(&self) -> &Common {
+        match &self.command {
+            Command::Connect(connect) => &connect.common,
+            Command::Id(id) => &id.common,
+        }
+    }
+}
+
+fn parse_id(text: &str) -> Result<PublicKey, String> {
+    text.parse().map_err(|error: rift::crypto::IdentityError| error.to_string())
+}
+
+/// Splits `HOST`, `HOST:PORT`, `IPv6`, `[IPv6]` or `[IPv6]:PORT`; without a port it is [`PORT_DEFAULT`].
+///
+/// # Errors
+/// What is wrong with it, for a person to read.
+pub fn split_host(text: &str) -> Result<(String, u16), String> {
+    let wrong = |what: &str| Err(format!("{text:?} is no HOST or HOST:PORT: {what}"));
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let Some((host, rest)) = rest.split_once(']') else { return wrong("a ] is missing") };
+        match rest.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None if rest.is_empty() => (host, None),
+            None => return wrong("only :PORT may follow the ]"),
+        }
+    } else if text.matches(':').count() > 1 {
+        (text, None)
+    } else {
+        text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
+    };
+    if host.is_empty() {
+        return wrong("the host is missing");
+    }
+    match port.map(str::parse) {
+        None => Ok((host.to_owned(), PORT_DEFAULT)),
+        Some(Ok(port)) if port != 0 => Ok((host.to_owned(), port)),
+        Some(_) => wrong("a port is a number from 1 to 65535"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn host_is_split_from_its_port() {
+        for (text, host, port) in [
+            ("example.org", "example.org", 4747),
+            ("example.org:5000", "example.org", 5000),
+            ("127.0.0.1:1", "127.0.0.1", 1),
+            ("::1", "::1", 4747),
+            ("[::1]", "::1", 4747),
+            ("[fe80::1%eth0]:99", "fe80::1%eth0", 99),
+        ] {
+            assert_eq!(split_host(text), Ok((host.to_owned(), port)), "{text}");
+        }
+        for text in ["", ":1", "a:", "a:0", "a:65536", "[::1", "[::1]9", "[]"] {
+            assert!(split_host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn later_options_override_earlier_ones() {
+        let id = rift::Identity::from_secret([7; 32]).public().to_string();
+        let words = ["wavry-client", "connect", "--display", "x11", "--seconds", "5", "--view-only"];
+        let later = ["host", "--host-id", &id, "--display", "minifb-plain", "--view-only", "--seconds", "9"];
+        let Command::Connect(connect) =
+            Arguments::try_parse_from(words.iter().chain(&later)).expect("it parses").command
+        else {
+            panic!("connect was asked for")
+        };
+        assert_eq!((connect.display, connect.seconds), (DisplayKind::MinifbPlain, Some(9)));
+        assert!(connect.view_only);
+    }
+}

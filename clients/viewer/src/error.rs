@@ -1,0 +1,139 @@
+//! What can go wrong, in words that say what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use rift::{CloseReason, PublicKey};
+
+/// Why the client ended without having done what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// What was typed cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration file was not taken.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The identity could not be read or made.
+    #[error(transparent)]
+    Keystore(#[from] rift_keystore::KeystoreError),
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Entropy(getrandom::Error),
+    /// The host's name has no address.
+    #[error("cannot find the address of {host}: {source}; check the name, or give the address itself")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// Nobody answered.
+    #[error(
+        "no answer from {host}, port {port} ({tried}). A host is silent to those who do not know its ID, so check:\n  \
+         - wavry-server runs there and listens on UDP port {port};\n  \
+         - --host-id is the ID it printed ({id} was given);\n  \
+         - no firewall on the way holds UDP port {port}"
+    )]
+    Unanswered {
+        /// The host as it was typed.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// The addresses tried.
+        tried: String,
+        /// The ID it should have.
+        id: PublicKey,
+    },
+    /// The host does not let this client in, or no longer.
+    #[error("{host} {what}. If it is yours, let this client in by running there:\n  wavry-server allow {id}")]
+    Refused {
+        /// The host as it was typed.
+        host: String,
+        /// What it did.
+        what: &'static str,
+        /// This client's Wavry ID.
+        id: PublicKey,
+    },
+    /// The host ended the session for another reason.
+    #[error("{host} {what}")]
+    Ended {
+        /// The host as it was typed.
+        host: String,
+        /// Why.
+        what: String,
+    },
+    /// The network failed this machine.
+    #[error("cannot reach {host} over UDP: {source}")]
+    Network {
+        /// The host as it was typed.
+        host: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A window could not be opened or failed.
+    #[error("{0}")]
+    Display(#[from] crate::display::DisplayError),
+    /// Pictures cannot be decoded here at all.
+    #[error("{0}")]
+    Decoder(#[from] rift_ffmpeg::FfmpegError),
+    /// A thread, descriptor or signal handler could not be made.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, io::Error),
+    /// A file that was asked for could not be written.
+    #[error("cannot write {0}: {1}")]
+    Write(PathBuf, String),
+    /// The session ended before there was a picture to keep.
+    #[error("no picture came in this session, so there is none to write to {0}")]
+    NoPicture(PathBuf),
+    /// The network's thread has died.
+    #[error("the network's thread ended unexpectedly")]
+    NetworkGone,
+}
+
+impl ClientError {
+    /// The program's exit code: 2 when the command line is wrong, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Config(_) => 2,
+            Self::Keystore(_)
+            | Self::Entropy(_)
+            | Self::Resolve { .. }
+            | Self::Unanswered { .. }
+            | Self::Refused { .. }
+            | Self::Ended { .. }
+            | Self::Network { .. }
+            | Self::Display(_)
+            | Self::Decoder(_)
+            | Self::System(..)
+            | Self::Write(..)
+            | Self::NoPicture(_)
+            | Self::NetworkGone => 1,
+        }
+    }
+}
+
+/// Why a session with a host ended, as words that follow the host's name.
+#[must_use]
+pub fn describe(reason: CloseReason) -> String {
+    match reason {
+        CloseReason::Local => "was left".to_owned(),
+        CloseReason::Done => "ended the session".to_owned(),
+        CloseReason::Refused => "does not let this client in".to_owned(),
+        CloseReason::Revoked => "no longer lets this client in".to_owned(),
+        CloseReason::Busy => "has no room for another session; try again later".to_owned(),
+        CloseReason::SourceGone => "has nothing to show any more".to_owned(),
+        CloseReason::Other(code) => {
+            format!("ended the session for a reason this version does not know (code {code})")
+        }
+        CloseReason::Unanswered => "does not answer".to_owned(),
+        CloseReason::WrongPeer => {
+            "has another identity than --host-id says; if its key was changed on purpose, give its new ID".to_owned()
+        }
+        CloseReason::Idle => "fell silent".to_owned(),
+        CloseReason::Exhausted => "ended the session: all packet numbers are used up".to_owned(),
+        _ => "ended the session".to_owned(),
+    }
+}

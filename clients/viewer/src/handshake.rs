@@ -1,0 +1,56 @@
+//! The handshake the person chose.
+
+use rift::{Handshake, HandshakeError, Identity, NoiseXx, PROLOGUE, PublicKey, Secrets};
+use rift_snow::SnowXx;
+
+use crate::args::HandshakeKind;
+
+/// One of the two handshakes; on the wire they are the same.
+#[derive(Debug)]
+pub enum ChosenHandshake {
+    /// The protocol's own.
+    Rift(Box<NoiseXx>),
+    /// The crate snow's.
+    Snow(Box<SnowXx>),
+}
+
+impl ChosenHandshake {
+    /// The client's side. `ephemeral` is 32 bytes of entropy never used before.
+    #[must_use]
+    pub fn initiator(kind: HandshakeKind, identity: &Identity, ephemeral: [u8; 32]) -> Self {
+        match kind {
+            HandshakeKind::Rift => Self::Rift(Box::new(NoiseXx::initiator(identity, ephemeral, PROLOGUE))),
+            HandshakeKind::Snow => Self::Snow(Box::new(SnowXx::initiator(identity, ephemeral, PROLOGUE))),
+        }
+    }
+}
+
+impl Handshake for ChosenHandshake {
+    fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
+        match self {
+            Self::Rift(noise) => noise.write_message(payload, out),
+            Self::Snow(snow) => snow.write_message(payload, out),
+        }
+    }
+
+    fn read_message(&mut self, message: &[u8], payload: &mut [u8]) -> Result<usize, HandshakeError> {
+        match self {
+            Self::Rift(noise) => noise.read_message(message, payload),
+            Self::Snow(snow) => snow.read_message(message, payload),
+        }
+    }
+
+    fn peer(&self) -> Option<PublicKey> {
+        match self {
+            Self::Rift(noise) => noise.peer(),
+            Self::Snow(snow) => snow.peer(),
+        }
+    }
+
+    fn finish(&mut self) -> Option<Secrets> {
+        match self {
+            Self::Rift(noise) => noise.finish(),
+            Self::Snow(snow) => snow.finish(),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What the network's thread and the viewing thread hand each other.
+//!
+//! Pictures, shapes and orders go through bounded channels; of everything else only the newest counts, and it lies in
+//! [`Latest`]. Whoever waits is woken by a descriptor: the viewing thread by an eventfd, the network by its waker.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rift::{CursorPosition, InputEvent, Instant, PictureId, Stats, StreamParameters, TakenMedia};
+use rift_mio::Waker;
+use rustix::event::{EventfdFlags, eventfd};
+
+/// A picture on its way to the decoder, with the times known so far.
+#[derive(Debug)]
+pub struct Job {
+    /// Which session it is of: names and references are a session's own.
+    pub session: u32,
+    /// Its number.
+    pub id: PictureId,
+    /// What the stream's pictures are.
+    pub parameters: StreamParameters,
+    /// Its bytes.
+    pub media: TakenMedia<Vec<u8>>,
+    /// When it was captured, encoded and sent, on this machine's clock; `None` while the host's clock is unknown.
+    pub host_times: Option<[Instant; 3]>,
+}
+
+/// What the viewing thread wants of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Send this.
+    Input(InputEvent),
+    /// Release everything held.
+    ReleaseInput,
+    /// A picture could not be used.
+    WantRepair,
+    /// End the session and the thread.
+    Quit,
+}
+
+/// How the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The host has not answered yet.
+    Connecting,
+    /// Pictures flow, or would if there were any.
+    Live,
+    /// The session was lost; the next attempt is then.
+    Lost(Instant),
+    /// It is over; the thread's result says why.
+    Over,
+}
+
+/// Counters of all sessions of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Pictures delivered whole.
+    pub pictures_delivered: u64,
+    /// Of these, pictures that parity restored a part of.
+    pub pictures_repaired: u64,
+    /// Pictures given up.
+    pub pictures_lost: u64,
+    /// Datagrams that opened.
+    pub packets_received: u64,
+    /// Datagrams of the host that never came.
+    pub packets_missing: u64,
+    /// Bytes of UDP payload received.
+    pub bytes_received: u64,
+}
+
+impl Traffic {
+    /// What these statistics count.
+    #[must_use]
+    pub const fn of(stats: &Stats) -> Self {
+        Self {
+            pictures_delivered: stats.pictures_delivered,
+            pictures_repaired: stats.pictures_repaired,
+            pictures_lost: stats.pictures_lost,
+            packets_received: stats.packets_received,
+            packets_missing: stats.packets_missing,
+            bytes_received: stats.bytes_received,
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            pictures_delivered: self.pictures_delivered + other.pictures_delivered,
+            pictures_repaired: self.pictures_repaired + other.pictures_repaired,
+            pictures_lost: self.pictures_lost + other.pictures_lost,
+            packets_received: self.packets_received + other.packets_received,
+            packets_missing: self.packets_missing + other.packets_missing,
+            bytes_received: self.bytes_received + other.bytes_received,
+        }
+    }
+
+    /// Datagrams of 1000 that never came.
+    #[must_use]
+    pub fn loss_permille(&self) -> f64 {
+        let all = self.packets_received + self.packets_missing;
+        if all == 0 { 0.0 } else { self.packets_missing as f64 * 1000.0 / all as f64 }
+    }
+}
+
+/// The newest of everything of which only the newest counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Latest {
+    /// How the connection is.
+    pub status: Status,
+    /// The host's cursor, if it was told of since the viewing thread last looked.
+    pub cursor: Option<CursorPosition>,
+    /// Statistics of the current session, or of the last.
+    pub stats: Stats,
+    /// Counters of all sessions.
+    pub traffic: Traffic,
+    /// Bits per second received of late.
+    pub bitrate_bps: u64,
+    /// Where the host is.
+    pub remote: Option<SocketAddr>,
+    /// Sessions that followed the first.
+    pub reconnects: u32,
+    /// When the first session began.
+    pub live_since: Option<Instant>,
+}
+
+/// Both threads' common ground.
+#[derive(Debug)]
+pub struct Link {
+    latest: Mutex<Latest>,
+    /// Wakes the network's thread; `None` while it has no session.
+    waker: Mutex<Option<Waker>>,
+    wake: OwnedFd,
+}
+
+impl Link {
+    /// Nothing has happened yet.
+    ///
+    /// # Errors
+    /// The operating system gave no eventfd.
+    pub fn new() -> std::io::Result<Arc<Self>> {
+        let latest = Latest {
+            status: Status::Connecting,
+            cursor: None,
+            stats: Stats::default(),
+            traffic: Traffic::default(),
+            bitrate_bps: 0,
+            remote: None,
+            reconnects: 0,
+            live_since: None,
+        };
+        Ok(Arc::new(Self {
+            latest: Mutex::new(latest),
+            waker: Mutex::new(None),
+            wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+        }))
+    }
+
+    /// The newest of everything; to be let go of soon.
+    pub fn latest(&self) -> MutexGuard<'_, Latest> {
+        // Whoever panicked has left plain values behind, none of them half written.
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the viewing thread.
+    pub fn wake_view(&self) {
+        // It fails only when the counter is full, and then it is readable already.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// What the viewing thread waits on.
+    #[must_use]
+    pub fn view_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// The viewing thread is awake: it waits again from here on.
+    pub fn clear_view(&self) {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.wake, &mut count);
+    }
+
+    /// From now on the network's thread is woken so, or not at all.
+    pub fn set_waker(&self, waker: Option<Waker>) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
+    }
+
+    fn wake_network(&self) {
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake();
+        }
+    }
+}
+
+/// The viewing thread's end of the orders.
+///
+/// When the network takes no more, input is dropped and everything is released as soon as it takes orders again, so
+/// nothing stays pressed.
+#[derive(Debug)]
+pub struct Orders {
+    sender: SyncSender<Order>,
+    link: Arc<Link>,
+    overflowed: bool,
+    unannounced: bool,
+}
+
+impl Orders {
+    /// Orders go to the receiver of `sender`; its thread is woken through `link`.
+    #[must_use]
+    pub const fn new(sender: SyncSender<Order>, link: Arc<Link>) -> Self {
+        Self { sender, link, overflowed: false, unannounced: false }
+    }
+
+    /// Gives an order; [`Self::announce`] makes it known.
+    pub fn give(&mut self, order: Order) {
+        if self.overflowed {
+            if self.sender.try_send(Order::ReleaseInput).is_err() {
+                return;
+            }
+            self.overflowed = false;
+        }
+        self.unannounced = true;
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(order) {
+            self.overflowed = true;
+        }
+    }
+
+    /// Wakes the network if there are orders it does not know of.
+    pub fn announce(&mut self) {
+        if core::mem::take(&mut self.unannounced) {
+            self.link.wake_network();
+        }
+    }
+
+    /// Ends the network's thread, after everything ordered so far.
+    pub fn quit(&mut self) {
+        // Blocks only while the thread works off a full channel; an error means that it has ended.
+        self.link.wake_network();
+        let _ = self.sender.send(Order::Quit);
+        self.link.wake_network();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn overflow_ends_in_a_release() {
+        let (sender, receiver) = sync_channel(2);
+        let mut orders = Orders::new(sender, Link::new().expect("an eventfd"));
+        let wheel = |dy| Order::Input(InputEvent::Wheel { dx: 0, dy });
+        (0..5).for_each(|dy| orders.give(wheel(dy)));
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [wheel(0), wheel(1)]);
+        orders.give(wheel(9));
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [Order::ReleaseInput, wheel(9)]);
+    }
+
+    #[test]
+    fn loss_is_of_what_was_sent() {
+        let traffic = Traffic { packets_received: 90, packets_missing: 10, ..Traffic::default() };
+        assert!((traffic.loss_permille() - 100.0).abs() < 1e-9);
+        assert!(Traffic::default().loss_permille().abs() < 1e-9);
+    }
+}

@@ -1,0 +1,163 @@
+//! The lines over the picture.
+
+use core::fmt::Write as _;
+use std::net::SocketAddr;
+
+use rift::{Instant, StreamParameters};
+
+use crate::link::{Latest, Status};
+use crate::stages::{Breakdown, NAMES};
+
+/// What the overlay tells beside the network's part.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// The picture with the median total of the last second.
+    pub median: Option<Breakdown>,
+    /// Pictures presented in the last second.
+    pub per_second: usize,
+    /// What the stream is.
+    pub parameters: Option<StreamParameters>,
+}
+
+/// What to say about the connection when there is no session: `None` while there is.
+#[must_use]
+pub fn status_text(status: Status, host: &str, now: Instant) -> Option<String> {
+    match status {
+        Status::Connecting => Some(format!("connecting to {host} ...")),
+        Status::Lost(retry_at) => {
+            let tenths = retry_at.until(now).as_millis().div_ceil(100);
+            Some(format!("lost {host}, retrying in {}.{} s", tenths / 10, tenths % 10))
+        }
+        Status::Live | Status::Over => None,
+    }
+}
+
+/// Latencies and losses. The stages shown are those of one picture, the one with the median total, so they sum.
+#[must_use]
+pub fn statistics_text(latest: &Latest, shown: &Shown) -> String {
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    let _ = write_statistics(&mut text, latest, shown);
+    text
+}
+
+fn write_statistics(text: &mut String, latest: &Latest, shown: &Shown) -> core::fmt::Result {
+    let stats = &latest.stats;
+    if let Some(parameters) = shown.parameters {
+        let rate = latest.bitrate_bps as f64 / 1e6;
+        let (width, height) = (parameters.width, parameters.height);
+        writeln!(
+            text,
+            "{width} x {height} {:?}  {} fps  {rate:.2} Mbit/s",
+            parameters.codec, shown.per_second
+        )?;
+    }
+    match shown.median {
+        Some(median) => {
+            for (name, micros) in NAMES.iter().zip(median.stages()) {
+                writeln!(text, "{name:<9}{:>8} ms", millis(*micros))?;
+            }
+            writeln!(text, "{:<9}{:>8} ms  (host clock +-{} ms)", "total", millis(median.total()), millis(i64::from(stats.clock_error_us)))?;
+        }
+        None => writeln!(text, "no picture in the last second")?,
+    }
+    let traffic = &latest.traffic;
+    writeln!(
+        text,
+        "rtt {} ms  packets lost {:.1} of 1000",
+        millis(i64::from(stats.round_trip_us)),
+        traffic.loss_permille()
+    )?;
+    writeln!(
+        text,
+        "pictures lost {}, repaired by parity {}",
+        traffic.pictures_lost, traffic.pictures_repaired
+    )?;
+    write!(text, "path {}", latest.remote.map_or_else(String::new, path))
+}
+
+fn path(remote: SocketAddr) -> String {
+    format!("direct, {remote}")
+}
+
+/// Microseconds as milliseconds with all three places, so that what sums still does when it is read.
+fn millis(micros: i64) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    let micros = micros.unsigned_abs();
+    format!("{sign}{}.{:03}", micros / 1000, micros % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Traffic;
+    use crate::stages::Stamps;
+    use rift::{Codec, Stats};
+
+    fn latest() -> Latest {
+        Latest {
+            status: Status::Live,
+            cursor: None,
+            stats: Stats { round_trip_us: 1_234, clock_error_us: 99, ..Stats::default() },
+            traffic: Traffic { packets_received: 999, packets_missing: 1, ..Traffic::default() },
+            bitrate_bps: 12_340_000,
+            remote: Some(([127, 0, 0, 1], 4747).into()),
+            reconnects: 0,
+            live_since: None,
+        }
+    }
+
+    #[test]
+    fn stages_shown_sum_to_the_total_shown() {
+        let at = Instant::from_micros;
+        let stamps = Stamps {
+            captured: at(10_000),
+            encoded: at(14_123),
+            sent: at(14_456),
+            first: at(14_401),
+            whole: at(15_000),
+            decoded: at(16_777),
+            presented: at(18_001),
+        };
+        let shown = Shown { median: Some(Breakdown::of(&stamps)), per_second: 60, parameters: None };
+        let text = statistics_text(&latest(), &shown);
+        let value = |name: &str| -> i64 {
+            let line = text.lines().find(|line| line.starts_with(name)).expect("the line is there");
+            let number = line.split_whitespace().nth(1).expect("a number").replace('.', "");
+            number.parse().expect("a number")
+        };
+        assert_eq!(NAMES.iter().map(|name| value(name)).sum::<i64>(), value("total"), "{text}");
+        assert_eq!(value("total"), 8_001);
+        assert_eq!(value("network"), -55);
+    }
+
+    #[test]
+    fn everything_asked_for_is_told() {
+        let parameters =
+            StreamParameters { width: 1920, height: 1080, rate_millihertz: 60_000, codec: Codec::H264 };
+        let shown = Shown { median: None, per_second: 59, parameters: Some(parameters) };
+        let text = statistics_text(&latest(), &shown);
+        for part in [
+            "1920 x 1080 H264",
+            "59 fps",
+            "12.34 Mbit/s",
+            "no picture",
+            "rtt 1.234 ms",
+            "lost 1.0 of 1000",
+            "repaired by parity 0",
+            "127.0.0.1:4747",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn lost_connection_counts_down() {
+        let now = Instant::from_millis(1_000);
+        let text = |status| status_text(status, "host", now);
+        assert_eq!(text(Status::Live), None);
+        assert_eq!(text(Status::Connecting).unwrap(), "connecting to host ...");
+        let lost = Status::Lost(Instant::from_millis(2_240));
+        assert_eq!(text(lost).unwrap(), "lost host, retrying in 1.3 s");
+    }
+}
