@@ -48,13 +48,13 @@ fn received(pair: &Pair) -> Vec<InputEvent> {
 /// What is held after these events.
 fn held(events: &[InputEvent]) -> (Vec<Scancode>, Vec<Button>) {
     let (mut keys, mut buttons) = (Vec::new(), Vec::new());
-    for event in events {
-        match *event {
-            InputEvent::Key { key, pressed: true } => keys.push(key),
-            InputEvent::Key { key, pressed: false } => keys.retain(|&held| held != key),
-            InputEvent::Button { button, pressed: true } => buttons.push(button),
-            InputEvent::Button { button, pressed: false } => buttons.retain(|&held| held != button),
-            _ => {}
+    for &event in events {
+        if let InputEvent::Key { key, pressed } = event {
+            keys.retain(|&held| held != key);
+            keys.extend(pressed.then_some(key));
+        } else if let InputEvent::Button { button, pressed } = event {
+            buttons.retain(|&held| held != button);
+            buttons.extend(pressed.then_some(button));
         }
     }
     (keys, buttons)
@@ -88,13 +88,14 @@ struct Way {
 fn presses_and_ways(events: &[InputEvent]) -> (Vec<(InputEvent, Way)>, Way) {
     let (mut presses, mut way) = (Vec::new(), Way::default());
     for &event in events {
-        match event {
-            InputEvent::PointerRelative { dx, dy } => {
-                way.moved = (way.moved.0 + i64::from(dx), way.moved.1 + i64::from(dy));
-            }
-            InputEvent::Wheel { dy, .. } => way.turned += i64::from(dy),
-            InputEvent::PointerAbsolute { x, y } => way.place = Some((x, y)),
-            press => presses.push((press, way)),
+        if let InputEvent::PointerRelative { dx, dy } = event {
+            way.moved = (way.moved.0 + i64::from(dx), way.moved.1 + i64::from(dy));
+        } else if let InputEvent::Wheel { dy, .. } = event {
+            way.turned += i64::from(dy);
+        } else if let InputEvent::PointerAbsolute { x, y } = event {
+            way.place = Some((x, y));
+        } else {
+            presses.push((event, way));
         }
     }
     (presses, way)
