@@ -50,8 +50,8 @@ pub struct Demo {
     pub setup: Setup,
     /// Length of the session, seconds, 3 ..= 86400.
     pub seconds: u32,
-    /// Show the client in a window even where there is no screen (on a second virtual one).
-    pub window: bool,
+    /// Run the client without a window.
+    pub headless: bool,
 }
 
 /// What `bench` is to do.
@@ -164,12 +164,12 @@ fn test(mut parser: lexopt::Parser) -> Result<Command, Failure> {
 }
 
 fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
-    let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, window: false };
+    let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, headless: false };
     while let Some(word) = parser.next().map_err(complaint)? {
         match word {
             Long("yes") | Short('y') => options.setup.yes = true,
             Long("no-setup") => options.setup.skip = true,
-            Long("window") => options.window = true,
+            Long("headless") => options.headless = true,
             Long("seconds") => {
                 let seconds = text(&mut parser)?;
                 options.seconds =
@@ -290,14 +290,15 @@ next from running. Ends with a table of wall times and the line `N passed, N fai
   --no-setup    take the machine as it is (systems without apt)";
 
 const DEMO: &str = "\
-cargo rig demo [--seconds N] [--window] [--yes] [--no-setup]
+cargo rig demo [--seconds N] [--headless] [--yes] [--no-setup]
 
 Sets up, builds a release, makes keys of its own, starts a host on the current screen and a client in a window.
-Without a screen the host shares a virtual one with a scrolling terminal, and the client runs headless.
-Leaves a picture and the session's figures in the target directory. Ctrl-C ends everything.
+Without a screen the host shares a virtual one with a scrolling terminal, and the client's window is on a second one;
+then the time from a flash on the one to its appearance on the other is measured, and at the end how alike they are.
+Leaves the picture last presented and the session's figures in the target directory. Ctrl-C ends everything.
 
   --seconds N   length of the session, 3 to 86400 (20)
-  --window      a client window even without a screen, on a second virtual one
+  --headless    no window: the client only decodes and measures
   -y, --yes     install without asking
   --no-setup    take the machine as it is (systems without apt)";
 

@@ -16,6 +16,12 @@ const VIRTUAL_WIDTH: u32 = 1280;
 const VIRTUAL_HEIGHT: u32 = 720;
 /// How long the screen is still at the end of a session.
 const STILL: Duration = Duration::from_millis(1500);
+/// What a client may take to connect before the measuring begins; it is then that much shorter.
+const CONNECTING: Duration = Duration::from_secs(2);
+/// The least likeness of the client's last picture and the host's still screen.
+const PSNR_DB_MIN: f64 = 35.0;
+/// The client's figure to hold against the latency seen from outside: microseconds from capture to presented.
+const STAGE_SUM: &str = "total_p50_us";
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// What a client may take beyond the session's length: its start, its handshake, its files.
 const CLIENT_SLACK: Duration = Duration::from_secs(30);
@@ -48,7 +54,16 @@ pub fn play(programs: &Programs, options: &Demo, results: &Path) -> Result<(), F
     let figures = results.join("session.json");
     let mut client = start_client(&keeper, programs, &stage, &host, options, &[&picture, &figures])?;
     let length = Duration::from_secs(options.seconds.into());
-    pause(length.saturating_sub(STILL));
+    let flashes = match stage.measurable() {
+        Some((host_screen, client_screen)) => {
+            let seconds = length.saturating_sub(STILL + CONNECTING).as_secs().max(1);
+            Some(programs.flash(host_screen, client_screen, seconds, &mut client)?)
+        }
+        None => {
+            pause(length.saturating_sub(STILL));
+            None
+        }
+    };
     stage.freeze()?;
     let status = client.wait(STILL + CLIENT_SLACK)?;
     if !status.success() {
@@ -60,7 +75,40 @@ pub fn play(programs: &Programs, options: &Demo, results: &Path) -> Result<(), F
     let summary = std::fs::read_to_string(&figures).unwrap_or_default();
     say::result(summary.trim_end());
     say::result(format_args!("picture: {}\nfigures: {}", picture.display(), figures.display()));
-    Ok(())
+    if let Some(flashes) = flashes {
+        report_flashes(&flashes, &summary);
+    }
+    if stage.host_screen.is_virtual() {
+        programs.check_likeness(&stage.host_screen, &picture)
+    } else {
+        Ok(())
+    }
+}
+
+/// Says how the latency seen from outside and the one the session tells agree.
+fn report_flashes(flashes: &str, summary: &str) {
+    let figure = |name: &str| number_in(flashes, name).unwrap_or(f64::NAN);
+    say::result(format_args!(
+        "glass to glass, by pixels: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms over {} flashes, {} missed",
+        figure("p50_ms"),
+        figure("p95_ms"),
+        figure("p99_ms"),
+        figure("n"),
+        figure("missed"),
+    ));
+    if let Some(sum_us) = number_in(summary, STAGE_SUM) {
+        let (sum, apart) = (sum_us / 1000.0, (sum_us / 1000.0 - figure("p50_ms")).abs());
+        say::result(format_args!("the session's own stages sum to p50 {sum:.1} ms: {apart:.1} ms apart"));
+    }
+}
+
+/// The number that follows `"name":` in a JSON text; good for the flat objects that our own programs print.
+#[must_use]
+pub fn number_in(json: &str, name: &str) -> Option<f64> {
+    let (_, after) = json.split_once(&format!("\"{name}\":"))?;
+    let after = after.trim_start();
+    let end = after.find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c))).unwrap_or(after.len());
+    after.get(..end)?.parse().ok()
 }
 
 /// Where the built programs are.
@@ -89,6 +137,8 @@ impl Programs {
                 "wavry-client",
                 "-p",
                 "wavry",
+                "-p",
+                "wavry-probe",
             ])
             .stdin(Stdio::null())
             .status()
@@ -103,24 +153,57 @@ impl Programs {
         Command::new(self.directory.join(name))
     }
 
+    /// Flips a patch on the host's screen and times it on the client's, for so many seconds.
+    fn flash(
+        &self,
+        host: &Screen,
+        viewer: &Screen,
+        seconds: u64,
+        client: &mut Running,
+    ) -> Result<String, Failure> {
+        let mut command = self.command("wavry-probe");
+        command.args(["flash", "--host", &host.display, "--viewer", &viewer.display]);
+        command.args(["--seconds", &seconds.to_string()]);
+        // Over the terminal's margin, where nothing else is drawn.
+        command.args(["--x", "4", "--y", "4"]);
+        output_of(&mut command, "wavry-probe flash").map_err(|failure| {
+            Failure::failed(format!("{}\nthe client's last words:\n{}", failure.message, client.last_words()))
+        })
+    }
+
+    /// Holds the picture a client left against the host's screen.
+    fn check_likeness(&self, host: &Screen, picture: &Path) -> Result<(), Failure> {
+        let mut command = self.command("wavry-probe");
+        command.args(["compare", "--host", &host.display, "--png"]).arg(picture);
+        let line = output_of(&mut command, "wavry-probe compare")?;
+        let db = number_in(&line, "psnr_db").unwrap_or(0.0);
+        say::result(format_args!("the picture and the host's still screen: PSNR {db:.1} dB"));
+        if db < PSNR_DB_MIN {
+            return Err(Failure::failed(format!(
+                "the client's picture is not the host's screen: PSNR {db:.1} dB, at least {PSNR_DB_MIN} wanted"
+            )));
+        }
+        Ok(())
+    }
+
     /// Runs a short command to its end; what it printed, trimmed.
     fn ask(&self, name: &str, arguments: &[&str], state: &Path) -> Result<String, Failure> {
-        let output = self
-            .command(name)
-            .args(arguments)
-            .arg("--state")
-            .arg(state)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| {
-                Failure::failed(format!("cannot run {name} {}: {error}", arguments.join(" ")))
-            })?;
-        if !output.status.success() {
-            let words = String::from_utf8_lossy(&output.stderr);
-            return Err(Failure::failed(format!("{name} {} failed: {}", arguments.join(" "), words.trim())));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let mut command = self.command(name);
+        command.args(arguments).arg("--state").arg(state);
+        output_of(&mut command, &format!("{name} {}", arguments.join(" ")))
     }
+}
+
+fn output_of(command: &mut Command, what: &str) -> Result<String, Failure> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| Failure::failed(format!("cannot run {what}: {error}")))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::failed(format!("{what} failed: {}", words.trim())));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The screens of a session and what moves on the host's.
@@ -137,16 +220,21 @@ impl Stage {
     fn set(keeper: &Keeper, options: &Demo) -> Result<Self, Failure> {
         let stop = keeper.scratch().join("stand-still");
         if let Some(host_screen) = Screen::current() {
-            let client_screen = Screen::current();
+            let client_screen = Screen::current().filter(|_| !options.headless);
             return Ok(Self { host_screen, client_screen, stop, _application: None });
         }
         let host_screen = Screen::virtual_screen(keeper, "host-screen", VIRTUAL_WIDTH, VIRTUAL_HEIGHT)?;
         let application = scrolling_terminal(keeper, &host_screen, &stop)?;
-        let client_screen = options
-            .window
+        let client_screen = (!options.headless)
             .then(|| Screen::virtual_screen(keeper, "client-screen", VIRTUAL_WIDTH, VIRTUAL_HEIGHT))
             .transpose()?;
         Ok(Self { host_screen, client_screen, stop, _application: Some(application) })
+    }
+
+    /// Both screens, when they are two and ours: only then is a pixel of the one found at the same place of the other.
+    fn measurable(&self) -> Option<(&Screen, &Screen)> {
+        let client_screen = self.client_screen.as_ref().filter(|screen| screen.is_virtual())?;
+        self.host_screen.is_virtual().then_some((&self.host_screen, client_screen))
     }
 
     /// Stops what moves on a virtual host's screen; somebody's own screen is theirs.
@@ -226,6 +314,9 @@ fn start_client(
     command.arg("--png").arg(picture).arg("--json").arg(figures);
     if let Some(screen) = &stage.client_screen {
         screen.aim(&mut command);
+        if screen.is_virtual() {
+            command.arg("--fullscreen");
+        }
     } else {
         command.arg("--headless");
     }

@@ -16,6 +16,8 @@ const WAVRY: &str = r#"#!/bin/sh
 [ "$1" = id ] && echo CLIENT-ID
 "#;
 
+const PROBE: &str = "#!/bin/sh\necho '{\"psnr_db\":41.5}'\n";
+
 /// Keeps whom it allows in its state; as a server, it says where it is and stays.
 const SERVER: &str = r#"#!/bin/sh
 words="$*"
@@ -43,7 +45,9 @@ echo "$words" > "$json"; : > "$png"
 const BROKEN: &str = "#!/bin/sh\necho the cable is unplugged >&2; exit 1\n";
 
 fn programs(directory: &Path, client: &str) -> Programs {
-    for (name, script) in [("wavry", WAVRY), ("wavry-server", SERVER), ("wavry-client", client)] {
+    for (name, script) in
+        [("wavry", WAVRY), ("wavry-server", SERVER), ("wavry-client", client), ("wavry-probe", PROBE)]
+    {
         let path = directory.join(name);
         std::fs::write(&path, script).expect("the scratch directory can be written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a file of ours");
@@ -60,7 +64,7 @@ fn screens() -> bool {
     there
 }
 
-const OPTIONS: Demo = Demo { setup: Setup { yes: true, skip: true }, seconds: 3, window: false };
+const OPTIONS: Demo = Demo { setup: Setup { yes: true, skip: true }, seconds: 3, headless: true };
 
 #[test]
 fn host_and_client_are_introduced_to_each_other() {
@@ -86,6 +90,29 @@ fn client_that_fails_is_quoted() {
     let failure = demo::play(&programs(keeper.scratch(), BROKEN), &OPTIONS, &results).unwrap_err();
     assert_eq!(failure.exit, 1);
     assert!(failure.message.contains("the cable is unplugged"), "{failure}");
+}
+
+#[test]
+fn picture_that_is_not_the_screen_fails_the_demo() {
+    if !screens() {
+        return;
+    }
+    let keeper = Keeper::start().unwrap();
+    let results = keeper.scratch().join("results");
+    let programs = programs(keeper.scratch(), CLIENT);
+    std::fs::write(keeper.scratch().join("wavry-probe"), PROBE.replace("41.5", "12.0")).unwrap();
+    let failure = demo::play(&programs, &OPTIONS, &results).unwrap_err();
+    assert!(failure.message.contains("PSNR 12.0 dB"), "{failure}");
+}
+
+#[test]
+fn numbers_are_found_in_flat_json() {
+    let json = r#"{"n":12, "p50_ms": 8.25,"total_p50_us":-3e2,"text":"n"}"#;
+    assert_eq!(demo::number_in(json, "n"), Some(12.0));
+    assert_eq!(demo::number_in(json, "p50_ms"), Some(8.25));
+    assert_eq!(demo::number_in(json, "total_p50_us"), Some(-300.0));
+    assert_eq!(demo::number_in(json, "absent"), None);
+    assert_eq!(demo::number_in(json, "text"), None);
 }
 
 #[test]
