@@ -72,12 +72,7 @@ pub enum UinputError {
 /// # Errors
 /// [`UinputError::Missing`], [`UinputError::NotPermitted`], [`UinputError::Kernel`].
 pub fn check() -> Result<(), UinputError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(DEVICE_PATH)
-        .map(drop)
-        .map_err(failed("make devices"))
+    OpenOptions::new().read(true).write(true).open(DEVICE_PATH).map(drop).map_err(failed("make devices"))
 }
 
 /// A keyboard, a mouse and an absolute pointer. They are unplugged when this is dropped.
@@ -99,10 +94,8 @@ impl UinputSink {
     /// # Errors
     /// [`UinputError::Missing`], [`UinputError::NotPermitted`], [`UinputError::Kernel`].
     pub fn create(name: &str) -> Result<Self, UinputError> {
-        let end = (0..=name.len().min(Self::NAME_MAX))
-            .rev()
-            .find(|&end| name.is_char_boundary(end))
-            .unwrap_or(0);
+        let end =
+            (0..=name.len().min(Self::NAME_MAX)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
         let name = &name[..end];
         Ok(Self {
             keyboard: keyboard(name).map_err(failed("make the keyboard"))?,
@@ -166,16 +159,9 @@ impl Drop for UinputSink {
 }
 
 fn keyboard(name: &str) -> io::Result<VirtualDevice> {
-    let keys: AttributeSet<KeyCode> = (1..=Scancode::MAX)
-        .filter(|&code| is_key(code))
-        .map(KeyCode)
-        .collect();
+    let keys: AttributeSet<KeyCode> = (1..=Scancode::MAX).filter(|&code| is_key(code)).map(KeyCode).collect();
     let name = format!("{name} keyboard");
-    VirtualDevice::builder()?
-        .name(&name)
-        .input_id(identity(1))
-        .with_keys(&keys)?
-        .build()
+    VirtualDevice::builder()?.name(&name).input_id(identity(1)).with_keys(&keys)?.build()
 }
 
 fn mouse(name: &str) -> io::Result<VirtualDevice> {
@@ -203,9 +189,7 @@ fn tablet(name: &str) -> io::Result<VirtualDevice> {
 }
 
 fn buttons() -> AttributeSet<KeyCode> {
-    (0..u16::from(Button::COUNT))
-        .map(|index| KeyCode(KeyCode::BTN_LEFT.0 + index))
-        .collect()
+    (0..u16::from(Button::COUNT)).map(|index| KeyCode(KeyCode::BTN_LEFT.0 + index)).collect()
 }
 
 /// No vendor: the devices exist in software only.

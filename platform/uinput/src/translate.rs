@@ -36,12 +36,7 @@ pub(crate) struct Translator {
 impl Translator {
     pub(crate) const fn new() -> Self {
         let buttons = [None; Button::COUNT as usize];
-        Self {
-            keys: [0; KEY_WORDS],
-            buttons,
-            pointer: Device::Tablet,
-            wheel: [0; 2],
-        }
+        Self { keys: [0; KEY_WORDS], buttons, pointer: Device::Tablet, wheel: [0; 2] }
     }
 
     /// The reports of one event, in order. On an error the translator may be half changed: work on a copy.
@@ -63,18 +58,13 @@ impl Translator {
                 let axis =
                     |code: AbsoluteAxisCode, value| event_of(EventType::ABSOLUTE, code.0, i32::from(value));
                 let events = vec![axis(AbsoluteAxisCode::ABS_X, x), axis(AbsoluteAxisCode::ABS_Y, y)];
-                Ok(vec![Report {
-                    device: Device::Tablet,
-                    events,
-                }])
+                Ok(vec![Report { device: Device::Tablet, events }])
             }
             InputEvent::PointerRelative { dx, dy } => {
                 self.pointer = Device::Mouse;
                 let moved = [(RelativeAxisCode::REL_X, dx), (RelativeAxisCode::REL_Y, dy)];
-                let events = moved
-                    .into_iter()
-                    .filter(|&(_, by)| by != 0)
-                    .map(|(axis, by)| relative(axis, by.into()));
+                let events =
+                    moved.into_iter().filter(|&(_, by)| by != 0).map(|(axis, by)| relative(axis, by.into()));
                 Ok(report(Device::Mouse, events.collect()))
             }
             InputEvent::Wheel { dx, dy } => {
@@ -117,10 +107,7 @@ impl Translator {
             return Vec::new();
         }
         self.keys[usize::from(code / 64)] ^= 1 << (code % 64);
-        report(
-            Device::Keyboard,
-            vec![event_of(EventType::KEY, code, pressed.into())],
-        )
+        report(Device::Keyboard, vec![event_of(EventType::KEY, code, pressed.into())])
     }
 
     /// Types with the Shift state the character needs, and puts back what the person holds.
@@ -140,12 +127,7 @@ impl Translator {
         if !key_was_held {
             reports.extend(self.key(code, false));
         }
-        reports.extend(
-            shifts
-                .into_iter()
-                .zip(held)
-                .flat_map(|(shift, held)| self.key(shift, held)),
-        );
+        reports.extend(shifts.into_iter().zip(held).flat_map(|(shift, held)| self.key(shift, held)));
         reports
     }
 
@@ -202,11 +184,7 @@ pub(crate) const fn is_key(code: u16) -> bool {
 }
 
 fn report(device: Device, events: Vec<KernelEvent>) -> Vec<Report> {
-    if events.is_empty() {
-        Vec::new()
-    } else {
-        vec![Report { device, events }]
-    }
+    if events.is_empty() { Vec::new() } else { vec![Report { device, events }] }
 }
 
 fn event_of(kind: EventType, code: u16, value: i32) -> KernelEvent {
@@ -225,10 +203,7 @@ mod tests {
     use super::*;
 
     fn key(code: KeyCode, pressed: bool) -> InputEvent {
-        InputEvent::Key {
-            key: Scancode::new(code.0).expect("a key"),
-            pressed,
-        }
+        InputEvent::Key { key: Scancode::new(code.0).expect("a key"), pressed }
     }
 
     fn button(button: Button, pressed: bool) -> InputEvent {
@@ -237,18 +212,14 @@ mod tests {
 
     /// Everything the events become: device, event type, code, value.
     fn all(translator: &mut Translator, events: &[InputEvent]) -> Vec<(Device, u16, u16, i32)> {
-        let reports = events
-            .iter()
-            .flat_map(|event| translator.translate(event).expect("translated"));
+        let reports = events.iter().flat_map(|event| translator.translate(event).expect("translated"));
         flat(reports.collect())
     }
 
     fn flat(reports: Vec<Report>) -> Vec<(Device, u16, u16, i32)> {
         let one = |report: Report| {
             let Report { device, events } = report;
-            events
-                .into_iter()
-                .map(move |event| (device, event.event_type().0, event.code(), event.value()))
+            events.into_iter().map(move |event| (device, event.event_type().0, event.code(), event.value()))
         };
         reports.into_iter().flat_map(one).collect()
     }
@@ -268,12 +239,8 @@ mod tests {
     #[test]
     fn buttons_code_is_no_key() {
         let mut translator = Translator::new();
-        for code in [
-            KeyCode::BTN_LEFT,
-            KeyCode::BTN_SOUTH,
-            KeyCode::BTN_TRIGGER_HAPPY1,
-            KeyCode::BTN_DPAD_UP,
-        ] {
+        for code in [KeyCode::BTN_LEFT, KeyCode::BTN_SOUTH, KeyCode::BTN_TRIGGER_HAPPY1, KeyCode::BTN_DPAD_UP]
+        {
             let refusal = translator.translate(&key(code, true)).expect_err("no key");
             assert!(matches!(refusal, UinputError::NotAKey(found) if found.code() == code.0));
         }
@@ -291,16 +258,8 @@ mod tests {
         assert_eq!(typed, expected);
 
         let held = [key(right, true), InputEvent::Text('A'), InputEvent::Text('1')];
-        let expected = [
-            (right, 1),
-            (a, 1),
-            (a, 0),
-            (right, 0),
-            (one, 1),
-            (one, 0),
-            (right, 1),
-        ]
-        .map(|(code, value)| keyboard(code, value));
+        let expected = [(right, 1), (a, 1), (a, 0), (right, 0), (one, 1), (one, 0), (right, 1)]
+            .map(|(code, value)| keyboard(code, value));
         assert_eq!(all(&mut translator, &held), expected);
     }
 
@@ -315,9 +274,7 @@ mod tests {
 
     #[test]
     fn text_outside_ascii_is_refused_by_name() {
-        let refusal = Translator::new()
-            .translate(&InputEvent::Text('é'))
-            .expect_err("no key");
+        let refusal = Translator::new().translate(&InputEvent::Text('é')).expect_err("no key");
         assert!(refusal.to_string().contains('é'), "{refusal}");
     }
 
@@ -333,25 +290,10 @@ mod tests {
             button(Button::LEFT, true),
         ];
         let expected = [
-            (
-                Device::Tablet,
-                EventType::ABSOLUTE.0,
-                AbsoluteAxisCode::ABS_X.0,
-                7,
-            ),
-            (
-                Device::Tablet,
-                EventType::ABSOLUTE.0,
-                AbsoluteAxisCode::ABS_Y.0,
-                65535,
-            ),
+            (Device::Tablet, EventType::ABSOLUTE.0, AbsoluteAxisCode::ABS_X.0, 7),
+            (Device::Tablet, EventType::ABSOLUTE.0, AbsoluteAxisCode::ABS_Y.0, 65535),
             click(Device::Tablet, 1),
-            (
-                Device::Mouse,
-                EventType::RELATIVE.0,
-                RelativeAxisCode::REL_X.0,
-                -3,
-            ),
+            (Device::Mouse, EventType::RELATIVE.0, RelativeAxisCode::REL_X.0, -3),
             click(Device::Tablet, 0),
             click(Device::Mouse, 1),
         ];
@@ -365,10 +307,7 @@ mod tests {
             .filter_map(Button::new)
             .map(|pressed| all(&mut translator, &[button(pressed, true)])[0].2)
             .collect();
-        assert_eq!(
-            codes,
-            (KeyCode::BTN_LEFT.0..=KeyCode::BTN_TASK.0).collect::<Vec<_>>()
-        );
+        assert_eq!(codes, (KeyCode::BTN_LEFT.0..=KeyCode::BTN_TASK.0).collect::<Vec<_>>());
     }
 
     #[test]
@@ -377,17 +316,8 @@ mod tests {
         let wheel = |dy| InputEvent::Wheel { dx: 0, dy };
         let relative = |code: RelativeAxisCode, value| (Device::Tablet, EventType::RELATIVE.0, code.0, value);
         let (fine, coarse) = (RelativeAxisCode::REL_WHEEL_HI_RES, RelativeAxisCode::REL_WHEEL);
-        let turned = all(
-            &mut translator,
-            &[
-                wheel(60),
-                wheel(60),
-                wheel(240),
-                wheel(100),
-                wheel(-40),
-                wheel(-80),
-            ],
-        );
+        let turned =
+            all(&mut translator, &[wheel(60), wheel(60), wheel(240), wheel(100), wheel(-40), wheel(-80)]);
         let expected = [
             relative(fine, 60),
             relative(fine, 60),
@@ -429,10 +359,7 @@ mod tests {
     fn press_that_may_have_failed_is_remembered_for_release() {
         let mut translator = Translator::new();
         let mut attempt = translator.clone();
-        all(
-            &mut attempt,
-            &[key(KeyCode::KEY_A, true), button(Button::LEFT, true)],
-        );
+        all(&mut attempt, &[key(KeyCode::KEY_A, true), button(Button::LEFT, true)]);
         translator.remember_presses(&attempt);
         assert_eq!(flat(translator.release_all()).len(), 2);
     }
@@ -442,14 +369,8 @@ mod tests {
         let mut translator = Translator::new();
         for value in [i16::MIN, i16::MAX, 0, i16::MIN, i16::MIN] {
             all(&mut translator, &[InputEvent::Wheel { dx: value, dy: value }]);
-            all(
-                &mut translator,
-                &[InputEvent::PointerRelative { dx: value, dy: value }],
-            );
+            all(&mut translator, &[InputEvent::PointerRelative { dx: value, dy: value }]);
         }
-        assert_eq!(
-            all(&mut translator, &[InputEvent::PointerRelative { dx: 0, dy: 0 }]),
-            []
-        );
+        assert_eq!(all(&mut translator, &[InputEvent::PointerRelative { dx: 0, dy: 0 }]), []);
     }
 }
