@@ -16,11 +16,7 @@ pub fn glyph(character: char) -> [u8; 8] {
         ' '..='~' => u32::from(character) - FIRST,
         _ => BOX,
     };
-    usize::try_from(index)
-        .ok()
-        .and_then(|index| GLYPHS.get(index))
-        .copied()
-        .unwrap_or([0; 8])
+    usize::try_from(index).ok().and_then(|index| GLYPHS.get(index)).copied().unwrap_or([0; 8])
 }
 
 /// The size in pixels of `text` drawn at `scale`: its longest line across, its lines down. Empty text has none.
@@ -32,10 +28,7 @@ pub fn extent(text: &str, scale: u32) -> (u32, u32) {
         longest = u32::max(longest, u32::try_from(line.chars().count()).unwrap_or(u32::MAX));
         lines = lines.saturating_add(1);
     }
-    (
-        longest.saturating_mul(ADVANCE).saturating_mul(scale),
-        lines.saturating_mul(LINE).saturating_mul(scale),
-    )
+    (longest.saturating_mul(ADVANCE).saturating_mul(scale), lines.saturating_mul(LINE).saturating_mul(scale))
 }
 
 /// Draws `text`, lines separated by `'\n'`, as a box of `scale × scale` pixel dots whose top left corner is 0, 0.
@@ -192,16 +185,11 @@ mod tests {
 
     #[test]
     fn text_is_drawn_once_a_pixel_and_clipped() {
-        for (text, scale, width, height) in [
-            ("Hi\nx", 1, 100, 100),
-            ("Hi\nx", 2, 17, 33),
-            ("", 1, 9, 9),
-            ("abc", 3, 0, 4),
-        ] {
+        for (text, scale, width, height) in
+            [("Hi\nx", 1, 100, 100), ("Hi\nx", 2, 17, 33), ("", 1, 9, 9), ("abc", 3, 0, 4)]
+        {
             let mut seen = vec![0u8; (width * height) as usize];
-            draw(text, scale, (width, height), |x, y, _| {
-                seen[(y * width + x) as usize] += 1
-            });
+            draw(text, scale, (width, height), |x, y, _| seen[(y * width + x) as usize] += 1);
             let (across, down) = extent(text, scale);
             for y in 0..height {
                 for x in 0..width {

@@ -131,13 +131,7 @@ impl<'a> Frame<'a> {
                 return Err(FrameError::Short);
             }
         }
-        Ok(Self {
-            format,
-            width,
-            height,
-            planes,
-            captured_at,
-        })
+        Ok(Self { format, width, height, planes, captured_at })
     }
 
     /// How its pixels lie.

@@ -12,11 +12,7 @@ use crate::KeystoreError;
 /// # Errors
 /// [`KeystoreError::Io`].
 pub fn directory(path: &Path) -> Result<(), KeystoreError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(failed("make the directory", path))
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make the directory", path))
 }
 
 /// Puts `contents` at `path` in place of whatever was there, mode 0600: written to a file beside it, synced,
@@ -37,11 +33,7 @@ pub(crate) fn place_new(path: &Path, contents: &[u8]) -> Result<(), KeystoreErro
     let written = Beside::write(path, contents)?;
     std::fs::hard_link(&written.path, path).map_err(|error| {
         let taken = error.kind() == ErrorKind::AlreadyExists;
-        if taken {
-            KeystoreError::Exists(path.to_owned())
-        } else {
-            failed("write", path)(error)
-        }
+        if taken { KeystoreError::Exists(path.to_owned()) } else { failed("write", path)(error) }
     })?;
     sync_parent(path)
 }
@@ -51,25 +43,15 @@ pub(crate) fn place_new(path: &Path, contents: &[u8]) -> Result<(), KeystoreErro
 pub(crate) fn read_private<'a>(path: &Path, buffer: &'a mut [u8]) -> Result<&'a [u8], KeystoreError> {
     let mut file = File::open(path).map_err(|error| {
         let missing = error.kind() == ErrorKind::NotFound;
-        if missing {
-            KeystoreError::Missing(path.to_owned())
-        } else {
-            failed("read", path)(error)
-        }
+        if missing { KeystoreError::Missing(path.to_owned()) } else { failed("read", path)(error) }
     })?;
     let metadata = file.metadata().map_err(failed("read", path))?;
     if !metadata.is_file() {
-        return Err(KeystoreError::Malformed {
-            path: path.to_owned(),
-            what: "it is not a plain file",
-        });
+        return Err(KeystoreError::Malformed { path: path.to_owned(), what: "it is not a plain file" });
     }
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(KeystoreError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(KeystoreError::Exposed { path: path.to_owned(), mode });
     }
     let mut len = 0;
     while len < buffer.len() {
@@ -105,9 +87,7 @@ impl Beside {
             .open(&path)
             .map_err(failed("write", target))?;
         let beside = Self { path };
-        file.write_all(contents)
-            .and_then(|()| file.sync_all())
-            .map_err(failed("write", target))?;
+        file.write_all(contents).and_then(|()| file.sync_all()).map_err(failed("write", target))?;
         Ok(beside)
     }
 }
@@ -120,13 +100,8 @@ impl Drop for Beside {
 }
 
 fn sync_parent(path: &Path) -> Result<(), KeystoreError> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(parent)
-        .and_then(|directory| directory.sync_all())
-        .map_err(failed("write", path))
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed("write", path))
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> KeystoreError {

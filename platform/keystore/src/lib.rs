@@ -109,10 +109,7 @@ pub fn default_path() -> Result<PathBuf, KeystoreError> {
 pub fn load(path: &Path) -> Result<Identity, KeystoreError> {
     let mut buffer = Zeroizing::new([0; TEXT_LEN + 1]);
     let text = file::read_private(path, &mut buffer[..])?;
-    let malformed = |what| KeystoreError::Malformed {
-        path: path.to_owned(),
-        what,
-    };
+    let malformed = |what| KeystoreError::Malformed { path: path.to_owned(), what };
     let text = core::str::from_utf8(text).map_err(|_| malformed("it is not text"))?;
     let mut lines = text.lines();
     if lines.next() != Some(HEADER) {
@@ -124,11 +121,7 @@ pub fn load(path: &Path) -> Result<Identity, KeystoreError> {
         return Err(malformed("it has not exactly 64 hexadecimal digits"));
     }
     for (byte, pair) in secret.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        let value = |digit: u8| {
-            char::from(digit)
-                .to_digit(16)
-                .and_then(|value| u8::try_from(value).ok())
-        };
+        let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
         let (Some(high), Some(low)) = (value(pair[0]), value(pair[1])) else {
             return Err(malformed("it has a character that is no hexadecimal digit"));
         };
@@ -173,11 +166,7 @@ fn store(path: &Path, secret: &[u8; 32], force: bool) -> Result<(), KeystoreErro
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    if force {
-        replace(path, &text[..])
-    } else {
-        file::place_new(path, &text[..])
-    }
+    if force { replace(path, &text[..]) } else { file::place_new(path, &text[..]) }
 }
 
 /// The header, 64 digits, a line end after each.

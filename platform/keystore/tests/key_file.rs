@@ -29,9 +29,7 @@ fn key_is_made_once_private_and_read_again() {
     assert_eq!(first.secret_bytes(), again.secret_bytes());
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(path.parent().expect("a parent")), 0o700);
-    let names: Vec<_> = fs::read_dir(path.parent().expect("a parent"))
-        .expect("readable")
-        .collect();
+    let names: Vec<_> = fs::read_dir(path.parent().expect("a parent")).expect("readable").collect();
     assert_eq!(names.len(), 1, "nothing is left beside it: {names:?}");
     let text = fs::read_to_string(&path).expect("text");
     assert_eq!(text.lines().next(), Some(HEADER));
@@ -66,16 +64,8 @@ fn key_that_others_can_read_is_refused_with_the_command_that_helps() {
     for mode in [0o640, 0o604, 0o620, 0o666] {
         fs::set_permissions(&path, Permissions::from_mode(mode)).expect("changed");
         let refusal = load_or_create(&path).expect_err("exposed");
-        assert!(
-            matches!(refusal, KeystoreError::Exposed { mode: found, .. } if found == mode),
-            "{refusal}"
-        );
-        assert!(
-            refusal
-                .to_string()
-                .contains(&format!("chmod 600 {}", path.display())),
-            "{refusal}"
-        );
+        assert!(matches!(refusal, KeystoreError::Exposed { mode: found, .. } if found == mode), "{refusal}");
+        assert!(refusal.to_string().contains(&format!("chmod 600 {}", path.display())), "{refusal}");
     }
 }
 
@@ -98,20 +88,11 @@ fn what_is_no_key_is_refused_and_left_alone() {
         let path = directory.join(number.to_string());
         replace(&path, text.as_bytes()).expect("written");
         let refusal = load_or_create(&path).expect_err("no key");
-        assert!(
-            matches!(refusal, KeystoreError::Malformed { .. }),
-            "{text:?}: {refusal}"
-        );
+        assert!(matches!(refusal, KeystoreError::Malformed { .. }), "{text:?}: {refusal}");
         assert_eq!(&fs::read_to_string(&path).expect("still there"), text);
     }
     let refusal = load(&directory).expect_err("a directory");
-    assert!(
-        matches!(
-            refusal,
-            KeystoreError::Malformed { .. } | KeystoreError::Io { .. }
-        ),
-        "{refusal}"
-    );
+    assert!(matches!(refusal, KeystoreError::Malformed { .. } | KeystoreError::Io { .. }), "{refusal}");
 }
 
 #[test]
@@ -136,9 +117,7 @@ fn programs_that_start_at_once_agree_on_one_key() {
                 })
             })
             .collect();
-        runs.into_iter()
-            .map(|run| run.join().expect("no panic"))
-            .collect()
+        runs.into_iter().map(|run| run.join().expect("no panic")).collect()
     });
     assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
 }
@@ -155,13 +134,7 @@ fn missing_key_names_the_command_that_makes_one() {
 fn state_directory_follows_the_xdg_specification() {
     let text = |value: &str| Some(value.into());
     assert_eq!(state_dir_of(text("/s"), text("/h")), Some("/s/wavry".into()));
-    assert_eq!(
-        state_dir_of(None, text("/h")),
-        Some("/h/.local/state/wavry".into())
-    );
-    assert_eq!(
-        state_dir_of(text("relative"), text("/h")),
-        Some("/h/.local/state/wavry".into())
-    );
+    assert_eq!(state_dir_of(None, text("/h")), Some("/h/.local/state/wavry".into()));
+    assert_eq!(state_dir_of(text("relative"), text("/h")), Some("/h/.local/state/wavry".into()));
     assert_eq!(state_dir_of(text(""), text("")), None);
 }

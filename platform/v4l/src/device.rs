@@ -31,21 +31,13 @@ pub struct DeviceInfo {
 /// (metadata, outputs, codecs) are left out.
 #[must_use]
 pub fn devices() -> Vec<Result<DeviceInfo, V4lError>> {
-    let names = fs::read_dir("/dev")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name());
+    let names = fs::read_dir("/dev").into_iter().flatten().flatten().map(|entry| entry.file_name());
     let number = |name: std::ffi::OsString| name.to_str()?.strip_prefix("video")?.parse::<u32>().ok();
     let mut numbers: Vec<u32> = names.filter_map(number).collect();
     numbers.sort_unstable();
-    let nodes = numbers
-        .into_iter()
-        .map(|number| PathBuf::from(format!("/dev/video{number}")));
+    let nodes = numbers.into_iter().map(|number| PathBuf::from(format!("/dev/video{number}")));
     let asked = nodes.map(|path| Device::open(&path)?.info());
-    asked
-        .filter(|device| !matches!(device, Err(V4lError::NotCapture { .. })))
-        .collect()
+    asked.filter(|device| !matches!(device, Err(V4lError::NotCapture { .. }))).collect()
 }
 
 /// An open capture device.
@@ -58,11 +50,7 @@ pub(crate) struct Device {
 impl Device {
     /// Opens a node that captures pictures into memory mapped buffers.
     pub(crate) fn open(path: &Path) -> Result<Self, V4lError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path);
+        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path);
         let file = file.map_err(|source| {
             if source.kind() == ErrorKind::NotFound {
                 V4lError::Missing(path.to_owned())
@@ -72,10 +60,7 @@ impl Device {
                 kernel_error(path, "open the node", source)
             }
         })?;
-        let device = Self {
-            fd: file.into(),
-            path: path.to_owned(),
-        };
+        let device = Self { fd: file.into(), path: path.to_owned() };
         let capabilities = device.capabilities()?;
         let lacks = |flag: u32| capabilities.device_caps & flag == 0;
         let why = if lacks(sys::V4L2_CAP_VIDEO_CAPTURE) && !lacks(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
@@ -87,10 +72,7 @@ impl Device {
         } else {
             return Ok(device);
         };
-        Err(V4lError::NotCapture {
-            path: path.to_owned(),
-            why,
-        })
+        Err(V4lError::NotCapture { path: path.to_owned(), why })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -126,10 +108,7 @@ impl Device {
 
     fn no_format(&self) -> V4lError {
         let offered: Vec<String> = self.formats().iter().map(FourCc::to_string).collect();
-        V4lError::NoFormat {
-            path: self.path.clone(),
-            offered: offered.join(" "),
-        }
+        V4lError::NoFormat { path: self.path.clone(), offered: offered.join(" ") }
     }
 
     fn capabilities(&self) -> Result<sys::v4l2_capability, V4lError> {
@@ -137,10 +116,7 @@ impl Device {
         match ioctl(self.as_fd(), vidioc::VIDIOC_QUERYCAP, &mut capabilities) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::ENOTTY) => {
-                return Err(V4lError::NotCapture {
-                    path: self.path.clone(),
-                    why: "it is no video device",
-                });
+                return Err(V4lError::NotCapture { path: self.path.clone(), why: "it is no video device" });
             }
             Err(error) => return Err(kernel_error(&self.path, "ask the capabilities", error)),
         }
@@ -170,12 +146,7 @@ impl Device {
             };
             for (width, height) in self.sizes(name, size) {
                 let rate_millihertz = self.rate_max(name, (width, height));
-                offers.push(Offer {
-                    encoding,
-                    width,
-                    height,
-                    rate_millihertz,
-                });
+                offers.push(Offer { encoding, width, height, rate_millihertz });
             }
         }
         offers
@@ -199,10 +170,7 @@ impl Device {
                 // SAFETY: as above; both other types use this field.
                 let range = unsafe { entry.__bindgen_anon_1.stepwise };
                 let width = nearest(wanted.0, range.min_width, range.max_width, range.step_width);
-                sizes.push((
-                    width,
-                    nearest(wanted.1, range.min_height, range.max_height, range.step_height),
-                ));
+                sizes.push((width, nearest(wanted.1, range.min_height, range.max_height, range.step_height)));
                 break;
             }
         }
@@ -259,22 +227,14 @@ impl Device {
         let encoding =
             Encoding::from_four_cc(FourCc::from_code(pixels.pixelformat)).ok_or_else(|| self.no_format())?;
         let stride = pixels.bytesperline as usize;
-        Ok(Layout {
-            encoding,
-            width: pixels.width,
-            height: pixels.height,
-            stride,
-        })
+        Ok(Layout { encoding, width: pixels.width, height: pixels.height, stride })
     }
 
     fn set_rate(&self, rate_millihertz: u32) -> io::Result<()> {
         let mut parameters: sys::v4l2_streamparm = blank();
         parameters.type_ = CAPTURE;
         let mut capture: sys::v4l2_captureparm = blank();
-        capture.timeperframe = sys::v4l2_fract {
-            numerator: 1000,
-            denominator: rate_millihertz,
-        };
+        capture.timeperframe = sys::v4l2_fract { numerator: 1000, denominator: rate_millihertz };
         parameters.parm.capture = capture;
         ioctl(self.as_fd(), vidioc::VIDIOC_S_PARM, &mut parameters)
     }
@@ -328,11 +288,7 @@ pub(crate) fn ioctl<T: Plain>(
     argument: &mut T,
 ) -> io::Result<()> {
     let encoded = usize::try_from(request >> 16 & 0x3fff).unwrap_or(0);
-    assert_eq!(
-        encoded,
-        size_of::<T>(),
-        "the request's number says how much the kernel reads and writes"
-    );
+    assert_eq!(encoded, size_of::<T>(), "the request's number says how much the kernel reads and writes");
     loop {
         let pointer = core::ptr::from_mut(argument).cast();
         // SAFETY: the pointer is to as many writable bytes as the request moves, and `Plain` allows any of them.
@@ -348,11 +304,7 @@ pub(crate) fn kernel_error(path: &Path, action: &'static str, source: io::Error)
     match source.raw_os_error() {
         Some(libc::ENODEV | libc::ENXIO) => V4lError::Gone(path.to_owned()),
         Some(libc::EBUSY) => V4lError::Busy(path.to_owned()),
-        _ => V4lError::Kernel {
-            action,
-            path: path.to_owned(),
-            source,
-        },
+        _ => V4lError::Kernel { action, path: path.to_owned(), source },
     }
 }
 
@@ -390,10 +342,7 @@ mod tests {
 
     #[test]
     fn interval_becomes_a_rate() {
-        let fraction = |numerator, denominator| sys::v4l2_fract {
-            numerator,
-            denominator,
-        };
+        let fraction = |numerator, denominator| sys::v4l2_fract { numerator, denominator };
         assert_eq!(millihertz(fraction(1, 60)), 60_000);
         assert_eq!(millihertz(fraction(1001, 60_000)), 59_940);
         assert_eq!(millihertz(fraction(0, u32::MAX)), u32::MAX);

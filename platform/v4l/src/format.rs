@@ -26,11 +26,7 @@ impl FourCc {
 impl fmt::Display for FourCc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.0 {
-            let shown = if byte.is_ascii_graphic() {
-                char::from(byte)
-            } else {
-                '.'
-            };
+            let shown = if byte.is_ascii_graphic() { char::from(byte) } else { '.' };
             write!(f, "{shown}")?;
         }
         Ok(())
@@ -81,16 +77,11 @@ impl Encoding {
         if name == FourCc(*b"JPEG") {
             return Some(Self::Jpeg);
         }
-        Self::ALL
-            .into_iter()
-            .find(|encoding| encoding.four_cc() == Some(name))
+        Self::ALL.into_iter().find(|encoding| encoding.four_cc() == Some(name))
     }
 
     fn rank(self) -> usize {
-        Self::ALL
-            .iter()
-            .position(|&encoding| encoding == self)
-            .unwrap_or(Self::ALL.len())
+        Self::ALL.iter().position(|&encoding| encoding == self).unwrap_or(Self::ALL.len())
     }
 }
 
@@ -122,10 +113,7 @@ pub struct Offer {
 pub fn choose(offers: &[Offer], size: (u32, u32), rate_millihertz: Option<u32>) -> Option<Offer> {
     let wanted = rate_millihertz.unwrap_or(u32::MAX);
     let cost = |offer: &Offer| {
-        let off = offer
-            .width
-            .abs_diff(size.0)
-            .saturating_add(offer.height.abs_diff(size.1));
+        let off = offer.width.abs_diff(size.0).saturating_add(offer.height.abs_diff(size.1));
         let missing = wanted.saturating_sub(offer.rate_millihertz.unwrap_or(wanted));
         (off, missing, offer.encoding.rank())
     };
@@ -169,20 +157,13 @@ impl Layout {
         let mut planes = [Plane::EMPTY; 3];
         for (index, plane) in planes.iter_mut().enumerate().take(format.planes()) {
             let data = bytes.get(self.offset(format, index)..).ok_or(FrameError::Short)?;
-            *plane = Plane {
-                data,
-                stride: self.plane_stride(format, index),
-            };
+            *plane = Plane { data, stride: self.plane_stride(format, index) };
         }
         Frame::new(format, self.width, self.height, planes, captured_at)
     }
 
     fn plane_stride(&self, format: PixelFormat, plane: usize) -> usize {
-        if format == PixelFormat::I420 && plane > 0 {
-            self.stride / 2
-        } else {
-            self.stride
-        }
+        if format == PixelFormat::I420 && plane > 0 { self.stride / 2 } else { self.stride }
     }
 
     fn offset(&self, format: PixelFormat, plane: usize) -> usize {
@@ -204,22 +185,14 @@ mod tests {
     const I420: Encoding = Encoding::Pixels(PixelFormat::I420);
 
     fn offer(encoding: Encoding, width: u32, height: u32, rate: u32) -> Offer {
-        Offer {
-            encoding,
-            width,
-            height,
-            rate_millihertz: Some(rate),
-        }
+        Offer { encoding, width, height, rate_millihertz: Some(rate) }
     }
 
     #[test]
     fn names_are_read_back() {
         for encoding in Encoding::ALL {
             let name = encoding.four_cc().expect("it is taken");
-            assert_eq!(
-                Encoding::from_four_cc(FourCc::from_code(name.code())),
-                Some(encoding)
-            );
+            assert_eq!(Encoding::from_four_cc(FourCc::from_code(name.code())), Some(encoding));
         }
         assert_eq!(Encoding::from_four_cc(FourCc(*b"H264")), None);
         assert_eq!(FourCc(*b"Y16\0").to_string(), "Y16.");
@@ -235,11 +208,7 @@ mod tests {
         ];
         let pick = |size, rate| choose(&offers, size, rate).expect("an offer");
         assert_eq!(pick((1920, 1080), Some(60_000)), offers[0], "fast beats raw");
-        assert_eq!(
-            pick((1920, 1080), Some(5_000)),
-            offers[1],
-            "raw beats JPEG where both suffice"
-        );
+        assert_eq!(pick((1920, 1080), Some(5_000)), offers[1], "raw beats JPEG where both suffice");
         assert_eq!(pick((1280, 700), None), offers[3], "the nearest size");
         assert_eq!(pick((1, 1), None), offers[2]);
         assert_eq!(choose(&[], (1, 1), None), None);
@@ -247,71 +216,37 @@ mod tests {
 
     #[test]
     fn equal_offers_go_to_the_cheapest_encoding_and_an_unknown_rate_suffices() {
-        let unknown = Offer {
-            encoding: I420,
-            width: 640,
-            height: 480,
-            rate_millihertz: None,
-        };
-        let offers = [
-            offer(YUYV, 640, 480, 60_000),
-            offer(NV12, 640, 480, 60_000),
-            unknown,
-        ];
+        let unknown = Offer { encoding: I420, width: 640, height: 480, rate_millihertz: None };
+        let offers = [offer(YUYV, 640, 480, 60_000), offer(NV12, 640, 480, 60_000), unknown];
         assert_eq!(choose(&offers, (640, 480), Some(60_000)), Some(unknown));
         assert_eq!(choose(&offers[..2], (640, 480), None), Some(offers[1]));
     }
 
     #[test]
     fn planes_lie_where_the_stride_puts_them() {
-        let layout = Layout {
-            encoding: I420,
-            width: 6,
-            height: 4,
-            stride: 8,
-        };
+        let layout = Layout { encoding: I420, width: 6, height: 4, stride: 8 };
         let bytes: Vec<u8> = (0..64).collect();
         let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
         assert_eq!(frame.planes()[0].row(3, 6), [24, 25, 26, 27, 28, 29]);
         assert_eq!(frame.planes()[1].row(1, 3), [36, 37, 38]);
         assert_eq!(frame.planes()[2].row(1, 3), [44, 45, 46]);
 
-        let layout = Layout {
-            encoding: NV12,
-            width: 6,
-            height: 4,
-            stride: 8,
-        };
+        let layout = Layout { encoding: NV12, width: 6, height: 4, stride: 8 };
         let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
         assert_eq!(frame.planes()[1].row(1, 6), [40, 41, 42, 43, 44, 45]);
 
-        let layout = Layout {
-            encoding: YUYV,
-            width: 6,
-            height: 4,
-            stride: 16,
-        };
+        let layout = Layout { encoding: YUYV, width: 6, height: 4, stride: 16 };
         let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
         assert_eq!(frame.planes()[0].row(3, 12)[0], 48);
     }
 
     #[test]
     fn shortest_frame_is_exactly_enough() {
-        for format in [
-            PixelFormat::I420,
-            PixelFormat::Nv12,
-            PixelFormat::Yuyv,
-            PixelFormat::Uyvy,
-        ] {
+        for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv, PixelFormat::Uyvy] {
             for (width, height) in [(1, 1), (2, 2), (5, 3), (64, 48), (1920, 1080)] {
                 let tight = format.plane_size(0, width, height).0.next_multiple_of(2);
                 for stride in [tight, tight + 64] {
-                    let layout = Layout {
-                        encoding: Encoding::Pixels(format),
-                        width,
-                        height,
-                        stride,
-                    };
+                    let layout = Layout { encoding: Encoding::Pixels(format), width, height, stride };
                     let bytes = vec![0; layout.len_min()];
                     assert!(layout.frame(&bytes, Instant::ZERO).is_ok(), "{layout:?}");
                     let short = layout.frame(&bytes[1..], Instant::ZERO);
@@ -323,15 +258,7 @@ mod tests {
 
     #[test]
     fn stride_shorter_than_a_row_is_refused() {
-        let layout = Layout {
-            encoding: YUYV,
-            width: 64,
-            height: 2,
-            stride: 64,
-        };
-        assert_eq!(
-            layout.frame(&[0; 4096], Instant::ZERO).err(),
-            Some(FrameError::Stride)
-        );
+        let layout = Layout { encoding: YUYV, width: 64, height: 2, stride: 64 };
+        assert_eq!(layout.frame(&[0; 4096], Instant::ZERO).err(), Some(FrameError::Stride));
     }
 }

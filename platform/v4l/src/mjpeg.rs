@@ -88,9 +88,7 @@ impl MjpegDecoder {
         if size != Some((self.width, self.height)) {
             return Err(MjpegError::Size);
         }
-        decoder
-            .decode_into(&mut self.rgba)
-            .map_err(|_| MjpegError::Damaged)?;
+        decoder.decode_into(&mut self.rgba).map_err(|_| MjpegError::Damaged)?;
         self.convert()
     }
 
@@ -99,10 +97,7 @@ impl MjpegDecoder {
     pub fn frame(&self, captured_at: Instant) -> Option<Frame<'_>> {
         let plane = |index: usize| {
             let stride = PixelFormat::I420.plane_size(index, self.width, self.height).0;
-            Plane {
-                data: &self.planes[index],
-                stride,
-            }
+            Plane { data: &self.planes[index], stride }
         };
         let planes = [plane(0), plane(1), plane(2)];
         Frame::new(PixelFormat::I420, self.width, self.height, planes, captured_at).ok()

@@ -37,12 +37,7 @@ pub(crate) struct Queue {
 impl Queue {
     /// Maps the buffers, gives them to the driver and starts the stream.
     pub(crate) fn start(device: Arc<Device>) -> Result<Self, V4lError> {
-        let mut queue = Self {
-            device,
-            buffers: Vec::new(),
-            held: None,
-            discarded: 0,
-        };
+        let mut queue = Self { device, buffers: Vec::new(), held: None, discarded: 0 };
         let count = queue.request(BUFFERS)?;
         for index in 0..count {
             let mapping = queue.map(index)?;
@@ -122,9 +117,7 @@ impl Queue {
             buffer.flags & sys::V4L2_BUF_FLAG_TIMESTAMP_MASK == sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
         let seconds = u64::try_from(buffer.timestamp.tv_sec).ok();
         let micros = u64::try_from(buffer.timestamp.tv_usec).ok();
-        let stamp = seconds
-            .zip(micros)
-            .map(|(seconds, micros)| seconds.saturating_mul(1_000_000) + micros);
+        let stamp = seconds.zip(micros).map(|(seconds, micros)| seconds.saturating_mul(1_000_000) + micros);
         let filled = Filled {
             index: buffer.index,
             used: buffer.bytesused as usize,

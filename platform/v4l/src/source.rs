@@ -42,14 +42,7 @@ impl V4lSource {
             Encoding::Jpeg => Some(MjpegDecoder::new(layout.width, layout.height)),
         };
         let queue = Some(Queue::start(Arc::clone(&device))?);
-        Ok(Self {
-            queue,
-            device,
-            layout,
-            decoder,
-            captured_at: None,
-            discarded: 0,
-        })
+        Ok(Self { queue, device, layout, decoder, captured_at: None, discarded: 0 })
     }
 
     /// What the driver made of the options.
@@ -116,10 +109,7 @@ impl V4lSource {
         let captured_at = self.captured_at?;
         match &self.decoder {
             Some(decoder) => decoder.frame(captured_at),
-            None => self
-                .layout
-                .frame(self.queue.as_ref()?.held()?.1, captured_at)
-                .ok(),
+            None => self.layout.frame(self.queue.as_ref()?.held()?.1, captured_at).ok(),
         }
     }
 }
@@ -156,18 +146,14 @@ impl Pollable for V4lSource {
 /// When a frame was taken, on the caller's clock: as long before `now` as its stamp is before the kernel's
 /// present. A stamp from the future, from long ago or from another clock says nothing; then it is `now`.
 fn captured_at(stamp_us: Option<u64>, present_us: u64, now: Instant) -> Instant {
-    let age = stamp_us
-        .and_then(|stamp| present_us.checked_sub(stamp))
-        .filter(|&age| age <= AGE_MAX_US);
+    let age = stamp_us.and_then(|stamp| present_us.checked_sub(stamp)).filter(|&age| age <= AGE_MAX_US);
     now.minus_micros(age.unwrap_or(0))
 }
 
 fn monotonic_us() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
-    let (seconds, nanos) = (
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u64::try_from(time.tv_nsec).unwrap_or(0),
-    );
+    let (seconds, nanos) =
+        (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
     seconds.saturating_mul(1_000_000) + nanos / 1000
 }
 

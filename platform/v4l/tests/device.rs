@@ -27,14 +27,8 @@ fn device() -> Option<DeviceInfo> {
 /// Waits until the device has a frame; ten seconds without one is a hang.
 fn wait(source: &V4lSource) {
     let fd = source.poll_fd();
-    let limit = Timespec {
-        tv_sec: 10,
-        tv_nsec: 0,
-    };
-    let ready = poll(
-        &mut [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)],
-        Some(&limit),
-    );
+    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)], Some(&limit));
     assert_eq!(ready, Ok(1), "the device gives frames");
 }
 

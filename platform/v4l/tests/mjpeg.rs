@@ -35,11 +35,7 @@ fn colours_become_bt709_in_limited_range() {
     decoder.decode(BLUE).expect("a picture");
     // BT.709: Y' = 16 + 219 (0.2126 R + 0.7152 G + 0.0722 B), and so on.
     for (plane, expected) in planes(&decoder).iter().zip([93u8, 176, 96]) {
-        assert!(
-            plane.iter().all(|value| value.abs_diff(expected) <= 2),
-            "{expected}: {:?}",
-            &plane[..8]
-        );
+        assert!(plane.iter().all(|value| value.abs_diff(expected) <= 2), "{expected}: {:?}", &plane[..8]);
     }
 }
 
@@ -48,15 +44,9 @@ fn sides_need_not_be_whole_blocks() {
     let mut decoder = MjpegDecoder::new(62, 46);
     decoder.decode(BARS).expect("a picture");
     let frame = decoder.frame(Instant::from_millis(7)).expect("a frame");
-    assert_eq!(
-        (frame.width(), frame.height(), frame.captured_at()),
-        (62, 46, Instant::from_millis(7))
-    );
+    assert_eq!((frame.width(), frame.height(), frame.captured_at()), (62, 46, Instant::from_millis(7)));
     let top = frame.planes()[0].row(0, 62);
-    assert!(
-        top[2] > top[58] + 50,
-        "white at the left, blue at the right: {top:?}"
-    );
+    assert!(top[2] > top[58] + 50, "white at the left, blue at the right: {top:?}");
 }
 
 #[test]
@@ -84,11 +74,7 @@ fn cut_picture_is_refused_and_the_last_one_stays() {
     let before = planes(&decoder);
     for len in 0..BARS.len() {
         let refusal = decoder.decode(&BARS[..len]).expect_err("it is cut");
-        let expected = if len < 2 {
-            MjpegError::NotJpeg
-        } else {
-            MjpegError::Truncated
-        };
+        let expected = if len < 2 { MjpegError::NotJpeg } else { MjpegError::Truncated };
         assert_eq!(refusal, expected, "after {len} bytes");
     }
     assert_eq!(planes(&decoder), before);
