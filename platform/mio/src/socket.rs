@@ -4,16 +4,17 @@
 //! not be sent is counted, as the protocol lives with loss anyway.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::io::{self, IoSliceMut};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use quinn_udp::{RecvMeta, UdpSocketState};
+use quinn_udp::UdpSocketState;
 use rift::{Class, Ecn, Instant, Transmit};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::clock::Clock;
-use crate::control::Control;
+use crate::control::{self, Control, Notes};
 use crate::outbox::{Blocked, Wire};
-use crate::sys;
+use crate::sys::{self, Letter};
 
 /// Bytes of one receive buffer: what a batch of the kernel can have.
 const RECEIVE_LEN: usize = 65_536;
@@ -102,11 +103,11 @@ pub struct Received<'a> {
 #[derive(Debug)]
 pub struct Socket {
     sender: Sender,
-    receiver: UdpSocketState,
     clock: Clock,
     receive_buffer: usize,
     send_buffer: usize,
     buffers: Vec<u8>,
+    letters: Box<[Letter; RECEIVE_BATCHES]>,
 }
 
 /// The half that sends: used while what was received is still looked at.
@@ -133,8 +134,10 @@ impl Socket {
         }
         grow(&socket, config);
         socket.bind(&address.into())?;
-        // Sets the socket to non-blocking, and reception of ECN, arrival times, addresses and batches.
-        let receiver = UdpSocketState::new((&socket).into())?;
+        // Sets the socket to non-blocking, reception of ECN, arrival times, addresses and batches, and no fragmenting.
+        // Reception itself is ours: quinn-udp 0.6 has 96 bytes for control messages, and with an arrival time, an
+        // address and a batch in them the ECN no longer fits.
+        let options = UdpSocketState::new((&socket).into())?;
         let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self {
             receive_buffer: socket.recv_buffer_size()?,
@@ -143,12 +146,12 @@ impl Socket {
                 socket,
                 local,
                 peer: None,
-                is_segmenting: receiver.max_gso_segments() > 1,
+                is_segmenting: options.max_gso_segments() > 1,
                 stats: SocketStats::default(),
             },
-            receiver,
             clock: Clock::new(),
             buffers: vec![0; RECEIVE_LEN * RECEIVE_BATCHES],
+            letters: Box::new([const { Letter::new() }; RECEIVE_BATCHES]),
         })
     }
 
@@ -223,13 +226,8 @@ impl Socket {
         &mut self,
         mut take: impl FnMut(&mut Sender, Received<'_>),
     ) -> io::Result<usize> {
-        let mut metas = [RecvMeta::default(); RECEIVE_BATCHES];
         let count = loop {
-            let mut buffers = self.buffers.chunks_exact_mut(RECEIVE_LEN);
-            let mut parts: [IoSliceMut<'_>; RECEIVE_BATCHES] = core::array::from_fn(|_| {
-                IoSliceMut::new(buffers.next().expect("there are as many buffers as batches"))
-            });
-            match self.receiver.recv((&self.sender.socket).into(), &mut parts, &mut metas) {
+            match sys::receive(&self.sender.socket, &mut self.buffers, RECEIVE_LEN, &mut self.letters) {
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
                 Err(error) if is_fatal(&error) => return Err(error),
@@ -238,16 +236,19 @@ impl Socket {
             }
         };
         let mapping = self.clock.realtime_mapping();
-        for (meta, buffer) in metas.iter().take(count).zip(self.buffers.chunks_exact_mut(RECEIVE_LEN)) {
-            let Some(bytes) = buffer.get_mut(..meta.len).filter(|bytes| !bytes.is_empty()) else { continue };
-            let stride = meta.stride.clamp(1, bytes.len());
+        let parts = self.buffers.chunks_exact_mut(RECEIVE_LEN);
+        for (letter, part) in self.letters.iter().zip(parts).take(count) {
+            let Some(bytes) = part.get_mut(..letter.len).filter(|bytes| !bytes.is_empty()) else { continue };
+            let Some(from) = control::address(&letter.name) else { continue };
+            let notes = Notes::read(letter.control());
+            let stride = notes.segment.unwrap_or(bytes.len()).clamp(1, bytes.len());
             self.sender.stats.batches_received += 1;
             self.sender.stats.datagrams_received += bytes.len().div_ceil(stride) as u64;
             let received = Received {
-                from: SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port()),
-                local: meta.dst_ip.map(|address| address.to_canonical()),
-                received_at: meta.timestamp.map_or_else(|| self.clock.now(), |time| mapping.map(time)),
-                ecn: meta.ecn.map_or(Ecn::NotEct, |ecn| Ecn::from_bits(ecn as u8)),
+                from,
+                local: notes.local,
+                received_at: notes.received_at.map_or_else(|| self.clock.now(), |time| mapping.map(time)),
+                ecn: notes.ecn,
                 bytes,
                 stride,
             };
@@ -383,8 +384,14 @@ impl SocketStats {
     }
 }
 
-impl std::os::fd::AsRawFd for Socket {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sender.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
         self.sender.socket.as_raw_fd()
     }
 }

@@ -87,6 +87,75 @@ pub(crate) fn send(
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// A batch as the kernel describes it.
+#[repr(C, align(8))]
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// The sender's `sockaddr`, of either family.
+    pub(crate) name: [u8; 32],
+    control: [u8; CONTROL_LEN],
+    control_len: usize,
+    /// Bytes of the batch.
+    pub(crate) len: usize,
+}
+
+/// Room for an arrival time (32 bytes), the length of a batch's datagrams (24), an IPv6 address of arrival (40), and
+/// a type of service (24), which comes last and is what would be missing.
+const CONTROL_LEN: usize = 192;
+
+impl Letter {
+    pub(crate) const fn new() -> Self {
+        Self { name: [0; 32], control: [0; CONTROL_LEN], control_len: 0, len: 0 }
+    }
+
+    /// The control messages that came with it.
+    pub(crate) fn control(&self) -> &[u8] {
+        self.control.get(..self.control_len).unwrap_or_default()
+    }
+}
+
+/// Takes the batches that wait, each into `part_len` bytes of `buffer` and the letter beside it. Returns how many.
+pub(crate) fn receive<const N: usize>(
+    socket: &Socket,
+    buffer: &mut [u8],
+    part_len: usize,
+    letters: &mut [Letter; N],
+) -> io::Result<usize> {
+    // SAFETY: all zeros is a valid mmsghdr: null pointers with zero lengths.
+    let mut heads = unsafe { MaybeUninit::<[libc::mmsghdr; N]>::zeroed().assume_init() };
+    let mut parts = [libc::iovec { iov_base: core::ptr::null_mut(), iov_len: 0 }; N];
+    let places = buffer.chunks_exact_mut(part_len).zip(letters.iter_mut());
+    let mut count = 0;
+    for ((head, part), (bytes, letter)) in heads.iter_mut().zip(&mut parts).zip(places) {
+        *part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        let head = &mut head.msg_hdr;
+        head.msg_iov = &raw mut *part;
+        head.msg_iovlen = 1;
+        head.msg_name = letter.name.as_mut_ptr().cast();
+        head.msg_namelen = letter.name.len() as libc::socklen_t;
+        head.msg_control = letter.control.as_mut_ptr().cast();
+        head.msg_controllen = letter.control.len() as _;
+        count += 1;
+    }
+    // SAFETY: the first `count` heads lead to memory of the named lengths, each its own, that is borrowed mutably
+    // until the call returns; a null timeout is allowed.
+    let taken = unsafe {
+        libc::recvmmsg(
+            socket.as_raw_fd(),
+            heads.as_mut_ptr(),
+            count,
+            libc::MSG_DONTWAIT as _,
+            core::ptr::null_mut(),
+        )
+    };
+    let taken = usize::try_from(taken).map_err(|_| io::Error::last_os_error())?;
+    for (head, letter) in heads.iter().zip(letters).take(taken) {
+        letter.len = head.msg_len as usize;
+        letter.control_len = head.msg_hdr.msg_controllen as _;
+    }
+    Ok(taken)
+}
+
 /// Sets a buffer size beyond what the administrator allows everybody; needs `CAP_NET_ADMIN`.
 pub(crate) fn force_buffer(socket: &Socket, option: libc::c_int, bytes: usize) -> io::Result<()> {
     let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
