@@ -3,8 +3,13 @@
 //! The host is not trusted: a shape is at most 256 × 256 pixels, at most [`KEPT_MAX`] are kept, and a stream that
 //! contradicts its format is not read on. Invariant: no byte from the host decides how much is allocated beyond that.
 
-use rift::ShapeHead;
-use rift_hal::CursorShape;
+use std::sync::mpsc::Receiver;
+
+use rift::{CursorPosition, ShapeHead};
+use rift_hal::{Cursor, CursorShape, Display};
+
+use crate::display::{DisplayError, Screen};
+use crate::link::Link;
 
 /// Shapes kept: 2 MiB of ordinary ones of 64 × 64 pixels do for every theme; 32 MiB at the very most.
 pub const KEPT_MAX: usize = 128;
@@ -136,6 +141,62 @@ impl Shapes {
     /// Forgets all: names are a session's own.
     pub fn clear(&mut self) {
         self.kept.clear();
+    }
+}
+
+/// The host's cursor at the window: its newest place, and its shape as soon as that is known.
+#[derive(Debug)]
+pub struct HostCursor {
+    channel: Receiver<(u32, Shape)>,
+    shapes: Shapes,
+    /// Which session the shapes are of.
+    session: u32,
+    position: Option<CursorPosition>,
+    /// The shape the window has; 0 = none.
+    shown: u32,
+    changed: bool,
+}
+
+impl HostCursor {
+    /// Shapes come by `channel`, each with the number of its session.
+    #[must_use]
+    pub fn new(channel: Receiver<(u32, Shape)>) -> Self {
+        Self { channel, shapes: Shapes::default(), session: 0, position: None, shown: 0, changed: false }
+    }
+
+    /// Takes what is new and shows it, if there is a window to show it in.
+    ///
+    /// # Errors
+    /// The window's.
+    pub fn update(&mut self, link: &Link, screen: Option<&mut Screen>) -> Result<(), DisplayError> {
+        while let Ok((session, shape)) = self.channel.try_recv() {
+            if session != self.session {
+                self.session = session;
+                self.shapes.clear();
+                self.shown = 0;
+            }
+            self.changed = true;
+            self.shapes.insert(shape);
+        }
+        if let Some(position) = link.latest().cursor.take() {
+            self.changed |= self.position.replace(position) != Some(position);
+        }
+        let (Some(position), Some(screen), true) = (self.position, screen, self.changed) else {
+            return Ok(());
+        };
+        self.changed = false;
+        let shape = self.shapes.find(position.shape).filter(|shape| shape.id() != self.shown);
+        let cursor = Cursor {
+            x: position.x,
+            y: position.y,
+            visible: position.visible,
+            shape: shape.map(Shape::as_hal),
+        };
+        screen.set_cursor(&cursor)?;
+        if let Some(shape) = shape {
+            self.shown = shape.id();
+        }
+        Ok(())
     }
 }
 

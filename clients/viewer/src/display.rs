@@ -58,7 +58,10 @@ impl Screen {
                     None => "it is no X11 window".to_owned(),
                 };
                 drop(window);
-                info!(why, "the window is not accelerated: no grab, no full screen, no relative motion, only the keys of a US keyboard");
+                info!(
+                    why,
+                    "the window is not accelerated: no grab, no full screen, no relative motion, only the keys of a US keyboard"
+                );
                 Ok(Self::Plain(MinifbDisplay::open(title, width.into(), height.into())?))
             }
         }

@@ -52,7 +52,7 @@ pub enum ClientError {
         /// The host as it was typed.
         host: String,
         /// What it did.
-        what: &'static str,
+        what: String,
         /// This client's Wavry ID.
         id: PublicKey,
     },
@@ -130,7 +130,8 @@ pub fn describe(reason: CloseReason) -> String {
         }
         CloseReason::Unanswered => "does not answer".to_owned(),
         CloseReason::WrongPeer => {
-            "has another identity than --host-id says; if its key was changed on purpose, give its new ID".to_owned()
+            "has another identity than --host-id says; if its key was changed on purpose, give its new ID"
+                .to_owned()
         }
         CloseReason::Idle => "fell silent".to_owned(),
         CloseReason::Exhausted => "ended the session: all packet numbers are used up".to_owned(),

@@ -40,6 +40,13 @@ impl Handshake for ChosenHandshake {
         }
     }
 
+    fn expect_peer(&mut self, peer: PublicKey) {
+        match self {
+            Self::Rift(noise) => noise.expect_peer(peer),
+            Self::Snow(snow) => snow.expect_peer(peer),
+        }
+    }
+
     fn peer(&self) -> Option<PublicKey> {
         match self {
             Self::Rift(noise) => noise.peer(),

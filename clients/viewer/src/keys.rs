@@ -195,7 +195,7 @@ mod tests {
         match input {
             InputEvent::Key { key, pressed } => format!("{}{}", if pressed { '+' } else { '-' }, key.code()),
             InputEvent::Text(character) => format!("{character:?}"),
-            other => format!("{other:?}"),
+            InputEvent::Button { .. } | _ => format!("{input:?}"),
         }
     }
 
@@ -221,11 +221,13 @@ mod tests {
             let mut keys = Keys::new(false);
             let (sent, _) = run(&mut keys, &chord());
             assert_eq!(sent, ["+29", "+56", "+42"]);
-            let (sent, hotkeys) = run(&mut keys, &[key(code, true, None, true), key(code, false, None, true)]);
+            let (sent, hotkeys) =
+                run(&mut keys, &[key(code, true, None, true), key(code, false, None, true)]);
             assert_eq!(sent, ["-42", "-56", "-29"]);
             assert_eq!(hotkeys, [hotkey]);
             // Pressed again while the modifiers are still down, it is the command again.
-            let (sent, hotkeys) = run(&mut keys, &[key(code, true, None, true), key(code, false, None, true)]);
+            let (sent, hotkeys) =
+                run(&mut keys, &[key(code, true, None, true), key(code, false, None, true)]);
             assert_eq!((sent.len(), hotkeys.len()), (0, 1));
             let up = chord().map(|modifier| Key { pressed: false, ..modifier });
             assert!(run(&mut keys, &up).0.is_empty(), "released once already");

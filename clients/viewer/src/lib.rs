@@ -1,1 +1,160 @@
-//! Wavry's viewer: shows and steers a host
+//! Wavry's viewer: shows and steers a host.
+//!
+//! Two threads. The network's ([`net`]) drives the session and hands over whole pictures in the buffers they were
+//! reassembled in; the viewing one ([`view`]) decodes, presents, and hears the window. What they share is bounded
+//! ([`link`]): a slow decoder costs pictures, never input and never memory.
+//!
+//! The rest is pure and tested by itself: arguments, configuration, keys, stage times, lines, the cursor's stream.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod config;
+pub mod cursor;
+pub mod decode;
+pub mod display;
+pub mod error;
+pub mod handshake;
+pub mod input;
+pub mod keys;
+pub mod link;
+pub mod net;
+pub mod overlay;
+pub mod png;
+pub mod reconnect;
+pub mod report;
+pub mod stages;
+pub mod view;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+
+use rift::Identity;
+use rift_mio::{Clock, PICTURE_BUFFER_LEN};
+use tracing::info;
+
+use crate::args::{Common, Connect, DisplayKind};
+use crate::error::ClientError;
+use crate::link::{Link, Orders};
+use crate::net::{Network, Target};
+use crate::view::{View, Wishes};
+
+/// Pictures that may wait for the decoder: at 60 Hz it is then 67 ms behind, and a repair is the better way.
+const JOBS_MAX: usize = 4;
+/// Buffers in all: those that wait, one in the decoder, one taken after it, and two on their way back.
+const BUFFERS: usize = JOBS_MAX + 4;
+/// Orders that may wait: a second of a 1000 Hz mouse.
+const ORDERS_MAX: usize = 1024;
+/// Cursor shapes that may wait.
+const SHAPES_MAX: usize = 4;
+
+/// The command line with the settings of the configuration file put into it.
+///
+/// # Errors
+/// The file was not taken.
+pub fn command_line(words: Vec<OsString>) -> Result<Vec<OsString>, ClientError> {
+    let named = config::named(&words);
+    let required = named.is_some();
+    let default = || config::default_path(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
+    match named.or_else(default) {
+        Some(path) => Ok(config::merge(words, &path, required)?),
+        None => Ok(words),
+    }
+}
+
+/// This client's identity; made if there is none yet.
+///
+/// # Errors
+/// It cannot be read or made.
+pub fn identity(common: &Common) -> Result<Identity, ClientError> {
+    let path: PathBuf = match &common.state {
+        Some(directory) => directory.join(rift_keystore::FILE_NAME),
+        None => rift_keystore::default_path()?,
+    };
+    Ok(rift_keystore::load_or_create(&path)?)
+}
+
+/// minifb opens its window where the environment's `DISPLAY` says; `Some` when the program must be started again with
+/// another value for that.
+#[must_use]
+pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&str> {
+    let is_minifb = matches!(connect.display, DisplayKind::Minifb | DisplayKind::MinifbPlain);
+    let wanted = connect.x_display.as_deref().filter(|_| is_minifb && !connect.headless)?;
+    (display.as_deref() != Some(wanted.as_ref())).then_some(wanted)
+}
+
+/// Shows and steers a host until the person, a limit, a signal or the host ends it. Returns a line for people.
+///
+/// # Errors
+/// [`ClientError`], with words that say what to do.
+pub fn connect(options: &Connect) -> Result<String, ClientError> {
+    let (host, port) = args::split_host(&options.host).map_err(ClientError::Usage)?;
+    let identity = identity(&options.common)?;
+    let clock = Clock::new();
+    let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
+    let (orders, orders_end) = sync_channel(ORDERS_MAX);
+    let (jobs, jobs_end) = sync_channel(JOBS_MAX);
+    let (spares, spares_end) = sync_channel(BUFFERS);
+    let (shapes, shapes_end) = sync_channel(SHAPES_MAX);
+    for _ in 0..BUFFERS {
+        // The channel has room for all of them, and its receiver is here.
+        let _ = spares.try_send(vec![0; PICTURE_BUFFER_LEN]);
+    }
+    let target = Target {
+        host: host.clone(),
+        port,
+        key: options.host_id,
+        identity,
+        handshake: options.handshake,
+        datagram_len: options.datagram,
+    };
+    let ends = net::Ends { link: link.clone(), orders: orders_end, jobs, spares: spares_end, shapes };
+    let network = Network::new(target, clock, ends);
+    let ends = view::Ends {
+        orders: Orders::new(orders, link.clone()),
+        link,
+        jobs: jobs_end,
+        spares,
+        shapes: shapes_end,
+        signals: signals().map_err(|error| ClientError::System("catch signals", error))?,
+    };
+    let mut view = View::new(wishes(options, host), clock, ends)?;
+    let thread = std::thread::Builder::new().name("network".into()).spawn(|| network.run());
+    let thread = thread.map_err(|error| ClientError::System("start a thread", error))?;
+    let viewed = view.run();
+    let reached = thread.join().map_err(|_| ClientError::NetworkGone)?;
+    let concluded = view.conclude();
+    // What happened first is what is told.
+    reached?;
+    viewed?;
+    let summary = concluded?;
+    info!("{summary}");
+    Ok(summary)
+}
+
+fn wishes(options: &Connect, host: String) -> Wishes {
+    Wishes {
+        host,
+        display: (!options.headless).then_some(options.display),
+        x_display: options.x_display.clone(),
+        text_input: options.text_input,
+        view_only: options.view_only,
+        fullscreen: options.fullscreen,
+        overlay: options.overlay,
+        seconds: options.seconds,
+        frames: options.frames,
+        png: options.png.clone(),
+        json: options.json.clone(),
+    }
+}
+
+/// A socket that becomes readable when the program is asked to end.
+fn signals() -> std::io::Result<std::os::unix::net::UnixStream> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
+    }
+    Ok(ours)
+}

@@ -3,7 +3,7 @@
 //! Pictures, shapes and orders go through bounded channels; of everything else only the newest counts, and it lies in
 //! [`Latest`]. Whoever waits is woken by a descriptor: the viewing thread by an eventfd, the network by its waker.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,8 +3,9 @@
 //! It knows no windows and decodes nothing. Pictures leave it in the buffers they were reassembled in and come back
 //! empty; when none is free the viewer is too slow, and the picture is given up for a repair.
 
+use core::net::SocketAddr;
 use core::time::Duration;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 
@@ -83,7 +84,7 @@ struct Ended {
 impl Network {
     /// Nothing is sent yet.
     #[must_use]
-    pub const fn new(target: Target, clock: Clock, ends: Ends) -> Self {
+    pub fn new(target: Target, clock: Clock, ends: Ends) -> Self {
         Self { target, clock, viewer: Viewer::new(ends) }
     }
 
@@ -207,11 +208,8 @@ impl Network {
         getrandom::fill(&mut ephemeral).map_err(SessionError::Entropy)?;
         getrandom::fill(&mut connection).map_err(SessionError::Entropy)?;
         let target = &self.target;
-        let config = Config {
-            datagram_len: target.datagram_len,
-            handshake_us: HANDSHAKE_US,
-            ..Config::default()
-        };
+        let config =
+            Config { datagram_len: target.datagram_len, handshake_us: HANDSHAKE_US, ..Config::default() };
         let session = Session::connect(
             &config,
             ChosenHandshake::initiator(target.handshake, &target.identity, ephemeral),
@@ -226,20 +224,16 @@ impl Network {
 
     fn fatal(&self, reason: CloseReason) -> ClientError {
         let (host, port, id) = (self.target.host.clone(), self.target.port, self.target.identity.public());
-        match reason {
-            CloseReason::Refused => {
-                ClientError::Refused { host, what: "does not know this client and does not let it in", id }
-            }
-            CloseReason::Revoked => ClientError::Refused { host, what: "no longer lets this client in", id },
-            CloseReason::Unanswered => {
-                let tried = (host.as_str(), port).to_socket_addrs().map(|addresses| {
-                    addresses.map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ")
-                });
-                let tried = format!("tried {}", tried.unwrap_or_default());
-                ClientError::Unanswered { host, port, tried, id: self.target.key }
-            }
-            other => ClientError::Ended { host, what: describe(other) },
+        if matches!(reason, CloseReason::Refused | CloseReason::Revoked) {
+            return ClientError::Refused { host, what: describe(reason), id };
         }
+        if reason != CloseReason::Unanswered {
+            return ClientError::Ended { host, what: describe(reason) };
+        }
+        let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        let texts = addresses.unwrap_or_default().into_iter().map(|address| address.ip().to_string());
+        let tried = format!("tried {}", texts.collect::<Vec<_>>().join(", "));
+        ClientError::Unanswered { host, port, tried, id: self.target.key }
     }
 }
 
@@ -285,7 +279,7 @@ struct Viewer {
 }
 
 impl Viewer {
-    const fn new(ends: Ends) -> Self {
+    fn new(ends: Ends) -> Self {
         Self {
             link: ends.link,
             orders: ends.orders,
@@ -302,7 +296,7 @@ impl Viewer {
             closed: None,
             quits: false,
             goodbye_until: None,
-            past: Traffic { pictures_delivered: 0, pictures_repaired: 0, pictures_lost: 0, packets_received: 0, packets_missing: 0, bytes_received: 0 },
+            past: Traffic::default(),
             published: None,
         }
     }

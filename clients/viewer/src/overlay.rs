@@ -1,7 +1,7 @@
 //! The lines over the picture.
 
 use core::fmt::Write as _;
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 
 use rift::{Instant, StreamParameters};
 
@@ -41,6 +41,73 @@ pub fn statistics_text(latest: &Latest, shown: &Shown) -> String {
     text
 }
 
+/// Statistics are written anew this often, in microseconds.
+const STATISTICS_US: u64 = 500_000;
+/// A countdown is.
+const COUNTDOWN_US: u64 = 100_000;
+
+/// When the lines are written, and what they were last.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    /// Whether latencies are shown.
+    statistics: bool,
+    status: Option<Status>,
+    due: Instant,
+    text: String,
+}
+
+impl Lines {
+    /// Nothing is written yet. `statistics`: latencies are shown from the start.
+    #[must_use]
+    pub const fn new(statistics: bool) -> Self {
+        Self { statistics, status: None, due: Instant::ZERO, text: String::new() }
+    }
+
+    /// Shows or hides the latencies.
+    pub const fn toggle(&mut self) {
+        self.statistics = !self.statistics;
+        self.due = Instant::ZERO;
+    }
+
+    /// When they should be written again; `None` = not before something happens.
+    #[must_use]
+    pub fn due(&self, status: Status) -> Option<Instant> {
+        if self.status != Some(status) {
+            return Some(Instant::ZERO);
+        }
+        (self.statistics || matches!(status, Status::Lost(_)) || self.due == Instant::ZERO)
+            .then_some(self.due)
+    }
+
+    /// The lines, if they are due and others than before.
+    pub fn write(
+        &mut self,
+        now: Instant,
+        host: &str,
+        latest: &Latest,
+        shown: impl FnOnce() -> Shown,
+    ) -> Option<&str> {
+        if self.due(latest.status).is_none_or(|due| due > now) {
+            return None;
+        }
+        self.status = Some(latest.status);
+        let mut text = status_text(latest.status, host, now).unwrap_or_default();
+        let counts_down = !text.is_empty();
+        self.due = now.plus_micros(if counts_down { COUNTDOWN_US } else { STATISTICS_US });
+        if self.statistics && latest.live_since.is_some() {
+            if counts_down {
+                text.push('\n');
+            }
+            text.push_str(&statistics_text(latest, &shown()));
+        }
+        if text == self.text {
+            return None;
+        }
+        self.text = text;
+        Some(&self.text)
+    }
+}
+
 fn write_statistics(text: &mut String, latest: &Latest, shown: &Shown) -> core::fmt::Result {
     let stats = &latest.stats;
     if let Some(parameters) = shown.parameters {
@@ -57,7 +124,13 @@ fn write_statistics(text: &mut String, latest: &Latest, shown: &Shown) -> core::
             for (name, micros) in NAMES.iter().zip(median.stages()) {
                 writeln!(text, "{name:<9}{:>8} ms", millis(*micros))?;
             }
-            writeln!(text, "{:<9}{:>8} ms  (host clock +-{} ms)", "total", millis(median.total()), millis(i64::from(stats.clock_error_us)))?;
+            writeln!(
+                text,
+                "{:<9}{:>8} ms  (host clock +-{} ms)",
+                "total",
+                millis(median.total()),
+                millis(i64::from(stats.clock_error_us))
+            )?;
         }
         None => writeln!(text, "no picture in the last second")?,
     }
@@ -149,6 +222,24 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn lines_are_written_only_when_they_change() {
+        let mut lines = Lines::new(false);
+        let (mut latest, at) = (latest(), Instant::from_millis);
+        latest.status = Status::Connecting;
+        assert_eq!(lines.write(at(1_000), "h", &latest, Shown::default), Some("connecting to h ..."));
+        assert_eq!(lines.write(at(1_001), "h", &latest, Shown::default), None);
+        latest.status = Status::Live;
+        latest.live_since = Some(at(1_002));
+        assert_eq!(lines.write(at(1_002), "h", &latest, Shown::default), Some(""));
+        assert_eq!(lines.due(Status::Live), None, "nothing to do while nothing changes");
+        lines.toggle();
+        assert!(lines.write(at(1_003), "h", &latest, Shown::default).unwrap().contains("rtt"));
+        assert_eq!(lines.due(Status::Live), Some(at(1_503)));
+        lines.toggle();
+        assert_eq!(lines.write(at(1_004), "h", &latest, Shown::default), Some(""));
     }
 
     #[test]

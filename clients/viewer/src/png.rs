@@ -86,11 +86,8 @@ mod tests {
 
     /// BT.709 limited range, as the standard defines it (ITU-R BT.709-6 §3).
     fn reference(y: u8, cb: u8, cr: u8) -> [f64; 3] {
-        let (y, cb, cr) = (
-            (f64::from(y) - 16.0) / 219.0,
-            (f64::from(cb) - 128.0) / 224.0,
-            (f64::from(cr) - 128.0) / 224.0,
-        );
+        let (y, cb, cr) =
+            ((f64::from(y) - 16.0) / 219.0, (f64::from(cb) - 128.0) / 224.0, (f64::from(cr) - 128.0) / 224.0);
         let (red, blue) = (y + 1.5748 * cr, y + 1.8556 * cb);
         let green = (y - 0.2126 * red - 0.0722 * blue) / 0.7152;
         [red, green, blue].map(|part| (part * 255.0).clamp(0.0, 255.0))

@@ -86,12 +86,9 @@ mod tests {
 
     #[test]
     fn host_that_says_no_is_not_asked_again() {
-        for reason in [
-            CloseReason::Refused,
-            CloseReason::Revoked,
-            CloseReason::WrongPeer,
-            CloseReason::Other(99),
-        ] {
+        for reason in
+            [CloseReason::Refused, CloseReason::Revoked, CloseReason::WrongPeer, CloseReason::Other(99)]
+        {
             assert_eq!(verdict(reason, true), Verdict::Fatal, "{reason:?}");
             assert_eq!(verdict(reason, false), Verdict::Fatal, "{reason:?}");
         }

@@ -123,11 +123,7 @@ impl Stages {
     /// Nothing measured yet. Its memory is taken here, not later.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            kept: Vec::with_capacity(KEPT_MAX),
-            oldest: 0,
-            recent: VecDeque::with_capacity(RECENT_MAX),
-        }
+        Self { kept: Vec::with_capacity(KEPT_MAX), oldest: 0, recent: VecDeque::with_capacity(RECENT_MAX) }
     }
 
     /// Adds a picture presented at `at`.
@@ -229,7 +225,7 @@ mod tests {
         let mut stages = Stages::new();
         for step in 0..101u64 {
             let times = [0, 10, 20, 30 + 7 * step % 101, 200, 300, 400 + (step * 37) % 101];
-            stages.add(Instant::from_micros(step), Breakdown::of(&stamps(times)));
+            stages.add(Instant::from_micros(step + 1), Breakdown::of(&stamps(times)));
         }
         let (_, total) = stages.percentiles();
         assert_eq!(total, Percentiles { p50: 450, p95: 495, p99: 499 });
