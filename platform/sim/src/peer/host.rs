@@ -5,9 +5,9 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::BTreeMap;
 
 use rift::{
-    Budget, Channel, CloseReason, Codec, Config, Discard, Ecn, Endpoint, Established, Event, Identity, InputEvent,
-    Instant, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle,
-    RectangleData, Route, SendError, Session, SessionIndex, Storage, StreamParameters,
+    Budget, Channel, CloseReason, Codec, Config, Discard, Ecn, Endpoint, Established, Event, Identity,
+    InputEvent, Instant, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, PictureInfo, Pictures, PublicKey,
+    Rectangle, RectangleData, Route, SendError, Session, SessionIndex, Storage, StreamParameters,
 };
 
 use super::earlier;
@@ -230,7 +230,8 @@ impl HostPeer {
         let viewers = self.guests.iter().filter(|guest| guest.session.is_established());
         let budgets = viewers.clone().map(|guest| guest.session.budget());
         let Some(bitrate) = budgets.clone().map(|budget| budget.bitrate_bps).min() else { return };
-        let period_bytes = |bps: u32| usize::try_from(bps / 8 / camera.pictures_per_second).expect("a picture fits");
+        let period_bytes =
+            |bps: u32| usize::try_from(bps / 8 / camera.pictures_per_second).expect("a picture fits");
         // What would wait longer than a picture lasts is not encoded: a newer picture will replace it.
         let is_behind = |(guest, budget): (&Guest, Budget)| {
             guest.session.video_backlog_bytes() > period_bytes(budget.pacing_bps)

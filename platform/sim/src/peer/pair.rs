@@ -40,6 +40,38 @@ impl PairConfig {
             pictures_per_second: 0,
         }
     }
+
+    /// Where the client expects the host: the first node of a network.
+    pub const HOST: NodeId = NodeId(0);
+
+    /// The client's identity and the host's.
+    #[must_use]
+    pub fn identities(&self) -> (Identity, Identity) {
+        let mut random = Random::new(self.seed).fork(1);
+        (Identity::from_secret(random.bytes32()), Identity::from_secret(random.bytes32()))
+    }
+
+    /// The client and the host, for a network of the caller's making with the clocks of [`Pair`].
+    #[must_use]
+    pub fn peers(&self) -> (Peer, Peer) {
+        let (client_identity, host_identity) = self.identities();
+        let mut random = Random::new(self.seed).fork(2);
+        let mut host = HostPeer::new(&self.session, &host_identity, random.fork(1));
+        host.allow(client_identity.public(), self.permissions);
+        if self.pictures_per_second > 0 {
+            let start = Pair::HOST_CLOCK.local(Time::ZERO);
+            host.camera = Some(Camera::new(&random.fork(2), self.pictures_per_second, start));
+        }
+        let client = ClientPeer::new(
+            &self.session,
+            &client_identity,
+            host_identity.public(),
+            Self::HOST,
+            &mut random,
+            Pair::CLIENT_CLOCK.local(Time::ZERO),
+        );
+        (Peer::Client(Box::new(client)), Peer::Host(Box::new(host)))
+    }
 }
 
 /// A client and a host, about to meet.
@@ -70,26 +102,11 @@ impl Pair {
     /// Puts both on the network; the client calls at once.
     #[must_use]
     pub fn new(config: &PairConfig) -> Self {
-        let mut random = Random::new(config.seed).fork(0xca11);
-        let (client_identity, host_identity) =
-            (Identity::from_secret(random.bytes32()), Identity::from_secret(random.bytes32()));
+        let (client_identity, host_identity) = config.identities();
+        let (client, host) = config.peers();
         let mut network = Network::new(config.seed);
-        let mut host = HostPeer::new(&config.session, &host_identity, random.fork(1));
-        host.allow(client_identity.public(), config.permissions);
-        if config.pictures_per_second > 0 {
-            let start = Self::HOST_CLOCK.local(Time::ZERO);
-            host.camera = Some(Camera::new(&random.fork(2), config.pictures_per_second, start));
-        }
-        let host = network.add_host(Peer::Host(Box::new(host)), Self::HOST_CLOCK);
-        let client = ClientPeer::new(
-            &config.session,
-            &client_identity,
-            host_identity.public(),
-            host,
-            &mut random,
-            Self::CLIENT_CLOCK.local(Time::ZERO),
-        );
-        let client = network.add_host(Peer::Client(Box::new(client)), Self::CLIENT_CLOCK);
+        let host = network.add_host(host, Self::HOST_CLOCK);
+        let client = network.add_host(client, Self::CLIENT_CLOCK);
         let (upward, downward) =
             network.connect(client, host, config.upward.clone(), config.downward.clone());
         Self { network, client, host, upward, downward, client_identity, host_identity }

@@ -1,0 +1,470 @@
+//! Hostile datagrams: whatever an attacker sends is discarded with a counter and changes nothing else (SPEC §5, §8).
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use rift::crypto::{Mac1Key, ReceiveKey, SendKey};
+use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply};
+use rift::wire::{DataHeader, FrameType};
+use rift::{
+    ChaChaPoly, Channel, CloseReason, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity, InputEvent,
+    Instant, NoPictures, NoiseXx, PROLOGUE, PathId, Permissions, PublicKey, Route, Scancode, Secrets,
+    SendError, Session, SessionIndex, Stats, Storage,
+};
+use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer, Repertoire, Typist};
+use rift_sim::{Captured, Clock, Host, LinkConfig, Network, NodeId, Packet, Random, Time};
+
+/// What is done to each datagram before it is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attack {
+    None,
+    /// Every bit is flipped, one at a time.
+    EachBit,
+    /// Cut at every length, and made longer.
+    EachLength,
+    /// Delivered again afterwards, together with those before it.
+    Replay,
+    /// Random bytes of every kind and many lengths.
+    Garbage,
+}
+
+/// A peer under attack: the attacker's datagrams reach it first, and it must not notice.
+struct Victim {
+    peer: Peer,
+    attack: Attack,
+    random: Random,
+    seen: Vec<(NodeId, Vec<u8>)>,
+    attacks: u64,
+}
+
+impl Victim {
+    fn receive(&mut self, now: Instant, from: NodeId, datagram: &mut [u8]) -> Result<(), Discard> {
+        match &mut self.peer {
+            Peer::Client(client) => client.receive(now, Ecn::NotEct, datagram),
+            Peer::Host(host) => host.receive(now, from, Ecn::NotEct, datagram),
+        }
+    }
+
+    /// Everything an attack may not change.
+    fn state(&mut self, now: Instant) -> String {
+        match &mut self.peer {
+            Peer::Client(client) => {
+                let stats = without_discards(client.session().stats(now));
+                let log = (client.events.len(), client.shown.len(), client.control.len(), client.timer());
+                format!("{stats:?} {log:?}")
+            }
+            Peer::Host(host) => {
+                let pending = host.pending();
+                let guests = host.guests.iter_mut().map(|guest| {
+                    let stats = without_discards(guest.session.stats(now));
+                    (
+                        stats,
+                        guest.input.len(),
+                        guest.events.len(),
+                        guest.control.len(),
+                        guest.session.poll_timeout(),
+                    )
+                });
+                format!("{:?} {pending}", guests.collect::<Vec<_>>())
+            }
+        }
+    }
+
+    fn discarded(&mut self, now: Instant) -> u64 {
+        let sum = |stats: Stats| {
+            stats.discarded_authentication
+                + stats.discarded_malformed
+                + stats.discarded_no_room
+                + stats.discarded_replay
+        };
+        match &mut self.peer {
+            Peer::Client(client) => sum(client.session().stats(now)),
+            Peer::Host(host) => host.guests.iter().map(|guest| sum(guest.session.stats(now))).sum(),
+        }
+    }
+
+    /// Delivers what must be discarded.
+    fn provoke(&mut self, now: Instant, from: NodeId, mut datagram: Vec<u8>, what: &str) {
+        self.attacks += 1;
+        let (before, counted) = (self.discarded(now), self.is_counted(&datagram));
+        let result = self.receive(now, from, &mut datagram);
+        assert!(result.is_err(), "{what} is taken at {now:?}: {result:?}");
+        assert_eq!(
+            self.discarded(now) - before,
+            u64::from(counted),
+            "{what} is counted at {now:?}: {result:?}"
+        );
+    }
+
+    /// Whether the datagram reaches a session, which counts it: a client's always does, a host's when routed there.
+    fn is_counted(&mut self, datagram: &[u8]) -> bool {
+        match &self.peer {
+            Peer::Client(_) => true,
+            Peer::Host(host) => {
+                let header = DataHeader::parse(datagram);
+                let ids = host.guests.iter().map(|guest| guest.session.connection());
+                header.is_some_and(|header| ids.into_iter().any(|id| id == header.connection))
+            }
+        }
+    }
+
+    fn attack_before(&mut self, now: Instant, packet: &Packet) {
+        let original = &packet.bytes;
+        match self.attack {
+            Attack::None | Attack::Replay => {}
+            Attack::EachBit => {
+                for bit in 0..original.len() * 8 {
+                    let mut flipped = original.clone();
+                    flipped[bit / 8] ^= 1 << (bit % 8);
+                    self.provoke(
+                        now,
+                        packet.from,
+                        flipped,
+                        &format!("bit {bit} of {} bytes", original.len()),
+                    );
+                }
+            }
+            Attack::EachLength => {
+                for len in 0..original.len() {
+                    self.provoke(
+                        now,
+                        packet.from,
+                        original[..len].to_vec(),
+                        &format!("a cut to {len} bytes"),
+                    );
+                }
+                let mut longer = original.clone();
+                longer.extend([0; 17]);
+                for len in original.len() + 1..longer.len() {
+                    self.provoke(now, packet.from, longer[..len].to_vec(), "a longer one");
+                }
+            }
+            Attack::Garbage => {
+                for kind in 0..=255u8 {
+                    let len = usize::try_from(self.random.below(1300)).expect("small") + 1;
+                    let mut garbage = vec![0; len];
+                    self.random.fill(&mut garbage);
+                    garbage[0] = kind;
+                    // Some of it is addressed to a session that is there.
+                    let addressed = original.len().min(len).min(8);
+                    if kind % 2 == 0 && addressed > 1 {
+                        garbage[1..addressed].copy_from_slice(&original[1..addressed]);
+                    }
+                    self.provoke(now, packet.from, garbage, "garbage");
+                }
+            }
+        }
+    }
+
+    fn attack_after(&mut self, now: Instant, from: NodeId, original: Vec<u8>) {
+        if self.attack != Attack::Replay {
+            return;
+        }
+        self.seen.push((from, original));
+        for index in 0..self.seen.len() {
+            let (from, replayed) = self.seen[index].clone();
+            // A repeated first flight is answered again with the same bytes: the client may not have got them.
+            if replayed[0] != 0x10 {
+                self.provoke(now, from, replayed, "a replay");
+            }
+        }
+    }
+}
+
+impl Host for Victim {
+    fn handle_packet(&mut self, now: Instant, packet: &mut Packet) {
+        let state = self.state(now);
+        self.attack_before(now, packet);
+        assert_eq!(self.state(now), state, "an attack changed something at {now:?}");
+        let original = packet.bytes.clone();
+        self.peer.handle_packet(now, packet);
+        let state = self.state(now);
+        self.attack_after(now, packet.from, original);
+        assert_eq!(self.state(now), state, "a replay changed something at {now:?}");
+    }
+
+    fn poll_packet(&mut self, now: Instant, packet: &mut Packet) -> bool {
+        self.peer.poll_packet(now, packet)
+    }
+
+    fn next_wake(&mut self) -> Option<Instant> {
+        self.peer.next_wake()
+    }
+
+    fn handle_wake(&mut self, now: Instant) {
+        self.peer.handle_wake(now);
+    }
+}
+
+const fn without_discards(stats: Stats) -> Stats {
+    Stats {
+        discarded_malformed: 0,
+        discarded_authentication: 0,
+        discarded_replay: 0,
+        discarded_no_room: 0,
+        ..stats
+    }
+}
+
+/// A short session with every channel in use, under attack; the datagrams sent and how often it was attacked.
+fn attacked(seed: u64, attack: Attack) -> (Vec<Captured>, u64, usize) {
+    let session = Config {
+        bitrate_bps_min: 200_000,
+        bitrate_bps_start: 300_000,
+        bitrate_bps_max: 300_000,
+        ..Config::default()
+    };
+    let link = LinkConfig { delay: Duration::from_millis(5), ..LinkConfig::default() };
+    let config = PairConfig { session, pictures_per_second: 15, ..PairConfig::new(seed, link.clone()) };
+    let random = Random::new(seed);
+    let (client, host) = config.peers();
+    let mut network = Network::new(seed);
+    let victim = |peer| Victim {
+        peer,
+        attack,
+        random: random.fork(random.clone().next_u64()),
+        seen: Vec::new(),
+        attacks: 0,
+    };
+    let host = network.add_host(victim(host), Pair::HOST_CLOCK);
+    let client = network.add_host(victim(client), Pair::CLIENT_CLOCK);
+    assert_eq!(host, PairConfig::HOST, "the client calls this node");
+    network.connect(client, host, link.clone(), link);
+    network.record();
+    let typist = Typist::new(random.fork(7), Repertoire::Everything, 20, 10_000, Instant::ZERO);
+    network.act(client, |victim, _| victim.peer.client_mut().typist = Some(typist));
+    network.run_until(Time::from_millis(60));
+    network.act(client, |victim, now| {
+        victim
+            .peer
+            .client_mut()
+            .session_mut()
+            .write(now, Channel::Control, b"a word to the host")
+            .expect("connected");
+    });
+    network.run_until(Time::from_millis(450));
+    let attacks = network.host(client).attacks + network.host(host).attacks;
+    let shown = network.host(client).peer.client().shown.len();
+    assert_eq!(network.host(host).peer.host().guests[0].control, b"a word to the host");
+    assert!(network.host(host).peer.host().guests[0].input.len() >= 20, "seed {seed}");
+    (network.captured().to_vec(), attacks, shown)
+}
+
+fn assert_unaffected(seed: u64, attack: Attack, attacks_min: u64) {
+    let (undisturbed, _, shown) = attacked(seed, Attack::None);
+    assert!(shown >= 2, "seed {seed}: {shown} pictures");
+    let (captured, attacks, shown_under_attack) = attacked(seed, attack);
+    assert!(attacks >= attacks_min, "seed {seed}: {attacks}");
+    assert!(captured == undisturbed, "seed {seed}: every datagram sent is the same, at the same time");
+    assert_eq!(shown_under_attack, shown, "seed {seed}");
+}
+
+#[test]
+fn every_flipped_bit_of_every_datagram_is_discarded_and_changes_nothing() {
+    assert_unaffected(1, Attack::EachBit, 100_000);
+}
+
+#[test]
+fn every_truncated_or_longer_datagram_is_discarded_and_changes_nothing() {
+    for seed in 1..4 {
+        assert_unaffected(seed, Attack::EachLength, 10_000);
+    }
+}
+
+#[test]
+fn every_replayed_datagram_is_discarded_and_changes_nothing() {
+    for seed in 1..4 {
+        assert_unaffected(seed, Attack::Replay, 1_000);
+    }
+}
+
+#[test]
+fn garbage_of_every_kind_is_discarded_and_changes_nothing() {
+    for seed in 1..4 {
+        assert_unaffected(seed, Attack::Garbage, 10_000);
+    }
+}
+
+#[test]
+fn replayed_first_flight_is_answered_with_the_same_bytes_and_starts_nothing() {
+    let mut pair = Pair::new(&PairConfig::new(5, LinkConfig::default()));
+    pair.network.record();
+    pair.network.run_until(Time::from_secs(1));
+    let initiation = pair.network.captured()[0].clone();
+    let response = pair.network.captured()[1].bytes.clone();
+    for copy in 0..100 {
+        pair.network.inject(Duration::from_millis(copy), initiation.from, initiation.to, &initiation.bytes);
+    }
+    pair.network.run_until(Time::from_secs(2));
+    assert_eq!(pair.host().guests.len(), 1);
+    assert!(pair.host().pending() <= 1, "{} places among the pending", pair.host().pending());
+    let answers = pair.network.captured().iter().skip(2).filter(|sent| sent.bytes[0] == 0x11);
+    let longest = answers.map(|sent| sent.bytes.len()).max().expect("it is answered");
+    assert_eq!(longest, response.len());
+    assert!(longest < 3 * initiation.bytes.len(), "nobody is sent three times what they sent");
+}
+
+#[test]
+fn stranger_with_a_valid_handshake_gets_no_channel() {
+    let link = LinkConfig { delay: Duration::from_millis(10), ..LinkConfig::default() };
+    for seed in 1..6 {
+        let mut config = PairConfig::new(seed, link.clone());
+        config.pictures_per_second = 30;
+        config.session.bitrate_bps_start = 1_000_000;
+        config.session.bitrate_bps_max = 2_000_000;
+        let mut pair = Pair::new(&config);
+        pair.network.run_until(Time::from_secs(1));
+        let mut random = Random::new(seed).fork(0xbad);
+        let stranger = Identity::from_secret(random.bytes32());
+        let now = Clock::default().local(pair.network.now());
+        let host_key = pair.host_identity.public();
+        let client = ClientPeer::new(&Config::default(), &stranger, host_key, pair.host, &mut random, now);
+        let node = pair.network.add_host(Peer::Client(Box::new(client)), Clock::default());
+        pair.network.connect(node, pair.host, link.clone(), link.clone());
+        let typist = Typist::new(random.fork(1), Repertoire::Everything, 1000, 1000, now);
+        pair.network.act(node, |peer, _| peer.client_mut().typist = Some(typist));
+        pair.network.run_until(Time::from_secs(3));
+        let client = pair.network.host(node).client();
+        let events: Vec<Event> = client.events.iter().map(|&(_, event)| event).collect();
+        let expected = [Event::Authenticated(host_key), Event::Closed(CloseReason::Refused)];
+        assert_eq!(events, expected, "seed {seed}");
+        assert!(
+            client.shown.is_empty() && client.control.is_empty() && client.cursors.is_empty(),
+            "seed {seed}"
+        );
+        assert!(client.typist.as_ref().is_some_and(|typist| typist.sent().is_empty()), "seed {seed}");
+        assert_eq!(pair.host().turned_away, [stranger.public()], "seed {seed}");
+        assert_eq!(pair.host().guests.len(), 1, "seed {seed}: no session was made");
+        assert!(pair.network.node_stats(node).received <= 2, "seed {seed}: a response and a refusal");
+        assert!(pair.client().shown.len() > 50, "seed {seed}: the guest notices nothing");
+    }
+}
+
+/// A client that speaks the wire itself and respects nothing.
+struct Rogue {
+    secrets: Secrets,
+    host_connection: u32,
+    next: u64,
+}
+
+type HostMemory = Storage<Vec<u8>, 64, 64, 0, 256>;
+type HostSession = Session<Box<HostMemory>, NoiseXx>;
+
+const NOW: Instant = Instant::from_millis(1000);
+
+impl Rogue {
+    const CONNECTION: u32 = 0x0bad_cafe;
+
+    /// Makes a valid handshake with a host of this identity; the host's session waits for admission.
+    fn meet(host: &Identity) -> (Self, HostSession) {
+        let from = SocketAddr::from(([10, 0, 0, 9], 4433));
+        let rogue = Identity::from_secret([9; 32]);
+        let mut handshake = NoiseXx::initiator(&rogue, [10; 32], PROLOGUE);
+        let mut endpoint = Endpoint::new(&host.public(), [11; 32]);
+        let mut payload = [0; INITIATION_PAYLOAD_LEN];
+        payload[..4].copy_from_slice(&Self::CONNECTION.to_be_bytes());
+        let (mut noise, mut datagram, mut reply) = ([0; 256], [0; 256], [0; 256]);
+        let len = handshake.write_message(&payload, &mut noise).expect("its turn");
+        let key = Mac1Key::new(&host.public());
+        let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
+        let responder = || NoiseXx::responder(host, [12; 32], PROLOGUE);
+        let route = endpoint.handle_datagram(NOW, from, &datagram[..len], responder, &mut reply);
+        let Ok(Route::Reply(len)) = route else { panic!("a response: {route:?}") };
+        let message = Reply::parse(&reply[..len]).expect("a response").noise;
+        let len = handshake.read_message(message, &mut payload).expect("the host's");
+        let host_connection = rift::wire::handshake::connection_of(&payload[..len]).expect("its connection");
+        Reply::emit_head(&mut datagram, true, host_connection).expect("room");
+        let len = handshake.write_message(&[], &mut datagram[Reply::HEAD_LEN..]).expect("its turn");
+        let confirmation = &datagram[..Reply::HEAD_LEN + len];
+        let responder = || unreachable!("the handshake goes on");
+        let route = endpoint.handle_datagram(NOW, from, confirmation, responder, &mut reply);
+        let Ok(Route::Established(established)) = route else { panic!("established: {route:?}") };
+        assert!(endpoint.adopt(established.connection(), SessionIndex(0)));
+        let memory = Box::new(HostMemory::new());
+        let session = Session::from_established(&Config::default(), established, memory, PathId(0), NOW);
+        (Self { secrets: handshake.finish().expect("it is over"), host_connection, next: 0 }, session)
+    }
+
+    /// Seals a frame, with the length left out.
+    fn seal(&mut self, frame: FrameType, body: &[u8]) -> Vec<u8> {
+        let header = DataHeader { connection: self.host_connection, packet_number: self.next as u32 };
+        let mut datagram = header.to_bytes().to_vec();
+        datagram.push(0x80 | frame.code());
+        datagram.extend_from_slice(body);
+        let (head, text) = datagram.split_at_mut(DataHeader::LEN);
+        let tag = SendKey::<ChaChaPoly>::new(self.secrets.send, 0).seal(self.next, head, text);
+        datagram.extend_from_slice(&tag);
+        self.next += 1;
+        datagram
+    }
+
+    /// The frame types of everything the session sends until it is silent.
+    fn listen(&self, session: &mut HostSession) -> Vec<FrameType> {
+        let (mut found, mut out) = (Vec::new(), [0; 2000]);
+        while let Some(transmit) = session.poll_transmit(NOW, &NoPictures, &mut out) {
+            let (head, sealed) = out[..transmit.len].split_at_mut(DataHeader::LEN);
+            let number = u64::from(DataHeader::parse(head).expect("sealed data").packet_number);
+            let (text, tag) = sealed.split_at_mut(transmit.len - DataHeader::LEN - 16);
+            let tag: [u8; 16] = (&*tag).try_into().expect("16 bytes");
+            assert!(ReceiveKey::<ChaChaPoly>::new(self.secrets.receive, 0).open(number, head, text, &tag));
+            found.extend(rift::wire::Frames::new(text).map(|frame| frame.frame_type));
+        }
+        found
+    }
+}
+
+#[test]
+fn frames_before_admission_reach_no_channel() {
+    let host = Identity::from_secret([1; 32]);
+    let (mut rogue, mut session) = Rogue::meet(&host);
+    let peer: PublicKey = Identity::from_secret([9; 32]).public();
+    assert_eq!(session.poll_event(), Some(Event::Authenticated(peer)));
+    let frames: [(FrameType, &[u8]); 5] = [
+        (FrameType::Input, &[0, 0, 0, 0, 0, 1, 0, 30, 1, 0, 30]),
+        (FrameType::Repair, &[0, 0, 0, 0, 0, 0, 0, 1]),
+        (FrameType::Stream, b"\0\0\0\0\0a word"),
+        (FrameType::Admitted, &[0xff, 0xff, 0xff, 0xff]),
+        (FrameType::Cursor, &[0, 1, 0, 1, 1, 0, 0, 0, 1]),
+    ];
+    for (frame, body) in frames {
+        let mut datagram = rogue.seal(frame, body);
+        let result = session.handle_datagram(NOW, PathId(0), NOW, Ecn::NotEct, &mut datagram);
+        assert_eq!(result, Err(Discard::Unexpected), "{frame:?}");
+    }
+    assert_eq!(session.stats(NOW).discarded_malformed, frames.len() as u64);
+    assert_eq!(session.poll_event(), None);
+    assert_eq!((session.permissions(), session.readable(Channel::Control)), (None, 0));
+    assert_eq!(session.write(NOW, Channel::Control, b"x"), Err(SendError::NotPermitted));
+    let told = rogue.listen(&mut session);
+    let secret = [FrameType::Admitted, FrameType::StreamParameters, FrameType::Shard, FrameType::Cursor];
+    assert!(told.iter().all(|frame| !secret.contains(frame)), "{told:?}");
+}
+
+#[test]
+fn rights_that_were_not_granted_are_not_had() {
+    let host = Identity::from_secret([1; 32]);
+    let (mut rogue, mut session) = Rogue::meet(&host);
+    session.admit(NOW, Permissions::POINTER);
+    while session.poll_event().is_some() {}
+    // Key A down, text, then the pointer moves.
+    let body = [0, 0, 0, 0, 0, 1, 0, 30, 1, 0, 30, 3, 0, 0, 0, 65, 7, 0, 5, 0, 6];
+    let mut datagram = rogue.seal(FrameType::Input, &body);
+    assert_eq!(session.handle_datagram(NOW, PathId(0), NOW, Ecn::NotEct, &mut datagram), Ok(()));
+    assert_eq!(session.poll_event(), Some(Event::Input(InputEvent::PointerRelative { dx: 5, dy: 6 })));
+    assert_eq!(session.poll_event(), None, "neither the key nor the text");
+    let mut datagram = rogue.seal(FrameType::Repair, &[0; 8]);
+    assert_eq!(session.handle_datagram(NOW, PathId(0), NOW, Ecn::NotEct, &mut datagram), Ok(()));
+    assert_eq!(session.poll_event(), None, "who may not view wants no pictures");
+
+    // SysRq needs a right of its own.
+    session.admit(NOW, Permissions::default_control());
+    while session.poll_event().is_some() {}
+    let mut datagram = rogue.seal(FrameType::Input, &[0, 0, 0, 3, 0, 2, 0, 99, 0, 30, 1, 0, 99, 1, 0, 30]);
+    assert_eq!(session.handle_datagram(NOW, PathId(0), NOW, Ecn::NotEct, &mut datagram), Ok(()));
+    let key = Scancode::new(30).expect("KEY_A");
+    let mut events = Vec::new();
+    while let Some(event) = session.poll_event() {
+        events.push(event);
+    }
+    assert_eq!(events, [Event::Input(InputEvent::Key { key, pressed: true })]);
+}
