@@ -136,8 +136,6 @@ impl Programs {
                 "-p",
                 "wavry-client",
                 "-p",
-                "wavry",
-                "-p",
                 "wavry-probe",
             ])
             .stdin(Stdio::null())
@@ -302,7 +300,7 @@ fn start_client(
     results: &[&Path; 2],
 ) -> Result<Running, Failure> {
     let state = keeper.scratch().join("client");
-    let id = programs.ask("wavry", &["id"], &state)?;
+    let id = programs.ask("wavry-client", &["id"], &state)?;
     programs.ask("wavry-server", &["allow", &id], &host.state)?;
     let [picture, figures] = results;
     for leftover in results {

@@ -12,10 +12,6 @@ use wavry_rig::process::{Keeper, wait_until};
 
 const HANG_GUARD: Duration = Duration::from_secs(20);
 
-const WAVRY: &str = r#"#!/bin/sh
-[ "$1" = id ] && echo CLIENT-ID
-"#;
-
 const PROBE: &str = "#!/bin/sh\necho '{\"psnr_db\":41.5}'\n";
 
 /// Keeps whom it allows in its state; as a server, it says where it is and stays.
@@ -34,6 +30,7 @@ esac
 
 /// Writes what it was told into its figures.
 const CLIENT: &str = r#"#!/bin/sh
+[ "$1" = id ] && echo CLIENT-ID && exit
 words="$*"
 while [ $# -gt 0 ]; do
   case $1 in --png) png=$2 ;; --json) json=$2 ;; esac
@@ -42,12 +39,10 @@ done
 echo "$words" > "$json"; : > "$png"
 "#;
 
-const BROKEN: &str = "#!/bin/sh\necho the cable is unplugged >&2; exit 1\n";
+const BROKEN: &str = "#!/bin/sh\n[ \"$1\" = id ] && exit\necho the cable is unplugged >&2; exit 1\n";
 
 fn programs(directory: &Path, client: &str) -> Programs {
-    for (name, script) in
-        [("wavry", WAVRY), ("wavry-server", SERVER), ("wavry-client", client), ("wavry-probe", PROBE)]
-    {
+    for (name, script) in [("wavry-server", SERVER), ("wavry-client", client), ("wavry-probe", PROBE)] {
         let path = directory.join(name);
         std::fs::write(&path, script).expect("the scratch directory can be written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a file of ours");
