@@ -133,10 +133,7 @@ impl Client {
     #[must_use]
     pub fn connect_to(&self, address: &str, id: &str, display: Option<&str>, arguments: &[&str]) -> Guarded {
         let mut command = Command::new(program("wavry-client"));
-        command
-            .args(["connect", &host.address, "--host-id", &host.id])
-            .arg("--state")
-            .arg(self.file("state"));
+        command.args(["connect", address, "--host-id", id]).arg("--state").arg(self.file("state"));
         match display {
             Some(display) => command.env("DISPLAY", display),
             None => command.arg("--headless").env_remove("DISPLAY"),
