@@ -50,7 +50,7 @@ fn test_scene_arrives_by_either_handshake() {
         let host = Host::start("test", &["--handshake", handshake]);
         let client = Client::allowed_by(&host);
         let (figures, (width, height, pixels)) = watch(&host, &client, 60, &["--handshake", handshake]);
-        assert!(figures["pictures_delivered"].as_u64().is_some_and(|count| count >= 60), "{figures}");
+        assert!(figures["pictures"]["delivered"].as_u64().is_some_and(|count| count >= 60), "{figures}");
         assert!(width >= 640 && height >= 360, "{width}x{height}");
         assert!(pixels.iter().any(|&byte| byte != pixels[0]), "the picture is one colour");
     }
@@ -106,7 +106,7 @@ fn several_viewers_see_one_source() {
     for (client, figures) in &mut running {
         assert!(client.wait().success(), "{}", client.words());
         let figures = json(figures);
-        assert!(figures["pictures_delivered"].as_u64().is_some_and(|count| count >= 90), "{figures}");
+        assert!(figures["pictures"]["delivered"].as_u64().is_some_and(|count| count >= 90), "{figures}");
     }
 }
 
