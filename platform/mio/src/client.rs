@@ -113,7 +113,7 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     pub fn turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> io::Result<()> {
         let mut polled_at = self.transmit();
         for _ in 0..ROUNDS_MAX {
-            if !self.tell(on_event) {
+            if !tell(&mut self.session, on_event) {
                 break;
             }
             polled_at = self.transmit();
@@ -123,10 +123,9 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
         }
         let due = self.session.poll_timeout().map(|(due, _)| due);
         self.poller.wait(&self.socket, not_before(due, polled_at), self.outbox.is_blocked())?;
-        self.receive()?;
+        self.receive(on_event)?;
         self.session.handle_timeout(self.clock.now());
-        // Who waits for a picture or an event does so now; the answers leave a moment later.
-        self.tell(on_event);
+        tell(&mut self.session, on_event);
         self.transmit();
         Ok(())
     }
@@ -144,17 +143,9 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
         now
     }
 
-    /// Whether anything happened.
-    fn tell(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> bool {
-        let mut any = false;
-        while let Some(event) = self.session.poll_event() {
-            on_event(&mut self.session, event);
-            any = true;
-        }
-        any
-    }
-
-    fn receive(&mut self) -> io::Result<()> {
+    /// Tells after each batch: who waits for a picture has it before the answers leave, and a client that comes late
+    /// to many pictures has room for each.
+    fn receive(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> io::Result<()> {
         for _ in 0..RECEIVES_PER_TURN {
             if !self.poller.is_readable {
                 break;
@@ -164,11 +155,25 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
                 let now = clock.now();
                 let (at, stride) = (batch.received_at, batch.stride);
                 session.handle_datagrams(now, PathId(0), at, batch.ecn, batch.bytes, stride);
+                tell(session, on_event);
             })?;
             self.poller.is_readable = count > 0;
         }
         Ok(())
     }
+}
+
+/// Whether anything happened.
+fn tell<M: Memory, H: Handshake>(
+    session: &mut Session<M, H>,
+    on_event: &mut dyn FnMut(&mut Session<M, H>, Event),
+) -> bool {
+    let mut any = false;
+    while let Some(event) = session.poll_event() {
+        on_event(session, event);
+        any = true;
+    }
+    any
 }
 
 impl<M: Memory, H: Handshake> core::fmt::Debug for ClientDriver<M, H> {

@@ -213,7 +213,6 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         for (_, slot) in occupied(&mut self.slots) {
             slot.session.handle_timeout(now);
         }
-        // Input is acted on now; the answers leave a moment later.
         self.tell(host);
         self.transmit(host.pictures());
         self.remove_closed(host);
@@ -289,6 +288,10 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
                 reception.take(host, received);
             })?;
             self.poller.is_readable = count > 0;
+            // Input is acted on before more is taken.
+            if count > 0 {
+                self.tell(host);
+            }
         }
         Ok(())
     }

@@ -98,6 +98,46 @@ fn second_viewer_sees_the_same_picture() {
 }
 
 #[test]
+fn client_that_comes_late_to_many_pictures_gets_each() {
+    const PICTURES: u32 = 12;
+    let host = Host::start("127.0.0.1:0", None);
+    let mut client = client(1, host.address);
+    admitted(&mut client);
+    for id in 1..=PICTURES {
+        send_picture(&host, id, vec![id as u8; 1500]);
+        while host.on_thread(|_, driver| driver.sessions_mut().any(|entry| entry.2.video_backlog_bytes() > 0))
+        {
+        }
+    }
+    let mut got = Vec::new();
+    turn_until(&mut client, |session, event| {
+        if let Event::Picture(id) = event {
+            assert!(session.media(id).expect("lent").payload == [id.0 as u8; 1500]);
+            session.release_media(id);
+            got.push(id.0);
+        }
+        got.last() == Some(&PICTURES)
+    });
+    assert_eq!(got, (1..=PICTURES).collect::<Vec<_>>());
+}
+
+#[test]
+fn idle_session_turns_rarely() {
+    let host = Host::start("127.0.0.1:0", None);
+    let mut client = client(1, host.address);
+    admitted(&mut client);
+    let end = client.clock().now().plus_micros(1_500_000);
+    let mut turns = 0;
+    while client.clock().now() < end {
+        client.turn(&mut |_, _| {}).expect("polling works");
+        turns += 1;
+    }
+    println!("{turns} turns");
+    // Each is for something; a driver that spins makes a hundred thousand.
+    assert!(turns < 3000, "{turns} turns");
+}
+
+#[test]
 fn refused_peer_is_told() {
     let host = Host::start("127.0.0.1:0", Some(client_identity(3).public()));
     let mut client = client(3, host.address);
