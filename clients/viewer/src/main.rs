@@ -1,6 +1,6 @@
 //! `wavry-client`: shows and steers a Wavry host.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 
@@ -63,7 +63,12 @@ fn start_again(display: &str) -> ClientError {
 fn start_log(filter: &str) -> Result<(), ClientError> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| ClientError::Usage(format!("--log does not take {filter:?}: {error}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     Ok(())
 }
 

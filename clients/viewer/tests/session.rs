@@ -1,5 +1,7 @@
 //! The client against a small host over loopback: pictures, refusals, ends and new beginnings.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 mod support;
 
 use clap::Parser as _;

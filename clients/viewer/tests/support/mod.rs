@@ -1,5 +1,8 @@
 //! A small host: one scene, encoded for whoever is let in, and everything that viewers do.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -9,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rift::{
-    Channel, CloseReason, Codec, Config, CursorPosition, Event, Identity, Instant, NoiseXx, PROLOGUE,
-    Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Session,
+    Channel, CloseReason, Codec, Config, CursorPosition, Event, Identity, InputEvent, Instant, NoiseXx,
+    PROLOGUE, Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Session,
     SessionIndex, ShapeHead, StreamParameters,
 };
 use rift_hal::{EncodeRequest, Encoder, EncoderSettings, Frame, PixelFormat, Plane};
@@ -38,6 +41,7 @@ pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) id: PublicKey,
     pub(crate) closed: Arc<Mutex<Vec<CloseReason>>>,
+    pub(crate) input: Receiver<InputEvent>,
     stop: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -51,6 +55,7 @@ impl Host {
         let driver = HostDriver::bind(address, &id, [7; 32]).unwrap();
         let (address, waker) = (driver.local_addr(), driver.waker());
         let closed = Arc::default();
+        let (input, heard) = channel();
         let application = Application {
             identity,
             allowed,
@@ -58,6 +63,7 @@ impl Host {
             pictures: Pictures::new(core::array::from_fn(|_| vec![0; 400_000])),
             wants_key: true,
             closed: Arc::clone(&closed),
+            input,
             next: 1,
             entropy: 0,
         };
@@ -68,7 +74,7 @@ impl Host {
             move || tick(&stopped, &due, &waker)
         });
         let serving = std::thread::spawn(move || serve(driver, application, &due));
-        Self { address, id, closed, stop: Some(stop), threads: vec![ticking, serving] }
+        Self { address, id, closed, input: heard, stop: Some(stop), threads: vec![ticking, serving] }
     }
 }
 
@@ -130,6 +136,7 @@ struct Application {
     pictures: Pictures<Vec<u8>, 8>,
     wants_key: bool,
     closed: Arc<Mutex<Vec<CloseReason>>>,
+    input: Sender<InputEvent>,
     next: u32,
     entropy: u8,
 }
@@ -220,7 +227,10 @@ impl HostApplication<Memory, NoiseXx> for Application {
             }
             Event::RepairWanted { .. } => self.wants_key = true,
             Event::Closed(reason) => self.closed.lock().unwrap().push(reason),
-            Event::Admitted(_) | Event::Input(_) | _ => {}
+            Event::Input(input) => {
+                let _ = self.input.send(input);
+            }
+            Event::Admitted(_) | _ => {}
         }
     }
 
