@@ -2,6 +2,7 @@
 
 mod support;
 
+use rift::limits::SESSIONS_MAX;
 use rift::{
     CloseReason, Config, Event, Identity, InputEvent, Permissions, PictureId, Scancode, SessionIndex,
 };
@@ -147,6 +148,26 @@ fn refused_peer_is_told() {
     });
     assert!(client.session().is_closed());
     assert_eq!(host.on_thread(|_, driver| (driver.session_count(), driver.stats().refused)), (0, 1));
+}
+
+#[test]
+fn one_client_more_than_there_are_places_is_told_busy() {
+    let host = Host::start("127.0.0.1:0", None);
+    let most = u8::try_from(SESSIONS_MAX).expect("fewer than 156");
+    // They need no more turns: their sessions are idle for some seconds before they end.
+    let _clients: Vec<_> = (0..most)
+        .map(|number| {
+            let mut client = client(number, host.address);
+            admitted(&mut client);
+            client
+        })
+        .collect();
+    let mut client = client(most, host.address);
+    turn_until(&mut client, |_, event| event == Event::Closed(CloseReason::Busy));
+    assert_eq!(
+        host.on_thread(|_, driver| (driver.session_count(), driver.stats().refused)),
+        (SESSIONS_MAX, 1)
+    );
 }
 
 #[test]

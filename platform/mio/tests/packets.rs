@@ -98,6 +98,13 @@ fn classes_are_marked_from_a_socket_of_both_families() {
     classes_are_marked("[::1]:0", "[::]:0");
 }
 
+fn wait_readable(socket: &Socket) {
+    let mut readable = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: `readable` is one pollfd that outlives the call.
+    let ready = unsafe { libc::poll(&raw mut readable, 1, HANG.as_millis() as i32) };
+    assert_eq!(ready, 1, "something comes");
+}
+
 /// Receives `count` datagrams in whatever batches they come.
 fn receive_all(socket: &mut Socket, count: usize) -> Vec<(Vec<u8>, Ecn)> {
     let clock = rift_mio::Clock::new();
@@ -150,6 +157,27 @@ fn batch_arrives_cut_where_it_was_joined() {
             println!("not looked at: whether batches leave as one, because this kernel does not cut them");
         }
     }
+}
+
+#[test]
+fn time_of_arrival_is_the_kernels_and_not_that_of_reading() {
+    const WAITED_US: u64 = 20_000;
+    let clock = rift_mio::Clock::new();
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let mut receiver = Socket::bind(&SocketConfig::default(), address).expect("free");
+    let mut sender = Socket::connect(&SocketConfig::default(), receiver.local_addr()).expect("loopback");
+    let destination = Destination { to: receiver.local_addr(), source: None };
+    let before = clock.now();
+    sender.send(destination, &transmit(Class::Realtime, Ecn::Ect1, 5, None), b"hello").expect("room");
+    wait_readable(&receiver);
+    let after = clock.now();
+    // What is read late was not received late.
+    while clock.now() < after.plus_micros(WAITED_US) {}
+    let mut arrived = None;
+    receiver.receive(|received| arrived = Some(received.received_at)).expect("reception works");
+    let arrived = arrived.expect("it was there");
+    // Two clocks are read one after the other, which may take a moment.
+    assert!(arrived.plus_micros(WAITED_US / 2) > before && arrived < after.plus_micros(WAITED_US / 2));
 }
 
 #[test]
