@@ -1,1 +1,318 @@
-//! Wavry's Linux host: shares a screen, a capture card or an application
+//! Wavry's Linux host: shares a screen, a capture card or an application.
+//!
+//! Composition only. One thread serves the network ([`viewers`]), one captures and encodes ([`capture`]), one injects
+//! input ([`input`]), one waits for signals ([`watch`]). What is decided rather than done is pure and tested with
+//! virtual time: how much to encode ([`governor`]) and what a picture refers to ([`chain`]).
+
+pub mod allow;
+pub mod app_session;
+pub mod args;
+pub mod capture;
+pub mod chain;
+mod coder;
+pub mod config;
+mod cursor;
+pub mod governor;
+pub mod handshake;
+pub mod input;
+pub mod orders;
+pub mod source;
+pub mod test_source;
+pub mod viewers;
+pub mod watch;
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rift::{CloseReason, Config, Identity};
+use rift_keystore::KeystoreError;
+use rift_mio::Clock;
+use tracing::{info, warn};
+
+use allow::{AllowError, AllowFile, Client};
+use app_session::{AppError, AppSession};
+use args::{Command, Place, RunArgs};
+use config::ConfigError;
+use input::{Injector, InputError, Sink};
+use orders::{Order, Orders, Outlet};
+use source::{Source, SourceError, Spec};
+use viewers::{Driver, Feed, Policy, Viewers};
+use watch::{Reason, Stop, Watch};
+
+/// The UDP port unless somebody says otherwise.
+pub const PORT: u16 = 4747;
+
+const BITRATE_BPS_MAX: u32 = 100_000_000;
+const BITRATE_BPS_START: u32 = 10_000_000;
+const FPS: u32 = 60;
+const APP_SIZE: (u16, u16) = (1280, 720);
+/// Pictures and their buffers on the way from the capture thread.
+const PICTURES_UNDER_WAY: usize = 2;
+/// How long saying goodbye may take, in microseconds.
+const FAREWELL_US: u64 = 500_000;
+
+/// Why the host does not run, or not any more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// Its key or state directory.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The list of clients.
+    #[error(transparent)]
+    Allow(#[from] AllowError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What is to be shared.
+    #[error("cannot share {spec}: {source}")]
+    Source {
+        /// What.
+        spec: Spec,
+        /// Why not.
+        source: SourceError,
+    },
+    /// The application session.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The input sink.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The port.
+    #[error(
+        "cannot listen at {address}: {source}; is another host running there? --listen takes another port"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The port file.
+    #[error("cannot write the port file {path}: {source}")]
+    PortFile {
+        /// Where.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// What was shared is gone.
+    #[error("what was shared is gone: {0}")]
+    SourceGone(String),
+    /// Threads, descriptors, random bytes.
+    #[error("the operating system refused: {0}")]
+    System(#[from] io::Error),
+}
+
+/// The state directory: what was said, else the configuration's, else the default.
+///
+/// # Errors
+/// [`ServerError::Config`], [`ServerError::Keystore`].
+pub fn state_dir(place: &Place) -> Result<PathBuf, ServerError> {
+    let said = match &place.state {
+        Some(state) => Some(state.clone()),
+        None => config::load(place)?.place.state,
+    };
+    Ok(said.map_or_else(rift_keystore::state_dir, Ok)?)
+}
+
+/// Carries out a command other than `run`; what it has to say goes to `out`.
+///
+/// # Errors
+/// [`ServerError`].
+pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerError> {
+    match command {
+        Command::Run(_) => {}
+        Command::Allow { id, name, view_only, place } => {
+            let permissions = if *view_only {
+                rift::Permissions::view_only()
+            } else {
+                rift::Permissions::default_control()
+            };
+            let client = Client { id: *id, name: name.clone(), permissions };
+            allow::change(&state_dir(place)?, |list| list.add(client))?;
+            writeln!(out, "allowed {id} ({name})")?;
+        }
+        Command::List { place } => {
+            for client in allow::load(&state_dir(place)?)?.clients() {
+                let permissions = allow::words(client.permissions).collect::<Vec<_>>().join(",");
+                writeln!(out, "{}  {permissions}  {}", client.id, client.name)?;
+            }
+        }
+        Command::Revoke { id, place } => {
+            let client = allow::change(&state_dir(place)?, |list| list.remove(id))?;
+            writeln!(out, "revoked {id} ({})", client.name)?;
+        }
+        Command::Id { place } => writeln!(out, "{}", identity(&state_dir(place)?)?.public())?,
+    }
+    Ok(())
+}
+
+/// Runs the host until `stop`, the end of a shared program, or the loss of what is shared.
+///
+/// An `app:` source needs [`app_session::enter`] to have been called first, which gave `private`.
+///
+/// # Errors
+/// [`ServerError`].
+pub fn serve(
+    settings: &RunArgs,
+    private: Option<app_session::Private>,
+    stop: Stop,
+) -> Result<(), ServerError> {
+    let state = state_dir(&settings.place)?;
+    let identity = identity(&state)?;
+    let fps = settings.fps.unwrap_or(FPS);
+    let spec = settings.source.clone().unwrap_or_else(source::default_spec);
+    let app = match (&spec, private) {
+        (Spec::App(command), Some(private)) => {
+            Some(AppSession::start(private, command, settings.app_size.unwrap_or(APP_SIZE))?)
+        }
+        _ => None,
+    };
+    let display = match &spec {
+        Spec::X11(display) => display.as_deref(),
+        Spec::App(_) => app.as_ref().map(AppSession::display),
+        Spec::V4l(_) | Spec::Test => None,
+    };
+    let source =
+        open(&spec, display, fps).map_err(|source| ServerError::Source { spec: spec.clone(), source })?;
+    let view_only = settings.view_only.unwrap_or(false);
+    let sink = if view_only { None } else { Sink::open(settings.input.unwrap_or_default(), &spec, display)? };
+    let injector = Injector::start(sink)?;
+    let mut driver = listen(settings.listen, &identity)?;
+    let bitrate_bps_max = settings.bitrate_max.unwrap_or(BITRATE_BPS_MAX);
+    let session = Config {
+        bitrate_bps_max,
+        bitrate_bps_start: BITRATE_BPS_START.min(bitrate_bps_max),
+        ..Config::default()
+    };
+    let policy = Policy {
+        identity: identity.clone(),
+        handshake: settings.handshake.unwrap_or_default(),
+        view_only,
+        session,
+        period_us: 1_000_000 / u64::from(fps),
+    };
+    let (feed, capture) = start_capture(source, fps, &policy, &driver)?;
+    let orders = Arc::clone(&feed.orders);
+    let mut allow = AllowFile::new(&state);
+    allow.refresh()?;
+    let mut viewers = Viewers::new(policy, allow, feed, injector);
+    announce(settings.port_file.as_deref(), &driver, &identity, &spec)?;
+    let watch = Watch::start(stop, app.as_ref().map(AppSession::ended), driver.waker())?;
+    let outcome = turn_until_the_end(&mut driver, &mut viewers, &watch);
+    orders.change(|order| order.stop = true);
+    drop(viewers);
+    // A thread that panicked has said so.
+    let _ = capture.join();
+    outcome
+}
+
+fn identity(state: &Path) -> Result<Identity, ServerError> {
+    Ok(rift_keystore::load_or_create(&state.join(rift_keystore::FILE_NAME))?)
+}
+
+fn open(spec: &Spec, display: Option<&str>, fps: u32) -> Result<Source, SourceError> {
+    match spec {
+        Spec::X11(_) | Spec::App(_) => Source::screen(display),
+        Spec::V4l(path) => Source::device(path.clone(), fps),
+        Spec::Test => Source::test(fps),
+    }
+}
+
+fn listen(address: Option<SocketAddr>, identity: &Identity) -> Result<Driver, ServerError> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| io::Error::other(error.to_string()))?;
+    let bind = |address| {
+        Driver::bind(address, &identity.public(), secret)
+            .map_err(|source| ServerError::Listen { address, source })
+    };
+    match address {
+        Some(address) => bind(address),
+        // A machine without IPv6 has no such address.
+        None => bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT))).or_else(|error| {
+            let taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+            if matches!(&error, ServerError::Listen { source, .. } if taken(source)) {
+                return Err(error);
+            }
+            bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)))
+        }),
+    }
+}
+
+fn start_capture(
+    source: Source,
+    fps: u32,
+    policy: &Policy,
+    driver: &Driver,
+) -> Result<(Feed, JoinHandle<()>), ServerError> {
+    let order = Order::idle(policy.session.bitrate_bps_start, policy.period_us);
+    let orders = Arc::new(Orders::new(order)?);
+    let (pictures, captured) = sync_channel(PICTURES_UNDER_WAY);
+    let (spare, spares) = sync_channel(PICTURES_UNDER_WAY);
+    let cursor = Arc::new(Mutex::new(None));
+    let outlet = Outlet { pictures, cursor: Arc::clone(&cursor), waker: driver.waker() };
+    let thread = capture::start(source, fps, Arc::clone(&orders), outlet, spares)?;
+    Ok((Feed { orders, captured, spare, cursor }, thread))
+}
+
+/// Says where the host is to be found, to people and to programs.
+fn announce(
+    port_file: Option<&Path>,
+    driver: &Driver,
+    identity: &Identity,
+    spec: &Spec,
+) -> Result<(), ServerError> {
+    let address = driver.local_addr();
+    let id = identity.public();
+    info!(%address, source = %spec, %id, "listening");
+    let mut out = io::stdout().lock();
+    // Nobody may be reading; the log says the same.
+    let _ = writeln!(out, "Wavry ID: {id}\nSharing {spec} at {address} (UDP)").and_then(|()| out.flush());
+    if let Some(path) = port_file {
+        let reachable = if address.ip().is_unspecified() {
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())
+        } else {
+            address
+        };
+        std::fs::write(path, format!("{reachable} {id}\n"))
+            .map_err(|source| ServerError::PortFile { path: path.to_owned(), source })?;
+    }
+    Ok(())
+}
+
+fn turn_until_the_end(driver: &mut Driver, viewers: &mut Viewers, watch: &Watch) -> Result<(), ServerError> {
+    let clock = Clock::new();
+    let (reason, outcome) = loop {
+        driver.turn(viewers)?;
+        let now = clock.now();
+        viewers.refresh(now, driver);
+        viewers.work(now, driver);
+        match (watch.reason(), viewers.ended()) {
+            (Reason::Asked, _) => break (CloseReason::Done, Ok(())),
+            (Reason::ProgramEnded, _) => {
+                info!("the shared program ended");
+                break (CloseReason::SourceGone, Ok(()));
+            }
+            (Reason::None, Some(reason)) => {
+                break (CloseReason::SourceGone, Err(ServerError::SourceGone(reason.to_owned())));
+            }
+            (Reason::None, None) => {}
+        }
+    };
+    let waker = driver.waker();
+    viewers.close_all(clock.now(), driver, reason);
+    let end = clock.now().plus_micros(FAREWELL_US);
+    while driver.session_count() > 0 && clock.now() < end {
+        waker.wake();
+        driver.turn(viewers)?;
+    }
+    if driver.session_count() > 0 {
+        warn!("some viewers could not be told goodbye");
+    }
+    outcome
+}

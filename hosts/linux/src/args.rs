@@ -1,0 +1,193 @@
+//! The command line.
+
+use core::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use rift::PublicKey;
+
+use crate::handshake::Implementation;
+use crate::input::Way;
+use crate::source::Spec;
+
+/// Shares a screen, an application or a capture card with the clients on its list.
+///
+/// Without a command it runs the host. Everything is encrypted; nobody gets in who was not allowed by
+/// `wavry-server allow ID`. What is said on the command line wins over the configuration file
+/// ($XDG_CONFIG_HOME/wavry/server.toml, else ~/.config/wavry/server.toml), whose keys are the long options of `run`.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "wavry-server", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the host (the same as no command)
+    Run(RunArgs),
+    /// Let a client in; a running host notices at once
+    Allow {
+        /// The client's Wavry ID: `wavry id` prints it there
+        id: PublicKey,
+        /// What to call it in lists and logs
+        #[arg(long, default_value = "client")]
+        name: String,
+        /// It may watch and listen, not steer
+        #[arg(long)]
+        view_only: bool,
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show who is let in
+    List {
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take a client off the list; its live sessions end within a second
+    Revoke {
+        /// The client's Wavry ID
+        id: PublicKey,
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print this host's Wavry ID; makes its key if there is none
+    Id {
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where things are.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Place {
+    /// Directory of the identity and the list of clients [default: $XDG_STATE_HOME/wavry, else ~/.local/state/wavry]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Configuration file [default: $XDG_CONFIG_HOME/wavry/server.toml, else ~/.config/wavry/server.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How to run. What is `None` was not said.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunArgs {
+    /// What to share: x11, x11:DISPLAY, app:COMMAND, v4l:PATH or test [default: the screen if there is one, else the
+    /// first capture device, else test]
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<Spec>,
+    /// Address and UDP port to listen at; port 0 = any free one [default: [::]:4747, or 0.0.0.0:4747 without IPv6]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where things are.
+    #[command(flatten)]
+    pub place: Place,
+    /// Nobody steers, whatever the list says
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub view_only: Option<bool>,
+    /// Which implementation answers handshakes; both are the same on the wire [default: rift]
+    #[arg(long, value_enum)]
+    pub handshake: Option<Implementation>,
+    /// The highest bit rate of a viewer, as 20M, 800k or in bits per second; 500k to 300M [default: 100M]
+    #[arg(long, value_name = "RATE", value_parser = bitrate)]
+    pub bitrate_max: Option<u32>,
+    /// Pictures a second at most, 1 to 240 [default: 60]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=240))]
+    pub fps: Option<u32>,
+    /// Write a line `ADDR:PORT ID` to this file once the host listens; with 127.0.0.1 for a wildcard address
+    #[arg(long, value_name = "FILE")]
+    pub port_file: Option<PathBuf>,
+    /// How to inject input: auto = xtest for x11 and app, uinput for the others [default: auto]
+    #[arg(long, value_enum)]
+    pub input: Option<Way>,
+    /// The screen's size of an app source [default: 1280x720]
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub app_size: Option<(u16, u16)>,
+    /// What to log, as `info` or `wavry_server=debug` [default: info]
+    #[arg(long, value_name = "FILTER", env = "WAVRY_LOG")]
+    pub log: Option<String>,
+}
+
+impl RunArgs {
+    /// What was said here, and what `other` says of the rest.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            source: self.source.or(other.source),
+            listen: self.listen.or(other.listen),
+            place: Place {
+                state: self.place.state.or(other.place.state),
+                config: self.place.config.or(other.place.config),
+            },
+            view_only: self.view_only.or(other.view_only),
+            handshake: self.handshake.or(other.handshake),
+            bitrate_max: self.bitrate_max.or(other.bitrate_max),
+            fps: self.fps.or(other.fps),
+            port_file: self.port_file.or(other.port_file),
+            input: self.input.or(other.input),
+            app_size: self.app_size.or(other.app_size),
+            log: self.log.or(other.log),
+        }
+    }
+}
+
+/// Reads a rate: a number of bits per second, or of thousands (`k`) or millions (`M`) of them.
+fn bitrate(text: &str) -> Result<u32, String> {
+    let (digits, factor) = match text.strip_suffix(['M', 'm']) {
+        Some(digits) => (digits, 1_000_000),
+        None => text.strip_suffix(['k', 'K']).map_or((text, 1), |digits| (digits, 1000)),
+    };
+    let rate = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(factor));
+    rate.filter(|rate| (500_000..=300_000_000).contains(rate))
+        .ok_or_else(|| "a rate is 500k to 300M, as 20M, 800k or 20000000".to_owned())
+}
+
+/// Reads a size in pixels.
+fn size(text: &str) -> Result<(u16, u16), String> {
+    let side = |text: &str| text.parse::<u16>().ok().filter(|side| (64..=16384).contains(side));
+    let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    sides.ok_or_else(|| "a size is WIDTHxHEIGHT, each 64 to 16384 pixels".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_sound_and_run_is_optional() {
+        Cli::command().debug_assert();
+        let bare = Cli::try_parse_from(["wavry-server", "--source", "test", "--view-only"]).unwrap();
+        assert_eq!((bare.run.source, bare.run.view_only), (Some(Spec::Test), Some(true)));
+        let run = Cli::try_parse_from(["wavry-server", "run", "--fps", "30", "--view-only=false"]).unwrap();
+        let Some(Command::Run(run)) = run.command else { panic!("no command") };
+        assert_eq!((run.fps, run.view_only), (Some(30), Some(false)));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_what_is_right() {
+        for (option, value, hint) in [
+            ("--bitrate-max", "1k", "500k to 300M"),
+            ("--bitrate-max", "9999M", "500k to 300M"),
+            ("--fps", "0", "1..=240"),
+            ("--source", "screen", "app:COMMAND"),
+            ("--app-size", "1280", "WIDTHxHEIGHT"),
+        ] {
+            let error = Cli::try_parse_from(["wavry-server", option, value]).unwrap_err().to_string();
+            assert!(error.contains(hint), "{option} {value}: {error}");
+        }
+        assert_eq!(bitrate("20M"), Ok(20_000_000));
+        assert_eq!(bitrate("800k"), Ok(800_000));
+        assert!(Cli::try_parse_from(["wavry-server", "allow", "ABC"]).is_err());
+    }
+}

@@ -1,0 +1,282 @@
+//! The thread that takes frames, encodes them and hands them to the network.
+//!
+//! Nothing is queued: a frame is taken only when the network takes a picture, and it is the newest one then. A change
+//! is encoded as soon as it is seen; a still screen is made good and then costs nothing.
+//!
+//! Invariant: the frame is polled last before anything waits for the source's descriptor, because asking for the
+//! cursor may have taken events off the wire.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::{self, JoinHandle};
+
+use rift::{Instant, PictureInfo, Rectangle, ShapeHead};
+use rift_hal::{Cursor, CursorShape, Pollable, VideoSource};
+use rift_mio::Clock;
+use rift_x264::X264Error;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use tracing::{debug, warn};
+
+use crate::chain::Bounds;
+use crate::coder::{Coder, Job};
+use crate::governor::{Action, Need, Pace, Purpose};
+use crate::orders::{Captured, Coded, CursorState, Order, Orders, Outlet, Shape};
+use crate::source::{Source, SourceError};
+
+/// How often a source that nobody waits for is looked at, in microseconds, so that its events do not pile up.
+const HOUSEKEEPING_US: u64 = 100_000;
+/// How long a source that failed is left alone, in microseconds.
+const RECOVERY_US: u64 = 500_000;
+/// A still picture is good with this mean quantiser or less: 45 dB and more.
+const QUANTISER_GOOD: u8 = 16;
+/// A change of at most this part of a picture that was good is encoded as well as the rest of it at once.
+const SMALL_DIVISOR: u32 = 24;
+/// Why capturing ended.
+#[derive(Debug, thiserror::Error)]
+enum CaptureError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Encoder(#[from] X264Error),
+    #[error("cannot wait for the source: {0}")]
+    Wait(#[from] rustix::io::Errno),
+}
+
+/// Starts the thread. `spare` gives back the buffers of pictures that were handed over; `fps` is the highest rate.
+///
+/// # Errors
+/// The system gave no thread.
+pub fn start(
+    source: Source,
+    fps: u32,
+    orders: Arc<Orders>,
+    outlet: Outlet,
+    spare: Receiver<Vec<u8>>,
+) -> std::io::Result<JoinHandle<()>> {
+    let mut capture = Capture {
+        changed: Rectangle::default(),
+        source,
+        coder: Coder::new(fps * 1000),
+        pace: Pace::new(),
+        cursor: CursorState::default(),
+        clock: Clock::new(),
+        orders,
+        outlet,
+        spare,
+    };
+    thread::Builder::new().name("capture".into()).spawn(move || {
+        let end = match capture.run() {
+            Ok(()) => "it was told to".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        capture.outlet.send(Captured::Ended(end));
+    })
+}
+
+struct Capture {
+    source: Source,
+    coder: Coder,
+    pace: Pace,
+    /// What changed since the last picture.
+    changed: Rectangle,
+    cursor: CursorState,
+    clock: Clock,
+    orders: Arc<Orders>,
+    outlet: Outlet,
+    spare: Receiver<Vec<u8>>,
+}
+
+impl Capture {
+    fn run(&mut self) -> Result<(), CaptureError> {
+        loop {
+            let order = self.orders.take();
+            if order.stop {
+                return Ok(());
+            }
+            if let Err(error) = self.turn(&order) {
+                let CaptureError::Source(failure) = &error else { return Err(error) };
+                warn!(%failure, "the source failed");
+                if !self.source.recover() {
+                    return Err(error);
+                }
+                self.wait(Some(self.clock.now().plus_micros(RECOVERY_US)), false)?;
+            }
+        }
+    }
+
+    /// Encodes a picture or waits for a reason to.
+    fn turn(&mut self, order: &Order) -> Result<(), CaptureError> {
+        if order.key_wanted {
+            self.coder.want(None);
+        }
+        if let Some(after) = order.after_wanted {
+            self.coder.want(Some(after));
+        }
+        let now = self.clock.now();
+        let bounds =
+            Bounds { round_trip_us: order.round_trip_us, anyone_has_picture: order.anyone_has_picture };
+        if !order.is_watched {
+            self.look(now)?;
+            return self.wait(Some(now.plus_micros(HOUSEKEEPING_US)), false);
+        }
+        let mut need = Need {
+            open: order.open,
+            period_us: order.period_us,
+            changed: false,
+            repair_due: self.coder.repair_due(&bounds),
+        };
+        if let Action::Wait(due) = self.pace.action(now, &need) {
+            if due.is_none() {
+                self.look(now)?;
+            }
+            let housekeeping = now.plus_micros(HOUSEKEEPING_US);
+            return self.wait(Some(due.map_or(housekeeping, |due| due.min(housekeeping))), false);
+        }
+        self.look(now)?;
+        need.changed = !self.changed.is_empty();
+        match self.pace.action(now, &need) {
+            Action::Encode(purpose) => self.encode(now, purpose, order, bounds),
+            Action::Watch(due) => self.wait(due, true),
+            Action::Wait(due) => self.wait(due, false),
+        }
+    }
+
+    /// Takes note of what changed.
+    fn look(&mut self, now: Instant) -> Result<(), CaptureError> {
+        self.look_at_frame(now)?;
+        if let Some(cursor) = self.source.poll_cursor() {
+            follow(&mut self.cursor, &cursor);
+            self.outlet.show_cursor(&self.cursor);
+        }
+        self.look_at_frame(now)
+    }
+
+    fn look_at_frame(&mut self, now: Instant) -> Result<(), CaptureError> {
+        if self.source.poll_frame(now)?.is_some() {
+            self.changed = self.changed.union(self.source.damage());
+        }
+        Ok(())
+    }
+
+    fn wait(&self, until: Option<Instant>, for_source: bool) -> Result<(), CaptureError> {
+        let (event, source) = (self.orders.event(), self.source.poll_fd());
+        let mut fds = [PollFd::new(&event, PollFlags::IN), PollFd::new(&source, PollFlags::IN)];
+        let fds = if for_source { &mut fds[..] } else { &mut fds[..1] };
+        let timeout = until.map(|until| {
+            let left = until.until(self.clock.now());
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
+        });
+        match poll(fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn encode(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        order: &Order,
+        bounds: Bounds,
+    ) -> Result<(), CaptureError> {
+        let tells_damage = self.source.tells_damage();
+        let Some(frame) = self.source.current_frame(now)? else {
+            // Nothing was captured yet: the first frame makes itself known.
+            return self.wait(Some(now.plus_micros(HOUSEKEEPING_US)), true);
+        };
+        let place = Rectangle::sized(side(frame.width()), side(frame.height()));
+        let is_settled = tells_damage && self.pace.is_settled();
+        let boost = match purpose {
+            Purpose::Refine => true,
+            Purpose::Change => is_settled && area(self.changed) <= area(place) / SMALL_DIVISOR,
+            Purpose::Repair => is_settled,
+        };
+        let damage = (tells_damage && purpose == Purpose::Change).then_some(self.changed);
+        let job = Job { now, bitrate_bps: order.bitrate_bps, bounds, boost, damage };
+        let captured_at = frame.captured_at();
+        let mut bytes = self.spare.try_recv().unwrap_or_default();
+        bytes.clear();
+        let made = self.coder.encode(&frame, &job, &mut bytes)?;
+        let is_partial = made.is_some_and(|made| made.is_partial);
+        self.changed = if is_partial { self.source.damage() } else { Rectangle::default() };
+        let Some(made) = made else {
+            self.changed = place;
+            self.pace.encoded(now, order.period_us, purpose, false);
+            return Ok(());
+        };
+        let good = !tells_damage || made.quantiser <= QUANTISER_GOOD;
+        self.pace.encoded(now, order.period_us, purpose, good);
+        let encoded_at = self.clock.now();
+        debug!(
+            id = made.id.0,
+            ?purpose,
+            lead = ?made.lead,
+            bytes = bytes.len(),
+            quantiser = made.quantiser,
+            boost,
+            took_us = encoded_at.micros_since(now),
+            "encoded"
+        );
+        let info = PictureInfo { id: made.id, reference: made.reference, captured_at, encoded_at };
+        self.orders.spend();
+        self.outlet.send(Captured::Picture(Coded { info, place, bytes, parameters: made.parameters }));
+        Ok(())
+    }
+}
+
+/// Makes `known` what a source said of its cursor.
+fn follow(known: &mut CursorState, cursor: &Cursor<'_>) {
+    (known.x, known.y, known.visible) = (cursor.x, cursor.y, cursor.visible);
+    if let Some(shape) = &cursor.shape {
+        known.shape = named(shape).map(Arc::new).or(known.shape.take());
+    }
+}
+
+/// A shape with its name: a hash of all that can be seen of it. `None` for one that cannot be sent.
+fn named(shape: &CursorShape<'_>) -> Option<Shape> {
+    let CursorShape { width, height, hot_x, hot_y, bgra } = *shape;
+    let sides = [width, height, hot_x, hot_y].into_iter().flat_map(u16::to_le_bytes);
+    // FNV-1a, 32 bits: shapes are few, and a collision shows a wrong cursor, nothing more.
+    let hash = sides
+        .chain(bgra.iter().copied())
+        .fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let head = ShapeHead { shape: hash.max(1), width, height, hot_x, hot_y };
+    let is_sound = ShapeHead::parse(&head.to_bytes()).is_some() && head.pixels_len() == bgra.len();
+    is_sound.then(|| Shape { head, bgra: bgra.to_vec() })
+}
+
+fn area(rectangle: Rectangle) -> u32 {
+    u32::from(rectangle.width) * u32::from(rectangle.height)
+}
+
+fn side(pixels: u32) -> u16 {
+    u16::try_from(pixels).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(bgra: &[u8]) -> CursorShape<'_> {
+        CursorShape { width: 2, height: 1, hot_x: 1, hot_y: 0, bgra }
+    }
+
+    #[test]
+    fn shapes_are_named_by_what_they_look_like() {
+        let name = |shape: &CursorShape<'_>| named(shape).map(|shape| shape.head.shape);
+        let first = name(&shape(&[1, 2, 3, 4, 5, 6, 7, 8]));
+        assert!(first.is_some_and(|name| name != 0));
+        assert_eq!(first, name(&shape(&[1, 2, 3, 4, 5, 6, 7, 8])));
+        assert_ne!(first, name(&shape(&[1, 2, 3, 4, 5, 6, 7, 9])));
+        assert_ne!(first, name(&CursorShape { hot_x: 0, ..shape(&[1, 2, 3, 4, 5, 6, 7, 8]) }));
+    }
+
+    #[test]
+    fn shapes_that_cannot_be_sent_are_left_out() {
+        let bytes = [0; 8];
+        assert_eq!(named(&shape(&bytes[..7])), None);
+        assert_eq!(named(&CursorShape { hot_x: 2, ..shape(&bytes) }), None);
+        assert_eq!(named(&CursorShape { width: 0, ..shape(&[]) }), None);
+    }
+}

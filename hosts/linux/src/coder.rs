@@ -1,0 +1,167 @@
+//! The encoder, kept in step with the chain of references.
+//!
+//! A new one is made when frames change their size. It knows neither when to encode nor who watches.
+
+use rift::{Codec, Instant, PictureId, Rectangle, StreamParameters};
+use rift_hal::{EncodeRequest, Encoder, EncoderSettings, Frame};
+use rift_x264::{Options, X264Encoder, X264Error};
+use tracing::{info, warn};
+
+use crate::chain::{Bounds, Chain, Lead};
+use crate::governor::is_another_rate;
+
+/// Encoding threads at most: each more costs every picture a slice and wins less.
+const THREADS_MAX: usize = 4;
+/// Macroblocks of 16 × 16 pixels that all kept pictures may have (H.264 table A-1, level 5.1).
+const KEPT_MACROBLOCKS_MAX: u32 = 184_320;
+
+/// How to encode a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    /// The time.
+    pub(crate) now: Instant,
+    /// The rate granted.
+    pub(crate) bitrate_bps: u32,
+    /// What bounds repairs.
+    pub(crate) bounds: Bounds,
+    /// Whether to aim for the quality of a still picture.
+    pub(crate) boost: bool,
+    /// All that changed since the last picture; `None`: not known.
+    pub(crate) damage: Option<Rectangle>,
+}
+
+/// What came out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    /// The picture's number.
+    pub(crate) id: PictureId,
+    /// What it refers to.
+    pub(crate) reference: Option<PictureId>,
+    /// How it led on.
+    pub(crate) lead: Lead,
+    /// Its mean quantiser.
+    pub(crate) quantiser: u8,
+    /// What pictures are from this one on, when that changed.
+    pub(crate) parameters: Option<StreamParameters>,
+    /// Whether only the damage was read from the frame.
+    pub(crate) is_partial: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Coder {
+    encoder: Option<(X264Encoder, StreamParameters)>,
+    chain: Chain,
+    rate_millihertz: u32,
+    is_announced: bool,
+}
+
+impl Coder {
+    /// Numbers pictures from 1.
+    pub(crate) fn new(rate_millihertz: u32) -> Self {
+        Self { encoder: None, chain: Chain::new(PictureId(1), 1), rate_millihertz, is_announced: false }
+    }
+
+    /// A viewer needs a repair, see [`Chain::want`].
+    pub(crate) fn want(&mut self, after: Option<PictureId>) {
+        self.chain.want(after);
+    }
+
+    /// See [`Chain::repair_due`].
+    pub(crate) fn repair_due(&self, bounds: &Bounds) -> Option<Instant> {
+        self.chain.repair_due(bounds)
+    }
+
+    /// Encodes a frame into `bytes`. `None`: the encoder failed, and the next picture is a key picture.
+    ///
+    /// # Errors
+    /// [`X264Error::Open`] and [`X264Error::Setting`]: there is no encoder for such frames.
+    pub(crate) fn encode(
+        &mut self,
+        frame: &Frame<'_>,
+        job: &Job,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Option<Made>, X264Error> {
+        self.fit(frame, job.bitrate_bps)?;
+        let (encoder, parameters) = self.encoder.as_mut().expect("it was made to fit");
+        let lead = lead(encoder, &mut self.chain, job);
+        tune(encoder, job.bitrate_bps, job.boost && lead != Lead::Key);
+        let damage = job.damage.filter(|_| lead == Lead::On);
+        let request = EncodeRequest { id: self.chain.next(), key: lead == Lead::Key, damage };
+        let reference = encoder.reference();
+        let encoded = match encoder.encode(frame, &request, &mut |part| bytes.extend_from_slice(part)) {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                warn!(%error, "a picture was not encoded");
+                self.encoder = None;
+                return Ok(None);
+            }
+        };
+        let parameters = (!self.is_announced).then_some(*parameters);
+        self.is_announced = true;
+        let id = self.chain.encoded(job.now, encoded.key);
+        Ok(Some(Made {
+            id,
+            reference: reference.filter(|_| !encoded.key),
+            lead,
+            quantiser: encoded.quantiser,
+            parameters,
+            is_partial: damage.is_some(),
+        }))
+    }
+
+    /// Makes an encoder for frames like this one unless there is one.
+    fn fit(&mut self, frame: &Frame<'_>, bitrate_bps: u32) -> Result<(), X264Error> {
+        let (width, height) = (frame.width(), frame.height());
+        let parameters = StreamParameters {
+            width: side(width),
+            height: side(height),
+            rate_millihertz: self.rate_millihertz,
+            codec: Codec::H264,
+        };
+        if self.encoder.as_ref().is_some_and(|(_, current)| *current == parameters) {
+            return Ok(());
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX) as u8;
+        let options = Options { threads, slices: threads, ..Options::default() };
+        let settings = EncoderSettings { width, height, rate_millihertz: self.rate_millihertz, bitrate_bps };
+        let encoder = X264Encoder::new(&settings, &options)?;
+        let kept = KEPT_MACROBLOCKS_MAX / (width.div_ceil(16) * height.div_ceil(16));
+        self.chain.restart(kept.clamp(1, options.references.into()) as usize);
+        self.is_announced = false;
+        self.encoder = Some((encoder, parameters));
+        info!(width, height, threads, "encoding H.264");
+        Ok(())
+    }
+}
+
+/// Settles how the next picture leads on, and makes the encoder follow.
+fn lead(encoder: &mut X264Encoder, chain: &mut Chain, job: &Job) -> Lead {
+    let lead = chain.lead(job.now, &job.bounds);
+    let Lead::From(after) = lead else { return lead };
+    match encoder.invalidate(PictureId(after.0.saturating_add(1))) {
+        Ok(true) => lead,
+        Ok(false) => Lead::Key,
+        Err(error) => {
+            warn!(%error, "a repair needs a key picture");
+            Lead::Key
+        }
+    }
+}
+
+/// Gives the encoder its rate and quality. What it refuses stays as it was, and is tried again next time.
+fn tune(encoder: &mut X264Encoder, bitrate_bps: u32, boost: bool) {
+    if is_another_rate(encoder.bitrate_bps(), bitrate_bps)
+        && let Err(error) = encoder.set_bitrate(bitrate_bps)
+    {
+        warn!(%error, "the bit rate stays");
+    }
+    if let Err(error) = encoder.set_quality_boost(boost) {
+        warn!(%error, "the quality stays");
+    }
+}
+
+/// A frame's side; [`Frame::SIDE_MAX`] fits.
+fn side(pixels: u32) -> u16 {
+    u16::try_from(pixels).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,254 @@
+//! The thread that injects what viewers do.
+//!
+//! It has a thread of its own so that a slow sink never holds up the network. Permissions are checked again here. What
+//! was pressed is let go when the one who steers leaves, when the queue overflows, and when the server ends.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use rift::{InputEvent, Permissions};
+use rift_hal::InputSink;
+use rift_uinput::{UinputError, UinputSink};
+use rift_x11::X11Sink;
+use tracing::{debug, info, warn};
+
+use crate::source::Spec;
+
+/// Events that may wait for the sink: two seconds of a 500 Hz mouse.
+const QUEUE_LEN: usize = 1024;
+/// The name of devices made through the kernel.
+const DEVICE_NAME: &str = "Wavry";
+
+/// Where input goes, as `--input` names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Way {
+    /// XTEST for an X screen or an application, the kernel's devices otherwise.
+    #[default]
+    Auto,
+    /// XTEST.
+    Xtest,
+    /// Devices made through the kernel.
+    Uinput,
+    /// Nowhere.
+    None,
+}
+
+/// Why there is no sink.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// XTEST.
+    #[error("input by XTEST: {0}")]
+    X11(#[from] rift_x11::Error),
+    /// The kernel's devices.
+    #[error("input through the kernel: {0}")]
+    Uinput(#[from] UinputError),
+    /// The system gave no thread.
+    #[error("input: no thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A sink of either kind.
+pub enum Sink {
+    /// XTEST.
+    X11(Box<X11Sink>),
+    /// The kernel's devices.
+    Uinput(Box<UinputSink>),
+}
+
+impl Sink {
+    /// Opens the sink for a source. `None`: nobody steers.
+    ///
+    /// # Errors
+    /// [`InputError`], when the way was asked for by name. [`Way::Auto`] goes without, and says so.
+    pub fn open(way: Way, source: &Spec, display: Option<&str>) -> Result<Option<Self>, InputError> {
+        match (way, source) {
+            (Way::None, _) => Ok(None),
+            (Way::Xtest, _) => Self::xtest(display).map(Some),
+            (Way::Uinput, _) => Self::uinput().map(Some),
+            (Way::Auto, Spec::X11(_) | Spec::App(_)) => Ok(or_without(Self::xtest(display))),
+            (Way::Auto, Spec::V4l(_) | Spec::Test) => Ok(or_without(Self::uinput())),
+        }
+    }
+
+    fn xtest(display: Option<&str>) -> Result<Self, InputError> {
+        Ok(Self::X11(Box::new(X11Sink::open(display)?)))
+    }
+
+    fn uinput() -> Result<Self, InputError> {
+        Ok(Self::Uinput(Box::new(UinputSink::create(DEVICE_NAME)?)))
+    }
+
+    /// Injects; what cannot be injected is told by kind only, because the errors name keys and characters.
+    fn inject(&mut self, event: &InputEvent) {
+        let is_done = match self {
+            Self::X11(sink) => sink.inject(event).is_ok(),
+            Self::Uinput(sink) => sink.inject(event).is_ok(),
+        };
+        if !is_done {
+            debug!("an input event could not be injected");
+        }
+    }
+
+    fn flush(&mut self) {
+        let outcome = match self {
+            Self::X11(sink) => sink.flush().map_err(InputError::from),
+            Self::Uinput(sink) => sink.flush().map_err(InputError::from),
+        };
+        if let Err(error) = outcome {
+            warn!(%error, "input was not flushed");
+        }
+    }
+
+    fn release_all(&mut self) {
+        let outcome = match self {
+            Self::X11(sink) => sink.release_all().map_err(InputError::from),
+            Self::Uinput(sink) => sink.release_all().map_err(InputError::from),
+        };
+        if let Err(error) = outcome {
+            warn!(%error, "not everything was released");
+        }
+    }
+}
+
+fn or_without(sink: Result<Sink, InputError>) -> Option<Sink> {
+    sink.inspect_err(|error| warn!(%error, "nobody can steer")).ok()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Inject(InputEvent, Permissions),
+    ReleaseAll,
+}
+
+/// The way to the sink's thread. Dropping it releases everything and ends the thread.
+#[derive(Debug)]
+pub struct Injector {
+    commands: Option<SyncSender<Command>>,
+    thread: Option<JoinHandle<()>>,
+    /// Events were dropped: before the next one everything is let go.
+    is_behind: bool,
+}
+
+impl Injector {
+    /// Starts the sink's thread; without a sink all input is dropped.
+    ///
+    /// # Errors
+    /// The system gave no thread.
+    pub fn start(sink: Option<Sink>) -> Result<Self, InputError> {
+        let Some(sink) = sink else {
+            return Ok(Self { commands: None, thread: None, is_behind: false });
+        };
+        let (commands, orders) = sync_channel(QUEUE_LEN);
+        let thread = thread::Builder::new().name("input".into()).spawn(move || serve(sink, &orders))?;
+        Ok(Self { commands: Some(commands), thread: Some(thread), is_behind: false })
+    }
+
+    /// Whether anybody can steer.
+    #[must_use]
+    pub const fn has_sink(&self) -> bool {
+        self.commands.is_some()
+    }
+
+    /// Injects an event of a viewer with these permissions, soon. Never waits: when the sink is far behind, the event
+    /// is lost and all that is held is let go.
+    pub fn inject(&mut self, event: InputEvent, permissions: Permissions) {
+        self.send(Command::Inject(event, permissions));
+    }
+
+    /// Lets everything go.
+    pub fn release_all(&mut self) {
+        self.send(Command::ReleaseAll);
+    }
+
+    fn send(&mut self, command: Command) {
+        let Some(commands) = &self.commands else { return };
+        if self.is_behind && commands.try_send(Command::ReleaseAll).is_err() {
+            return;
+        }
+        self.is_behind = false;
+        match commands.try_send(command) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                warn!("the input sink is stuck: input is lost");
+                self.is_behind = true;
+            }
+            Err(TrySendError::Disconnected(_)) => self.commands = None,
+        }
+    }
+}
+
+impl Drop for Injector {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            // A sink that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(mut sink: Sink, commands: &Receiver<Command>) {
+    while let Ok(command) = commands.recv() {
+        carry_out(&mut sink, command);
+        while let Ok(command) = commands.try_recv() {
+            carry_out(&mut sink, command);
+        }
+        sink.flush();
+    }
+    sink.release_all();
+    info!("input released");
+}
+
+fn carry_out(sink: &mut Sink, command: Command) {
+    match command {
+        Command::Inject(event, permissions) if may(permissions, &event) => sink.inject(&event),
+        Command::Inject(..) => debug!("an input event without permission was dropped"),
+        Command::ReleaseAll => sink.release_all(),
+    }
+}
+
+/// Whether somebody with these permissions may cause this. Letting go is always allowed: what is held must never
+/// stay so because a right was withdrawn.
+const fn may(permissions: Permissions, event: &InputEvent) -> bool {
+    let lets_go =
+        matches!(event, InputEvent::Key { pressed: false, .. } | InputEvent::Button { pressed: false, .. });
+    lets_go || permissions.allow(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use rift::{Button, Scancode};
+
+    use super::*;
+
+    #[test]
+    fn permissions_are_checked_at_the_sink_and_letting_go_is_always_allowed() {
+        let key = Scancode::new(30).unwrap();
+        for pressed in [false, true] {
+            for permissions in [Permissions::view_only(), Permissions::default_control()] {
+                let allowed = !pressed || permissions.contains(Permissions::KEYBOARD);
+                assert_eq!(may(permissions, &InputEvent::Key { key, pressed }), allowed);
+                assert_eq!(may(permissions, &InputEvent::Button { button: Button::LEFT, pressed }), allowed);
+            }
+        }
+        assert!(!may(Permissions::view_only(), &InputEvent::Text('a')));
+        assert!(!may(Permissions::POINTER, &InputEvent::Text('a')));
+        assert!(!may(Permissions::KEYBOARD, &InputEvent::PointerAbsolute { x: 0, y: 0 }));
+    }
+
+    #[test]
+    fn overflowing_queue_loses_input_and_then_lets_everything_go() {
+        let (commands, orders) = sync_channel(2);
+        let mut injector = Injector { commands: Some(commands), thread: None, is_behind: false };
+        let event = InputEvent::Text('a');
+        let all = Permissions::all();
+        for _ in 0..3 {
+            injector.inject(event, all);
+        }
+        assert_eq!(orders.try_iter().collect::<Vec<_>>(), [Command::Inject(event, all); 2]);
+        injector.inject(event, all);
+        let after = orders.try_iter().collect::<Vec<_>>();
+        assert_eq!(after, [Command::ReleaseAll, Command::Inject(event, all)]);
+    }
+}

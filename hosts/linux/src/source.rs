@@ -1,0 +1,221 @@
+//! What can be shared, by name, and the one that is.
+
+use core::fmt;
+use core::str::FromStr;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use rift::{Instant, Rectangle};
+use rift_hal::{Cursor, Frame, Pollable, VideoSource};
+use rift_v4l::{V4lError, V4lSource};
+use rift_x11::X11Source;
+use tracing::{debug, info, warn};
+
+use crate::test_source::TestSource;
+
+/// A source by name, as `--source` takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// `x11` or `x11:DISPLAY`: the screen of an X server.
+    X11(Option<String>),
+    /// `app:COMMAND`: one program on a screen of its own.
+    App(String),
+    /// `v4l:PATH`: a capture card or camera.
+    V4l(PathBuf),
+    /// `test`: a moving scene.
+    Test,
+}
+
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, rest) = text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
+        match (kind, rest) {
+            ("x11", None) => Ok(Self::X11(None)),
+            ("x11", Some(display)) if !display.is_empty() => Ok(Self::X11(Some(display.to_owned()))),
+            ("app", Some(command)) if !command.trim().is_empty() => Ok(Self::App(command.to_owned())),
+            ("v4l", Some(path)) if !path.is_empty() => Ok(Self::V4l(path.into())),
+            ("test", None) => Ok(Self::Test),
+            _ => Err("a source is x11, x11:DISPLAY, app:COMMAND, v4l:PATH or test".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::X11(None) => f.write_str("x11"),
+            Self::X11(Some(display)) => write!(f, "x11:{display}"),
+            Self::App(command) => write!(f, "app:{command}"),
+            Self::V4l(path) => write!(f, "v4l:{}", path.display()),
+            Self::Test => f.write_str("test"),
+        }
+    }
+}
+
+/// Why a source gives no frames.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// An X screen.
+    #[error(transparent)]
+    X11(#[from] rift_x11::Error),
+    /// A capture device.
+    #[error(transparent)]
+    V4l(#[from] V4lError),
+    /// The test scene.
+    #[error("the test scene has no timer: {0}")]
+    Test(#[from] io::Error),
+}
+
+/// An open source.
+pub enum Source {
+    /// The screen of an X server.
+    X11(Box<X11Source>),
+    /// A capture device and how to open it again.
+    V4l(Box<V4lSource>, PathBuf, rift_v4l::Options),
+    /// The test scene.
+    Test(Box<TestSource>),
+}
+
+impl Source {
+    /// The screen of `display` (`None` = the environment's).
+    ///
+    /// # Errors
+    /// [`SourceError::X11`].
+    pub fn screen(display: Option<&str>) -> Result<Self, SourceError> {
+        let source = X11Source::open(display)?;
+        if !source.is_shared() {
+            warn!("the X server shares no memory with us: capturing is slow");
+        }
+        Ok(Self::X11(Box::new(source)))
+    }
+
+    /// The capture device at `path`.
+    ///
+    /// # Errors
+    /// [`SourceError::V4l`].
+    pub fn device(path: PathBuf, fps: u32) -> Result<Self, SourceError> {
+        let options = rift_v4l::Options { size: None, rate_millihertz: Some(fps * 1000) };
+        Ok(Self::V4l(Box::new(V4lSource::open(&path, &options)?), path, options))
+    }
+
+    /// The test scene.
+    ///
+    /// # Errors
+    /// [`SourceError::Test`].
+    pub fn test(fps: u32) -> Result<Self, SourceError> {
+        Ok(Self::Test(Box::new(TestSource::start(fps)?)))
+    }
+
+    /// Whether it says which part of a frame changed, and gives none while nothing changes.
+    #[must_use]
+    pub const fn tells_damage(&self) -> bool {
+        matches!(self, Self::X11(_))
+    }
+
+    /// Tries to make a source that failed work again. `false`: it is gone for good.
+    pub fn recover(&mut self) -> bool {
+        match self {
+            Self::X11(_) | Self::Test(_) => false,
+            Self::V4l(source, path, options) => {
+                match V4lSource::open(path, options) {
+                    Ok(opened) => **source = opened,
+                    Err(error) => debug!(%error, "the capture device is not back yet"),
+                }
+                true
+            }
+        }
+    }
+}
+
+impl VideoSource for Source {
+    type Error = SourceError;
+
+    fn size(&self) -> (u32, u32) {
+        match self {
+            Self::X11(source) => source.size(),
+            Self::V4l(source, ..) => source.size(),
+            Self::Test(source) => source.size(),
+        }
+    }
+
+    fn poll_frame(&mut self, now: Instant) -> Result<Option<Frame<'_>>, SourceError> {
+        Ok(match self {
+            Self::X11(source) => source.poll_frame(now)?,
+            Self::V4l(source, ..) => source.poll_frame(now)?,
+            Self::Test(source) => source.poll_frame(now)?,
+        })
+    }
+
+    fn damage(&self) -> Rectangle {
+        match self {
+            Self::X11(source) => source.damage(),
+            Self::V4l(source, ..) => source.damage(),
+            Self::Test(source) => source.damage(),
+        }
+    }
+
+    fn current_frame(&mut self, now: Instant) -> Result<Option<Frame<'_>>, SourceError> {
+        Ok(match self {
+            Self::X11(source) => source.current_frame(now)?,
+            Self::V4l(source, ..) => source.current_frame(now)?,
+            Self::Test(source) => source.current_frame(now)?,
+        })
+    }
+
+    fn poll_cursor(&mut self) -> Option<Cursor<'_>> {
+        match self {
+            Self::X11(source) => source.poll_cursor(),
+            Self::V4l(..) | Self::Test(_) => None,
+        }
+    }
+}
+
+impl Pollable for Source {
+    fn poll_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::X11(source) => source.poll_fd(),
+            Self::V4l(source, ..) => source.poll_fd(),
+            Self::Test(source) => source.poll_fd(),
+        }
+    }
+}
+
+/// What is shared when nobody says: the screen if there is one, else the first capture device that can be used,
+/// else the test scene.
+#[must_use]
+pub fn default_spec() -> Spec {
+    if std::env::var_os("DISPLAY").is_some_and(|display| !display.is_empty()) {
+        match X11Source::open(None) {
+            Ok(_) => return Spec::X11(None),
+            Err(error) => info!(%error, "there is a DISPLAY, but it cannot be shared"),
+        }
+    }
+    for device in rift_v4l::devices() {
+        match device {
+            Ok(device) => return Spec::V4l(device.path),
+            Err(error) => info!(%error, "a capture device cannot be used"),
+        }
+    }
+    info!("no screen and no capture device: the test scene is shared");
+    Spec::Test
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_sources_are_read_and_written_alike() {
+        for text in ["x11", "x11::1", "x11:host:0.1", "app:xterm -e 'a:b'", "v4l:/dev/video0", "test"] {
+            assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
+        }
+        assert_eq!("x11::7".parse(), Ok(Spec::X11(Some(":7".into()))));
+        for text in ["", "x11:", "app", "app: ", "v4l:", "tests", "test:1", "screen"] {
+            assert!(text.parse::<Spec>().unwrap_err().contains("x11:DISPLAY"), "{text:?}");
+        }
+    }
+}

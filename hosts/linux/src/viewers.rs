@@ -1,0 +1,467 @@
+//! Everybody who watches: who gets in, who steers, and what each is sent.
+//!
+//! All of it happens on the network's thread, in the driver's turns and between them. Nothing here waits, and in the
+//! steady state nothing allocates.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rift::{
+    Channel, CloseReason, Codec, Config, CursorPosition, Event, Identity, Instant, Permissions, PictureId,
+    PictureRef, Pictures, PublicKey, RectangleData, SendError, Session, SessionIndex, StreamParameters,
+};
+use rift_mio::{Decision, DesktopStorage, HostApplication, HostDriver, desktop_memory};
+use tracing::{debug, error, info, warn};
+
+use crate::allow::{AllowFile, Client};
+use crate::cursor::ShapeSender;
+use crate::governor::{Grant, Load, in_group};
+use crate::handshake::{Implementation, Responder};
+use crate::input::Injector;
+use crate::orders::{Captured, Coded, CursorState, Orders};
+
+/// The memory of one session.
+pub type SessionMemory = Box<DesktopStorage>;
+/// One viewer's session.
+pub type ViewerSession = Session<SessionMemory, Responder>;
+/// What drives them all.
+pub type Driver = HostDriver<SessionMemory, Responder>;
+
+/// Pictures kept for sending: more than any viewer may have queued.
+pub const PICTURES: usize = 8;
+/// Bytes of the largest coded picture.
+pub const PICTURE_LEN_MAX: usize = 1 << 20;
+/// Viewers at most.
+pub const VIEWERS_MAX: usize = 16;
+/// Session memories kept for the next viewer.
+const SPARE_MEMORIES: usize = 2;
+/// A viewer that fell behind is led back at most once in this long, in microseconds.
+const CATCH_UP_US: u64 = 100_000;
+
+const STEERING: Permissions = Permissions::POINTER
+    .union(Permissions::KEYBOARD)
+    .union(Permissions::SYSTEM_KEYS)
+    .union(Permissions::GAMEPAD)
+    .union(Permissions::TOUCH);
+
+/// What the host is and how it treats everybody.
+#[derive(Debug)]
+pub struct Policy {
+    /// Who it is.
+    pub identity: Identity,
+    /// Who answers handshakes.
+    pub handshake: Implementation,
+    /// Whether nobody steers.
+    pub view_only: bool,
+    /// How sessions are set up.
+    pub session: Config,
+    /// From one picture to the next at least, in microseconds.
+    pub period_us: u64,
+}
+
+/// The ways from and to the thread that captures.
+#[derive(Debug)]
+pub struct Feed {
+    /// What is to be done.
+    pub orders: Arc<Orders>,
+    /// Coded pictures.
+    pub captured: Receiver<Captured>,
+    /// Buffers go back here.
+    pub spare: SyncSender<Vec<u8>>,
+    /// The newest cursor.
+    pub cursor: Arc<Mutex<Option<CursorState>>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Viewers {
+    policy: Policy,
+    allow: AllowFile,
+    feed: Feed,
+    injector: Injector,
+    pictures: Pictures<Vec<u8>, PICTURES>,
+    viewers: BTreeMap<SessionIndex, Viewer>,
+    /// Who steers.
+    steering: Option<SessionIndex>,
+    arrivals: u64,
+    memories: Vec<SessionMemory>,
+    /// What pictures are now.
+    stream: Option<StreamParameters>,
+    newest: PictureId,
+    cursor: CursorState,
+    loads: Vec<Load>,
+    ended: Option<String>,
+}
+
+#[derive(Debug)]
+struct Viewer {
+    client: Client,
+    /// The how-manieth to come.
+    arrival: u64,
+    since: Instant,
+    /// The newest picture it was given.
+    sent: Option<PictureId>,
+    /// Pictures were left out: it needs to be led back.
+    is_behind: bool,
+    asked_at: Option<Instant>,
+    shapes: ShapeSender,
+}
+
+impl Viewers {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new(policy: Policy, allow: AllowFile, feed: Feed, injector: Injector) -> Self {
+        Self {
+            policy,
+            allow,
+            feed,
+            injector,
+            pictures: Pictures::new(core::array::from_fn(|_| vec![0; PICTURE_LEN_MAX])),
+            viewers: BTreeMap::new(),
+            steering: None,
+            arrivals: 0,
+            memories: Vec::with_capacity(SPARE_MEMORIES),
+            stream: None,
+            newest: PictureId(0),
+            cursor: CursorState::default(),
+            loads: Vec::with_capacity(VIEWERS_MAX),
+            ended: None,
+        }
+    }
+
+    /// Why capturing ended, once it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<&str> {
+        self.ended.as_deref()
+    }
+
+    /// Looks whether the allow-list changed, and ends the sessions of those who are no longer on it.
+    pub fn refresh(&mut self, now: Instant, driver: &mut Driver) {
+        if !self.reread() {
+            return;
+        }
+        for (index, viewer) in &mut self.viewers {
+            let Some(session) = driver.session_mut(*index) else { continue };
+            match self.allow.list().find(&viewer.client.id) {
+                Some(client) => viewer.client = client.clone(),
+                None => session.close(now, CloseReason::Revoked),
+            }
+        }
+    }
+
+    /// Ends every session.
+    pub fn close_all(&mut self, now: Instant, driver: &mut Driver, reason: CloseReason) {
+        for (_, _, session) in driver.sessions_mut() {
+            session.close(now, reason);
+        }
+        self.injector.release_all();
+    }
+
+    /// Everything between two turns of the driver: rights, pictures, the cursor, the next order.
+    pub fn work(&mut self, now: Instant, driver: &mut Driver) {
+        self.settle_rights(now, driver);
+        while let Ok(captured) = self.feed.captured.try_recv() {
+            match captured {
+                Captured::Picture(coded) => self.deliver(now, driver, coded),
+                Captured::Ended(reason) => self.ended = Some(reason),
+            }
+        }
+        let cursor = self.feed.cursor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(cursor) = cursor {
+            self.cursor = cursor;
+            for (index, _, session) in driver.sessions_mut() {
+                if let Some(viewer) = self.viewers.get_mut(&index) {
+                    show_cursor(now, session, viewer, &self.cursor);
+                }
+            }
+        }
+        self.order(now, driver);
+    }
+
+    /// Reads the list if it changed. Returns whether it did.
+    fn reread(&mut self) -> bool {
+        self.allow.refresh().unwrap_or_else(|error| {
+            error!(%error, "the list of clients stays as it was");
+            false
+        })
+    }
+
+    /// Gives the steering to whoever has been there longest and may, and tells everybody what they may do.
+    fn settle_rights(&mut self, now: Instant, driver: &mut Driver) {
+        let may_steer = |viewer: &Viewer| viewer.client.permissions.may_steer();
+        let holds = self.steering.and_then(|index| self.viewers.get(&index)).is_some_and(may_steer);
+        if !holds {
+            if self.steering.take().is_some() {
+                self.injector.release_all();
+            }
+            let able = self.viewers.iter().filter(|(_, viewer)| may_steer(viewer));
+            self.steering = able.min_by_key(|(_, viewer)| viewer.arrival).map(|(&index, _)| index);
+        }
+        for (index, _, session) in driver.sessions_mut() {
+            let Some(viewer) = self.viewers.get(&index) else { continue };
+            let wanted = self.rights(viewer.client.permissions, self.steering == Some(index));
+            if session.permissions() != Some(wanted) {
+                session.admit(now, wanted);
+                info!(client = %viewer.client.name, steers = wanted.may_steer(), "rights changed");
+            }
+        }
+    }
+
+    /// What one with these permissions may do now.
+    fn rights(&self, granted: Permissions, steers: bool) -> Permissions {
+        if steers && !self.policy.view_only && self.injector.has_sink() {
+            granted
+        } else {
+            granted.difference(STEERING)
+        }
+    }
+
+    /// Gives a picture to everybody who can use it.
+    fn deliver(&mut self, now: Instant, driver: &mut Driver, coded: Coded) {
+        let Coded { info, place, bytes, parameters } = coded;
+        if let Some(parameters) = parameters {
+            self.stream = Some(parameters);
+            for (_, _, session) in driver.sessions_mut() {
+                tell_stream(session, info.id, parameters);
+            }
+        }
+        self.newest = info.id;
+        let data = RectangleData { place, codec: Codec::H264, parts: &[&bytes] };
+        let pushed = self.pictures.push(&info, &[data]);
+        // No place for it: the capture thread makes another.
+        let _ = self.feed.spare.try_send(bytes);
+        let picture = match pushed {
+            Ok(picture) => picture,
+            Err(error) => {
+                warn!(?error, id = info.id.0, "a picture cannot be sent");
+                let before = PictureId(info.id.0.saturating_sub(1));
+                self.feed.orders.change(|order| order.want(Some(before)));
+                return;
+            }
+        };
+        let lead = self.lead().and_then(|index| driver.session_mut(index)).map(|session| load(now, session));
+        for (index, _, session) in driver.sessions_mut() {
+            if let Some(viewer) = self.viewers.get_mut(&index) {
+                let own = load(now, session);
+                let may_wait = lead.is_none_or(|lead| in_group(&own, &lead));
+                let can_follow = may_wait || own.has_room(self.policy.period_us);
+                give(now, session, viewer, can_follow.then_some(picture));
+            }
+        }
+    }
+
+    /// Whose grant counts most: who steers, or who has been there longest.
+    fn lead(&self) -> Option<SessionIndex> {
+        let oldest = || self.viewers.iter().min_by_key(|(_, viewer)| viewer.arrival).map(|(&index, _)| index);
+        self.steering.or_else(oldest)
+    }
+
+    /// Tells the capture thread what to do next.
+    fn order(&mut self, now: Instant, driver: &mut Driver) {
+        let lead = self.lead();
+        let (mut lead_at, mut round_trip_us, mut has_picture) = (0, 0, false);
+        self.loads.clear();
+        for (index, _, session) in driver.sessions_mut() {
+            let Some(viewer) = self.viewers.get_mut(&index) else { continue };
+            if lead == Some(index) {
+                lead_at = self.loads.len();
+            }
+            let load = load(now, session);
+            round_trip_us = round_trip_us.max(u64::from(load.round_trip_us));
+            has_picture |= viewer.sent.is_some();
+            let patience = CATCH_UP_US.max(load.round_trip_us.into());
+            let is_asked = viewer.asked_at.is_some_and(|at| at.plus_micros(patience) > now);
+            if viewer.is_behind && !is_asked && load.has_room(self.policy.period_us) {
+                viewer.asked_at = Some(now);
+                let sent = viewer.sent;
+                self.feed.orders.change(|order| order.want(sent));
+            }
+            self.loads.push(load);
+        }
+        let grant = Grant::of(&self.loads, lead_at, self.policy.period_us);
+        self.feed.orders.change(|order| {
+            order.is_watched = grant.is_some();
+            order.open = grant.is_some_and(|grant| grant.open);
+            order.round_trip_us = round_trip_us;
+            order.anyone_has_picture = has_picture;
+            if let Some(grant) = grant {
+                order.bitrate_bps = grant.bitrate_bps;
+                order.period_us = grant.period_us;
+            }
+        });
+    }
+
+    fn begin(&mut self, now: Instant, index: SessionIndex, from: SocketAddr, session: &mut ViewerSession) {
+        let client = session.peer().and_then(|peer| self.allow.list().find(&peer)).cloned();
+        let Some(client) = client else {
+            // It was taken off the list between the handshake and now.
+            return session.close(now, CloseReason::Revoked);
+        };
+        // Who comes back, after a lost connection perhaps, takes over from its former self.
+        let former = self.steering.and_then(|steering| self.viewers.get(&steering));
+        if former.is_some_and(|former| former.client.id == client.id) {
+            self.steering = Some(index);
+            self.injector.release_all();
+        }
+        info!(client = %client.name, id = %client.id, %from, "session began");
+        let mut viewer = Viewer {
+            client,
+            arrival: self.arrivals,
+            since: now,
+            sent: None,
+            is_behind: false,
+            asked_at: None,
+            shapes: ShapeSender::new(),
+        };
+        self.arrivals += 1;
+        if let Some(parameters) = self.stream {
+            tell_stream(session, PictureId(self.newest.0 + 1), parameters);
+        }
+        show_cursor(now, session, &mut viewer, &self.cursor);
+        self.viewers.insert(index, viewer);
+    }
+
+    fn end(&mut self, now: Instant, index: SessionIndex, session: &ViewerSession, reason: CloseReason) {
+        let Some(viewer) = self.viewers.remove(&index) else { return };
+        if self.steering == Some(index) {
+            self.steering = None;
+            self.injector.release_all();
+        }
+        let stats = session.stats(now);
+        info!(
+            client = %viewer.client.name,
+            ?reason,
+            seconds = now.micros_since(viewer.since) / 1_000_000,
+            pictures = stats.pictures_queued,
+            bytes_sent = stats.bytes_sent,
+            packets_lost = stats.packets_lost,
+            input_events = stats.input_events,
+            round_trip_us = stats.round_trip_us,
+            "session ended"
+        );
+    }
+}
+
+impl HostApplication<SessionMemory, Responder> for Viewers {
+    type Pictures = Pictures<Vec<u8>, PICTURES>;
+
+    fn pictures(&self) -> &Self::Pictures {
+        &self.pictures
+    }
+
+    fn responder(&mut self) -> Responder {
+        let mut ephemeral = [0; 32];
+        // Without entropy nothing here is safe, and the kernel always has it once it has booted.
+        getrandom::fill(&mut ephemeral).expect("the kernel gives random bytes");
+        Responder::new(self.policy.handshake, &self.policy.identity, ephemeral)
+    }
+
+    fn established(&mut self, _now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<SessionMemory> {
+        // `allow` may have been run a moment ago.
+        self.reread();
+        let Some(client) = self.allow.list().find(&peer) else {
+            warn!(id = %peer, %from, "refused: not on the list; to let it in: wavry-server allow {peer}");
+            return Decision::Refuse(CloseReason::Refused);
+        };
+        if self.viewers.len() >= VIEWERS_MAX {
+            warn!(id = %peer, %from, "refused: {VIEWERS_MAX} viewers are there already");
+            return Decision::Refuse(CloseReason::Busy);
+        }
+        let permissions = self.rights(client.permissions, self.steering.is_none());
+        let memory = self.memories.pop().unwrap_or_else(|| desktop_memory(false));
+        Decision::Admit { config: self.policy.session, memory, permissions }
+    }
+
+    fn event(
+        &mut self,
+        now: Instant,
+        index: SessionIndex,
+        from: SocketAddr,
+        session: &mut ViewerSession,
+        event: Event,
+    ) {
+        match event {
+            Event::Authenticated(_) => self.begin(now, index, from, session),
+            Event::Input(event) => {
+                let permissions = session.permissions().unwrap_or(Permissions::empty());
+                self.injector.inject(event, permissions);
+            }
+            Event::RepairWanted { after } => {
+                if let Some(viewer) = self.viewers.get_mut(&index) {
+                    viewer.asked_at = Some(now);
+                    debug!(client = %viewer.client.name, after = after.map(|id| id.0), "repair wanted");
+                    self.feed.orders.change(|order| order.want(after));
+                }
+            }
+            Event::Writable(Channel::Cursor) => {
+                if let Some(viewer) = self.viewers.get_mut(&index) {
+                    viewer.shapes.send(now, session);
+                }
+            }
+            Event::Closed(reason) => self.end(now, index, session, reason),
+            // A host gets none of these, or has no use for them.
+            Event::Admitted(_)
+            | Event::StreamParameters(_)
+            | Event::Picture(_)
+            | Event::Cursor(_)
+            | Event::Readable(_)
+            | Event::Writable(_)
+            | _ => {}
+        }
+    }
+
+    fn closed(&mut self, _index: SessionIndex, memory: SessionMemory) {
+        if self.memories.len() < SPARE_MEMORIES {
+            self.memories.push(memory);
+        }
+    }
+}
+
+/// Queues a picture for one viewer, or (`None`) leaves it out.
+fn give(now: Instant, session: &mut ViewerSession, viewer: &mut Viewer, picture: Option<PictureRef>) {
+    let Some(picture) = picture else {
+        viewer.is_behind = true;
+        return;
+    };
+    match session.send_picture(now, picture) {
+        Ok(()) => {
+            viewer.sent = Some(picture.id());
+            viewer.is_behind = false;
+        }
+        // Whoever may not see, or is not there, needs nothing.
+        Err(SendError::NotConnected | SendError::NotPermitted) => {}
+        Err(error) => {
+            debug!(client = %viewer.client.name, id = picture.id().0, %error, "picture left out");
+            viewer.is_behind = true;
+        }
+    }
+}
+
+fn show_cursor(now: Instant, session: &mut ViewerSession, viewer: &mut Viewer, cursor: &CursorState) {
+    let CursorState { x, y, visible, shape } = cursor;
+    if let Some(shape) = shape {
+        viewer.shapes.want(shape);
+        viewer.shapes.send(now, session);
+    }
+    let shape = shape.as_ref().map_or(0, |shape| shape.head.shape);
+    // A session that is over needs no cursor.
+    let _ = session.send_cursor(now, CursorPosition { x: *x, y: *y, visible: *visible, shape });
+}
+
+fn tell_stream(session: &mut ViewerSession, first: PictureId, parameters: StreamParameters) {
+    // A session that is over needs no parameters.
+    let _ = session.set_stream(first, parameters);
+}
+
+fn load(now: Instant, session: &ViewerSession) -> Load {
+    let budget = session.budget();
+    Load {
+        bitrate_bps: budget.bitrate_bps,
+        pacing_bps: budget.pacing_bps,
+        rate_millihertz_max: budget.picture_rate_millihertz_max,
+        backlog_bytes: session.video_backlog_bytes(),
+        round_trip_us: session.stats(now).round_trip_us,
+    }
+}
