@@ -76,6 +76,10 @@ impl ArrivalLog {
     }
 
     fn on_late(&mut self, ring: &mut [ArrivedPacket], number: u64, at: Instant) {
+        if number + LATENESS_SCAN >= self.end {
+            // Reports have passed it: they go back to it, so that its sender learns that it was only late.
+            self.reported = self.reported.map(|end| end.min(number));
+        }
         let overtaker = (number + 1..self.end.min(number + LATENESS_SCAN))
             .find(|&later| slot(ring, later).number_plus_one == later + 1);
         if let Some(later) = overtaker {
@@ -113,6 +117,11 @@ impl ArrivalLog {
         let most = FEEDBACK_PACKETS_MAX.min(room).min(ring.len()) as u64;
         let first = oldest.max(self.end.saturating_sub(most));
         if first >= self.end {
+            if oldest >= self.end {
+                // Only packets too late to be told of have come.
+                self.unreported_since = None;
+                self.unreported_bytes = 0;
+            }
             return None;
         }
         let count = (self.end - first) as usize;
