@@ -360,13 +360,17 @@ impl Wire for Sender {
                 Err(Blocked { sent: 0 })
             }
             Err(error) => {
-                // The interface may not be able to, or the kernel; either way each datagram can go by itself.
-                if matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP)) {
-                    self.is_segmenting = false;
-                } else {
+                // The interface may not be able to, or the kernel; either way each datagram can go by itself. Only if
+                // that succeeds was it the batch that was refused.
+                let is_batch =
+                    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP));
+                let sent_before = self.stats.datagrams_sent;
+                if !is_batch {
                     self.stats.count(&error);
                 }
-                self.put_each(destination, transmit, bytes, segment.into())
+                let result = self.put_each(destination, transmit, bytes, segment.into());
+                self.is_segmenting &= !is_batch || self.stats.datagrams_sent == sent_before;
+                result
             }
         }
     }

@@ -116,7 +116,11 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn start(address: &str, refused: Option<PublicKey>) -> Self {
         let address = address.parse().expect("an address");
-        let mut driver = Driver::bind(address, &host_identity().public(), [9; 32]).expect("a free port");
+        let driver = Driver::bind(address, &host_identity().public(), [9; 32]).expect("a free port");
+        Self::run(driver, refused)
+    }
+
+    pub(crate) fn run(mut driver: Driver, refused: Option<PublicKey>) -> Self {
         let (sender, events) = channel();
         let (tasks, stop) = (Arc::new(Mutex::new(Vec::<Task>::new())), Arc::new(AtomicBool::new(false)));
         let (address, waker) = (driver.local_addr(), driver.waker());
