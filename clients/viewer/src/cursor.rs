@@ -170,15 +170,13 @@ impl HostCursor {
     /// The window's.
     pub fn update(&mut self, link: &Link, screen: Option<&mut Screen>) -> Result<(), DisplayError> {
         while let Ok((session, shape)) = self.channel.try_recv() {
-            if session != self.session {
-                self.session = session;
-                self.shapes.clear();
-                self.shown = 0;
-            }
+            self.follow(session);
             self.changed = true;
             self.shapes.insert(shape);
         }
-        if let Some(position) = link.latest().cursor.take() {
+        let position = link.latest().cursor.take();
+        if let Some((session, position)) = position {
+            self.follow(session);
             self.changed |= self.position.replace(position) != Some(position);
         }
         let (Some(position), Some(screen), true) = (self.position, screen, self.changed) else {
@@ -197,6 +195,15 @@ impl HostCursor {
             self.shown = shape.id();
         }
         Ok(())
+    }
+
+    /// The names of another session mean other shapes.
+    fn follow(&mut self, session: u32) {
+        if session != self.session {
+            self.session = session;
+            self.shapes.clear();
+            self.shown = 0;
+        }
     }
 }
 

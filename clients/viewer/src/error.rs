@@ -122,7 +122,7 @@ pub fn describe(reason: CloseReason) -> String {
         CloseReason::Local => "was left".to_owned(),
         CloseReason::Done => "ended the session".to_owned(),
         CloseReason::Refused => "does not let this client in".to_owned(),
-        CloseReason::Revoked => "no longer lets this client in".to_owned(),
+        CloseReason::Revoked => "has revoked this client's access".to_owned(),
         CloseReason::Busy => "has no room for another session; try again later".to_owned(),
         CloseReason::SourceGone => "has nothing to show any more".to_owned(),
         CloseReason::Other(code) => {

@@ -1,6 +1,6 @@
 //! Wavry's viewer: shows and steers a host.
 //!
-//! Two threads. The network's ([`net`]) drives the session and hands over whole pictures in the buffers they were
+//! Two threads. The network's ([`net`], [`session`]) drives the session and hands over whole pictures in the buffers they were
 //! reassembled in; the viewing one ([`view`]) decodes, presents, and hears the window. What they share is bounded
 //! ([`link`]): a slow decoder costs pictures, never input and never memory.
 //!
@@ -23,6 +23,7 @@ pub mod overlay;
 pub mod png;
 pub mod reconnect;
 pub mod report;
+pub mod session;
 pub mod stages;
 pub mod view;
 
@@ -109,7 +110,7 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         handshake: options.handshake,
         datagram_len: options.datagram,
     };
-    let ends = net::Ends { link: link.clone(), orders: orders_end, jobs, spares: spares_end, shapes };
+    let ends = session::Ends { link: link.clone(), orders: orders_end, jobs, spares: spares_end, shapes };
     let network = Network::new(target, clock, ends);
     let ends = view::Ends {
         orders: Orders::new(orders, link.clone()),

@@ -110,8 +110,8 @@ impl Traffic {
 pub struct Latest {
     /// How the connection is.
     pub status: Status,
-    /// The host's cursor, if it was told of since the viewing thread last looked.
-    pub cursor: Option<CursorPosition>,
+    /// The host's cursor, if it was told of since the viewing thread last looked, and the session that told.
+    pub cursor: Option<(u32, CursorPosition)>,
     /// Statistics of the current session, or of the last.
     pub stats: Stats,
     /// Counters of all sessions.

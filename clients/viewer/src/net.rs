@@ -6,32 +6,22 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::ToSocketAddrs;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::RecvTimeoutError;
 
-use rift::{
-    Channel, CloseReason, Config, Event, Identity, InputEvent, Instant, PathId, PictureId, PublicKey,
-    SendError, Session, StreamParameters,
-};
+use rift::{CloseReason, Config, Identity, PathId, PublicKey, Session};
 use rift_mio::{ClientDriver, Clock, DesktopStorage, SocketConfig, desktop_memory};
 use tracing::{debug, info, warn};
 
 use crate::args::HandshakeKind;
-use crate::cursor::{Shape, ShapeParser};
 use crate::error::{ClientError, describe};
 use crate::handshake::ChosenHandshake;
-use crate::link::{Job, Link, Order, Status, Traffic};
+use crate::link::{Order, Status};
 use crate::reconnect::{Backoff, Verdict, verdict};
+use crate::session::{Ends, Service};
 
 /// How long an address has to answer. A person waits so long for nothing at most, for each address of a name.
 const HANDSHAKE_US: u32 = 5_000_000;
-/// Statistics are made public this often.
-const STATS_US: u64 = 250_000;
-/// A goodbye that cannot leave is given up after this long.
-const GOODBYE_US: u64 = 300_000;
-
 type Driver = ClientDriver<Box<DesktopStorage>, ChosenHandshake>;
-type ClientSession = Session<Box<DesktopStorage>, ChosenHandshake>;
 
 /// Whom to reach, and as whom.
 #[derive(Debug)]
@@ -50,27 +40,12 @@ pub struct Target {
     pub datagram_len: u16,
 }
 
-/// The network's ends of all channels.
-#[derive(Debug)]
-pub struct Ends {
-    /// What it shares with the viewing thread.
-    pub link: Arc<Link>,
-    /// What it is told.
-    pub orders: Receiver<Order>,
-    /// Pictures for the decoder.
-    pub jobs: SyncSender<Job>,
-    /// Buffers that come back from there; as many as ever were.
-    pub spares: Receiver<Vec<u8>>,
-    /// Cursor shapes and the sessions they are of.
-    pub shapes: SyncSender<(u32, Shape)>,
-}
-
 /// The network's thread.
 #[derive(Debug)]
 pub struct Network {
     target: Target,
     clock: Clock,
-    viewer: Viewer,
+    service: Service,
 }
 
 /// How one session ended.
@@ -85,7 +60,7 @@ impl Network {
     /// Nothing is sent yet.
     #[must_use]
     pub fn new(target: Target, clock: Clock, ends: Ends) -> Self {
-        Self { target, clock, viewer: Viewer::new(ends) }
+        Self { target, clock, service: Service::new(ends) }
     }
 
     /// Runs until it is told to quit or the host is not to be reached any more.
@@ -94,9 +69,9 @@ impl Network {
     /// Why there is no going on.
     pub fn run(mut self) -> Result<(), ClientError> {
         let outcome = self.sessions();
-        self.viewer.link.latest().status = Status::Over;
-        self.viewer.link.set_waker(None);
-        self.viewer.link.wake_view();
+        self.service.link.latest().status = Status::Over;
+        self.service.link.set_waker(None);
+        self.service.link.wake_view();
         outcome
     }
 
@@ -105,7 +80,7 @@ impl Network {
         let mut had_session = false;
         loop {
             let ended = self.try_addresses(had_session)?;
-            if self.viewer.quits || ended.reason == CloseReason::Local {
+            if self.service.quits || ended.reason == CloseReason::Local {
                 return Ok(());
             }
             had_session |= ended.admitted_for.is_some();
@@ -130,16 +105,16 @@ impl Network {
     /// Waits before the next attempt. Returns whether to quit instead.
     fn wait(&mut self, pause: Duration) -> bool {
         let until = self.clock.now() + pause;
-        self.viewer.set_status(Status::Lost(until));
+        self.service.set_status(Status::Lost(until));
         loop {
-            match self.viewer.orders.recv_timeout(until.until(self.clock.now())) {
+            match self.service.orders.recv_timeout(until.until(self.clock.now())) {
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) | Ok(Order::Quit) => return true,
                 // There is nobody to be steered.
                 Ok(Order::Input(_) | Order::ReleaseInput | Order::WantRepair) => {}
             }
         }
-        self.viewer.set_status(Status::Connecting);
+        self.service.set_status(Status::Connecting);
         false
     }
 
@@ -155,7 +130,7 @@ impl Network {
         };
         let mut refused = None;
         for address in addresses {
-            self.viewer.link.latest().remote = Some(address);
+            self.service.link.latest().remote = Some(address);
             match self.session(address) {
                 Ok(outcome) => ended = outcome,
                 Err(SessionError::System(source)) => {
@@ -166,7 +141,7 @@ impl Network {
                 Err(SessionError::Entropy(error)) => return Err(ClientError::Entropy(error)),
             }
             refused = None;
-            if ended.reason != CloseReason::Unanswered || self.viewer.quits {
+            if ended.reason != CloseReason::Unanswered || self.service.quits {
                 break;
             }
         }
@@ -180,24 +155,24 @@ impl Network {
     fn session(&mut self, address: SocketAddr) -> Result<Ended, SessionError> {
         let mut driver = self.connect(address)?;
         let clock = self.clock;
-        let viewer = &mut self.viewer;
-        viewer.begin();
-        viewer.link.set_waker(Some(driver.waker()));
+        let service = &mut self.service;
+        service.begin();
+        service.link.set_waker(Some(driver.waker()));
         info!(%address, "connecting to {address}");
         loop {
-            driver.turn(&mut |session, event| viewer.on_event(session, event, clock.now()))?;
+            driver.turn(&mut |session, event| service.on_event(session, event, clock.now()))?;
             let (session, now) = (driver.session(), clock.now());
-            viewer.after_turn(session, now);
-            let gives_up = viewer.goodbye_until.is_some_and(|until| until <= now);
+            service.after_turn(session, now);
+            let gives_up = service.goodbye_until.is_some_and(|until| until <= now);
             if session.is_closed() || gives_up {
                 break;
             }
         }
-        viewer.link.set_waker(None);
+        service.link.set_waker(None);
         let now = clock.now();
-        viewer.end(driver.session(), now);
-        let reason = viewer.closed.unwrap_or(CloseReason::Local);
-        let admitted_for = viewer.admitted_at.map(|at| now - at);
+        service.end(driver.session(), now);
+        let reason = service.closed.unwrap_or(CloseReason::Local);
+        let admitted_for = service.admitted_at.map(|at| now - at);
         debug!(?reason, sockets = ?driver.socket().stats(), "session over");
         Ok(Ended { reason, admitted_for })
     }
@@ -248,246 +223,4 @@ impl From<std::io::Error> for SessionError {
     fn from(error: std::io::Error) -> Self {
         Self::System(error)
     }
-}
-
-/// What a session does for the viewing thread.
-#[derive(Debug)]
-struct Viewer {
-    link: Arc<Link>,
-    orders: Receiver<Order>,
-    jobs: SyncSender<Job>,
-    spares: Receiver<Vec<u8>>,
-    shapes: SyncSender<(u32, Shape)>,
-    /// A buffer that was to carry a picture and did not.
-    spare: Option<Vec<u8>>,
-    /// Counts sessions.
-    number: u32,
-    parameters: Option<StreamParameters>,
-    parser: ShapeParser,
-    /// A shape the viewing thread had no room for yet.
-    shape: Option<Shape>,
-    /// Input the session had no room for yet.
-    input: Option<InputEvent>,
-    admitted_at: Option<Instant>,
-    closed: Option<CloseReason>,
-    quits: bool,
-    goodbye_until: Option<Instant>,
-    /// Counters of the sessions before this one.
-    past: Traffic,
-    /// When statistics were last made public, and the bytes received by then.
-    published: Option<(Instant, u64)>,
-}
-
-impl Viewer {
-    fn new(ends: Ends) -> Self {
-        Self {
-            link: ends.link,
-            orders: ends.orders,
-            jobs: ends.jobs,
-            spares: ends.spares,
-            shapes: ends.shapes,
-            spare: None,
-            number: 0,
-            parameters: None,
-            parser: ShapeParser::new(),
-            shape: None,
-            input: None,
-            admitted_at: None,
-            closed: None,
-            quits: false,
-            goodbye_until: None,
-            past: Traffic::default(),
-            published: None,
-        }
-    }
-
-    fn begin(&mut self) {
-        self.number += 1;
-        self.parameters = None;
-        self.parser = ShapeParser::new();
-        self.shape = None;
-        self.input = None;
-        self.admitted_at = None;
-        self.closed = None;
-        self.goodbye_until = None;
-        self.published = None;
-    }
-
-    fn end(&mut self, session: &mut ClientSession, now: Instant) {
-        self.publish(session, now);
-        self.past = self.past.plus(Traffic::of(&session.stats(now)));
-    }
-
-    fn set_status(&self, status: Status) {
-        self.link.latest().status = status;
-        self.link.wake_view();
-    }
-
-    fn on_event(&mut self, session: &mut ClientSession, event: Event, now: Instant) {
-        match event {
-            Event::Picture(id) => self.on_picture(session, id, now),
-            Event::StreamParameters(parameters) => {
-                info!(?parameters, "the stream is {} x {}", parameters.width, parameters.height);
-                self.parameters = Some(parameters);
-            }
-            Event::Cursor(position) => {
-                self.link.latest().cursor = Some(position);
-                self.link.wake_view();
-            }
-            Event::Authenticated(peer) => debug!(%peer, "the host has proven who it is"),
-            Event::Admitted(permissions) => self.on_admitted(permissions, now),
-            Event::Closed(reason) => self.closed = Some(reason),
-            Event::Readable(_) | Event::Writable(_) | Event::Input(_) | Event::RepairWanted { .. } | _ => {}
-        }
-    }
-
-    fn on_admitted(&mut self, permissions: rift::Permissions, now: Instant) {
-        info!(?permissions, "the host lets this client in");
-        if self.admitted_at.replace(now).is_none() {
-            let mut latest = self.link.latest();
-            latest.status = Status::Live;
-            if latest.live_since.is_none() {
-                latest.live_since = Some(now);
-            } else {
-                latest.reconnects += 1;
-            }
-        }
-        self.link.wake_view();
-    }
-
-    fn on_picture(&mut self, session: &mut ClientSession, id: PictureId, now: Instant) {
-        let spare = self.spare.take().or_else(|| self.spares.try_recv().ok());
-        let (Some(spare), Some(parameters)) = (spare, self.parameters) else {
-            debug!(picture = id.0, "the decoder is too slow, a picture is left out");
-            session.release_media(id);
-            session.want_repair(now);
-            return;
-        };
-        let media = match session.swap_media(id, spare) {
-            Ok(media) => media,
-            Err(spare) => {
-                self.spare = Some(spare);
-                return;
-            }
-        };
-        let head = &media.head;
-        let host_times = session.peer_time(head.captured_us, now).map(|captured| {
-            let encoded_after = u64::from(head.encoded_after_us);
-            // The shard that tells when it was sent may have been lost: then the way begins at the encoder.
-            let sent_after = u64::from(head.sent_after_us).max(encoded_after);
-            [captured, captured.plus_micros(encoded_after), captured.plus_micros(sent_after)]
-        });
-        let job = Job { session: self.number, id, parameters, media, host_times };
-        match self.jobs.try_send(job) {
-            Ok(()) => self.link.wake_view(),
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => {
-                debug!(picture = id.0, "the decoder is too slow, a picture is left out");
-                self.spare = Some(job.media.buffer);
-                session.want_repair(now);
-            }
-        }
-    }
-
-    /// Does what was ordered, reads streams, tells statistics.
-    fn after_turn(&mut self, session: &mut ClientSession, now: Instant) {
-        self.obey(session, now);
-        self.read_cursor(session);
-        let mut ignored = [0; 512];
-        while session.read(Channel::Control, &mut ignored) > 0 {}
-        if self.published.is_none_or(|(at, _)| now.micros_since(at) >= STATS_US) {
-            self.publish(session, now);
-        }
-    }
-
-    fn obey(&mut self, session: &mut ClientSession, now: Instant) {
-        loop {
-            let order = match self.input.take() {
-                Some(event) => Order::Input(event),
-                None => match self.orders.try_recv() {
-                    Ok(order) => order,
-                    Err(std::sync::mpsc::TryRecvError::Empty) => return,
-                    Err(std::sync::mpsc::TryRecvError::Disconnected) => Order::Quit,
-                },
-            };
-            match order {
-                Order::Input(event) => {
-                    if session.send_input(now, event) == Err(SendError::Full) && has_full_backlog(session) {
-                        self.input = Some(event);
-                        return;
-                    }
-                }
-                Order::ReleaseInput => {
-                    // What does not fit is released by the host when the session ends, or by the next order.
-                    let _ = session.release_input(now);
-                }
-                Order::WantRepair => session.want_repair(now),
-                Order::Quit => {
-                    self.quits = true;
-                    if self.goodbye_until.is_none() {
-                        self.goodbye_until = Some(now.plus_micros(GOODBYE_US));
-                        let _ = session.release_input(now);
-                        session.close(now, CloseReason::Done);
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn read_cursor(&mut self, session: &mut ClientSession) {
-        loop {
-            if let Some(shape) = self.shape.take() {
-                let sent = self.shapes.try_send((self.number, shape));
-                if let Err(TrySendError::Full((_, shape)) | TrySendError::Disconnected((_, shape))) = sent {
-                    // What is not read stays at the host.
-                    self.shape = Some(shape);
-                    return;
-                }
-                self.link.wake_view();
-            }
-            // Read so that no more than one shape can end in what was read: a pixel at a time at worst.
-            let mut bytes = [0; 4096];
-            let len = session.read(Channel::Cursor, &mut bytes);
-            if len == 0 {
-                return;
-            }
-            self.parse_cursor(&bytes[..len]);
-        }
-    }
-
-    fn parse_cursor(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            match self.parser.read(&mut bytes) {
-                Ok(Some(shape)) => {
-                    // Several small shapes can end in one read; of those the viewer could not take, the last counts.
-                    if let Some(before) = self.shape.replace(shape)
-                        && self.shapes.try_send((self.number, before)).is_ok()
-                    {
-                        self.link.wake_view();
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => warn!("{error}"),
-            }
-        }
-    }
-
-    fn publish(&mut self, session: &ClientSession, now: Instant) {
-        let stats = session.stats(now);
-        let before = self.published.replace((now, stats.bytes_received));
-        let mut latest = self.link.latest();
-        if let Some((at, bytes)) = before
-            && now > at
-        {
-            let bits = (stats.bytes_received - bytes) * 8;
-            latest.bitrate_bps = bits * 1_000_000 / now.micros_since(at);
-        }
-        latest.stats = stats;
-        latest.traffic = self.past.plus(Traffic::of(&stats));
-    }
-}
-
-/// Whether input waits for the host's acknowledgement, rather than being impossible.
-fn has_full_backlog(session: &ClientSession) -> bool {
-    session.input_backlog() >= rift::limits::INPUT_UNACKNOWLEDGED_MAX
 }

@@ -117,7 +117,7 @@ fn revoked_client_does_not_come_back() {
     let host = Host::start(None, Script::CloseAfter(5, CloseReason::Revoked));
     let error =
         wavry_client::connect(&options(&host.address.to_string(), host.id, &scratch, &[])).unwrap_err();
-    assert!(error.to_string().contains("no longer lets this client in"), "{error}");
+    assert!(error.to_string().contains("has revoked this client's access"), "{error}");
 }
 
 #[test]
