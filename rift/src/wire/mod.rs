@@ -20,6 +20,11 @@ pub mod stream;
 pub mod video;
 
 #[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has found something; nobody sends it bytes"
+)]
 mod tests;
 
 pub(crate) use bytes::{Reader, Writer};
