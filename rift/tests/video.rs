@@ -169,6 +169,51 @@ fn picture_the_decoder_cannot_use_is_replaced_by_one_that_needs_none() {
 }
 
 #[test]
+fn last_picture_before_stillness_arrives_although_nothing_follows_it() {
+    for seed in 1..31 {
+        let mut pair = Pair::new(&config(seed, Loss::Random(0.15)));
+        let host = pair.host;
+        pair.network.run_until(Time::from_secs(2));
+        pair.network.act(host, |peer, now| {
+            peer.host_mut().camera.as_mut().expect("it shares").still_from = Some(now);
+        });
+        pair.network.run_for(Duration::from_secs(3));
+        assert_undamaged(&pair, seed);
+        let made = pair.host().camera.as_ref().expect("it shares").stats();
+        let shown = pair.client().shown.last().expect("pictures were shown").id.0;
+        assert_eq!(shown, made.pictures, "seed {seed}: the last one is shown");
+        let made_when_still = made.pictures;
+        pair.network.run_for(Duration::from_secs(5));
+        let made = pair.host().camera.as_ref().expect("it shares").stats();
+        assert_eq!(made.pictures, made_when_still, "seed {seed}: and then all is quiet");
+    }
+}
+
+#[test]
+fn each_of_several_viewers_gets_every_picture_it_can_use() {
+    for seed in SEEDS {
+        let config = config(seed, Loss::Random(0.01));
+        let mut pair = Pair::new(&config);
+        let mut viewers = vec![pair.client];
+        for late in 1..4 {
+            pair.network.run_until(Time::from_secs(late * 2));
+            viewers.push(pair.add_viewer(&config, late));
+        }
+        pair.network.run_until(Time::from_secs(12));
+        for &viewer in &viewers {
+            let client = pair.network.host(viewer).client();
+            assert_eq!(client.refused, [], "seed {seed}: {viewer:?}");
+            assert_eq!(client.closed(), None, "seed {seed}: {viewer:?}");
+            let lately = pair.network.local(viewer).minus_micros(2_000_000);
+            let shown = client.shown.iter().filter(|shown| shown.at > lately).count();
+            assert!(shown > 60, "seed {seed}: {viewer:?} was shown {shown} pictures in two seconds");
+        }
+        let keys = pair.host().camera.as_ref().expect("it shares").stats().keys;
+        assert!(keys <= 4 + 4, "seed {seed}: a key picture for each who joins, {keys} in all");
+    }
+}
+
+#[test]
 fn blackout_ends_with_a_picture_soon_after() {
     for seed in SEEDS {
         let mut config = config(seed, Loss::None);

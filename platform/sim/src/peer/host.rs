@@ -50,6 +50,9 @@ pub struct Camera {
     coded: Vec<u8>,
     /// Captures that were skipped because too much was waiting.
     pub skipped: u32,
+    /// From this time on the screen stands still: a picture is made only when a viewer wants one.
+    pub still_from: Option<Instant>,
+    is_wanted: bool,
     /// Bytes of every picture pushed, if they are kept.
     pub kept: Option<Vec<u8>>,
 }
@@ -64,6 +67,8 @@ impl Camera {
             pictures_per_second,
             coded: Vec::new(),
             skipped: 0,
+            still_from: None,
+            is_wanted: false,
             kept: None,
         }
     }
@@ -77,6 +82,7 @@ impl Camera {
     /// Does what a viewer wants of the encoder.
     fn answer(&mut self, event: &Event) {
         if let Event::RepairWanted { after } = event {
+            self.is_wanted = true;
             match after {
                 Some(id) => self.encoder.invalidate(id.0 + 1),
                 None => self.encoder.request_key(),
@@ -227,6 +233,9 @@ impl HostPeer {
     fn capture(&mut self, now: Instant) {
         let Some(camera) = &mut self.camera else { return };
         let Some(activity) = camera.screen.poll(now) else { return };
+        if camera.still_from.is_some_and(|from| from <= now) && !camera.is_wanted {
+            return;
+        }
         let viewers = self.guests.iter().filter(|guest| guest.session.is_established());
         let budgets = viewers.clone().map(|guest| guest.session.budget());
         let Some(bitrate) = budgets.clone().map(|budget| budget.bitrate_bps).min() else { return };
@@ -241,6 +250,7 @@ impl HostPeer {
             return;
         }
         let usual = period_bytes(bitrate);
+        camera.is_wanted = false;
         let made = camera.encoder.encode(usual, activity, &mut camera.coded);
         if let Some(kept) = &mut camera.kept {
             kept.extend_from_slice(&camera.coded);

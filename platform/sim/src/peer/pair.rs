@@ -123,4 +123,18 @@ impl Pair {
     pub fn host(&self) -> &HostPeer {
         self.network.host(self.host).host()
     }
+
+    /// Another client joins now, over links like the first one's. `label` tells it from others; the host lets it in.
+    pub fn add_viewer(&mut self, config: &PairConfig, label: u64) -> NodeId {
+        let mut random = Random::new(config.seed).fork(0x0071_0000 + label);
+        let identity = Identity::from_secret(random.bytes32());
+        let now = Self::CLIENT_CLOCK.local(self.network.now());
+        let key = self.host_identity.public();
+        let client = ClientPeer::new(&config.session, &identity, key, self.host, &mut random, now);
+        let node = self.network.add_host(Peer::Client(Box::new(client)), Self::CLIENT_CLOCK);
+        self.network.connect(node, self.host, config.upward.clone(), config.downward.clone());
+        let permissions = config.permissions;
+        self.network.act(self.host, |peer, _| peer.host_mut().allow(identity.public(), permissions));
+        node
+    }
 }
