@@ -89,6 +89,10 @@ struct Capture {
 
 impl Capture {
     fn run(&mut self) -> Result<(), CaptureError> {
+        let order = self.orders.take();
+        if let Ok(Some(frame)) = self.source.current_frame(self.clock.now()) {
+            self.coder.prepare(&frame, order.bitrate_bps)?;
+        }
         loop {
             let order = self.orders.take();
             if order.stop {

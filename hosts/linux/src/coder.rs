@@ -72,6 +72,14 @@ impl Coder {
         self.chain.repair_due(bounds)
     }
 
+    /// Makes an encoder for frames like this one, so that the first viewer need not wait for it.
+    ///
+    /// # Errors
+    /// [`X264Error::Open`] and [`X264Error::Setting`]: there is no encoder for such frames.
+    pub(crate) fn prepare(&mut self, frame: &Frame<'_>, bitrate_bps: u32) -> Result<(), X264Error> {
+        self.fit(frame, bitrate_bps)
+    }
+
     /// Encodes a frame into `bytes`. `None`: the encoder failed, and the next picture is a key picture.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `wavry-server`: see `wavry-server --help`.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -33,7 +34,11 @@ fn run(flags: RunArgs) -> Result<()> {
     let settings = flags.or(said);
     let filter = settings.log.as_deref().unwrap_or("info");
     let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let private = match &settings.source {
         Some(Spec::App(_)) => Some(app_session::enter()?),
         _ => None,

@@ -268,8 +268,7 @@ mod tests {
     fn stamp_of_every_drawn_frame_is_read_back() {
         let mut source = source();
         for number in [0, 1, 2, 77, 0xffff, 0x8000_0001, u32::MAX] {
-            let stamp =
-                Stamp { number, captured_at: Instant::from_micros(u64::from(number) * 0x1_0001) };
+            let stamp = Stamp { number, captured_at: Instant::from_micros(u64::from(number) * 0x1_0001) };
             source.draw(stamp);
             assert_eq!(Stamp::read(&source.frame().unwrap()), Some(stamp));
         }
