@@ -159,7 +159,7 @@ impl Stage {
         self.expect_modifiers_released();
         let status = self.client.wait().expect("a child");
         assert!(status.success(), "{status}");
-        assert_eq!(*self.host.closed.lock().expect("not poisoned"), [CloseReason::Done]);
+        assert_eq!(self.host.closed.recv_timeout(HANG), Ok(CloseReason::Done));
     }
 }
 

@@ -7,8 +7,8 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rift::{
@@ -40,7 +40,7 @@ pub(crate) enum Script {
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) id: PublicKey,
-    pub(crate) closed: Arc<Mutex<Vec<CloseReason>>>,
+    pub(crate) closed: Receiver<CloseReason>,
     pub(crate) input: Receiver<InputEvent>,
     stop: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
@@ -54,15 +54,14 @@ impl Host {
         let address = "127.0.0.1:0".parse().unwrap();
         let driver = HostDriver::bind(address, &id, [7; 32]).unwrap();
         let (address, waker) = (driver.local_addr(), driver.waker());
-        let closed = Arc::default();
-        let (input, heard) = channel();
+        let ((closed, ended), (input, heard)) = (channel(), channel());
         let application = Application {
             identity,
             allowed,
             script,
             pictures: Pictures::new(core::array::from_fn(|_| vec![0; 400_000])),
             wants_key: true,
-            closed: Arc::clone(&closed),
+            closed,
             input,
             next: 1,
             entropy: 0,
@@ -74,7 +73,7 @@ impl Host {
             move || tick(&stopped, &due, &waker)
         });
         let serving = std::thread::spawn(move || serve(driver, application, &due));
-        Self { address, id, closed, input: heard, stop: Some(stop), threads: vec![ticking, serving] }
+        Self { address, id, closed: ended, input: heard, stop: Some(stop), threads: vec![ticking, serving] }
     }
 }
 
@@ -135,7 +134,7 @@ struct Application {
     script: Script,
     pictures: Pictures<Vec<u8>, 8>,
     wants_key: bool,
-    closed: Arc<Mutex<Vec<CloseReason>>>,
+    closed: Sender<CloseReason>,
     input: Sender<InputEvent>,
     next: u32,
     entropy: u8,
@@ -226,7 +225,9 @@ impl HostApplication<Memory, NoiseXx> for Application {
                 session.send_cursor(now, CursorPosition { x: 9, y: 9, visible: true, shape: 5 }).unwrap();
             }
             Event::RepairWanted { .. } => self.wants_key = true,
-            Event::Closed(reason) => self.closed.lock().unwrap().push(reason),
+            Event::Closed(reason) => {
+                let _ = self.closed.send(reason);
+            }
             Event::Input(input) => {
                 let _ = self.input.send(input);
             }
