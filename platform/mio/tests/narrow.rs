@@ -77,6 +77,6 @@ fn inside() {
     assert_eq!(got, PICTURES);
     assert!(stats.blocked > 0, "the socket was full: {stats:?}");
     assert_eq!((stats.failed, stats.no_buffers, session.packets_missing), (0, 0, 0), "nothing was lost");
-    // A driver that does not wait for room tries a hundred thousand times.
-    assert!(stats.blocked < 5_000, "{stats:?}");
+    // A driver that does not wait for room tries thousands of times.
+    assert!(stats.blocked < 2_500, "{stats:?}");
 }

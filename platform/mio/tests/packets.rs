@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
-use rift::{Class, Ecn, Event, PathId, Transmit};
+use rift::{Class, Ecn, Event, InputEvent, PathId, Scancode, Transmit};
 use rift_mio::{Destination, Socket, SocketConfig, dscp};
 use socket2::SockRef;
 use support::{HANG, Host, admitted, client, turn_until};
@@ -197,20 +197,37 @@ fn batch_the_kernel_refuses_to_cut_is_sent_one_by_one() {
 }
 
 #[test]
-fn too_large_and_refused_datagrams_are_counted_and_end_nothing() {
-    let free = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+fn refused_datagram_is_counted_and_costs_no_other() {
+    // Nobody else in these tests binds to this address.
+    let free = UdpSocket::bind("127.0.0.9:0").expect("a free port");
     let to = free.local_addr().expect("bound");
     drop(free);
     let mut socket = Socket::connect(&SocketConfig::default(), to).expect("loopback");
     let destination = Destination { to, source: None };
-    for _ in 0..4 {
-        socket.send(destination, &transmit(Class::Realtime, Ecn::Ect1, 4, None), b"lost").expect("room");
-    }
-    assert!(socket.stats().refused > 0, "{:?}", socket.stats());
+    let mut send = |bytes: &[u8]| {
+        let transmit = transmit(Class::Realtime, Ecn::Ect1, bytes.len(), None);
+        socket.send(destination, &transmit, bytes).expect("room");
+        socket.stats()
+    };
+    assert_eq!(send(b"lost").refused, 0, "the answer comes after the question");
+    let somebody = UdpSocket::bind(to).expect("the port is still free");
+    somebody.set_read_timeout(Some(HANG)).expect("a valid time");
+    assert_eq!(send(b"taken").refused, 1);
+    let mut out = [0; 8];
+    assert_eq!(somebody.recv(&mut out).expect("it arrives"), 5);
+}
+
+#[test]
+fn too_large_datagram_is_counted_and_ends_nothing() {
+    let mut receiver =
+        Socket::bind(&SocketConfig::default(), "127.0.0.1:0".parse().expect("an address")).expect("free");
+    let mut socket = Socket::connect(&SocketConfig::default(), receiver.local_addr()).expect("loopback");
+    let destination = Destination { to: receiver.local_addr(), source: None };
     let huge = vec![0; 65_535];
-    socket.send(destination, &transmit(Class::Realtime, Ecn::Ect1, huge.len(), None), &huge).expect("room");
-    assert_eq!(socket.stats().too_large, 1);
-    assert_eq!(socket.receive(|_| ()).expect("still usable"), 0);
+    socket.send(destination, &transmit(Class::Media, Ecn::Ect1, huge.len(), None), &huge).expect("room");
+    assert_eq!((socket.stats().too_large, socket.stats().datagrams_sent), (1, 0));
+    socket.send(destination, &transmit(Class::Media, Ecn::Ect1, 3, None), b"fit").expect("room");
+    assert_eq!(receive_all(&mut receiver, 1), [(b"fit".to_vec(), Ecn::Ect1)]);
 }
 
 #[test]
@@ -223,8 +240,17 @@ fn buffers_are_large_or_told_smaller() {
     assert_eq!(options.send_buffer_size().expect("it is one"), socket.send_buffer());
 }
 
+/// Datagrams of the client that may belong to its handshake.
+const HANDSHAKE: usize = 3;
+
 /// Passes datagrams between a client and a host and counts their types of service, from the client and from the host.
-fn relay(client_side: &Plain, host_side: &Plain, host: SocketAddr) -> [BTreeMap<u8, usize>; 2] {
+/// With `elsewhere`, a copy of each of the client's datagrams but the first few goes to the host from there, and first.
+fn relay(
+    client_side: &Plain,
+    host_side: &Plain,
+    host: SocketAddr,
+    elsewhere: Option<&UdpSocket>,
+) -> [BTreeMap<u8, usize>; 2] {
     let mut seen = [BTreeMap::new(), BTreeMap::new()];
     let mut client = None;
     let mut bytes = vec![0; 65_536];
@@ -240,6 +266,9 @@ fn relay(client_side: &Plain, host_side: &Plain, host: SocketAddr) -> [BTreeMap<
             client = client_side.0.peek_from(&mut bytes).ok().map(|(_, from)| from);
             let (len, service) = client_side.receive(&mut bytes).expect("it is readable");
             *seen[0].entry(service).or_insert(0) += 1;
+            if let Some(elsewhere) = elsewhere.filter(|_| seen[0].values().sum::<usize>() > HANDSHAKE) {
+                elsewhere.send_to(&bytes[..len], host).expect("loopback");
+            }
             host_side.0.send_to(&bytes[..len], host).expect("loopback");
         }
         if sides[1].revents != 0 {
@@ -255,7 +284,7 @@ fn datagrams_of_a_session_carry_their_class() {
     let host = Host::start("127.0.0.1:0", None);
     let (client_side, host_side) = (Plain::bind("127.0.0.1:0"), Plain::bind("127.0.0.1:0"));
     let (between, address) = (client_side.address(), host.address);
-    let thread = std::thread::spawn(move || relay(&client_side, &host_side, address));
+    let thread = std::thread::spawn(move || relay(&client_side, &host_side, address, None));
     let mut client = client(1, between);
     admitted(&mut client);
     host.on_thread(|application, driver| {
@@ -274,4 +303,34 @@ fn datagrams_of_a_session_carry_their_class() {
     // Answers to strangers are marked as not capable of congestion notification.
     assert!(from_host.keys().all(|service| [realtime, media, 46 << 2].contains(service)), "{from_host:?}");
     assert!(from_host.get(&realtime) >= Some(&1) && from_host.get(&media) >= Some(&50), "{from_host:?}");
+}
+
+#[test]
+fn datagrams_of_a_session_from_elsewhere_are_ignored() {
+    let host = Host::start("127.0.0.1:0", None);
+    let (client_side, host_side) = (Plain::bind("127.0.0.1:0"), Plain::bind("127.0.0.1:0"));
+    let elsewhere = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let (between, address) = (client_side.address(), host.address);
+    let thread = std::thread::spawn(move || relay(&client_side, &host_side, address, Some(&elsewhere)));
+    let mut client = client(1, between);
+    admitted(&mut client);
+    let key = Scancode::new(30).expect("A");
+    for turn in 0..10 {
+        let now = client.clock().now();
+        let event = InputEvent::Key { key, pressed: turn % 2 == 0 };
+        client.session().send_input(now, event).expect("room");
+        while client.session().input_backlog() > 0 {
+            client.turn(&mut |_, _| {}).expect("polling works");
+        }
+    }
+    let (misdirected, session) = host.on_thread(|_, driver| {
+        let now = driver.clock().now();
+        let session = driver.sessions_mut().next().map(|(_, _, session)| session.stats(now));
+        (driver.stats().misdirected, session.expect("it is open"))
+    });
+    drop(client);
+    drop(host);
+    thread.join().expect("it did not panic");
+    assert!(misdirected >= 10, "{misdirected} copies");
+    assert_eq!((session.input_events, session.discarded_replay), (10, 0), "copies were not opened");
 }
