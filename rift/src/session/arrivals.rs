@@ -23,7 +23,7 @@ impl ArrivedPacket {
 /// At least this long between two reports (SPEC §12.2).
 const INTERVAL_US: u64 = 10_000;
 /// A report waits this long for more to report on, unless [`BYTES_PER_REPORT`] have come.
-const PATIENCE_US: u64 = 25_000;
+pub(crate) const REPORT_PATIENCE_US: u64 = 25_000;
 /// A report and its packet are about 80 bytes: one for this many keeps it at 2 %.
 const BYTES_PER_REPORT: u32 = 4000;
 /// Every arrival is reported this often, so that lost reports lose nothing.
@@ -95,7 +95,7 @@ impl ArrivalLog {
     /// When the next report is due.
     pub(crate) fn due(&self) -> Option<Instant> {
         let since = self.unreported_since?;
-        let patience = if self.unreported_bytes >= BYTES_PER_REPORT { 0 } else { PATIENCE_US };
+        let patience = if self.unreported_bytes >= BYTES_PER_REPORT { 0 } else { REPORT_PATIENCE_US };
         let earliest = self.last_report.map_or(Instant::ZERO, |last| last.plus_micros(INTERVAL_US));
         Some(earliest.max(since.plus_micros(patience)))
     }

@@ -6,6 +6,7 @@ use crate::channel::video::incoming::Taken;
 use crate::crypto::{Handshake, Side, packet_number};
 use crate::delta::{Outcome, PacketReport};
 use crate::session::TAG_LEN;
+use crate::session::arrivals::REPORT_PATIENCE_US;
 use crate::session::sent::Carried;
 use crate::storage::Memory;
 use crate::time::Instant;
@@ -305,11 +306,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     fn tell(&mut self, now: Instant) {
         let round_trip = self.round_trip_us();
         let patience = (round_trip / 4).clamp(2_000, 50_000);
+        let overdue = round_trip + REPORT_PATIENCE_US;
         let (sent, ring, latches) = (&mut self.sent, self.memory.sent(), &mut self.latches);
         let (streams, stats) = (&mut self.streams, &mut self.stats);
         let reports = core::iter::from_fn(|| {
             loop {
-                let told = sent.tell(ring, now, patience)?;
+                let told = sent.tell(ring, now, patience, overdue)?;
                 let outcome = match told.arrived {
                     Some((at_us, ce)) => {
                         stats.packets_arrived += 1;

@@ -136,25 +136,28 @@ impl SentLog {
         Some(packet.sent_at)
     }
 
-    /// The fate of the next packet, if it is known: arrived, or overtaken by three packets and `patience_us`.
-    pub(crate) fn tell(&mut self, ring: &mut [SentPacket], now: Instant, patience_us: u64) -> Option<Told> {
+    /// The fate of the next packet, if it is known (SPEC §12.3): arrived; or lost, because three later ones arrived, the
+    /// last of them sent `patience_us` after it, or because one did and the report of it, due `overdue_us` after it was
+    /// sent, has not come for `patience_us`.
+    pub(crate) fn tell(
+        &mut self,
+        ring: &mut [SentPacket],
+        now: Instant,
+        patience_us: u64,
+        overdue_us: u64,
+    ) -> Option<Told> {
         if self.untold >= self.next {
             return None;
         }
         let packet_number = self.untold;
         let packet = slot(ring, packet_number);
-        let overtaken = packet_number + REORDERING_PACKETS < self.arrived_end
-            || (packet_number < self.arrived_end && now.micros_since(packet.sent_at) > 4 * patience_us);
+        let is_overtaken = packet_number + REORDERING_PACKETS < self.arrived_end
+            && self.arrived_sent_at.micros_since(packet.sent_at) >= patience_us;
+        let is_overdue =
+            packet_number < self.arrived_end && now.micros_since(packet.sent_at) > overdue_us + patience_us;
         let arrived = match packet.fate {
             Fate::Arrived => Some((packet.arrived_us, packet.ce)),
-            Fate::InFlight if !overtaken => return None,
-            // Sent a while before one that has arrived: time enough to be only late.
-            Fate::InFlight
-                if self.arrived_sent_at.micros_since(packet.sent_at) < patience_us
-                    && now.micros_since(packet.sent_at) < 4 * patience_us =>
-            {
-                return None;
-            }
+            Fate::InFlight if !is_overtaken && !is_overdue => return None,
             Fate::InFlight | Fate::Empty => None,
         };
         let told = Told {

@@ -1,0 +1,103 @@
+//! What a session measures is true (SPEC §12): the simulator knows the clocks, delays and losses it made.
+
+use core::time::Duration;
+
+use rift::{Config, Event, Instant};
+use rift_sim::peer::{Pair, PairConfig};
+use rift_sim::{Jitter, LinkConfig, Loss, QueueLimit, Rate, Time};
+
+fn jittery(delay_ms: u64, jitter_us: u64) -> LinkConfig {
+    LinkConfig {
+        rate: Rate::Constant(8_000_000),
+        queue: QueueLimit::Time(Duration::from_millis(300)),
+        delay: Duration::from_millis(delay_ms),
+        jitter: Some(Jitter { deviation: Duration::from_micros(jitter_us), reorders: false }),
+        loss: Loss::Random(0.01),
+        ..LinkConfig::default()
+    }
+}
+
+fn config(seed: u64, up_ms: u64, down_ms: u64) -> PairConfig {
+    let session = Config { bitrate_bps_start: 2_000_000, bitrate_bps_max: 4_000_000, ..Config::default() };
+    let upward = jittery(up_ms, 1500);
+    let downward = jittery(down_ms, 1500);
+    PairConfig {
+        upward,
+        downward,
+        session,
+        pictures_per_second: 30,
+        ..PairConfig::new(seed, LinkConfig::default())
+    }
+}
+
+/// The host's microseconds less the client's, in truth.
+fn true_offset(pair: &Pair) -> i64 {
+    let (host, client) = (pair.network.local(pair.host), pair.network.local(pair.client));
+    i64::try_from(host.as_micros()).expect("small") - i64::try_from(client.as_micros()).expect("small")
+}
+
+#[test]
+fn clock_relation_holds_the_truth_within_its_error() {
+    for (seed, up_ms, down_ms) in [(1, 10, 10), (2, 5, 45), (3, 60, 20), (4, 1, 1)] {
+        let mut pair = Pair::new(&config(seed, up_ms, down_ms));
+        pair.network.run_until(Time::from_secs(1));
+        while pair.network.now() < Time::from_secs(60) {
+            pair.network.run_for(Duration::from_millis(777));
+            let now = pair.network.local(pair.client);
+            let relation = pair.client().session().clock_relation(now).expect("clocks were compared");
+            let wrong_by = (relation.offset_us - true_offset(&pair)).unsigned_abs();
+            let bound = u64::from(relation.error_us);
+            assert!(wrong_by <= bound, "seed {seed} at {now:?}: wrong by {wrong_by} of {bound} µs");
+            assert!(bound < (up_ms + down_ms) * 1000 / 2 + 5000, "seed {seed}: {bound} µs");
+        }
+    }
+}
+
+#[test]
+fn round_trip_is_that_of_the_path() {
+    for (seed, up_ms, down_ms) in [(1, 10, 10), (2, 5, 45), (3, 60, 20)] {
+        let mut pair = Pair::new(&config(seed, up_ms, down_ms));
+        pair.network.run_until(Time::from_secs(5));
+        let least = (up_ms + down_ms) * 1000 - 9000;
+        let most = (up_ms + down_ms) * 1000 + 15_000;
+        let client = pair.client().session().stats(pair.network.local(pair.client)).round_trip_us;
+        let host = pair.host().guests[0].session.stats(pair.network.local(pair.host)).round_trip_us;
+        for found in [client, host] {
+            assert!((least..most).contains(&u64::from(found)), "seed {seed}: {found} µs of {least}..{most}");
+        }
+    }
+}
+
+#[test]
+fn losses_are_counted_as_they_were_and_reordering_is_not_loss() {
+    for seed in 1..5 {
+        let mut config = config(seed, 20, 20);
+        config.downward.loss = Loss::None;
+        config.downward.reorder = 0.02;
+        config.downward.reorder_delay = Duration::from_millis(3);
+        let mut pair = Pair::new(&config);
+        pair.network.run_until(Time::from_secs(10));
+        let stats = |pair: &Pair| pair.host().guests[0].session.stats(pair.network.local(pair.host));
+        assert!(pair.network.link_stats(pair.downward).reordered > 20, "seed {seed}");
+        assert_eq!(stats(&pair).packets_lost, 0, "seed {seed}: nothing was lost");
+        pair.network.link_mut(pair.downward).loss = Loss::Random(0.05);
+        pair.network.run_for(Duration::from_secs(20));
+        pair.network.link_mut(pair.downward).loss = Loss::None;
+        pair.network.run_for(Duration::from_secs(2));
+        let (lost, told) = (pair.network.link_stats(pair.downward).lost, stats(&pair).packets_lost);
+        assert!(told.abs_diff(lost) <= lost / 10 + 2, "seed {seed}: {told} told, {lost} lost");
+    }
+}
+
+#[test]
+fn first_round_trips_are_measured_before_the_first_picture_is_old() {
+    let mut pair = Pair::new(&config(1, 15, 15));
+    pair.network.run_until(Time::from_millis(400));
+    let client = pair.client();
+    let admitted =
+        client.events.iter().find(|(_, event)| matches!(event, Event::Admitted(_))).expect("let in").0;
+    let first = client.shown.first().expect("a picture").at;
+    assert!(first - admitted < Duration::from_millis(120), "{:?}", first - admitted);
+    let now: Instant = pair.network.local(pair.client);
+    assert!(client.session().clock_relation(now).is_some());
+}
