@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use rift::crypto::Mac1Key;
-use rift::{CloseReason, Config, Event, Identity, Permissions};
+use rift::{CloseReason, Config, Event, Handshake, HandshakeError, Identity, NoiseXx, PROLOGUE, Permissions};
 use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer};
 use rift_sim::{Clock, Fate, Jitter, LinkConfig, Loss, Random, Time};
 
@@ -154,11 +154,36 @@ fn response_of_a_foreign_host_ends_nothing() {
     readdressed[end..].copy_from_slice(&mac);
     let mut reply = [0; 256];
     let from = core::net::SocketAddr::from(([10, 0, 0, 1], 4433));
-    let responder = || rift::NoiseXx::responder(&impostor, [7; 32], rift::PROLOGUE);
+    let responder = || NoiseXx::responder(&impostor, [7; 32], PROLOGUE);
     let route = endpoint.handle_datagram(rift::Instant::ZERO, from, &readdressed, responder, &mut reply);
     let Ok(rift::Route::Reply(len)) = route else { panic!("the impostor answers: {route:?}") };
     pair.network.inject(Duration::from_millis(1), pair.host, pair.client, &reply[..len]);
     pair.network.run_until(Time::from_millis(500));
     assert_eq!(pair.client().closed(), None);
     assert!(is_admitted(&pair));
+}
+
+/// The expected key decides, in the core's own Noise and in snow's; a refused answer changes nothing.
+fn refuses_a_foreign_answer(mut initiator: impl Handshake) {
+    let (host, impostor) = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
+    initiator.expect_peer(host.public());
+    let (mut first, mut foreign, mut own, mut payload) = ([0; 128], [0; 128], [0; 128], [0; 128]);
+    let first_len = initiator.write_message(b"", &mut first).expect("its turn");
+    let mut answer = |identity, out: &mut [u8]| {
+        let mut responder = NoiseXx::responder(identity, [3; 32], PROLOGUE);
+        responder.read_message(&first[..first_len], &mut payload).expect("a first message");
+        responder.write_message(b"", out).expect("its turn")
+    };
+    let (foreign_len, own_len) = (answer(&impostor, &mut foreign), answer(&host, &mut own));
+    let refused = initiator.read_message(&foreign[..foreign_len], &mut payload);
+    assert_eq!(refused, Err(HandshakeError::Authentication));
+    assert_eq!(initiator.read_message(&own[..own_len], &mut payload), Ok(0));
+    assert_eq!(initiator.peer(), Some(host.public()));
+}
+
+#[test]
+fn only_the_expected_host_is_taken() {
+    let client = Identity::from_secret([4; 32]);
+    refuses_a_foreign_answer(NoiseXx::initiator(&client, [5; 32], PROLOGUE));
+    refuses_a_foreign_answer(rift_snow::SnowXx::initiator(&client, [5; 32], PROLOGUE));
 }

@@ -468,3 +468,38 @@ fn rights_that_were_not_granted_are_not_had() {
     }
     assert_eq!(events, [Event::Input(InputEvent::Key { key, pressed: true })]);
 }
+
+#[test]
+fn flood_of_first_flights_does_not_keep_a_client_out() {
+    for seed in 1..4 {
+        let link = LinkConfig { delay: Duration::from_millis(10), ..LinkConfig::default() };
+        let mut pair = Pair::new(&PairConfig::new(seed, link));
+        let mut random = Random::new(seed).fork(0xf100d);
+        let key = Mac1Key::new(&pair.host_identity.public());
+        // The worst attacker: one who knows the host's key and uses a new ephemeral key each time.
+        for count in 0..2000 {
+            let stranger = Identity::from_secret(random.bytes32());
+            let mut handshake = NoiseXx::initiator(&stranger, random.bytes32(), PROLOGUE);
+            let (mut noise, mut datagram) = ([0; 256], [0; 256]);
+            let len = handshake.write_message(&[0; INITIATION_PAYLOAD_LEN], &mut noise).expect("its turn");
+            let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
+            pair.network.inject(
+                Duration::from_micros(count * 1000),
+                pair.client,
+                pair.host,
+                &datagram[..len],
+            );
+        }
+        pair.network.run_until(Time::from_millis(1500));
+        assert!(pair.host().pending() <= rift::limits::PENDING_HANDSHAKES, "seed {seed}");
+        assert_eq!(
+            pair.client().session().permissions(),
+            Some(Permissions::default_control()),
+            "seed {seed}"
+        );
+        assert_eq!(pair.host().guests.len(), 1, "seed {seed}");
+        // What the host answers is never three times what it was sent.
+        let (sent, received) = (pair.network.node_stats(pair.host).sent_bytes, 1500 * 128);
+        assert!(sent < 3 * received, "seed {seed}: {sent} bytes");
+    }
+}
