@@ -1,0 +1,329 @@
+//! A peer with valid keys that respects nothing: whatever frames it seals, the other side neither panics nor loops
+//! nor believes the impossible (SPEC §7; invariants 3 and 8).
+
+use core::net::SocketAddr;
+
+use rift::crypto::{Mac1Key, SendKey};
+use rift::wire::DataHeader;
+use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply, connection_of};
+use rift::{
+    ChaChaPoly, Channel, Codec, Config, Ecn, Endpoint, Event, Handshake, Identity, Instant, NoPictures,
+    NoiseXx, PROLOGUE, PathId, Permissions, PictureId, Route, Session, Storage, StreamParameters,
+};
+use rift_sim::Random;
+
+type Memory = Storage<Vec<u8>, 128, 128, 4, 1024>;
+type Victim = Session<Box<Memory>, NoiseXx>;
+
+const SEEDS: core::ops::Range<u64> = 1..7;
+const DATAGRAMS: usize = 20_000;
+const START: Instant = Instant::from_millis(5000);
+const PICTURE_LEN_MAX: usize = 64 * 1024;
+/// What one call may lead to: far more than any honest session needs.
+const OUTPUTS_MAX: usize = 2000;
+
+/// Seals what it likes.
+struct Rogue {
+    key: SendKey<ChaChaPoly>,
+    connection: u32,
+    next: u64,
+    random: Random,
+}
+
+fn memory() -> Box<Memory> {
+    let mut memory = Box::new(Memory::new());
+    for index in 0..4 {
+        memory.lend(index, vec![0; PICTURE_LEN_MAX]);
+    }
+    memory
+}
+
+fn identities() -> (Identity, Identity) {
+    (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]))
+}
+
+/// A client's session with a rogue host.
+fn client_and_rogue(seed: u64) -> (Victim, Rogue) {
+    let (client, host) = identities();
+    let handshake = NoiseXx::initiator(&client, [3; 32], PROLOGUE);
+    let mut session =
+        Session::connect(&Config::default(), handshake, host.public(), 77, memory(), PathId(0), START);
+    let mut out = [0; 2000];
+    let len = session.poll_transmit(START, &NoPictures, &mut out).expect("a first flight").len;
+    let initiation = Initiation::parse(&out[..len]).expect("a first flight");
+    let mut responder = NoiseXx::responder(&host, [4; 32], PROLOGUE);
+    let mut payload = [0; INITIATION_PAYLOAD_LEN];
+    responder.read_message(initiation.noise, &mut payload).expect("the client's");
+    let connection = connection_of(&payload).expect("its connection");
+    let mut reply = [0; 256];
+    Reply::emit_head(&mut reply, false, connection).expect("room");
+    let len = responder.write_message(&9u32.to_be_bytes(), &mut reply[Reply::HEAD_LEN..]).expect("its turn");
+    let reply = &mut reply[..Reply::HEAD_LEN + len];
+    session.handle_datagram(START, PathId(0), START, Ecn::NotEct, reply).expect("the answer");
+    let len = session.poll_transmit(START, &NoPictures, &mut out).expect("a third message").len;
+    let noise = Reply::parse(&out[..len]).expect("a third message").noise;
+    responder.read_message(noise, &mut payload).expect("the client's");
+    let secrets = responder.finish().expect("it is over");
+    (session, Rogue { key: SendKey::new(secrets.send, 0), connection, next: 0, random: Random::new(seed) })
+}
+
+/// A host's session with a rogue client that was let in.
+fn host_and_rogue(seed: u64) -> (Victim, Rogue) {
+    let (client, host) = identities();
+    let from = SocketAddr::from(([10, 0, 0, 9], 4433));
+    let mut initiator = NoiseXx::initiator(&client, [3; 32], PROLOGUE);
+    let mut endpoint = Endpoint::new(&host.public(), [5; 32]);
+    let (mut noise, mut datagram, mut reply) = ([0; 256], [0; 256], [0; 256]);
+    let mut payload = [0; INITIATION_PAYLOAD_LEN];
+    let len = initiator.write_message(&payload, &mut noise).expect("its turn");
+    let key = Mac1Key::new(&host.public());
+    let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
+    let responder = || NoiseXx::responder(&host, [4; 32], PROLOGUE);
+    let route = endpoint.handle_datagram(START, from, &datagram[..len], responder, &mut reply);
+    let Ok(Route::Reply(len)) = route else { panic!("a response: {route:?}") };
+    let message = Reply::parse(&reply[..len]).expect("a response").noise;
+    let len = initiator.read_message(message, &mut payload).expect("the host's");
+    let connection = connection_of(&payload[..len]).expect("its connection");
+    Reply::emit_head(&mut datagram, true, connection).expect("room");
+    let len = initiator.write_message(&[], &mut datagram[Reply::HEAD_LEN..]).expect("its turn");
+    let responder = || unreachable!("the handshake goes on");
+    let confirmation = &datagram[..Reply::HEAD_LEN + len];
+    let route = endpoint.handle_datagram(START, from, confirmation, responder, &mut reply);
+    let Ok(Route::Established(established)) = route else { panic!("established: {route:?}") };
+    let mut session = Session::from_established(&Config::default(), established, memory(), PathId(0), START);
+    session.admit(START, Permissions::default_control());
+    let parameters =
+        StreamParameters { width: 640, height: 480, rate_millihertz: 60_000, codec: Codec::H264 };
+    session.set_stream(PictureId(1), parameters).expect("it is established");
+    let secrets = initiator.finish().expect("it is over");
+    (session, Rogue { key: SendKey::new(secrets.send, 0), connection, next: 0, random: Random::new(seed) })
+}
+
+impl Rogue {
+    fn below(&mut self, bound: u64) -> usize {
+        usize::try_from(self.random.below(bound)).expect("small")
+    }
+
+    /// Seals a payload under the next number, or a later one.
+    fn seal(&mut self, payload: &[u8]) -> Vec<u8> {
+        let number = self.next;
+        self.next += 1 + if self.random.chance(0.02) { self.random.below(3000) } else { 0 };
+        let header = DataHeader { connection: self.connection, packet_number: (number & 0x00ff_ffff) as u32 };
+        let mut datagram = header.to_bytes().to_vec();
+        datagram.extend_from_slice(payload);
+        let (head, text) = datagram.split_at_mut(DataHeader::LEN);
+        let tag = self.key.seal(number, head, text);
+        datagram.extend_from_slice(&tag);
+        datagram
+    }
+
+    /// Bytes that are often zeros, ones, small or all set: where limits are.
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let style = self.below(5);
+        (0..len)
+            .map(|_| {
+                let any = (self.random.next_u64() >> 56) as u8;
+                match style {
+                    0 => 0,
+                    1 => 0xff,
+                    2 => any & 3,
+                    3 if any < 128 => 0,
+                    _ => any,
+                }
+            })
+            .collect()
+    }
+
+    /// One to four frames, of known and unknown types, with bodies of the usual lengths and others.
+    fn frames(&mut self) -> Vec<u8> {
+        const TYPES: [(u8, u64); 16] = [
+            (0x00, 8),
+            (0x01, 4),
+            (0x02, 16),
+            (0x03, 60),
+            (0x05, 4),
+            (0x08, 40),
+            (0x09, 4),
+            (0x0c, 9),
+            (0x10, 13),
+            (0x11, 8),
+            (0x12, 4),
+            (0x14, 40),
+            (0x18, 60),
+            (0x19, 9),
+            (0x2a, 9),
+            (0x6a, 9),
+        ];
+        let mut payload = Vec::new();
+        for _ in 0..=self.below(4) {
+            let (code, usual) = TYPES[self.below(16)];
+            let len = if self.random.chance(0.7) { usual } else { self.random.below(100) };
+            let len = usize::try_from(len).expect("small");
+            let body = match code {
+                0x14 => self.shard(),
+                0x03 if len == 60 => self.feedback(),
+                0x08 if len == 40 => self.input(),
+                _ => self.bytes(len),
+            };
+            if code == 0x14 || self.random.chance(0.1) {
+                payload.push(code | 0x80);
+                payload.extend(body);
+                break;
+            }
+            if body.len() > 191 {
+                payload.push(code | 0x80);
+                payload.extend(body);
+                break;
+            }
+            payload.extend([code, body.len() as u8]);
+            payload.extend(body);
+        }
+        payload.truncate(1100);
+        payload
+    }
+
+    /// Input that is well formed, of events near those the host expects.
+    fn input(&mut self) -> Vec<u8> {
+        let mut body = (self.random.below(8) as u32).wrapping_add(self.next as u32).to_be_bytes().to_vec();
+        if self.random.chance(0.8) {
+            body = vec![0, 0, 0, 0];
+        }
+        let keys = self.below(4);
+        body.extend([(self.random.next_u64() >> 56) as u8, keys as u8]);
+        for key in 0..keys {
+            body.extend([0, (key * 40 + 1 + self.below(39)) as u8]);
+        }
+        for _ in 0..self.below(20) {
+            let event = match self.below(4) {
+                0 => vec![1 + self.below(2) as u8, 0, 1 + self.below(200) as u8],
+                1 => vec![3, 0, 0, 0, 1 + self.below(120) as u8],
+                2 => vec![4 + self.below(2) as u8, self.below(8) as u8],
+                _ => [&[6 + self.below(3) as u8][..], &self.bytes(4)].concat(),
+            };
+            body.extend(event);
+        }
+        body
+    }
+
+    /// Feedback that is well formed, on packets that may have been sent, at times that may have been.
+    fn feedback(&mut self) -> Vec<u8> {
+        let mut body = (self.random.below(self.next + 10) as u32).to_be_bytes().to_vec();
+        let reference =
+            if self.random.chance(0.8) { self.next as u32 * 1500 } else { self.random.next_u64() as u32 };
+        body.extend(reference.to_be_bytes());
+        let count = 1 + self.below(100);
+        body.extend((count as u16).to_be_bytes());
+        body.extend(self.bytes(count * 2));
+        body
+    }
+
+    /// A shard that often fits into a picture with others.
+    fn shard(&mut self) -> Vec<u8> {
+        let picture = self.next as u16 / 24 + self.random.below(4) as u16;
+        let (k, m) = [(3u16, 2u8), (1, 0), (1, 1), (600, 200), (0xffff, 0xff), (8, 8)][self.below(6)];
+        let shard_len = [16u16, 1, 0, 100, 0xffff][self.below(5)];
+        let shard = if self.random.chance(0.9) {
+            self.random.below(u64::from(k) + u64::from(m)) as u16
+        } else {
+            self.random.next_u64() as u16
+        };
+        let len = if self.random.chance(0.9) { usize::from(shard_len).min(900) } else { self.below(200) };
+        let mut body = [picture.to_be_bytes(), shard.to_be_bytes(), k.to_be_bytes()].concat();
+        body.push(m);
+        body.extend(shard_len.to_be_bytes());
+        body.extend(self.bytes(len));
+        body
+    }
+}
+
+/// Does what a program does after each call, and insists that it ends.
+fn drive(session: &mut Victim, now: Instant, what: &str) -> Vec<Event> {
+    let mut out = [0; 4000];
+    let mut events = Vec::new();
+    for round in 0.. {
+        assert!(round < OUTPUTS_MAX, "{what}: transmits without end");
+        if session.poll_transmit(now, &NoPictures, &mut out).is_none() {
+            break;
+        }
+    }
+    while let Some(event) = session.poll_event() {
+        events.push(event);
+        assert!(events.len() < OUTPUTS_MAX, "{what}: events without end");
+    }
+    for &event in &events {
+        if let Event::Picture(id) = event {
+            let media = session.media(id).expect("an announced picture is lent");
+            let sum: usize = media.head.rectangles.iter().map(|rectangle| rectangle.len as usize).sum();
+            assert_eq!(sum, media.payload.len(), "{what}: rectangles fill a picture");
+            assert!(media.head.rectangles.iter().all(|rectangle| !rectangle.place.is_empty()), "{what}");
+            session.release_media(id);
+        } else if let Event::Readable(channel) = event {
+            let mut bytes = [0; 2048];
+            assert!(session.read(channel, &mut bytes) <= 1024, "{what}: no more than the ring holds");
+        }
+    }
+    // A timeout that is due must lead to something or move on: a program would spin.
+    for round in 0.. {
+        let Some((due, timer)) = session.poll_timeout() else { break };
+        if due > now {
+            break;
+        }
+        assert!(round < 20, "{what}: {timer:?} stays due");
+        session.handle_timeout(now);
+        while session.poll_transmit(now, &NoPictures, &mut out).is_some() {}
+        while let Some(event) = session.poll_event() {
+            events.push(event);
+        }
+    }
+    events
+}
+
+fn run(seed: u64, session: &mut Victim, rogue: &mut Rogue) -> Vec<Event> {
+    let (mut now, mut events) = (START, Vec::new());
+    for index in 0..DATAGRAMS {
+        now = now.plus_micros(rogue.random.below(3000));
+        let payload = rogue.frames();
+        let mut datagram = rogue.seal(&payload);
+        let what = format!("seed {seed}, datagram {index} {payload:02x?}");
+        let ecn = Ecn::from_bits(rogue.random.below(4) as u8);
+        let _ = session.handle_datagram(now, PathId(0), now, ecn, &mut datagram);
+        events.extend(drive(session, now, &what));
+        // The application keeps working meanwhile.
+        let _ = session.write(now, Channel::Control, b"still here");
+        assert!(!session.is_closed(), "{what}: no frame but a close ends a session");
+    }
+    let stats = session.stats(now);
+    assert!(stats.packets_received > DATAGRAMS as u64 / 2, "seed {seed}: {stats:?}");
+    events
+}
+
+#[test]
+fn client_survives_a_host_that_sends_anything() {
+    for seed in SEEDS {
+        let (mut session, mut rogue) = client_and_rogue(seed);
+        let events = run(seed, &mut session, &mut rogue);
+        assert!(events.iter().any(|event| matches!(event, Event::StreamParameters(_))), "seed {seed}");
+        let wrong = events.iter().find(|event| matches!(event, Event::Input(_) | Event::RepairWanted { .. }));
+        assert_eq!(wrong, None, "seed {seed}: a host steers nothing");
+    }
+}
+
+#[test]
+fn host_survives_a_client_that_sends_anything() {
+    for seed in SEEDS {
+        let (mut session, mut rogue) = host_and_rogue(seed);
+        let events = run(seed, &mut session, &mut rogue);
+        assert!(events.iter().any(|event| matches!(event, Event::Input(_))), "seed {seed}");
+        assert!(events.iter().any(|event| matches!(event, Event::RepairWanted { .. })), "seed {seed}");
+        let wrong = events.iter().find(|event| {
+            matches!(
+                event,
+                Event::Picture(_) | Event::Admitted(_) | Event::Cursor(_) | Event::StreamParameters(_)
+            )
+        });
+        assert_eq!(wrong, None, "seed {seed}: a client shows nothing");
+        assert_eq!(session.permissions(), Some(Permissions::default_control()), "seed {seed}");
+        let grant = session.budget().bitrate_bps;
+        assert!(grant <= Config::default().bitrate_bps_max, "seed {seed}: {grant}");
+    }
+}
