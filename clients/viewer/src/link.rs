@@ -112,6 +112,8 @@ pub struct Latest {
     pub status: Status,
     /// The host's cursor, if it was told of since the viewing thread last looked, and the session that told.
     pub cursor: Option<(u32, CursorPosition)>,
+    /// What the host says its pictures are.
+    pub parameters: Option<StreamParameters>,
     /// Statistics of the current session, or of the last.
     pub stats: Stats,
     /// Counters of all sessions.
@@ -144,6 +146,7 @@ impl Link {
         let latest = Latest {
             status: Status::Connecting,
             cursor: None,
+            parameters: None,
             stats: Stats::default(),
             traffic: Traffic::default(),
             bitrate_bps: 0,

@@ -171,6 +171,7 @@ mod tests {
         Latest {
             status: Status::Live,
             cursor: None,
+            parameters: None,
             stats: Stats { round_trip_us: 1_234, clock_error_us: 99, ..Stats::default() },
             traffic: Traffic { packets_received: 999, packets_missing: 1, ..Traffic::default() },
             bitrate_bps: 12_340_000,

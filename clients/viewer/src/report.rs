@@ -166,6 +166,7 @@ mod tests {
         let latest = Latest {
             status: Status::Over,
             cursor: None,
+            parameters: None,
             stats: Stats { clock_error_us: u32::MAX, ..Stats::default() },
             traffic: Traffic { bytes_received: 250_000, ..Traffic::default() },
             bitrate_bps: 0,

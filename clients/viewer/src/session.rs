@@ -119,6 +119,8 @@ impl Service {
             Event::StreamParameters(parameters) => {
                 info!(?parameters, "the stream is {} x {}", parameters.width, parameters.height);
                 self.parameters = Some(parameters);
+                self.link.latest().parameters = Some(parameters);
+                self.link.wake_view();
             }
             Event::Cursor(position) => {
                 self.link.latest().cursor = Some((self.number, position));

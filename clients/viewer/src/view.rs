@@ -21,14 +21,14 @@ use crate::decode::PictureDecoder;
 use crate::display::Screen;
 use crate::error::ClientError;
 use crate::input::{Heard, Input};
-use crate::link::{Job, Link, Orders, Status};
+use crate::link::{Job, Latest, Link, Orders, Status};
 use crate::overlay::{Lines, Shown};
 use crate::png::KeptFrame;
 use crate::report::{Counts, Summary};
 use crate::stages::{Breakdown, Stages, Stamps};
 
-/// The window opens with the first picture, to have its size, but no later than this.
-const WINDOW_US: u64 = 300_000;
+/// The window opens when the pictures' size is known, but no later than this.
+const WINDOW_US: u64 = 1_000_000;
 /// The window's size before there is a picture.
 const WINDOW_SIZE: (u16, u16) = (1280, 720);
 /// A window that does not say everything by its descriptor is asked this often.
@@ -159,10 +159,8 @@ impl View {
     /// Does what is due now and then, and waits for something to happen.
     fn rest(&mut self) -> Result<(), ClientError> {
         let now = self.clock.now();
-        let (status, live_since) = {
-            let latest = self.link.latest();
-            (latest.status, latest.live_since)
-        };
+        let latest = *self.link.latest();
+        let (status, live_since) = (latest.status, latest.live_since);
         let limit = self.wishes.seconds.zip(live_since);
         let limit = limit.map(|(seconds, since)| since.plus_micros(u64::from(seconds) * 1_000_000));
         if status == Status::Over || limit.is_some_and(|limit| limit <= now) {
@@ -171,10 +169,11 @@ impl View {
         }
         let window_due = self.started.plus_micros(WINDOW_US);
         let wants_window = self.wishes.display.is_some() && self.screen.is_none();
-        if wants_window && window_due <= now {
-            self.open_window(WINDOW_SIZE)?;
+        let size = latest.parameters.map(|parameters| (parameters.width, parameters.height));
+        if wants_window && (size.is_some() || window_due <= now) {
+            self.open_window(size.unwrap_or(WINDOW_SIZE))?;
         }
-        self.write_lines(now)?;
+        self.write_lines(now, &latest)?;
         let asks = self.screen.as_ref().is_some_and(Screen::must_be_asked);
         let due = [
             limit,
@@ -294,14 +293,13 @@ impl View {
         Ok(())
     }
 
-    fn write_lines(&mut self, now: Instant) -> Result<(), ClientError> {
+    fn write_lines(&mut self, now: Instant, latest: &Latest) -> Result<(), ClientError> {
         let Some(screen) = &mut self.screen else { return Ok(()) };
-        let latest = *self.link.latest();
         let shown = || {
             let (median, per_second) = self.stages.recent(now);
             Shown { median, per_second, parameters: self.parameters }
         };
-        if let Some(text) = self.lines.write(now, &self.wishes.host, &latest, shown) {
+        if let Some(text) = self.lines.write(now, &self.wishes.host, latest, shown) {
             screen.set_overlay(text)?;
         }
         Ok(())
