@@ -1,0 +1,24 @@
+//! Attack surfaces of RIFT, each a function of bytes that panics when a promise is broken.
+//!
+//! A fuzzer draws the bytes (`fuzz/targets`), and tests replay what it has found and what real sessions sent
+//! (`fuzz/corpus`). Nothing here knows who calls. Invariant: the same bytes do the same, whatever ran before.
+
+pub mod bytes;
+pub mod endpoint;
+pub mod known;
+pub mod messages;
+pub mod pair;
+pub mod session_hostile;
+pub mod session_peer;
+pub mod wire;
+
+/// A surface: its name, which is that of its corpus directory and of its program for the fuzzer, and its function.
+pub type Surface = (&'static str, fn(&[u8]));
+
+/// All surfaces.
+pub const SURFACES: [Surface; 4] = [
+    ("endpoint", endpoint::run),
+    ("session_hostile", session_hostile::run),
+    ("session_peer", session_peer::run),
+    ("wire", wire::run),
+];

@@ -1,0 +1,211 @@
+//! Any bytes to every parser: none panics, and what parses is written again, by the specification alone, as the bytes it
+//! was read from and parses as the same (SPEC §2–§14).
+
+use rift::wire::clock::{ClockReply, ClockRequest};
+use rift::wire::close::{Admitted, Close};
+use rift::wire::cursor::{CursorPosition, ShapeHead};
+use rift::wire::feedback::Feedback;
+use rift::wire::handshake::{Initiation, Reply, connection_of};
+use rift::wire::input::{InputAcknowledged, InputMessage};
+use rift::wire::picture::PictureHead;
+use rift::wire::shard::ShardHead;
+use rift::wire::stream::{StreamAcknowledged, StreamPart};
+use rift::wire::video::{Repair, StreamParametersMessage, VideoPosition};
+use rift::wire::{DataHeader, Frame, FrameType, Frames, Kind};
+
+use crate::messages::{self, Body};
+
+/// Reads the bytes as everything they could be; see the module.
+pub fn run(data: &[u8]) {
+    datagram(data);
+    payload(data);
+    for frame_type in messages::TYPES {
+        body(frame_type, data);
+    }
+    picture(data);
+    if let Some(head) = ShapeHead::parse(data) {
+        assert_eq!(head.to_bytes(), data[..ShapeHead::LEN], "a shape's head");
+        assert!(head.pixels_len() <= 256 * 256 * 4, "a shape is bounded");
+    }
+}
+
+fn datagram(data: &[u8]) {
+    if let Some(header) = DataHeader::parse(data) {
+        assert_eq!(header.to_bytes(), data[..DataHeader::LEN], "a header");
+        assert_eq!(Kind::of(data[0]), Some(Kind::Data), "a header is data's");
+    }
+    if let Ok(initiation) = Initiation::parse(data) {
+        let mut out = vec![0; data.len()];
+        let written = Initiation::emit(&mut out, initiation.noise, |_| initiation.mac);
+        assert_eq!(written, Some(data.len()), "an initiation");
+        assert_eq!(out, data, "an initiation");
+    }
+    if let Some(reply) = Reply::parse(data) {
+        let mut out = data.to_vec();
+        let is_confirmation = reply.kind == Kind::Confirmation;
+        assert_eq!(Reply::emit_head(&mut out, is_confirmation, reply.connection), Some(()), "a reply");
+        assert_eq!(out, data, "a reply");
+    }
+    assert_eq!(connection_of(data).is_some(), data.len() >= 4, "a connection id is 4 bytes");
+}
+
+/// A walk over frames ends, and frames written again are walked as the same.
+fn payload(data: &[u8]) {
+    let mut frames = Frames::new(data);
+    let mut written = Vec::new();
+    let mut found = Vec::new();
+    for frame in frames.by_ref() {
+        assert!(frame.body.len() <= data.len(), "a body is a part of its payload");
+        body(frame.frame_type, frame.body);
+        if frame.body.len() < 192 + 0x4000 {
+            messages::frame(&mut written, frame.frame_type.code(), frame.body);
+            found.push(frame);
+        }
+        assert!(found.len() <= data.len(), "a frame has at least a byte");
+    }
+    let mut again = Frames::new(&written);
+    assert!(again.by_ref().eq(found), "frames written again");
+    assert!(!again.is_malformed(), "frames written again");
+}
+
+/// Asserts that `message` is the front of `body`, where its format leaves no choice.
+fn front(what: FrameType, message: &Body, body: &[u8]) {
+    assert_eq!(body.get(..message.0.len()), Some(&message.0[..]), "{what:?}");
+}
+
+fn body(frame_type: FrameType, data: &[u8]) {
+    let empty = Body::default;
+    let message = match frame_type {
+        FrameType::Padding => None,
+        FrameType::ClockRequest => ClockRequest::parse(data).map(|m| empty().u32(m.sent_us)),
+        FrameType::ClockReply => {
+            ClockReply::parse(data).map(|m| empty().u32(m.request_us).u64(m.arrived_us).u32(m.held_us))
+        }
+        FrameType::Feedback => return feedback(data),
+        FrameType::Close => Close::parse(data).map(|m| empty().u16(m.code)),
+        FrameType::Admitted => return admitted(data),
+        FrameType::Input => return input(data),
+        FrameType::InputAcknowledged => InputAcknowledged::parse(data).map(|m| empty().u32(m.next)),
+        FrameType::Cursor => return cursor(data),
+        FrameType::StreamParameters => StreamParametersMessage::parse(data).map(|m| {
+            let parameters = m.parameters;
+            assert!(parameters.width.max(parameters.height) <= 16384, "SPEC §11.2");
+            let body = empty().u32(m.first.0).u16(parameters.width).u16(parameters.height);
+            body.u32(parameters.rate_millihertz).u8(parameters.codec.code())
+        }),
+        FrameType::Repair => Repair::parse(data).map(|m| empty().u32(m.after.0).u32(m.seen.0)),
+        FrameType::VideoPosition => VideoPosition::parse(data).map(|m| empty().u32(m.picture.0)),
+        FrameType::Shard => ShardHead::parse(data).map(|(m, bytes)| {
+            assert!(m.shard < m.data_shards + u16::from(m.parity_shards), "SPEC §11.4");
+            assert!((1..=usize::from(m.shard_len)).contains(&bytes.len()), "SPEC §11.4");
+            messages::shard(m.picture, m.shard, m.data_shards, m.parity_shards, m.shard_len).bytes(bytes)
+        }),
+        FrameType::Stream => {
+            StreamPart::parse(data).map(|m| empty().u8(m.channel.code()).u32(m.offset).bytes(m.data))
+        }
+        FrameType::StreamAcknowledged => {
+            StreamAcknowledged::parse(data).map(|m| empty().u8(m.channel.code()).u32(m.next).u32(m.limit))
+        }
+    };
+    if let Some(message) = message {
+        front(frame_type, &message, data);
+    }
+}
+
+fn feedback(data: &[u8]) {
+    let Some(feedback) = Feedback::parse(data) else { return };
+    assert_eq!(feedback.items().count(), feedback.len(), "an item a packet");
+    assert!((1..=512).contains(&feedback.len()) && !feedback.is_empty(), "SPEC §12.2");
+    let items = feedback.items().map(|item| {
+        item.map_or(0, |arrival| {
+            let steps = u16::try_from(arrival.before_us / Feedback::STEP_US).expect("13 bits");
+            0x8000 | u16::from(arrival.ecn.bits()) << 13 | steps
+        })
+    });
+    let count = u16::try_from(feedback.len()).expect("at most 512");
+    let head = Body::default().u32(feedback.first).u32(feedback.reference_us).u16(count);
+    front(FrameType::Feedback, &head, data);
+    for (item, pair) in items.zip(data[head.0.len()..].chunks(2)) {
+        // What has not arrived has no meaning in its other bits.
+        if item != 0 {
+            assert_eq!(item.to_be_bytes(), pair, "an item");
+        } else {
+            assert_eq!(pair[0] & 0x80, 0, "an item");
+        }
+    }
+}
+
+fn admitted(data: &[u8]) {
+    let Some(message) = Admitted::parse(data) else { return };
+    let body = Body::default().u32(message.permissions.bits());
+    // Bits this version does not know are dropped (SPEC §8.1).
+    let known = body.0.iter().zip(data).all(|(written, read)| read & written == *written);
+    assert!(known, "no permission appears from nowhere");
+    assert_eq!(Admitted::parse(&body.0), Some(message), "admitted");
+}
+
+fn cursor(data: &[u8]) {
+    let Some(message) = CursorPosition::parse(data) else { return };
+    let body = Body::default().u16(message.x).u16(message.y).u8(message.visible.into()).u32(message.shape);
+    assert_eq!(CursorPosition::parse(&body.0), Some(message), "a cursor");
+    assert_eq!((&body.0[..4], &body.0[5..]), (&data[..4], &data[5..9]), "a cursor");
+}
+
+fn input(data: &[u8]) {
+    let Some(message) = InputMessage::parse(data) else { return };
+    assert!(message.events.len() <= 64 && message.held.keys().len() <= 32, "SPEC §10.3, §10.6");
+    let buttons = message.held.buttons().fold(0, |bits, button| bits | 1 << button.index());
+    let keys = message.held.keys();
+    let mut body = Body::default().u32(message.first).u8(buttons);
+    body = body.u8(u8::try_from(keys.len()).expect("at most 32"));
+    for key in keys {
+        body = body.u16(key.code());
+    }
+    for event in &message.events {
+        body = body.event(event);
+    }
+    let again = InputMessage::parse(&body.0);
+    assert_eq!(again, Some(message), "input");
+}
+
+fn picture(data: &[u8]) {
+    let Some((head, len)) = PictureHead::parse(data) else { return };
+    let written = messages::picture_head(&head);
+    let mut out = [0; PictureHead::LEN_MAX];
+    let emitted = head.emit(&mut out).expect("the longest head fits");
+    assert_eq!(written.0, out[..emitted], "a picture's head");
+    assert!(emitted <= len && head.rectangles.iter().all(|one| !one.place.is_empty()), "SPEC §11.3");
+    let sum: u64 = head.rectangles.iter().map(|one| u64::from(one.len)).sum();
+    assert_eq!(sum + len as u64, u64::from(head.total_len), "rectangles add up");
+    // A longer head of a later version is skipped; only one of this version is the same bytes.
+    if emitted == len && data[2] == 0 {
+        assert_eq!(PictureHead::parse(&out[..emitted]), Some((head, len)), "a picture's head");
+        assert_eq!(out[..emitted], data[..len], "a picture's head");
+    }
+}
+
+/// Whether a frame would be acted upon at all: used by those who watch what a session sends.
+///
+/// # Panics
+/// When its body breaks its format: an honest session never sends that.
+pub fn must_be_sound(frame: &Frame<'_>) {
+    let data = frame.body;
+    let sound = match frame.frame_type {
+        FrameType::Padding => true,
+        FrameType::ClockRequest => ClockRequest::parse(data).is_some(),
+        FrameType::ClockReply => ClockReply::parse(data).is_some(),
+        FrameType::Feedback => Feedback::parse(data).is_some(),
+        FrameType::Close => Close::parse(data).is_some(),
+        FrameType::Admitted => Admitted::parse(data).is_some(),
+        FrameType::Input => InputMessage::parse(data).is_some(),
+        FrameType::InputAcknowledged => InputAcknowledged::parse(data).is_some(),
+        FrameType::Cursor => CursorPosition::parse(data).is_some(),
+        FrameType::StreamParameters => StreamParametersMessage::parse(data).is_some(),
+        FrameType::Repair => Repair::parse(data).is_some(),
+        FrameType::VideoPosition => VideoPosition::parse(data).is_some(),
+        FrameType::Shard => ShardHead::parse(data).is_some(),
+        FrameType::Stream => StreamPart::parse(data).is_some(),
+        FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),
+    };
+    assert!(sound, "a session sent a broken {:?}", frame.frame_type);
+}
