@@ -21,6 +21,8 @@ pub enum Topic {
     Demo,
     /// `bench`.
     Bench,
+    /// `vm`.
+    Vm,
 }
 
 /// How the machine is prepared.
@@ -67,6 +69,35 @@ pub struct Bench {
     pub strict: bool,
 }
 
+/// What `vm` is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VmTask {
+    /// The tests that need real drivers.
+    Test,
+    /// A line of shell.
+    Command(String),
+}
+
+/// What `vm` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vm {
+    /// What runs in the guest.
+    pub task: VmTask,
+    /// Kernel modules, `NAME` or `NAME:PARAMETER=VALUE,…` with `;` for a comma in a value; empty = a capture card and
+    /// uinput.
+    pub modules: Vec<String>,
+    /// The directory whose files are in `/payload`.
+    pub payload: Option<PathBuf>,
+    /// The directory that is `/out`.
+    pub out: Option<PathBuf>,
+    /// Real time the guest may take, seconds, 1 ..= 86400.
+    pub seconds: u32,
+    /// Whether the guest's clock follows the machine's.
+    pub real_time: bool,
+    /// Whether the command sees the machine's own files.
+    pub machine: bool,
+}
+
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -80,16 +111,20 @@ pub enum Command {
     Demo(Demo),
     /// A measurement beside its rivals.
     Bench(Bench),
+    /// Something on a real kernel in a VM.
+    Vm(Vm),
 }
 
-const COMMANDS: [(&str, Topic); 5] = [
+const COMMANDS: [(&str, Topic); 6] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
     ("bench", Topic::Bench),
+    ("vm", Topic::Vm),
     ("help", Topic::Rig),
 ];
 const DEMO_SECONDS: u32 = 20;
+const VM_SECONDS: u32 = 180;
 
 /// Reads the words after the program's name.
 ///
@@ -105,6 +140,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Test => test(parser),
             Topic::Demo => demo(parser),
             Topic::Bench => bench(parser),
+            Topic::Vm => vm(parser),
         },
         Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
     }
@@ -163,6 +199,42 @@ fn test(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Test(options))
 }
 
+fn vm(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let mut vm = Vm {
+        task: VmTask::Test,
+        modules: Vec::new(),
+        payload: None,
+        out: None,
+        seconds: VM_SECONDS,
+        real_time: false,
+        machine: false,
+    };
+    let (mut test, mut words) = (false, Vec::new());
+    while let Some(word) = parser.next().map_err(complaint)? {
+        match word {
+            Long("test") => test = true,
+            Long("module") | Short('m') => vm.modules.push(text(&mut parser)?),
+            Long("payload") => vm.payload = Some(PathBuf::from(parser.value().map_err(complaint)?)),
+            Long("out") => vm.out = Some(PathBuf::from(parser.value().map_err(complaint)?)),
+            Long("real-time") => vm.real_time = true,
+            Long("machine") => vm.machine = true,
+            Long("seconds") => vm.seconds = seconds(&mut parser, 1)?,
+            Long("help") | Short('h') => return Ok(Command::Help(Topic::Vm)),
+            Value(word) => {
+                words.push(word.to_string_lossy().into_owned());
+                let rest = parser.raw_args().map_err(complaint)?;
+                words.extend(rest.map(|word| word.to_string_lossy().into_owned()));
+            }
+            other @ (Short(_) | Long(_)) => return Err(complaint(other.unexpected())),
+        }
+    }
+    match (test, words.is_empty()) {
+        (true, true) => Ok(Command::Vm(vm)),
+        (false, false) => Ok(Command::Vm(Vm { task: VmTask::Command(words.join(" ")), ..vm })),
+        _ => Err(Failure::unusable("`vm` takes either --test or a command: `cargo rig vm -- ls /dev`")),
+    }
+}
+
 fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, headless: false };
     while let Some(word) = parser.next().map_err(complaint)? {
@@ -170,15 +242,7 @@ fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
             Long("yes") | Short('y') => options.setup.yes = true,
             Long("no-setup") => options.setup.skip = true,
             Long("headless") => options.headless = true,
-            Long("seconds") => {
-                let seconds = text(&mut parser)?;
-                options.seconds =
-                    seconds.parse().ok().filter(|n| (3..=86_400).contains(n)).ok_or_else(|| {
-                        Failure::unusable(format!(
-                            "--seconds takes a whole number from 3 to 86400, not `{seconds}`"
-                        ))
-                    })?;
-            }
+            Long("seconds") => options.seconds = seconds(&mut parser, 3)?,
             Long("help") | Short('h') => return Ok(Command::Help(Topic::Demo)),
             other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
         }
@@ -204,6 +268,13 @@ fn bench(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let json =
         json.ok_or_else(|| Failure::unusable(format!("`bench {name}` needs --json FILE for its rows")))?;
     Ok(Command::Bench(Bench { setup, name, json, strict }))
+}
+
+fn seconds(parser: &mut lexopt::Parser, least: u32) -> Result<u32, Failure> {
+    let seconds = text(parser)?;
+    seconds.parse().ok().filter(|n| (least..=86_400).contains(n)).ok_or_else(|| {
+        Failure::unusable(format!("--seconds takes a whole number from {least} to 86400, not `{seconds}`"))
+    })
 }
 
 fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
@@ -249,6 +320,7 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Test => TEST,
         Topic::Demo => DEMO,
         Topic::Bench => BENCH,
+        Topic::Vm => VM,
     }
 }
 
@@ -259,6 +331,7 @@ cargo rig COMMAND [OPTION…]
   demo    set up, build, and show a session: a host's screen in a client
   test    set up, then everything CI checks
   bench   set up, then measure beside rivals
+  vm      run something, or the tests of drivers, on a real kernel in a VM
   help    this text; `help COMMAND` for one command
 
 Exit codes: 0 done · 1 the work failed · 2 it could not begin";
@@ -312,3 +385,21 @@ Sets up (rivals included), builds a release and measures. FILE gets one JSON obj
   --strict      exit with 1 when a goal is missed
   -y, --yes     install without asking
   --no-setup    take the machine as it is (systems without apt)";
+
+const VM: &str = "\
+cargo rig vm [OPTION…] -- COMMAND…
+cargo rig vm [OPTION…] --test
+
+Boots Debian's kernel in QEMU and runs a line of shell there, or the tests that need a real capture card and real
+input devices. Needs neither rights nor KVM: packages are downloaded once and unpacked below the target directory.
+Time in the guest is virtual: it does not depend on how busy the machine is, and idle time is skipped. The exit code
+is the command's (125 for anything above).
+
+      --test          build and run the tests of drivers, and print a table of faults
+  -m, --module NAME   load this kernel module, `NAME:PARAMETER=VALUE,…`, with `;` for a comma inside a value; may be
+                      given again (a capture card `vivid` with two inputs, uinput, evdev)
+      --payload DIR   copy the files of DIR to /payload, where the command starts, with the libraries they load
+      --out DIR       show DIR as /out
+      --machine       run the command among the machine's own files (read only; changes are lost)
+      --real-time     let the guest's clock follow the machine's, on two processors
+      --seconds N     real time it may take, 1 to 86400 (180)";

@@ -15,5 +15,6 @@ pub mod say;
 pub mod setup;
 pub mod stages;
 pub mod totals;
+pub mod vm;
 
 pub use failure::Failure;

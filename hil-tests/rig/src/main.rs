@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use wavry_rig::args::{self, Command};
-use wavry_rig::{bench, demo, say, setup, stages};
+use wavry_rig::{bench, demo, say, setup, stages, vm};
 
 fn main() -> ExitCode {
     let outcome = args::parse(std::env::args_os().skip(1)).and_then(|command| match command {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Test(options) => stages::run(&options),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Vm(options) => vm::run(&options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -131,6 +131,24 @@ fn install_group(options: Setup, group: &Group) -> Result<(), Failure> {
     apt(installer, terminal, &missing)
 }
 
+/// Fetches the archive's lists of packages.
+///
+/// # Errors
+/// Exit code 2 when this user may not, with the line to run; 1 when it did not succeed.
+pub(crate) fn update_lists() -> Result<(), Failure> {
+    let installer = installer();
+    if installer == Installer::Nobody {
+        return Err(Failure::unusable(
+            "apt's lists of packages are missing or old. As root, run:\n  apt-get update",
+        ));
+    }
+    say::progress("setup: apt-get update");
+    if apt_get(installer, io::stdin().is_terminal(), &["update"])? {
+        return Ok(());
+    }
+    Err(Failure::failed("apt-get update did not succeed; its own words are above"))
+}
+
 /// Those of `wanted` that are not fully installed, by dpkg-query's lines `NAME STATUS`.
 #[must_use]
 pub fn missing<'a>(wanted: &[&'a str], status: &str) -> Vec<&'a str> {

@@ -24,14 +24,18 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     let failure = parse("test clipy").unwrap_err();
     assert!(failure.message.contains("did you mean `clippy`?"), "{failure}");
     let failure = parse("paint").unwrap_err();
-    assert!(failure.message.contains("setup, test, demo, bench, help"), "{failure}");
+    assert!(failure.message.contains("setup, test, demo, bench, vm, help"), "{failure}");
 }
 
 #[test]
 fn every_command_has_its_help() {
-    for (word, topic) in
-        [("setup", Topic::Setup), ("test", Topic::Test), ("demo", Topic::Demo), ("bench", Topic::Bench)]
-    {
+    for (word, topic) in [
+        ("setup", Topic::Setup),
+        ("test", Topic::Test),
+        ("demo", Topic::Demo),
+        ("bench", Topic::Bench),
+        ("vm", Topic::Vm),
+    ] {
         assert_eq!(parse(&format!("{word} --help")), Ok(Parsed::Help(topic)));
         assert_eq!(parse(&format!("help {word}")), Ok(Parsed::Help(topic)));
         assert!(args::help(topic).starts_with(&format!("cargo rig {word}")));

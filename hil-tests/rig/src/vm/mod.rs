@@ -1,0 +1,108 @@
+//! `vm`: a real kernel with real drivers where the machine has none: no `/dev/video*`, no `/dev/uinput`, no modules.
+//!
+//! Debian's own kernel runs in QEMU, emulated in software, so it works wherever programs do. Nothing is installed: the
+//! packages are unpacked below the target directory. By default the guest's time is virtual (QEMU's instruction
+//! counter): it does not pass while the guest is held up and is skipped while it has nothing to do, so what a test
+//! sees does not depend on how busy the machine is.
+
+mod cpio;
+mod guest;
+mod image;
+mod packages;
+mod programs;
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::args::{Vm, VmTask};
+use crate::process::Keeper;
+use crate::totals::Totals;
+use crate::{Failure, say};
+
+use guest::Guest;
+
+/// What most want: a capture card with an HDMI input and a camera input, and virtual input devices.
+const MODULES: [&str; 3] =
+    ["vivid:n_devs=1,node_types=0x1,num_inputs=2,input_types=0x3,num_outputs=0", "uinput", "evdev"];
+
+/// Runs a command, or the tests that need real drivers, in a VM.
+///
+/// # Errors
+/// Exit code 2 when this machine cannot run one, the guest command's own code when it failed, else 1.
+pub fn run(options: &Vm) -> Result<(), Failure> {
+    let begun = now();
+    let keeper = Keeper::start()?;
+    let outcome = match &options.task {
+        VmTask::Test => test(options, &keeper),
+        VmTask::Command(command) => command_in_guest(options, &keeper, command),
+    };
+    say::progress(format_args!("vm: {:.1} s in all", begun.elapsed().as_secs_f64()));
+    outcome
+}
+
+fn command_in_guest(options: &Vm, keeper: &Keeper, command: &str) -> Result<(), Failure> {
+    let files = match &options.payload {
+        Some(directory) => programs::directory(directory)?,
+        None => Vec::new(),
+    };
+    let code = boot(options, keeper, command, &files, |line| say::result(line))?;
+    match code {
+        0 => Ok(()),
+        code => Err(Failure { message: format!("the command in the VM ended with code {code}"), exit: code }),
+    }
+}
+
+fn test(options: &Vm, keeper: &Keeper) -> Result<(), Failure> {
+    let programs = programs::build()?;
+    let mut totals = Totals::default();
+    let script: Vec<String> = programs.iter().map(programs::Program::line).collect();
+    let script = format!("code=0\n{}\nexit $code", script.join("\n"));
+    let files: Vec<programs::File> = programs.into_iter().map(|program| program.file).collect();
+    let code = boot(options, keeper, &script, &files, |line| {
+        if totals.read(line) {
+            say::result(line);
+        }
+    })?;
+    say::result(totals);
+    // The VM is the place where nothing may be skipped.
+    if code == 0 && totals.failed == 0 && totals.skipped == 0 && totals.passed > 0 {
+        return Ok(());
+    }
+    let why = if code == 0 { "a device is missing in the VM" } else { "tests failed in the VM" };
+    Err(Failure::failed(format!("{why}; the lines above say which")))
+}
+
+/// Makes the image, boots it and shows what it prints. Returns the command's exit code.
+fn boot(
+    options: &Vm,
+    keeper: &Keeper,
+    command: &str,
+    files: &[programs::File],
+    show: impl FnMut(&str),
+) -> Result<u8, Failure> {
+    let sysroot = packages::ready()?;
+    let asked = options.modules.iter().map(String::as_str);
+    let modules: Vec<&str> = if options.modules.is_empty() { MODULES.to_vec() } else { asked.collect() };
+    let image = image::Request { modules: &modules, command, files, has_machine: options.machine };
+    let initrd = keeper.scratch().join("initrd");
+    image::write(&sysroot, &image, &initrd)?;
+    let out = match &options.out {
+        Some(directory) => directory.clone(),
+        None => keeper.scratch().join("out"),
+    };
+    make_directory(&out)?;
+    let out = std::path::absolute(&out).map_err(|error| {
+        Failure::unusable(format!("cannot make a full path of {}: {error}", out.display()))
+    })?;
+    Guest { sysroot: &sysroot, initrd: &initrd, out: &out, options }.run(keeper, show)
+}
+
+fn make_directory(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| Failure::failed(format!("cannot make the directory {}: {error}", path.display())))
+}
+
+#[expect(clippy::disallowed_methods, reason = "wall time is what people read here")]
+fn now() -> Instant {
+    Instant::now()
+}
