@@ -1,0 +1,56 @@
+//! `wavry-bench`: measures Wavry beside its rivals, interleaved, in one run and with one clock.
+//!
+//! Each benchmark is a module that returns rows; this file only reads the command line, and `report` writes the rows.
+
+mod args;
+mod clock;
+mod contest;
+mod cost;
+mod failure;
+mod glass;
+mod input;
+mod keeper;
+mod pairs;
+mod report;
+mod statistics;
+mod x;
+
+use std::process::ExitCode;
+
+use args::{Bench, Options};
+use failure::Failure;
+use report::Row;
+
+/// Exit code of wrong arguments, or of a machine that lacks what a benchmark itself needs.
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let options = match args::parse(std::env::args_os().skip(1)) {
+        Ok(options) => options,
+        Err(failure) => {
+            eprintln!("bench: {failure}\n{}", args::HELP);
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    match run(&options) {
+        Ok(rows) if options.strict && rows.iter().any(|row| !row.met) => {
+            eprintln!("bench {}: goals are missed", options.bench.name());
+            ExitCode::FAILURE
+        }
+        Ok(_) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bench {}: error: {failure}", options.bench.name());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<Vec<Row>, Failure> {
+    let rows = match options.bench {
+        Bench::Glass => glass::run(options)?,
+        Bench::Input => input::run(options)?,
+    };
+    report::write(&options.json, &rows)?;
+    report::print(&rows);
+    Ok(rows)
+}
