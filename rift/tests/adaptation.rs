@@ -105,3 +105,23 @@ fn longer_return_path_is_not_taken_for_congestion() {
         assert!(found > expected / 10 * 8, "seed {seed}: {found} of {expected}");
     }
 }
+
+#[test]
+fn grant_is_back_soon_after_an_outage_of_either_direction() {
+    for seed in SEEDS {
+        for upward in [true, false] {
+            let mut pair = pair(seed);
+            pair.network.run_until(Time::from_secs(5));
+            let before = mean(&grants(&mut pair, Duration::from_secs(2)));
+            let link = if upward { pair.upward } else { pair.downward };
+            pair.network.link_mut(link).loss = rift_sim::Loss::Random(1.0);
+            pair.network.run_for(Duration::from_millis(700));
+            pair.network.link_mut(link).loss = rift_sim::Loss::None;
+            // What was lost in the outage is neither congestion nor a reason for parity.
+            let soon = *grants(&mut pair, Duration::from_millis(400)).last().expect("grants were looked at");
+            assert!(soon > before / 10 * 7, "seed {seed}, upward {upward}: {soon} of {before}");
+            let later = *grants(&mut pair, Duration::from_millis(900)).last().expect("grants were looked at");
+            assert!(later > before / 10 * 8, "seed {seed}, upward {upward}: {later} of {before}");
+        }
+    }
+}

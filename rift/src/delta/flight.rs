@@ -82,6 +82,11 @@ impl Flight {
         self.silenced_bps.get_or_insert(rate_bps);
     }
 
+    /// Whether feedback has been missing for so long that the rate was cut.
+    pub(super) const fn is_silenced(&self) -> bool {
+        self.silenced_bps.is_some()
+    }
+
     pub(super) fn silent_at(&self, rtt_us: u64) -> Option<Instant> {
         (self.bytes > 0).then(|| self.waiting_since.plus_micros((3 * rtt_us).max(SILENCE_US_MIN)))
     }

@@ -143,6 +143,8 @@ pub struct Delta {
     rtt_us: u64,
     /// Departure of the latest packet reported.
     sent_reported_us: u64,
+    /// When the last silence ended: what was sent before and is told lost was lost to the outage, or only its report.
+    outage_until_us: u64,
     picture_rate_millihertz: u32,
 }
 
@@ -162,6 +164,7 @@ impl Delta {
             loss: Loss::new(),
             rtt_us: 100_000,
             sent_reported_us: 0,
+            outage_until_us: 0,
             picture_rate_millihertz: 60_000,
         }
     }
@@ -183,12 +186,19 @@ impl Delta {
     pub fn on_feedback(&mut self, now: Instant, rtt_us: u32, reports: impl Iterator<Item = PacketReport>) {
         self.rtt_us = u64::from(rtt_us).clamp(500, 2_000_000);
         let train_gap_us = self.train_gap_us();
+        if self.flight.is_silenced() {
+            self.outage_until_us = now.as_micros();
+        }
         let (mut arrived, mut marked, mut reported) = (0, 0, 0_u64);
         for report in reports {
             reported += u64::from(report.bytes);
             let sent_us = report.sent_at.as_micros();
             self.sent_reported_us = self.sent_reported_us.max(sent_us);
-            self.loss.on_packet(sent_us, report.outcome == Outcome::Lost);
+            let is_lost = report.outcome == Outcome::Lost;
+            // An outage is neither congestion nor bridged by parity.
+            if !is_lost || sent_us >= self.outage_until_us {
+                self.loss.on_packet(sent_us, is_lost);
+            }
             let Outcome::Arrived { at_us, ce } = report.outcome else {
                 self.trains.on_loss();
                 continue;
