@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 
 use crate::chain::Bounds;
 use crate::coder::{Coder, Job};
-use crate::governor::{Action, Need, Pace, Purpose};
+use crate::governor::{Action, Need, Pace, Purpose, Quality};
 use crate::orders::{Captured, Coded, CursorState, Order, Orders, Outlet, Shape};
 use crate::source::{Source, SourceError};
 
@@ -28,8 +28,10 @@ use crate::source::{Source, SourceError};
 const HOUSEKEEPING_US: u64 = 100_000;
 /// How long a source that failed is left alone, in microseconds.
 const RECOVERY_US: u64 = 500_000;
-/// A still picture is good with this mean quantiser or less: 45 dB and more.
-const QUANTISER_GOOD: u8 = 16;
+/// A still picture is good with this mean quantiser or less: 45 dB and more for text.
+const QUANTISER_GOOD: u8 = 15;
+/// Text is hard to read with this mean quantiser or more.
+const QUANTISER_COARSE: u8 = 32;
 /// A change of at most this part of a picture that was good is encoded as well as the rest of it at once.
 const SMALL_DIVISOR: u32 = 24;
 /// Why capturing ended.
@@ -191,12 +193,15 @@ impl Capture {
         };
         let place = Rectangle::sized(side(frame.width()), side(frame.height()));
         let is_settled = tells_damage && self.pace.is_settled();
-        let boost = match purpose {
-            Purpose::Refine => true,
-            Purpose::Change => is_settled && area(self.changed) <= area(place) / SMALL_DIVISOR,
-            Purpose::Repair => is_settled,
+        let (boost, damage) = match purpose {
+            // Nothing changed: the encoder goes over what is coarser than it need be, and skips the rest.
+            Purpose::Refine => (true, Some(Rectangle::default())),
+            Purpose::Change => {
+                let is_small = area(self.changed) <= area(place) / SMALL_DIVISOR;
+                (is_settled && is_small, tells_damage.then_some(self.changed))
+            }
+            Purpose::Repair => (is_settled, None),
         };
-        let damage = (tells_damage && purpose == Purpose::Change).then_some(self.changed);
         let job = Job { now, bitrate_bps: order.bitrate_bps, bounds, boost, damage };
         let captured_at = frame.captured_at();
         let mut bytes = self.spare.try_recv().unwrap_or_default();
@@ -206,11 +211,17 @@ impl Capture {
         self.changed = if is_partial { self.source.damage() } else { Rectangle::default() };
         let Some(made) = made else {
             self.changed = place;
-            self.pace.encoded(now, order.period_us, purpose, false);
+            self.pace.encoded(now, order.period_us, purpose, Quality::Fair);
             return Ok(());
         };
-        let good = !tells_damage || made.quantiser <= QUANTISER_GOOD;
-        self.pace.encoded(now, order.period_us, purpose, good);
+        let quality = match made.quantiser {
+            // A source that does not say when it is still is never refined.
+            _ if !tells_damage => Quality::Good,
+            0..=QUANTISER_GOOD => Quality::Good,
+            QUANTISER_COARSE.. => Quality::Coarse,
+            _ => Quality::Fair,
+        };
+        self.pace.encoded(now, order.period_us, purpose, quality);
         let encoded_at = self.clock.now();
         debug!(
             id = made.id.0,

@@ -12,6 +12,8 @@ use crate::governor::is_another_rate;
 
 /// Encoding threads at most: each more costs every picture a slice and wins less.
 const THREADS_MAX: usize = 4;
+/// The quantiser aimed for where nothing moves.
+const QUANTISER_STILL: u8 = 14;
 /// Macroblocks of 16 × 16 pixels that all kept pictures may have (H.264 table A-1, level 5.1).
 const KEPT_MACROBLOCKS_MAX: u32 = 184_320;
 
@@ -131,7 +133,8 @@ impl Coder {
             return Ok(());
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX) as u8;
-        let options = Options { threads, slices: threads, ..Options::default() };
+        let options =
+            Options { threads, slices: threads, boost_quantiser: QUANTISER_STILL, ..Options::default() };
         let settings = EncoderSettings { width, height, rate_millihertz: self.rate_millihertz, bitrate_bps };
         let encoder = X264Encoder::new(&settings, &options)?;
         let kept = KEPT_MACROBLOCKS_MAX / (width.div_ceil(16) * height.div_ceil(16));

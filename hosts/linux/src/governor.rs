@@ -13,7 +13,7 @@ const GROUP_FACTOR: u32 = 2;
 pub const STILL_US: u64 = 80_000;
 
 /// Refinements of one still picture at most.
-pub const REFINEMENTS_MAX: u8 = 30;
+pub const REFINEMENTS_MAX: u8 = 120;
 
 /// A picture may come this part of a period early, so that a source with jitter is not slowed down; the average
 /// stays.
@@ -85,6 +85,17 @@ pub enum Purpose {
     Repair,
     /// The screen is still and not yet as good as it can be.
     Refine,
+}
+
+/// How good a picture is, seen as one that stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    /// As good as it need be.
+    Good,
+    /// Good while things move: it is refined once they have been still for a while.
+    Fair,
+    /// The rate did not carry more: it is refined as soon as nothing newer is to be shown.
+    Coarse,
 }
 
 /// What to do now.
@@ -159,16 +170,19 @@ impl Pace {
         Action::Watch(due)
     }
 
-    /// A picture was encoded at `now`; `good` = as good as it needs to be once the screen is still.
-    pub fn encoded(&mut self, now: Instant, period_us: u64, purpose: Purpose, good: bool) {
+    /// A picture was encoded at `now`.
+    pub fn encoded(&mut self, now: Instant, period_us: u64, purpose: Purpose, quality: Quality) {
         let early = now.plus_micros(period_us - period_us / EARLY_DIVISOR);
         self.slot = self.slot.plus_micros(period_us).max(early);
-        self.refine = match (good, purpose) {
-            (true, _) => None,
-            (false, Purpose::Change | Purpose::Repair) => {
+        self.refine = match (quality, purpose) {
+            (Quality::Good, _) => None,
+            (Quality::Fair, Purpose::Change | Purpose::Repair) => {
                 Some(Refine { due: now.plus_micros(STILL_US), left: REFINEMENTS_MAX })
             }
-            (false, Purpose::Refine) => {
+            (Quality::Coarse, Purpose::Change | Purpose::Repair) => {
+                Some(Refine { due: now, left: REFINEMENTS_MAX })
+            }
+            (Quality::Fair | Quality::Coarse, Purpose::Refine) => {
                 let left = self.refine.map_or(0, |refine| refine.left.saturating_sub(1));
                 (left > 0).then_some(Refine { due: now, left })
             }
@@ -247,7 +261,7 @@ mod tests {
         let mut pace = Pace::new();
         let now = Instant::from_millis(5000);
         assert_eq!(pace.action(now, &CHANGED), Action::Encode(Purpose::Change));
-        pace.encoded(now, PERIOD_US, Purpose::Change, true);
+        pace.encoded(now, PERIOD_US, Purpose::Change, Quality::Good);
         let soon = now.plus_micros(1000);
         let Action::Wait(Some(due)) = pace.action(soon, &CHANGED) else { panic!("too early") };
         assert!(due > soon && due <= now.plus_micros(PERIOD_US));
@@ -262,7 +276,7 @@ mod tests {
         while now < end {
             match pace.action(now, &CHANGED) {
                 Action::Encode(purpose) => {
-                    pace.encoded(now, PERIOD_US, purpose, false);
+                    pace.encoded(now, PERIOD_US, purpose, Quality::Fair);
                     times.push(now);
                 }
                 Action::Wait(Some(due)) => now = due,
@@ -281,27 +295,37 @@ mod tests {
     fn still_picture_is_refined_until_good_and_then_costs_nothing() {
         let mut pace = Pace::new();
         let now = Instant::from_millis(1000);
-        pace.encoded(now, PERIOD_US, Purpose::Change, false);
+        pace.encoded(now, PERIOD_US, Purpose::Change, Quality::Fair);
         let still = now.plus_micros(STILL_US);
         assert_eq!(pace.action(now.plus_micros(PERIOD_US), &OPEN), Action::Watch(Some(still)));
         assert_eq!(pace.action(still, &OPEN), Action::Encode(Purpose::Refine));
-        pace.encoded(still, PERIOD_US, Purpose::Refine, false);
+        pace.encoded(still, PERIOD_US, Purpose::Refine, Quality::Fair);
         let next = still.plus_micros(PERIOD_US);
         assert_eq!(pace.action(next, &OPEN), Action::Encode(Purpose::Refine));
-        pace.encoded(next, PERIOD_US, Purpose::Refine, true);
+        pace.encoded(next, PERIOD_US, Purpose::Refine, Quality::Good);
         assert!(pace.is_settled());
         assert_eq!(pace.action(next.plus_micros(PERIOD_US), &OPEN), Action::Watch(None));
+    }
+
+    #[test]
+    fn coarse_picture_is_refined_without_waiting_for_stillness() {
+        let mut pace = Pace::new();
+        let now = Instant::from_millis(1000);
+        pace.encoded(now, PERIOD_US, Purpose::Change, Quality::Coarse);
+        let next = now.plus_micros(PERIOD_US);
+        assert_eq!(pace.action(next, &CHANGED), Action::Encode(Purpose::Change), "what is newer comes first");
+        assert_eq!(pace.action(next, &OPEN), Action::Encode(Purpose::Refine));
     }
 
     #[test]
     fn refining_ends_even_when_it_never_gets_good() {
         let mut pace = Pace::new();
         let mut now = Instant::from_millis(1000);
-        pace.encoded(now, PERIOD_US, Purpose::Change, false);
+        pace.encoded(now, PERIOD_US, Purpose::Change, Quality::Fair);
         now = now.plus_micros(STILL_US);
         let mut refined = 0;
         while pace.action(now, &OPEN) == Action::Encode(Purpose::Refine) {
-            pace.encoded(now, PERIOD_US, Purpose::Refine, false);
+            pace.encoded(now, PERIOD_US, Purpose::Refine, Quality::Fair);
             now = now.plus_micros(PERIOD_US);
             refined += 1;
         }

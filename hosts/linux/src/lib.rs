@@ -47,7 +47,6 @@ use watch::{Reason, Stop, Watch};
 pub const PORT: u16 = 4747;
 
 const BITRATE_BPS_MAX: u32 = 100_000_000;
-const BITRATE_BPS_START: u32 = 10_000_000;
 const FPS: u32 = 60;
 const APP_SIZE: (u16, u16) = (1280, 720);
 /// Pictures and their buffers on the way from the capture thread.
@@ -187,7 +186,7 @@ pub fn serve(
     let bitrate_bps_max = settings.bitrate_max.unwrap_or(BITRATE_BPS_MAX);
     let session = Config {
         bitrate_bps_max,
-        bitrate_bps_start: BITRATE_BPS_START.min(bitrate_bps_max),
+        bitrate_bps_start: bitrate_bps_max.min(Config::default().bitrate_bps_start),
         ..Config::default()
     };
     let policy = Policy {
@@ -269,7 +268,7 @@ fn announce(
 ) -> Result<(), ServerError> {
     let address = driver.local_addr();
     let id = identity.public();
-    info!(%address, source = %spec, %id, "listening");
+    info!(%address, source = spec.kind(), %id, "listening");
     let mut out = io::stdout().lock();
     // Nobody may be reading; the log says the same.
     let _ = writeln!(out, "Wavry ID: {id}\nSharing {spec} at {address} (UDP)").and_then(|()| out.flush());

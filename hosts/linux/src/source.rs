@@ -27,6 +27,19 @@ pub enum Spec {
     Test,
 }
 
+impl Spec {
+    /// Its kind, without what a log should not tell.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::X11(_) => "x11",
+            Self::App(_) => "app",
+            Self::V4l(_) => "v4l",
+            Self::Test => "test",
+        }
+    }
+}
+
 impl FromStr for Spec {
     type Err = String;
 

@@ -3,7 +3,7 @@
 //! All of it happens on the network's thread, in the driver's turns and between them. Nothing here waits, and in the
 //! steady state nothing allocates.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +39,13 @@ pub const VIEWERS_MAX: usize = 16;
 const SPARE_MEMORIES: usize = 2;
 /// A viewer that fell behind is led back at most once in this long, in microseconds.
 const CATCH_UP_US: u64 = 100_000;
+
+/// Bits per second to begin with: within the machine nothing is in the way;
+const START_BPS_LOOPBACK: u32 = 100_000_000;
+/// a local network usually carries this, and a slow one says so within a few pictures;
+const START_BPS_LOCAL: u32 = 30_000_000;
+/// and most ways beyond it carry this.
+const START_BPS_FAR: u32 = 10_000_000;
 
 const STEERING: Permissions = Permissions::POINTER
     .union(Permissions::KEYBOARD)
@@ -106,6 +113,8 @@ struct Viewer {
     /// Pictures were left out: it needs to be led back.
     is_behind: bool,
     asked_at: Option<Instant>,
+    /// Why this side ended its session.
+    farewell: Option<CloseReason>,
     shapes: ShapeSender,
 }
 
@@ -146,14 +155,20 @@ impl Viewers {
             let Some(session) = driver.session_mut(*index) else { continue };
             match self.allow.list().find(&viewer.client.id) {
                 Some(client) => viewer.client = client.clone(),
-                None => session.close(now, CloseReason::Revoked),
+                None => {
+                    viewer.farewell = Some(CloseReason::Revoked);
+                    session.close(now, CloseReason::Revoked);
+                }
             }
         }
     }
 
     /// Ends every session.
     pub fn close_all(&mut self, now: Instant, driver: &mut Driver, reason: CloseReason) {
-        for (_, _, session) in driver.sessions_mut() {
+        for (index, _, session) in driver.sessions_mut() {
+            if let Some(viewer) = self.viewers.get_mut(&index) {
+                viewer.farewell = Some(reason);
+            }
             session.close(now, reason);
         }
         self.injector.release_all();
@@ -296,7 +311,7 @@ impl Viewers {
     fn begin(&mut self, now: Instant, index: SessionIndex, from: SocketAddr, session: &mut ViewerSession) {
         let client = session.peer().and_then(|peer| self.allow.list().find(&peer)).cloned();
         let Some(client) = client else {
-            // It was taken off the list between the handshake and now.
+            // It was taken off the list since its handshake.
             return session.close(now, CloseReason::Revoked);
         };
         // Who comes back, after a lost connection perhaps, takes over from its former self.
@@ -304,6 +319,8 @@ impl Viewers {
         if former.is_some_and(|former| former.client.id == client.id) {
             self.steering = Some(index);
             self.injector.release_all();
+        } else if self.steering.is_none() && client.permissions.may_steer() {
+            self.steering = Some(index);
         }
         info!(client = %client.name, id = %client.id, %from, "session began");
         let mut viewer = Viewer {
@@ -313,6 +330,7 @@ impl Viewers {
             sent: None,
             is_behind: false,
             asked_at: None,
+            farewell: None,
             shapes: ShapeSender::new(),
         };
         self.arrivals += 1;
@@ -332,7 +350,8 @@ impl Viewers {
         let stats = session.stats(now);
         info!(
             client = %viewer.client.name,
-            ?reason,
+            reason = ?viewer.farewell.unwrap_or(reason),
+            is_ours = viewer.farewell.is_some(),
             seconds = now.micros_since(viewer.since) / 1_000_000,
             pictures = stats.pictures_queued,
             bytes_sent = stats.bytes_sent,
@@ -371,7 +390,9 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
         }
         let permissions = self.rights(client.permissions, self.steering.is_none());
         let memory = self.memories.pop().unwrap_or_else(|| desktop_memory(false));
-        Decision::Admit { config: self.policy.session, memory, permissions }
+        let max = self.policy.session.bitrate_bps_max;
+        let config = Config { bitrate_bps_start: start_bitrate(from).min(max), ..self.policy.session };
+        Decision::Admit { config, memory, permissions }
     }
 
     fn event(
@@ -416,6 +437,16 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
         if self.memories.len() < SPARE_MEMORIES {
             self.memories.push(memory);
         }
+    }
+}
+
+/// What a viewer at this address is granted before anything is known of the way to it, in bits per second.
+fn start_bitrate(from: SocketAddr) -> u32 {
+    match from.ip().to_canonical() {
+        ip if ip.is_loopback() => START_BPS_LOOPBACK,
+        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => START_BPS_LOCAL,
+        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => START_BPS_LOCAL,
+        IpAddr::V4(_) | IpAddr::V6(_) => START_BPS_FAR,
     }
 }
 

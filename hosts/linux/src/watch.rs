@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -75,30 +75,9 @@ impl Watch {
         let (quit, quitting) = UnixStream::pair()?;
         let result = Arc::clone(&reason);
         let thread = thread::Builder::new().name("watch".into()).spawn(move || {
-            let mut stop = stop.0;
-            loop {
-                let stop_fd = stop.as_fd();
-                let mut fds =
-                    vec![PollFd::new(&stop_fd, PollFlags::IN), PollFd::new(&quitting, PollFlags::IN)];
-                fds.extend(program.as_ref().map(|program| PollFd::new(program, PollFlags::IN)));
-                let pulse = Timespec { tv_sec: 0, tv_nsec: PULSE_NS };
-                let ready = poll(&mut fds, Some(&pulse)).unwrap_or(0);
-                let is_ready =
-                    |index: usize| ready > 0 && fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-                let (is_stop, is_quit, is_program) = (is_ready(0), is_ready(1), is_ready(2));
-                drop(fds);
-                if is_quit {
-                    return;
-                }
-                if is_stop || is_program {
-                    let _ = stop.read(&mut [0; 64]);
-                    let reason = if is_stop { Reason::Asked } else { Reason::ProgramEnded };
-                    result.store(reason as u8, Ordering::Release);
-                    waker.wake();
-                    return;
-                }
-                waker.wake();
-            }
+            let outcome = wait(stop.0, program.as_ref(), &quitting, &waker);
+            result.store(outcome as u8, Ordering::Release);
+            waker.wake();
         })?;
         Ok(Self { reason, quit: Some(quit), thread: Some(thread) })
     }
@@ -121,5 +100,31 @@ impl Drop for Watch {
             // A thread that panicked has said so.
             let _ = thread.join();
         }
+    }
+}
+
+/// Waits until there is a reason to end, or (with none) until `quit` is closed. Wakes the network now and then.
+fn wait(mut stop: UnixStream, program: Option<&OwnedFd>, quit: &UnixStream, waker: &Waker) -> Reason {
+    const PULSE: Timespec = Timespec { tv_sec: 0, tv_nsec: PULSE_NS };
+    loop {
+        let (stop_fd, quit_fd) = (stop.as_fd(), quit.as_fd());
+        // Without a program its place is taken by another descriptor, whose answer is not looked at.
+        let program_fd = program.map_or(quit_fd, AsFd::as_fd);
+        let mut fds = [stop_fd, quit_fd, program_fd].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        if poll(&mut fds, Some(&PULSE)).is_ok_and(|ready| ready > 0) {
+            let [is_stop, is_quit, is_program] = fds.map(|fd| !fd.revents().is_empty());
+            if is_quit {
+                return Reason::None;
+            }
+            if is_stop {
+                // What was written is of no interest.
+                let _ = stop.read(&mut [0; 64]);
+                return Reason::Asked;
+            }
+            if is_program {
+                return Reason::ProgramEnded;
+            }
+        }
+        waker.wake();
     }
 }
