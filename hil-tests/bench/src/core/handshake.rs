@@ -1,0 +1,88 @@
+//! A whole Noise XX, both sides on one core, beside snow's.
+
+use core::hint::black_box;
+
+use rift::{Handshake, Identity, NoiseXx, PROLOGUE};
+use rift_snow::SnowXx;
+use snow::Builder;
+
+use super::measure::{self, Contender};
+use super::rows::{Rivalry, row};
+use crate::report::Row;
+
+const SUITE: &str = "Noise_XX_25519_ChaChaPoly_BLAKE2s";
+const OPERATIONS: usize = 4;
+const BLOCKS: usize = 81;
+
+/// Case `handshake`.
+pub(super) fn run() -> Vec<Row> {
+    let identities = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
+    let (client, host) = (&identities.0, &identities.1);
+    let mut contenders: [Contender<'_>; 3] = [
+        (
+            "rift",
+            Box::new(|| {
+                timed(|seed| {
+                    both_sides(
+                        NoiseXx::initiator(client, [seed; 32], PROLOGUE),
+                        NoiseXx::responder(host, [seed ^ 0xff; 32], PROLOGUE),
+                    )
+                })
+            }),
+        ),
+        ("snow", Box::new(|| timed(|_| raw_snow()))),
+        (
+            "rift-snow",
+            Box::new(|| {
+                timed(|seed| {
+                    both_sides(
+                        SnowXx::initiator(client, [seed; 32], PROLOGUE),
+                        SnowXx::responder(host, [seed ^ 0xff; 32], PROLOGUE),
+                    )
+                })
+            }),
+        ),
+    ];
+    let figures = Rivalry::of(&measure::interleave(BLOCKS, &mut contenders)).map(|nanos| nanos / 1e3);
+    let goal = figures.rival("snow");
+    let note = "three messages with 4-byte payloads, both sides, ephemeral keys made from given entropy, static \
+                public keys known (snow derives them from the secret when it is built, and draws its own entropy)";
+    vec![row(("handshake", "time", "us"), figures, goal, BLOCKS * OPERATIONS, note)]
+}
+
+/// `None` when a handshake failed.
+fn timed(mut handshake: impl FnMut(u8) -> Option<()>) -> Option<f64> {
+    let (mut seed, mut failed) = (3, false);
+    let nanos = measure::nanos_each(OPERATIONS, || {
+        seed += 1;
+        failed |= black_box(handshake(seed)).is_none();
+    });
+    (!failed).then_some(nanos)
+}
+
+fn both_sides<H: Handshake>(mut client: H, mut host: H) -> Option<()> {
+    let (mut message, mut payload) = ([0; 256], [0; 64]);
+    for turn in 0..3 {
+        let (from, to) = if turn % 2 == 0 { (&mut client, &mut host) } else { (&mut host, &mut client) };
+        let len = from.write_message(&[turn; 4], &mut message).ok()?;
+        to.read_message(&message[..len], &mut payload).ok()?;
+    }
+    let (one, other) = (client.finish()?, host.finish()?);
+    (one.send == other.receive && one.receive == other.send).then_some(())
+}
+
+fn raw_snow() -> Option<()> {
+    let builder = || Builder::new(SUITE.parse().expect("snow knows this suite")).prologue(PROLOGUE);
+    let (client_key, host_key) = ([1; 32], [2; 32]);
+    let mut client = builder().ok()?.local_private_key(&client_key).ok()?.build_initiator().ok()?;
+    let mut host = builder().ok()?.local_private_key(&host_key).ok()?.build_responder().ok()?;
+    let (mut message, mut payload) = ([0; 256], [0; 64]);
+    for turn in 0..3 {
+        let (from, to) = if turn % 2 == 0 { (&mut client, &mut host) } else { (&mut host, &mut client) };
+        let len = from.write_message(&[turn; 4], &mut message).ok()?;
+        to.read_message(&message[..len], &mut payload).ok()?;
+    }
+    let both = (client.into_transport_mode().ok()?, host.into_transport_mode().ok()?);
+    black_box(&both);
+    Some(())
+}
