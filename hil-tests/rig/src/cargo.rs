@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::Failure;
+
 /// Workspaces beside the main one, each with its own lock file; they exist from their first working code on.
 pub const EXCLUDED: [&str; 2] = ["hil-tests/bench", "hil-tests/noalloc"];
 
@@ -33,6 +35,26 @@ pub fn answers(arguments: &[&str]) -> bool {
     let status =
         command().args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
+}
+
+/// Builds packages of the main workspace as they are released.
+///
+/// # Errors
+/// Exit code 1 when they do not build; cargo has said why.
+pub fn build_release(packages: &[&str]) -> Result<(), Failure> {
+    let mut command = command();
+    command.args(["build", "--release", "--locked"]);
+    for package in packages {
+        command.args(["-p", package]);
+    }
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|error| Failure::failed(format!("cannot run cargo: {error}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::failed("the release did not build; cargo's own words are above"))
 }
 
 /// Whether this excluded workspace has been written.

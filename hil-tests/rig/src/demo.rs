@@ -127,24 +127,7 @@ impl Programs {
 
     fn build() -> Result<Self, Failure> {
         say::progress("demo: building a release (minutes, the first time)");
-        let status = cargo::command()
-            .args([
-                "build",
-                "--release",
-                "--locked",
-                "-p",
-                "wavry-server",
-                "-p",
-                "wavry-client",
-                "-p",
-                "wavry-probe",
-            ])
-            .stdin(Stdio::null())
-            .status()
-            .map_err(|error| Failure::failed(format!("cannot run cargo: {error}")))?;
-        if !status.success() {
-            return Err(Failure::failed("the release did not build; cargo's own words are above"));
-        }
+        cargo::build_release(&["wavry-server", "wavry-client", "wavry-probe"])?;
         Ok(Self::at(cargo::target_dir().join("release")))
     }
 
