@@ -22,6 +22,14 @@ pub enum DisplayError {
     Minifb(#[from] MinifbError),
 }
 
+impl DisplayError {
+    /// Whether the window was closed under our feet, which is a way to end.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::X11(rift_x11::Error::Gone) | Self::Minifb(MinifbError::Gone))
+    }
+}
+
 /// A window that shows pictures and hears input.
 pub enum Screen {
     /// X11's own.

@@ -120,6 +120,8 @@ pub struct Latest {
     pub traffic: Traffic,
     /// Bits per second received of late.
     pub bitrate_bps: u64,
+    /// When the host was last found to have said something.
+    pub heard_at: Instant,
     /// Where the host is.
     pub remote: Option<SocketAddr>,
     /// Sessions that followed the first.
@@ -150,6 +152,7 @@ impl Link {
             stats: Stats::default(),
             traffic: Traffic::default(),
             bitrate_bps: 0,
+            heard_at: Instant::ZERO,
             remote: None,
             reconnects: 0,
             live_since: None,

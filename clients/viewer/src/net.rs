@@ -54,6 +54,8 @@ struct Ended {
     reason: CloseReason,
     /// How long the host let us in; `None` = it never did.
     admitted_for: Option<Duration>,
+    /// The machine there said that nobody listens on this port.
+    refused: bool,
 }
 
 impl Network {
@@ -90,7 +92,7 @@ impl Network {
                     info!(%host, "{host} {}", describe(ended.reason));
                     return Ok(());
                 }
-                Verdict::Fatal => return Err(self.fatal(ended.reason)),
+                Verdict::Fatal => return Err(self.fatal(&ended)),
                 Verdict::Retry => {
                     let wait = backoff.lost(ended.admitted_for.unwrap_or_default());
                     info!(%host, "{host} {}; trying again in {} ms", describe(ended.reason), wait.as_millis());
@@ -122,7 +124,7 @@ impl Network {
     /// silence later: the resolver may be as far away as the host.
     fn try_addresses(&mut self, had_session: bool) -> Result<Ended, ClientError> {
         let (host, port) = (self.target.host.clone(), self.target.port);
-        let mut ended = Ended { reason: CloseReason::Unanswered, admitted_for: None };
+        let mut ended = Ended { reason: CloseReason::Unanswered, admitted_for: None, refused: false };
         let addresses = match (host.as_str(), port).to_socket_addrs() {
             Ok(addresses) => addresses.collect::<Vec<_>>(),
             Err(_) if had_session => return Ok(ended),
@@ -174,7 +176,8 @@ impl Network {
         let reason = service.closed.unwrap_or(CloseReason::Local);
         let admitted_for = service.admitted_at.map(|at| now - at);
         debug!(?reason, sockets = ?driver.socket().stats(), "session over");
-        Ok(Ended { reason, admitted_for })
+        let refused = driver.socket().stats().refused > 0;
+        Ok(Ended { reason, admitted_for, refused })
     }
 
     fn connect(&self, address: SocketAddr) -> Result<Driver, SessionError> {
@@ -197,7 +200,8 @@ impl Network {
         Ok(ClientDriver::connect(&SocketConfig::default(), address, session)?)
     }
 
-    fn fatal(&self, reason: CloseReason) -> ClientError {
+    fn fatal(&self, ended: &Ended) -> ClientError {
+        let reason = ended.reason;
         let (host, port, id) = (self.target.host.clone(), self.target.port, self.target.identity.public());
         if matches!(reason, CloseReason::Refused | CloseReason::Revoked) {
             return ClientError::Refused { host, what: describe(reason), id };
@@ -207,7 +211,10 @@ impl Network {
         }
         let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         let texts = addresses.unwrap_or_default().into_iter().map(|address| address.ip().to_string());
-        let tried = format!("tried {}", texts.collect::<Vec<_>>().join(", "));
+        let mut tried = format!("tried {}", texts.collect::<Vec<_>>().join(", "));
+        if ended.refused {
+            tried.push_str("; that machine says that nothing listens there");
+        }
         ClientError::Unanswered { host, port, tried, id: self.target.key }
     }
 }

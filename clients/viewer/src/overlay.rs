@@ -19,16 +19,24 @@ pub struct Shown {
     pub parameters: Option<StreamParameters>,
 }
 
-/// What to say about the connection when there is no session: `None` while there is.
+/// The host speaks at least once a second; silent for longer than this, it may be gone.
+const SILENCE_US: u64 = 2_000_000;
+
+/// What to say about the connection when there is no session, or the host is silent: `None` while all is well.
 #[must_use]
-pub fn status_text(status: Status, host: &str, now: Instant) -> Option<String> {
-    match status {
+pub fn status_text(latest: &Latest, host: &str, now: Instant) -> Option<String> {
+    let seconds = |tenths: u64| format!("{}.{} s", tenths / 10, tenths % 10);
+    match latest.status {
         Status::Connecting => Some(format!("connecting to {host} ...")),
         Status::Lost(retry_at) => {
-            let tenths = retry_at.until(now).as_millis().div_ceil(100);
-            Some(format!("lost {host}, retrying in {}.{} s", tenths / 10, tenths % 10))
+            let left = retry_at.micros_since(now).div_ceil(100_000);
+            Some(format!("lost {host}, retrying in {}", seconds(left)))
         }
-        Status::Live | Status::Over => None,
+        Status::Live => {
+            let silence = now.micros_since(latest.heard_at);
+            (silence > SILENCE_US).then(|| format!("no word from {host} for {}", seconds(silence / 100_000)))
+        }
+        Status::Over => None,
     }
 }
 
@@ -45,6 +53,8 @@ pub fn statistics_text(latest: &Latest, shown: &Shown) -> String {
 const STATISTICS_US: u64 = 500_000;
 /// A countdown is.
 const COUNTDOWN_US: u64 = 100_000;
+/// A silent host is noticed.
+const LOOK_US: u64 = 1_000_000;
 
 /// When the lines are written, and what they were last.
 #[derive(Clone, Debug)]
@@ -69,14 +79,10 @@ impl Lines {
         self.due = Instant::ZERO;
     }
 
-    /// When they should be written again; `None` = not before something happens.
+    /// When they should be written again.
     #[must_use]
-    pub fn due(&self, status: Status) -> Option<Instant> {
-        if self.status != Some(status) {
-            return Some(Instant::ZERO);
-        }
-        (self.statistics || matches!(status, Status::Lost(_)) || self.due == Instant::ZERO)
-            .then_some(self.due)
+    pub fn due(&self, status: Status) -> Instant {
+        if self.status == Some(status) { self.due } else { Instant::ZERO }
     }
 
     /// The lines, if they are due and others than before.
@@ -87,13 +93,17 @@ impl Lines {
         latest: &Latest,
         shown: impl FnOnce() -> Shown,
     ) -> Option<&str> {
-        if self.due(latest.status).is_none_or(|due| due > now) {
+        if self.due(latest.status) > now {
             return None;
         }
         self.status = Some(latest.status);
-        let mut text = status_text(latest.status, host, now).unwrap_or_default();
+        let mut text = status_text(latest, host, now).unwrap_or_default();
         let counts_down = !text.is_empty();
-        self.due = now.plus_micros(if counts_down { COUNTDOWN_US } else { STATISTICS_US });
+        self.due = now.plus_micros(match (counts_down, self.statistics) {
+            (true, _) => COUNTDOWN_US,
+            (false, true) => STATISTICS_US,
+            (false, false) => LOOK_US,
+        });
         if self.statistics && latest.live_since.is_some() {
             if counts_down {
                 text.push('\n');
@@ -175,6 +185,7 @@ mod tests {
             stats: Stats { round_trip_us: 1_234, clock_error_us: 99, ..Stats::default() },
             traffic: Traffic { packets_received: 999, packets_missing: 1, ..Traffic::default() },
             bitrate_bps: 12_340_000,
+            heard_at: Instant::from_millis(1_000),
             remote: Some(([127, 0, 0, 1], 4747).into()),
             reconnects: 0,
             live_since: None,
@@ -235,10 +246,10 @@ mod tests {
         latest.status = Status::Live;
         latest.live_since = Some(at(1_002));
         assert_eq!(lines.write(at(1_002), "h", &latest, Shown::default), Some(""));
-        assert_eq!(lines.due(Status::Live), None, "nothing to do while nothing changes");
+        assert_eq!(lines.due(Status::Live), at(2_002), "it is looked at only now and then");
         lines.toggle();
         assert!(lines.write(at(1_003), "h", &latest, Shown::default).unwrap().contains("rtt"));
-        assert_eq!(lines.due(Status::Live), Some(at(1_503)));
+        assert_eq!(lines.due(Status::Live), at(1_503));
         lines.toggle();
         assert_eq!(lines.write(at(1_004), "h", &latest, Shown::default), Some(""));
     }
@@ -246,10 +257,17 @@ mod tests {
     #[test]
     fn lost_connection_counts_down() {
         let now = Instant::from_millis(1_000);
-        let text = |status| status_text(status, "host", now);
+        let text = |status| status_text(&Latest { status, ..latest() }, "host", now);
         assert_eq!(text(Status::Live), None);
         assert_eq!(text(Status::Connecting).unwrap(), "connecting to host ...");
         let lost = Status::Lost(Instant::from_millis(2_240));
         assert_eq!(text(lost).unwrap(), "lost host, retrying in 1.3 s");
+    }
+
+    #[test]
+    fn silence_is_told() {
+        let text = |millis| status_text(&latest(), "host", Instant::from_millis(millis));
+        assert_eq!(text(3_000), None);
+        assert_eq!(text(3_450).unwrap(), "no word from host for 2.4 s");
     }
 }

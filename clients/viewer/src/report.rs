@@ -170,6 +170,7 @@ mod tests {
             stats: Stats { clock_error_us: u32::MAX, ..Stats::default() },
             traffic: Traffic { bytes_received: 250_000, ..Traffic::default() },
             bitrate_bps: 0,
+            heard_at: Instant::ZERO,
             remote: None,
             reconnects: 1,
             live_since: Some(at(0)),

@@ -268,6 +268,9 @@ impl Service {
         let stats = session.stats(now);
         let before = self.published.replace((now, stats.bytes_received));
         let mut latest = self.link.latest();
+        if before.is_none_or(|(_, bytes)| bytes != stats.bytes_received) {
+            latest.heard_at = now;
+        }
         if let Some((at, bytes)) = before
             && now > at
         {

@@ -146,26 +146,29 @@ impl View {
         while !self.ends {
             self.hear()?;
             self.cursor.update(&self.link, self.screen.as_mut())?;
-            let job = self.next.take().or_else(|| self.jobs.try_recv().ok());
-            if let Some(job) = job {
+            let due = self.tend()?;
+            if let Some(job) = self.next.take() {
                 self.show(job)?;
             } else if !self.ends {
-                self.rest()?;
+                self.wait(due)?;
             }
         }
         Ok(())
     }
 
-    /// Does what is due now and then, and waits for something to happen.
-    fn rest(&mut self) -> Result<(), ClientError> {
+    /// Does what is due now and then, and takes the next picture if there is one. Returns when something is due again.
+    fn tend(&mut self) -> Result<Option<Instant>, ClientError> {
         let now = self.clock.now();
         let latest = *self.link.latest();
         let (status, live_since) = (latest.status, latest.live_since);
         let limit = self.wishes.seconds.zip(live_since);
         let limit = limit.map(|(seconds, since)| since.plus_micros(u64::from(seconds) * 1_000_000));
-        if status == Status::Over || limit.is_some_and(|limit| limit <= now) {
+        self.next = self.next.take().or_else(|| self.jobs.try_recv().ok());
+        // What came before the end is still shown.
+        let is_over = status == Status::Over && self.next.is_none();
+        if is_over || limit.is_some_and(|limit| limit <= now) {
             self.ends = true;
-            return Ok(());
+            return Ok(None);
         }
         let window_due = self.started.plus_micros(WINDOW_US);
         let wants_window = self.wishes.display.is_some() && self.screen.is_none();
@@ -179,9 +182,9 @@ impl View {
             limit,
             (wants_window && self.screen.is_none()).then_some(window_due),
             asks.then(|| now.plus_micros(ASK_US)),
-            self.screen.is_some().then(|| self.lines.due(status)).flatten(),
+            self.screen.is_some().then(|| self.lines.due(status)),
         ];
-        self.wait(due.into_iter().flatten().min())
+        Ok(due.into_iter().flatten().min())
     }
 
     fn wait(&mut self, due: Option<Instant>) -> Result<(), ClientError> {
@@ -258,7 +261,13 @@ impl View {
                 return Ok(());
             }
             self.skipped = 0;
-            screen.present(&frame, None)?;
+            match screen.present(&frame, None) {
+                Err(error) if error.is_gone() => {
+                    self.ends = true;
+                    return Ok(());
+                }
+                outcome => outcome?,
+            }
         }
         let presented_at = if self.screen.is_some() { self.clock.now() } else { decoded_at };
         if self.wishes.png.is_some() {
