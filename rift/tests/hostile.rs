@@ -1,15 +1,13 @@
 //! Hostile datagrams: whatever an attacker sends is discarded with a counter and changes nothing else (SPEC §5, §8).
 
-use core::net::SocketAddr;
 use core::time::Duration;
 
-use rift::crypto::{Mac1Key, ReceiveKey, SendKey};
-use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply};
-use rift::wire::{DataHeader, FrameType};
+use rift::crypto::Mac1Key;
+use rift::wire::DataHeader;
+use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation};
 use rift::{
-    ChaChaPoly, Channel, CloseReason, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity, InputEvent,
-    Instant, NoPictures, NoiseXx, PROLOGUE, PathId, Permissions, PublicKey, Route, Scancode, Secrets,
-    SendError, Session, SessionIndex, Stats, Storage,
+    Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant, NoiseXx, PROLOGUE,
+    Permissions, Stats,
 };
 use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer, Repertoire, Typist};
 use rift_sim::{Captured, Clock, Host, LinkConfig, Network, NodeId, Packet, Random, Time};
@@ -338,135 +336,6 @@ fn stranger_with_a_valid_handshake_gets_no_channel() {
         assert!(pair.network.node_stats(node).received <= 2, "seed {seed}: a response and a refusal");
         assert!(pair.client().shown.len() > 50, "seed {seed}: the guest notices nothing");
     }
-}
-
-/// A client that speaks the wire itself and respects nothing.
-struct Rogue {
-    secrets: Secrets,
-    host_connection: u32,
-    next: u64,
-}
-
-type HostMemory = Storage<Vec<u8>, 64, 64, 0, 256>;
-type HostSession = Session<Box<HostMemory>, NoiseXx>;
-
-const NOW: Instant = Instant::from_millis(1000);
-
-impl Rogue {
-    const CONNECTION: u32 = 0x0bad_cafe;
-
-    /// Makes a valid handshake with a host of this identity; the host's session waits for admission.
-    fn meet(host: &Identity) -> (Self, HostSession) {
-        let from = SocketAddr::from(([10, 0, 0, 9], 4433));
-        let rogue = Identity::from_secret([9; 32]);
-        let mut handshake = NoiseXx::initiator(&rogue, [10; 32], PROLOGUE);
-        let mut endpoint = Endpoint::new(&host.public(), [11; 32]);
-        let mut payload = [0; INITIATION_PAYLOAD_LEN];
-        payload[..4].copy_from_slice(&Self::CONNECTION.to_be_bytes());
-        let (mut noise, mut datagram, mut reply) = ([0; 256], [0; 256], [0; 256]);
-        let len = handshake.write_message(&payload, &mut noise).expect("its turn");
-        let key = Mac1Key::new(&host.public());
-        let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
-        let responder = || NoiseXx::responder(host, [12; 32], PROLOGUE);
-        let route = endpoint.handle_datagram(NOW, from, &datagram[..len], responder, &mut reply);
-        let Ok(Route::Reply(len)) = route else { panic!("a response: {route:?}") };
-        let message = Reply::parse(&reply[..len]).expect("a response").noise;
-        let len = handshake.read_message(message, &mut payload).expect("the host's");
-        let host_connection = rift::wire::handshake::connection_of(&payload[..len]).expect("its connection");
-        Reply::emit_head(&mut datagram, true, host_connection).expect("room");
-        let len = handshake.write_message(&[], &mut datagram[Reply::HEAD_LEN..]).expect("its turn");
-        let confirmation = &datagram[..Reply::HEAD_LEN + len];
-        let responder = || unreachable!("the handshake goes on");
-        let route = endpoint.handle_datagram(NOW, from, confirmation, responder, &mut reply);
-        let Ok(Route::Established(established)) = route else { panic!("established: {route:?}") };
-        assert!(endpoint.adopt(established.connection(), SessionIndex(0)));
-        let memory = Box::new(HostMemory::new());
-        let session = Session::from_established(&Config::default(), established, memory, PathId(0), NOW);
-        (Self { secrets: handshake.finish().expect("it is over"), host_connection, next: 0 }, session)
-    }
-
-    /// Seals a frame, with the length left out.
-    fn seal(&mut self, frame: FrameType, body: &[u8]) -> Vec<u8> {
-        let header = DataHeader { connection: self.host_connection, packet_number: self.next as u32 };
-        let mut datagram = header.to_bytes().to_vec();
-        datagram.push(0x80 | frame.code());
-        datagram.extend_from_slice(body);
-        let (head, text) = datagram.split_at_mut(DataHeader::LEN);
-        let tag = SendKey::<ChaChaPoly>::new(self.secrets.send, 0).seal(self.next, head, text);
-        datagram.extend_from_slice(&tag);
-        self.next += 1;
-        datagram
-    }
-
-    /// The frame types of everything the session sends until it is silent.
-    fn listen(&self, session: &mut HostSession) -> Vec<FrameType> {
-        let (mut found, mut out) = (Vec::new(), [0; 2000]);
-        while let Some(transmit) = session.poll_transmit(NOW, &NoPictures, &mut out) {
-            let (head, sealed) = out[..transmit.len].split_at_mut(DataHeader::LEN);
-            let number = u64::from(DataHeader::parse(head).expect("sealed data").packet_number);
-            let (text, tag) = sealed.split_at_mut(transmit.len - DataHeader::LEN - 16);
-            let tag: [u8; 16] = (&*tag).try_into().expect("16 bytes");
-            assert!(ReceiveKey::<ChaChaPoly>::new(self.secrets.receive, 0).open(number, head, text, &tag));
-            found.extend(rift::wire::Frames::new(text).map(|frame| frame.frame_type));
-        }
-        found
-    }
-}
-
-#[test]
-fn frames_before_admission_reach_no_channel() {
-    let host = Identity::from_secret([1; 32]);
-    let (mut rogue, mut session) = Rogue::meet(&host);
-    let peer: PublicKey = Identity::from_secret([9; 32]).public();
-    assert_eq!(session.poll_event(), Some(Event::Authenticated(peer)));
-    let frames: [(FrameType, &[u8]); 5] = [
-        (FrameType::Input, &[0, 0, 0, 0, 0, 1, 0, 30, 1, 0, 30]),
-        (FrameType::Repair, &[0, 0, 0, 0, 0, 0, 0, 1]),
-        (FrameType::Stream, b"\0\0\0\0\0a word"),
-        (FrameType::Admitted, &[0xff, 0xff, 0xff, 0xff]),
-        (FrameType::Cursor, &[0, 1, 0, 1, 1, 0, 0, 0, 1]),
-    ];
-    for (frame, body) in frames {
-        let mut datagram = rogue.seal(frame, body);
-        let result = session.handle_datagram(NOW, PathId(0), NOW, Ecn::NotEct, &mut datagram);
-        assert_eq!(result, Err(Discard::Unexpected), "{frame:?}");
-    }
-    assert_eq!(session.stats(NOW).discarded_malformed, frames.len() as u64);
-    assert_eq!(session.poll_event(), None);
-    assert_eq!((session.permissions(), session.readable(Channel::Control)), (None, 0));
-    assert_eq!(session.write(NOW, Channel::Control, b"x"), Err(SendError::NotPermitted));
-    let told = rogue.listen(&mut session);
-    let secret = [FrameType::Admitted, FrameType::StreamParameters, FrameType::Shard, FrameType::Cursor];
-    assert!(told.iter().all(|frame| !secret.contains(frame)), "{told:?}");
-}
-
-#[test]
-fn rights_that_were_not_granted_are_not_had() {
-    let host = Identity::from_secret([1; 32]);
-    let (mut rogue, mut session) = Rogue::meet(&host);
-    session.admit(NOW, Permissions::POINTER);
-    while session.poll_event().is_some() {}
-    // Key A down, text, then the pointer moves.
-    let body = [0, 0, 0, 0, 0, 1, 0, 30, 1, 0, 30, 3, 0, 0, 0, 65, 7, 0, 5, 0, 6];
-    let mut datagram = rogue.seal(FrameType::Input, &body);
-    assert_eq!(session.handle_datagram(NOW, PathId(0), NOW, Ecn::NotEct, &mut datagram), Ok(()));
-    assert_eq!(session.poll_event(), Some(Event::Input(InputEvent::PointerRelative { dx: 5, dy: 6 })));
-    assert_eq!(session.poll_event(), None, "neither the key nor the text");
-    let mut datagram = rogue.seal(FrameType::Repair, &[0; 8]);
-    assert_eq!(session.handle_datagram(NOW, PathId(0), NOW, Ecn::NotEct, &mut datagram), Ok(()));
-    assert_eq!(session.poll_event(), None, "who may not view wants no pictures");
-
-    // SysRq needs a right of its own.
-    session.admit(NOW, Permissions::default_control());
-    while session.poll_event().is_some() {}
-    let mut datagram = rogue.seal(FrameType::Input, &[0, 0, 0, 3, 0, 2, 0, 99, 0, 30, 1, 0, 99, 1, 0, 30]);
-    assert_eq!(session.handle_datagram(NOW, PathId(0), NOW, Ecn::NotEct, &mut datagram), Ok(()));
-    let key = Scancode::new(30).expect("KEY_A");
-    let mut events = Vec::new();
-    while let Some(event) = session.poll_event() {
-        events.push(event);
-    }
-    assert_eq!(events, [Event::Input(InputEvent::Key { key, pressed: true })]);
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! A peer with valid keys that respects nothing: whatever frames it seals, the other side neither panics nor loops
-//! nor believes the impossible (SPEC §7; invariants 3 and 8).
+//! nor believes the impossible, and it gets no channel it has no right to (SPEC §7, §8; invariants 3 and 8).
 
 use core::net::SocketAddr;
 
-use rift::crypto::{Mac1Key, SendKey};
-use rift::wire::DataHeader;
+use rift::crypto::{Mac1Key, ReceiveKey, SendKey};
 use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply, connection_of};
+use rift::wire::{DataHeader, FrameType, Frames};
 use rift::{
-    ChaChaPoly, Channel, Codec, Config, Ecn, Endpoint, Event, Handshake, Identity, Instant, NoPictures,
-    NoiseXx, PROLOGUE, PathId, Permissions, PictureId, Route, Session, Storage, StreamParameters,
+    ChaChaPoly, Channel, Codec, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity, InputEvent,
+    Instant, NoPictures, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, Route, Scancode, Secrets,
+    SendError, Session, Storage, StreamParameters,
 };
 use rift_sim::Random;
 
@@ -25,6 +26,7 @@ const OUTPUTS_MAX: usize = 2000;
 /// Seals what it likes.
 struct Rogue {
     key: SendKey<ChaChaPoly>,
+    ear: ReceiveKey<ChaChaPoly>,
     connection: u32,
     next: u64,
     random: Random,
@@ -63,11 +65,10 @@ fn client_and_rogue(seed: u64) -> (Victim, Rogue) {
     let len = session.poll_transmit(START, &NoPictures, &mut out).expect("a third message").len;
     let noise = Reply::parse(&out[..len]).expect("a third message").noise;
     responder.read_message(noise, &mut payload).expect("the client's");
-    let secrets = responder.finish().expect("it is over");
-    (session, Rogue { key: SendKey::new(secrets.send, 0), connection, next: 0, random: Random::new(seed) })
+    (session, Rogue::new(&responder.finish().expect("it is over"), connection, seed))
 }
 
-/// A host's session with a rogue client that was let in.
+/// A host's session with a rogue client that waits to be let in.
 fn host_and_rogue(seed: u64) -> (Victim, Rogue) {
     let (client, host) = identities();
     let from = SocketAddr::from(([10, 0, 0, 9], 4433));
@@ -90,16 +91,45 @@ fn host_and_rogue(seed: u64) -> (Victim, Rogue) {
     let confirmation = &datagram[..Reply::HEAD_LEN + len];
     let route = endpoint.handle_datagram(START, from, confirmation, responder, &mut reply);
     let Ok(Route::Established(established)) = route else { panic!("established: {route:?}") };
-    let mut session = Session::from_established(&Config::default(), established, memory(), PathId(0), START);
+    let session = Session::from_established(&Config::default(), established, memory(), PathId(0), START);
+    (session, Rogue::new(&initiator.finish().expect("it is over"), connection, seed))
+}
+
+/// A host's session with a rogue client that was let in and shown a stream.
+fn admitted_and_rogue(seed: u64) -> (Victim, Rogue) {
+    let (mut session, rogue) = host_and_rogue(seed);
     session.admit(START, Permissions::default_control());
     let parameters =
         StreamParameters { width: 640, height: 480, rate_millihertz: 60_000, codec: Codec::H264 };
     session.set_stream(PictureId(1), parameters).expect("it is established");
-    let secrets = initiator.finish().expect("it is over");
-    (session, Rogue { key: SendKey::new(secrets.send, 0), connection, next: 0, random: Random::new(seed) })
+    (session, rogue)
 }
 
 impl Rogue {
+    fn new(secrets: &Secrets, connection: u32, seed: u64) -> Self {
+        let (key, ear) = (SendKey::new(secrets.send, 0), ReceiveKey::new(secrets.receive, 0));
+        Self { key, ear, connection, next: 0, random: Random::new(seed) }
+    }
+
+    /// Seals one frame, its length left out.
+    fn seal_frame(&mut self, frame: FrameType, body: &[u8]) -> Vec<u8> {
+        self.seal(&[&[0x80 | frame.code()], body].concat())
+    }
+
+    /// The frame types of everything the session sends until it is silent.
+    fn listen(&self, session: &mut Victim) -> Vec<FrameType> {
+        let (mut found, mut out) = (Vec::new(), [0; 2000]);
+        while let Some(transmit) = session.poll_transmit(START, &NoPictures, &mut out) {
+            let (head, sealed) = out[..transmit.len].split_at_mut(DataHeader::LEN);
+            let number = u64::from(DataHeader::parse(head).expect("sealed data").packet_number);
+            let (text, tag) = sealed.split_at_mut(transmit.len - DataHeader::LEN - 16);
+            let tag: [u8; 16] = (&*tag).try_into().expect("16 bytes");
+            assert!(self.ear.open(number, head, text, &tag));
+            found.extend(Frames::new(text).map(|frame| frame.frame_type));
+        }
+        found
+    }
+
     fn below(&mut self, bound: u64) -> usize {
         usize::try_from(self.random.below(bound)).expect("small")
     }
@@ -311,7 +341,7 @@ fn client_survives_a_host_that_sends_anything() {
 #[test]
 fn host_survives_a_client_that_sends_anything() {
     for seed in SEEDS {
-        let (mut session, mut rogue) = host_and_rogue(seed);
+        let (mut session, mut rogue) = admitted_and_rogue(seed);
         let events = run(seed, &mut session, &mut rogue);
         assert!(events.iter().any(|event| matches!(event, Event::Input(_))), "seed {seed}");
         assert!(events.iter().any(|event| matches!(event, Event::RepairWanted { .. })), "seed {seed}");
@@ -326,4 +356,59 @@ fn host_survives_a_client_that_sends_anything() {
         let grant = session.budget().bitrate_bps;
         assert!(grant <= Config::default().bitrate_bps_max, "seed {seed}: {grant}");
     }
+}
+
+#[test]
+fn frames_before_admission_reach_no_channel() {
+    let (mut session, mut rogue) = host_and_rogue(1);
+    let peer = identities().0.public();
+    assert_eq!(session.poll_event(), Some(Event::Authenticated(peer)));
+    let frames: [(FrameType, &[u8]); 5] = [
+        (FrameType::Input, &[0, 0, 0, 0, 0, 1, 0, 30, 1, 0, 30]),
+        (FrameType::Repair, &[0, 0, 0, 0, 0, 0, 0, 1]),
+        (FrameType::Stream, b"\0\0\0\0\0a word"),
+        (FrameType::Admitted, &[0xff, 0xff, 0xff, 0xff]),
+        (FrameType::Cursor, &[0, 1, 0, 1, 1, 0, 0, 0, 1]),
+    ];
+    for (frame, body) in frames {
+        let mut datagram = rogue.seal_frame(frame, body);
+        let result = session.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram);
+        assert_eq!(result, Err(Discard::Unexpected), "{frame:?}");
+    }
+    assert_eq!(session.stats(START).discarded_malformed, frames.len() as u64);
+    assert_eq!(session.poll_event(), None);
+    assert_eq!((session.permissions(), session.readable(Channel::Control)), (None, 0));
+    assert_eq!(session.write(START, Channel::Control, b"x"), Err(SendError::NotPermitted));
+    let told = rogue.listen(&mut session);
+    let secret = [FrameType::Admitted, FrameType::StreamParameters, FrameType::Shard, FrameType::Cursor];
+    assert!(told.iter().all(|frame| !secret.contains(frame)), "{told:?}");
+}
+
+#[test]
+fn rights_that_were_not_granted_are_not_had() {
+    let (mut session, mut rogue) = host_and_rogue(1);
+    session.admit(START, Permissions::POINTER);
+    while session.poll_event().is_some() {}
+    // Key A down, text, then the pointer moves.
+    let body = [0, 0, 0, 0, 0, 1, 0, 30, 1, 0, 30, 3, 0, 0, 0, 65, 7, 0, 5, 0, 6];
+    let mut datagram = rogue.seal_frame(FrameType::Input, &body);
+    assert_eq!(session.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram), Ok(()));
+    assert_eq!(session.poll_event(), Some(Event::Input(InputEvent::PointerRelative { dx: 5, dy: 6 })));
+    assert_eq!(session.poll_event(), None, "neither the key nor the text");
+    let mut datagram = rogue.seal_frame(FrameType::Repair, &[0; 8]);
+    assert_eq!(session.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram), Ok(()));
+    assert_eq!(session.poll_event(), None, "who may not view wants no pictures");
+
+    // SysRq needs a right of its own.
+    session.admit(START, Permissions::default_control());
+    while session.poll_event().is_some() {}
+    let mut datagram =
+        rogue.seal_frame(FrameType::Input, &[0, 0, 0, 3, 0, 2, 0, 99, 0, 30, 1, 0, 99, 1, 0, 30]);
+    assert_eq!(session.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram), Ok(()));
+    let key = Scancode::new(30).expect("KEY_A");
+    let mut events = Vec::new();
+    while let Some(event) = session.poll_event() {
+        events.push(event);
+    }
+    assert_eq!(events, [Event::Input(InputEvent::Key { key, pressed: true })]);
 }
