@@ -292,7 +292,7 @@ const HEADER: &str = "# Who may connect to this host. Written by `wavry-server a
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use core::sync::atomic::{AtomicU32, Ordering};
 
     use rift::Identity;
 

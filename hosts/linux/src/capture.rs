@@ -230,6 +230,7 @@ impl Capture {
             bytes = bytes.len(),
             quantiser = made.quantiser,
             boost,
+            order.bitrate_bps,
             took_us = encoded_at.micros_since(now),
             "encoded"
         );

@@ -29,7 +29,7 @@ pub enum Lead {
 pub struct Bounds {
     /// The longest round trip of those who asked, in microseconds: repairs are merged over it.
     pub round_trip_us: u64,
-    /// Whether any viewer has a picture. If none has, a key picture disturbs nobody and waits for nothing.
+    /// Whether any viewer has a picture. If none has, a key picture disturbs nobody and comes once a round trip.
     pub anyone_has_picture: bool,
 }
 
@@ -155,10 +155,8 @@ impl Chain {
     }
 
     fn key_due(&self, bounds: &Bounds) -> Instant {
-        match self.key_at {
-            Some(at) if bounds.anyone_has_picture => at.plus_micros(KEY_INTERVAL_US),
-            _ => Instant::ZERO,
-        }
+        let apart = if bounds.anyone_has_picture { KEY_INTERVAL_US } else { bounds.round_trip_us };
+        self.key_at.map_or(Instant::ZERO, |at| at.plus_micros(apart))
     }
 
     fn after_due(&self, bounds: &Bounds) -> Instant {
@@ -290,13 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn first_viewer_gets_its_key_picture_at_once() {
+    fn first_viewer_gets_its_key_picture_within_a_round_trip() {
         let mut chain = Chain::new(PictureId(1), 16);
         chain.encoded(Instant::ZERO, true);
         chain.encoded(Instant::ZERO, false);
         chain.want(None);
         let nobody = Bounds { anyone_has_picture: false, ..BOUNDS };
-        assert_eq!(chain.lead(Instant::from_millis(1), &BOUNDS), Lead::On);
-        assert_eq!(chain.lead(Instant::from_millis(1), &nobody), Lead::Key);
+        assert_eq!(chain.lead(Instant::from_millis(20), &BOUNDS), Lead::On);
+        assert_eq!(chain.lead(Instant::from_millis(19), &nobody), Lead::On, "one may be on its way");
+        assert_eq!(chain.lead(Instant::from_millis(20), &nobody), Lead::Key);
     }
 }

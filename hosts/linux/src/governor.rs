@@ -70,6 +70,16 @@ impl Grant {
     }
 }
 
+impl Grant {
+    /// The bit rate for an encoder that counts on a picture every `period_us`: what it gives each picture then makes up
+    /// the grant at the rate they really come.
+    #[must_use]
+    pub fn encoder_bitrate_bps(&self, period_us: u64) -> u32 {
+        let rate = u64::from(self.bitrate_bps) * self.period_us / period_us.max(1);
+        u32::try_from(rate).unwrap_or(u32::MAX)
+    }
+}
+
 /// Whether this viewer has a say in the rate. The others are skipped over when they cannot follow.
 #[must_use]
 pub const fn in_group(load: &Load, lead: &Load) -> bool {
@@ -251,7 +261,9 @@ mod tests {
     #[test]
     fn picture_rate_a_grant_cannot_feed_lengthens_the_period() {
         let slow = Load { rate_millihertz_max: Some(20_000), ..load(500_000) };
-        assert_eq!(Grant::of(&[slow], 0, PERIOD_US).unwrap().period_us, 50_000);
+        let grant = Grant::of(&[slow], 0, PERIOD_US).unwrap();
+        assert_eq!(grant.period_us, 50_000);
+        assert_eq!(grant.encoder_bitrate_bps(PERIOD_US), 1_499_970, "three times as much a picture");
         let fast = Load { rate_millihertz_max: Some(200_000), ..load(500_000) };
         assert_eq!(Grant::of(&[fast], 0, PERIOD_US).unwrap().period_us, PERIOD_US);
     }
@@ -280,7 +292,7 @@ mod tests {
                     times.push(now);
                 }
                 Action::Wait(Some(due)) => now = due,
-                other => panic!("{other:?} with a change at hand"),
+                other @ (Action::Wait(None) | Action::Watch(_)) => panic!("{other:?} with a change at hand"),
             }
         }
         assert!(times.len() >= 599, "{} pictures in ten seconds", times.len());

@@ -110,6 +110,8 @@ struct Viewer {
     since: Instant,
     /// The newest picture it was given.
     sent: Option<PictureId>,
+    /// It is not known to have none.
+    has_picture: bool,
     /// Pictures were left out: it needs to be led back.
     is_behind: bool,
     asked_at: Option<Instant>,
@@ -285,7 +287,7 @@ impl Viewers {
             }
             let load = load(now, session);
             round_trip_us = round_trip_us.max(u64::from(load.round_trip_us));
-            has_picture |= viewer.sent.is_some();
+            has_picture |= viewer.has_picture;
             let patience = CATCH_UP_US.max(load.round_trip_us.into());
             let is_asked = viewer.asked_at.is_some_and(|at| at.plus_micros(patience) > now);
             if viewer.is_behind && !is_asked && load.has_room(self.policy.period_us) {
@@ -302,7 +304,7 @@ impl Viewers {
             order.round_trip_us = round_trip_us;
             order.anyone_has_picture = has_picture;
             if let Some(grant) = grant {
-                order.bitrate_bps = grant.bitrate_bps;
+                order.bitrate_bps = grant.encoder_bitrate_bps(self.policy.period_us);
                 order.period_us = grant.period_us;
             }
         });
@@ -328,6 +330,7 @@ impl Viewers {
             arrival: self.arrivals,
             since: now,
             sent: None,
+            has_picture: false,
             is_behind: false,
             asked_at: None,
             farewell: None,
@@ -412,6 +415,7 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
             Event::RepairWanted { after } => {
                 if let Some(viewer) = self.viewers.get_mut(&index) {
                     viewer.asked_at = Some(now);
+                    viewer.has_picture &= after.is_some();
                     debug!(client = %viewer.client.name, after = after.map(|id| id.0), "repair wanted");
                     self.feed.orders.change(|order| order.want(after));
                 }
@@ -459,6 +463,7 @@ fn give(now: Instant, session: &mut ViewerSession, viewer: &mut Viewer, picture:
     match session.send_picture(now, picture) {
         Ok(()) => {
             viewer.sent = Some(picture.id());
+            viewer.has_picture = true;
             viewer.is_behind = false;
         }
         // Whoever may not see, or is not there, needs nothing.
