@@ -10,7 +10,8 @@ use crate::failure::Failure;
 /// What is printed beside a complaint.
 pub(crate) const HELP: &str =
     "usage: wavry-bench NAME --json FILE [--strict] [--quick] [--blocks N] [--n N] [--only PAIR,…]
-  NAME      glass: from drawing on the host's screen to the viewer's framebuffer
+  NAME      core: what the protocol costs by itself; takes no other options than --json and --strict
+            glass: from drawing on the host's screen to the viewer's framebuffer
             input: from an event at the viewer's window to a program on the host
   --json    where the rows go, one JSON object a line
   --strict  exit with 1 when a goal is missed
@@ -23,6 +24,8 @@ Programs of ours are taken from the directory WAVRY_BIN, or else from target/rel
 /// A benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bench {
+    /// The protocol by itself.
+    Core,
     /// Draw to framebuffer.
     Glass,
     /// Event to event, and event to picture.
@@ -30,11 +33,12 @@ pub(crate) enum Bench {
 }
 
 impl Bench {
-    const ALL: [Self; 2] = [Self::Glass, Self::Input];
+    const ALL: [Self; 3] = [Self::Core, Self::Glass, Self::Input];
 
     /// Its stable name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Core => "core",
             Self::Glass => "glass",
             Self::Input => "input",
         }

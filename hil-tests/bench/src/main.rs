@@ -5,6 +5,7 @@
 mod args;
 mod clock;
 mod contest;
+mod core;
 mod cost;
 mod failure;
 mod glass;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<Vec<Row>, Failure> {
     let rows = match options.bench {
+        Bench::Core => core::run(),
         Bench::Glass => glass::run(options)?,
         Bench::Input => input::run(options)?,
     };

@@ -132,6 +132,10 @@ fn allocations_in_steady_state(host: &Host) -> Option<(u64, u64)> {
         is_done.store(true, Ordering::Release);
         result?;
         let (sent_before, received_before, allocations_before) = begun?;
+        if allocations_before == 0 {
+            // Setting up allocates: a counter that saw nothing of it proves nothing.
+            return None;
+        }
         Some((allocations - allocations_before, sent - sent_before + received - received_before))
     })
 }
