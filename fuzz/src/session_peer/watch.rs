@@ -122,7 +122,9 @@ impl Watch {
             | FrameType::Close
             | FrameType::StreamAcknowledged => true,
             FrameType::Admitted => is_host && self.permissions.is_some(),
-            FrameType::Input | FrameType::Repair => !is_host && self.permissions.is_some(),
+            FrameType::Input => !is_host && self.permissions.is_some(),
+            // Pictures may overtake the admission (SPEC §6.1).
+            FrameType::Repair => !is_host,
             FrameType::InputAcknowledged => is_host && self.permissions.is_some(),
             FrameType::Cursor | FrameType::StreamParameters | FrameType::VideoPosition | FrameType::Shard => {
                 is_host && is_viewed

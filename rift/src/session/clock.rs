@@ -13,6 +13,8 @@ const DRIFT_PPM: u64 = 100;
 const FAST_US: u64 = 100_000;
 /// And this fast later; they also keep the session and its NAT bindings alive.
 const SLOW_US: u64 = 1_000_000;
+/// The most a clock can show, in µs: 36 000 years. Sums and differences of two of them stay within 64 bits.
+const CLOCK_US_MAX: u64 = 1 << 60;
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -76,7 +78,7 @@ impl PeerClock {
     pub(crate) fn on_reply(&mut self, reply: ClockReply, received_at: Instant) {
         let elapsed = (received_at.as_micros() as u32).wrapping_sub(reply.request_us);
         // A reply that claims to have been held longer than it took, or a minute, is a lie or a stray.
-        if reply.held_us > elapsed || elapsed > 60_000_000 || reply.arrived_us > i64::MAX as u64 {
+        if reply.held_us > elapsed || elapsed > 60_000_000 || reply.arrived_us > CLOCK_US_MAX {
             return;
         }
         let round_trip_us = u64::from(elapsed - reply.held_us);

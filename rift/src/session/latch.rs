@@ -40,9 +40,10 @@ impl Latches {
         self.0.iter().any(|latch| latch.carried == which && latch.wanted && latch.resend_at <= now)
     }
 
-    /// When the next repetition is due.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.0.iter().filter(|latch| latch.wanted).map(|latch| latch.resend_at).min()
+    /// When the next repetition of one of `which` is due.
+    pub(crate) fn due(&self, which: Carried) -> Option<Instant> {
+        let wanted = |latch: &&Latch| latch.wanted && which.contains(latch.carried);
+        self.0.iter().filter(wanted).map(|latch| latch.resend_at).min()
     }
 
     /// A packet carrying these leaves; they are repeated after `timeout_us` unless it arrives.
@@ -64,5 +65,25 @@ impl Latches {
                 latch.resend_at = Instant::ZERO;
             }
         }
+    }
+}
+
+/// One past the newest packet from which each of the host's states was taken: one that was overtaken is older news
+/// (SPEC §7.3).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    pub(super) admitted: u64,
+    pub(super) parameters: u64,
+    pub(super) cursor: u64,
+}
+
+impl Told {
+    /// Whether packet `number` has news of the state noted in `end`; it is taken note of.
+    pub(super) const fn is_news(end: &mut u64, number: u64) -> bool {
+        let is_news = number >= *end;
+        if is_news {
+            *end = number + 1;
+        }
+        is_news
     }
 }

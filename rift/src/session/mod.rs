@@ -49,7 +49,7 @@ use crate::wire::video::{Repair, StreamParametersMessage};
 use arrivals::ArrivalLog;
 use clock::PeerClock;
 use handshake::Phase;
-use latch::Latches;
+use latch::{Latches, Told};
 use sent::{Carried, SentLog};
 
 /// Assumed before the first round trip is measured.
@@ -86,6 +86,7 @@ pub struct Session<M: Memory, H: Handshake> {
     permissions: Option<Permissions>,
     parameters: Option<StreamParametersMessage>,
     cursor: CursorPosition,
+    told: Told,
     video_out: VideoSender,
     video_in: VideoReceiver,
     input_out: InputSender,
@@ -139,6 +140,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             permissions: None,
             parameters: None,
             cursor: CursorPosition::default(),
+            told: Told::default(),
             video_out: VideoSender::new(),
             video_in: VideoReceiver::new(),
             input_out: InputSender::new(),
@@ -243,15 +245,21 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.side != Side::Responder || !self.is_established() {
             return;
         }
-        let is_first = self.permissions.is_none();
+        let (is_first, had_view) = (self.permissions.is_none(), self.is_viewed());
         if self.permissions.is_some_and(|old| !permissions.contains(old & steering())) {
             self.input_in.release_all();
         }
         self.permissions = Some(permissions);
         self.latches.set(Carried::ADMITTED, self.sent.next());
-        if is_first && permissions.contains(Permissions::VIEW) {
+        if is_first {
             self.heard_at = now;
+        }
+        if !had_view && self.is_viewed() {
             self.pending.repair = Some(Repair { after: PictureId(0), seen: PictureId(0) });
+        } else if had_view && !self.is_viewed() {
+            // What is queued is for a viewer (SPEC §8.3).
+            self.video_out.drop_all();
+            self.pending.repair = None;
         }
     }
 
@@ -461,7 +469,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             (self.arrivals.due(), Timer::Feedback),
             (self.media_due(), Timer::Pacing),
             (Some(self.clock.request_due()), Timer::Clock),
-            (self.latches.due(), Timer::Latch),
+            (self.latches.due(self.sendable_states()), Timer::Latch),
             (input, Timer::Input),
             (self.input_in.silence_due(round_trip), Timer::Silence),
             (picture, Timer::Picture),

@@ -1,6 +1,6 @@
 //! What comes in: opened in place, then each frame to whom it concerns (SPEC §5, §7).
 
-use super::{CloseReason, Discard, PathId, Session};
+use super::{CloseReason, Discard, PathId, Session, Told};
 use crate::channel::permissions::Permissions;
 use crate::channel::video::incoming::Taken;
 use crate::crypto::{Handshake, Side, packet_number};
@@ -121,13 +121,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.stats.packets_received += 1;
         self.stats.bytes_received += len as u64;
         self.arrivals.push(self.memory.arrivals(), number, received_at, ecn);
-        self.handle_frames(now, received_at, text, len)
+        self.handle_frames(now, received_at, number, text, len)
     }
 
     fn handle_frames(
         &mut self,
         now: Instant,
         received_at: Instant,
+        number: u64,
         text: &[u8],
         datagram_len: usize,
     ) -> Result<(), Discard> {
@@ -144,7 +145,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     | FrameType::InputAcknowledged
                     | FrameType::StreamAcknowledged
             );
-            result = result.and(self.handle_frame(now, received_at, &frame));
+            result = result.and(self.handle_frame(now, received_at, number, &frame));
             if !self.is_established() {
                 return result;
             }
@@ -155,7 +156,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if frames.is_malformed() { Err(Discard::Malformed) } else { result }
     }
 
-    fn handle_frame(&mut self, now: Instant, received_at: Instant, frame: &Frame<'_>) -> Result<(), Discard> {
+    fn handle_frame(
+        &mut self,
+        now: Instant,
+        received_at: Instant,
+        number: u64,
+        frame: &Frame<'_>,
+    ) -> Result<(), Discard> {
         let body = frame.body;
         match frame.frame_type {
             FrameType::Padding => Some(()),
@@ -178,7 +185,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             | FrameType::Cursor
             | FrameType::StreamParameters
             | FrameType::VideoPosition
-            | FrameType::Shard => return self.handle_from_host(now, received_at, frame),
+            | FrameType::Shard => return self.handle_from_host(now, received_at, number, frame),
             FrameType::Stream => {
                 let part = StreamPart::parse(body).ok_or(Discard::Malformed)?;
                 if self.permissions.is_none() {
@@ -223,6 +230,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         &mut self,
         now: Instant,
         received_at: Instant,
+        number: u64,
         frame: &Frame<'_>,
     ) -> Result<(), Discard> {
         if self.side != Side::Initiator {
@@ -231,7 +239,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let body = frame.body;
         if frame.frame_type == FrameType::Admitted {
             let message = Admitted::parse(body).ok_or(Discard::Malformed)?;
-            if self.permissions != Some(message.permissions) {
+            if Told::is_news(&mut self.told.admitted, number) && self.permissions != Some(message.permissions)
+            {
                 self.permissions = Some(message.permissions);
                 self.pending.admitted = true;
             }
@@ -239,13 +248,17 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if frame.frame_type == FrameType::Cursor {
             let cursor = CursorPosition::parse(body).ok_or(Discard::Malformed)?;
-            self.pending.cursor |= self.cursor != cursor;
-            self.cursor = cursor;
+            if Told::is_news(&mut self.told.cursor, number) {
+                self.pending.cursor |= self.cursor != cursor;
+                self.cursor = cursor;
+            }
             return Ok(());
         }
         if frame.frame_type == FrameType::StreamParameters {
             let message = StreamParametersMessage::parse(body).ok_or(Discard::Malformed)?;
-            if self.parameters.is_none_or(|known| known.first <= message.first && known != message) {
+            if Told::is_news(&mut self.told.parameters, number)
+                && self.parameters.is_none_or(|known| known.first <= message.first && known != message)
+            {
                 self.video_in.begin(message.first);
                 self.parameters = Some(message);
                 self.pending.parameters = true;

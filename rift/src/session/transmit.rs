@@ -139,7 +139,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         {
             *carried |= Carried::CURSOR | Carried::ELICITING;
         }
-        if self.latches.is_due(Carried::POSITION, now) {
+        if self.latches.is_due(Carried::POSITION, now) && self.is_viewed() {
             let position = VideoPosition { picture: self.video_out.left() };
             if emit(writer, FrameType::VideoPosition, |body| position.emit(body)).is_some() {
                 *carried |= Carried::POSITION | Carried::ELICITING;
@@ -161,8 +161,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
     }
 
-    fn is_viewed(&self) -> bool {
+    pub(super) fn is_viewed(&self) -> bool {
         self.permissions.is_some_and(|granted| granted.contains(Permissions::VIEW))
+    }
+
+    /// The states that may be sent now: those of the picture go to viewers only (SPEC §8.3).
+    pub(super) fn sendable_states(&self) -> Carried {
+        if self.is_viewed() { Carried::all() } else { Carried::ADMITTED }
     }
 
     /// When shards may leave; `None` when none wait.

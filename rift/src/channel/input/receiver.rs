@@ -3,7 +3,7 @@
 use heapless::Deque;
 
 use crate::channel::input::{Button, InputEvent};
-use crate::limits::INPUT_RECEIVED_MAX;
+use crate::limits::{INPUT_RECEIVED_MAX, KEYS_HELD_MAX};
 use crate::time::Instant;
 use crate::wire::input::{Held, InputMessage};
 
@@ -13,12 +13,14 @@ const ACKNOWLEDGE_SPACING_US: u64 = 3_000;
 const SILENCE_US_MIN: u64 = 400_000;
 /// And at most this long.
 const SILENCE_US_MAX: u64 = 1_000_000;
+/// Room for the release of everything that may be held, whatever waits: presses leave it free.
+const RELEASES_MAX: usize = KEYS_HELD_MAX + Button::COUNT as usize;
 
 #[derive(Clone, Debug)]
 pub(crate) struct InputReceiver {
     /// The number of the next event to take.
     expected: u64,
-    queue: Deque<InputEvent, INPUT_RECEIVED_MAX>,
+    queue: Deque<InputEvent, { INPUT_RECEIVED_MAX + RELEASES_MAX }>,
     /// What the application has been told is held.
     held: Held,
     heard_at: Instant,
@@ -58,11 +60,9 @@ impl InputReceiver {
         let skip = usize::try_from(self.expected - first).unwrap_or(usize::MAX);
         let mut taken = 0;
         for event in message.events.iter().skip(skip) {
-            if permitted(event) {
-                if self.queue.is_full() {
-                    return taken;
-                }
-                self.put(*event);
+            // One key too many could not be released later (SPEC §10.6).
+            if permitted(event) && self.held.has_room_for(event) && !self.put(*event) {
+                return taken;
             }
             self.expected += 1;
             taken += 1;
@@ -79,9 +79,7 @@ impl InputReceiver {
             return;
         }
         while let Some(&key) = self.held.keys().iter().find(|&&key| !wanted.has_key(key)) {
-            if !self.put(InputEvent::Key { key, pressed: false }) {
-                return;
-            }
+            self.release(InputEvent::Key { key, pressed: false });
         }
         for &key in wanted.keys() {
             let event = InputEvent::Key { key, pressed: true };
@@ -90,20 +88,30 @@ impl InputReceiver {
             }
         }
         for button in (0..Button::COUNT).filter_map(Button::new) {
-            let event = InputEvent::Button { button, pressed: wanted.has_button(button) };
-            let differs = self.held.has_button(button) != wanted.has_button(button);
-            if differs && permitted(&event) && !self.put(event) {
+            let (is_held, pressed) = (self.held.has_button(button), wanted.has_button(button));
+            let event = InputEvent::Button { button, pressed };
+            if is_held && !pressed {
+                self.release(event);
+            } else if pressed && !is_held && permitted(&event) && !self.put(event) {
                 return;
             }
         }
     }
 
+    /// Queues an event; `false` when too many wait.
     fn put(&mut self, event: InputEvent) -> bool {
-        if self.queue.push_back(event).is_err() {
+        if self.queue.len() >= INPUT_RECEIVED_MAX {
             return false;
         }
-        self.held.apply(&event);
+        self.release(event);
         true
+    }
+
+    /// Queues the release of something held: for that there is always room.
+    fn release(&mut self, event: InputEvent) {
+        let pushed = self.queue.push_back(event);
+        debug_assert!(pushed.is_ok(), "what waits and what is held never exceed the queue");
+        self.held.apply(&event);
     }
 
     /// The next event for the application.
@@ -117,17 +125,13 @@ impl InputReceiver {
         (!self.held.is_empty()).then(|| self.heard_at.plus_micros(silence))
     }
 
-    /// Releases everything held. Events that do not fit the queue stay held and go out at the next call.
+    /// Releases everything held (SPEC §6.4), however much waits for the application.
     pub(crate) fn release_all(&mut self) {
         while let Some(&key) = self.held.keys().first() {
-            if !self.put(InputEvent::Key { key, pressed: false }) {
-                return;
-            }
+            self.release(InputEvent::Key { key, pressed: false });
         }
         for button in self.held.buttons() {
-            if !self.put(InputEvent::Button { button, pressed: false }) {
-                return;
-            }
+            self.release(InputEvent::Button { button, pressed: false });
         }
     }
 

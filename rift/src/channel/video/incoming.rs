@@ -291,10 +291,9 @@ impl VideoReceiver {
             return Some(free);
         }
         let busy = |slot: &PictureSlot<B>| matches!(slot.state, State::Assembling | State::Whole);
-        let victim = (0..slots.len())
+        (0..slots.len())
             .filter(|&index| busy(&slots[index]) && slots[index].id > id && fits(&slots[index]))
-            .max_by_key(|&index| slots[index].id)?;
-        Some(victim)
+            .max_by_key(|&index| slots[index].id)
     }
 
     /// The sender says that picture `id` has left whole.
@@ -438,6 +437,9 @@ impl VideoReceiver {
 
     /// Asks for a repair although nothing was lost: the application could not use a picture.
     pub(crate) fn want_repair(&mut self, now: Instant) {
+        if self.delivered_count == 0 {
+            return;
+        }
         // Nothing that refers to what was delivered so far can be used.
         self.history = 0;
         self.repair_since.get_or_insert(now);

@@ -110,6 +110,13 @@ impl VideoSender {
         })
     }
 
+    /// Drops everything queued: nothing that refers to it will be taken.
+    pub(crate) fn drop_all(&mut self) {
+        self.queue.clear();
+        self.queued = 0;
+        self.repair = None;
+    }
+
     /// Drops pictures whose bytes are gone. Returns whether any was.
     pub(crate) fn drop_stale(&mut self, pictures: &impl PictureStore) -> bool {
         let mut dropped = false;
