@@ -84,7 +84,7 @@ fn revoked_client_is_shown_out() {
     let host = Host::start("test", &[]);
     let client = Client::allowed_by(&host);
     let mut running = client.connect(&host, None, &["--seconds", "120"]);
-    words_contain(&host.server, "admit");
+    words_contain(&host.server, "session began");
     host.command(&["revoke", &client.id]);
     let status = running.wait();
     assert_eq!(status.code(), Some(1), "{}", running.words());
@@ -117,9 +117,9 @@ fn restarted_host_is_found_again() {
     let figures = client.file("figures.json");
     let arguments = ["--frames", "100000", "--seconds", "30", "--json", figures.to_str().expect("ASCII")];
     let mut running = client.connect(&host, None, &arguments);
-    words_contain(&host.server, "admit");
+    words_contain(&host.server, "session began");
     let again = host.restart();
-    words_contain(&again.server, "admit");
+    words_contain(&again.server, "session began");
     running.terminate();
     let status = running.wait();
     assert!(status.success(), "{status}: {}", running.words());
@@ -131,7 +131,7 @@ fn ended_host_leaves_nothing_behind() {
     let mut host = Host::start("test", &[]);
     let client = Client::allowed_by(&host);
     let running = client.connect(&host, None, &["--seconds", "120"]);
-    words_contain(&host.server, "admit");
+    words_contain(&host.server, "session began");
     host.server.terminate();
     assert!(host.server.wait().success(), "{}", host.server.words());
     drop(running);
