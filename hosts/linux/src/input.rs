@@ -115,9 +115,12 @@ fn or_without(sink: Result<Sink, InputError>) -> Option<Sink> {
     sink.inspect_err(|error| warn!(%error, "nobody can steer")).ok()
 }
 
+/// What the sink's thread is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
+pub(crate) enum Command {
+    /// An event of a viewer with these permissions.
     Inject(InputEvent, Permissions),
+    /// Lets everything go.
     ReleaseAll,
 }
 
@@ -142,6 +145,13 @@ impl Injector {
         let (commands, orders) = sync_channel(QUEUE_LEN);
         let thread = thread::Builder::new().name("input".into()).spawn(move || serve(sink, &orders))?;
         Ok(Self { commands: Some(commands), thread: Some(thread), is_behind: false })
+    }
+
+    /// An injector whose commands are looked at instead of carried out.
+    #[cfg(test)]
+    pub(crate) fn observed(len: usize) -> (Self, Receiver<Command>) {
+        let (commands, orders) = sync_channel(len);
+        (Self { commands: Some(commands), thread: None, is_behind: false }, orders)
     }
 
     /// Whether anybody can steer.
@@ -239,8 +249,7 @@ mod tests {
 
     #[test]
     fn overflowing_queue_loses_input_and_then_lets_everything_go() {
-        let (commands, orders) = sync_channel(2);
-        let mut injector = Injector { commands: Some(commands), thread: None, is_behind: false };
+        let (mut injector, orders) = Injector::observed(2);
         let event = InputEvent::Text('a');
         let all = Permissions::all();
         for _ in 0..3 {

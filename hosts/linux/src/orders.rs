@@ -109,6 +109,12 @@ impl Orders {
         taken
     }
 
+    /// The order in force, left as it is.
+    #[cfg(test)]
+    pub(crate) fn peek(&self) -> Order {
+        *self.lock()
+    }
+
     /// Capture: a picture is on its way to the network, which says when it takes the next.
     pub fn spend(&self) {
         self.lock().open = false;

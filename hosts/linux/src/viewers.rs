@@ -501,3 +501,6 @@ fn load(now: Instant, session: &ViewerSession) -> Load {
         round_trip_us: session.stats(now).round_trip_us,
     }
 }
+
+#[cfg(test)]
+mod tests;

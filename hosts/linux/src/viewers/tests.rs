@@ -1,0 +1,249 @@
+//! A host with its driver, and clients, over loopback; pictures and input are looked at, not made.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+
+use rift::{InputEvent, PROLOGUE, PathId, PictureInfo, Rectangle, Scancode};
+use rift_mio::{ClientDriver, Clock, SocketConfig};
+
+use super::*;
+use crate::allow;
+use crate::input::Command;
+use crate::orders::Order;
+
+/// Nothing here takes this long: a test that does has failed.
+const GUARD_US: u64 = 20_000_000;
+const PERIOD_US: u64 = 16_667;
+const KEY: Permissions = Permissions::KEYBOARD;
+
+struct Rig {
+    viewers: Viewers,
+    driver: Driver,
+    host: PublicKey,
+    orders: Arc<Orders>,
+    pictures: SyncSender<Captured>,
+    injected: Receiver<Command>,
+    state: PathBuf,
+    next: u32,
+}
+
+impl Rig {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("wavry-viewers-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let state = std::env::temp_dir().join(name);
+        let identity = Identity::from_secret([1; 32]);
+        let driver = Driver::bind(([127, 0, 0, 1], 0).into(), &identity.public(), [2; 32]).unwrap();
+        let orders = Arc::new(Orders::new(Order::idle(1_000_000, PERIOD_US)).unwrap());
+        let (pictures, captured) = sync_channel(4);
+        let (spare, _) = sync_channel(4);
+        let feed = Feed { orders: Arc::clone(&orders), captured, spare, cursor: Arc::default() };
+        let (injector, injected) = Injector::observed(64);
+        let policy = Policy {
+            identity: identity.clone(),
+            handshake: Implementation::Rift,
+            view_only: false,
+            session: Config::default(),
+            period_us: PERIOD_US,
+        };
+        let viewers = Viewers::new(policy, AllowFile::new(&state), feed, injector);
+        Self { viewers, driver, host: identity.public(), orders, pictures, injected, state, next: 1 }
+    }
+
+    fn allow(&self, seed: u8, permissions: Permissions) {
+        let id = Identity::from_secret([seed; 32]).public();
+        let client = Client { id, name: format!("client {seed}"), permissions };
+        allow::change(&self.state, |list| list.add(client)).unwrap();
+    }
+
+    fn revoke(&self, seed: u8) {
+        let id = Identity::from_secret([seed; 32]).public();
+        allow::change(&self.state, |list| list.remove(&id)).unwrap();
+    }
+
+    fn connect(&self, seed: u8) -> Guest {
+        let identity = Identity::from_secret([seed; 32]);
+        let mut ephemeral = [0; 32];
+        getrandom::fill(&mut ephemeral).unwrap();
+        let handshake = rift::NoiseXx::initiator(&identity, ephemeral, PROLOGUE);
+        let connection = u32::from_ne_bytes([ephemeral[0] ^ 1, ephemeral[1], ephemeral[2], ephemeral[3]]);
+        let (memory, now) = (desktop_memory(true), Clock::new().now());
+        let session =
+            Session::connect(&Config::default(), handshake, self.host, connection, memory, PathId(0), now);
+        let driver =
+            ClientDriver::connect(&SocketConfig::default(), self.driver.local_addr(), session).unwrap();
+        Guest { driver, rights: Vec::new(), pictures: Vec::new(), closed: None }
+    }
+
+    /// Turns everybody until `done`.
+    fn until(&mut self, guests: &mut [&mut Guest], mut done: impl FnMut(&Self, &mut [&mut Guest]) -> bool) {
+        let clock = Clock::new();
+        let end = clock.now().plus_micros(GUARD_US);
+        while !done(self, guests) {
+            assert!(clock.now() < end, "nothing more happens");
+            for guest in &mut *guests {
+                guest.turn();
+            }
+            self.driver.waker().wake();
+            self.driver.turn(&mut self.viewers).unwrap();
+            let now = clock.now();
+            self.viewers.refresh(now, &mut self.driver);
+            self.viewers.work(now, &mut self.driver);
+        }
+    }
+
+    /// Has the capture thread make a picture.
+    fn capture(&mut self, reference: Option<u32>) -> PictureId {
+        let id = PictureId(self.next);
+        let now = Clock::new().now();
+        let info = PictureInfo { id, reference: reference.map(PictureId), captured_at: now, encoded_at: now };
+        let parameters = (self.next == 1).then_some(StreamParameters {
+            width: 64,
+            height: 64,
+            rate_millihertz: 60_000,
+            codec: Codec::H264,
+        });
+        let coded = Coded { info, place: Rectangle::sized(64, 64), bytes: vec![7; 3000], parameters };
+        self.pictures.send(Captured::Picture(coded)).unwrap();
+        self.next += 1;
+        id
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.state);
+    }
+}
+
+struct Guest {
+    driver: ClientDriver<SessionMemory, rift::NoiseXx>,
+    rights: Vec<Permissions>,
+    pictures: Vec<PictureId>,
+    closed: Option<CloseReason>,
+}
+
+impl Guest {
+    fn turn(&mut self) {
+        let Self { driver, rights, pictures, closed } = self;
+        driver.waker().wake();
+        driver
+            .turn(&mut |session, event| match event {
+                Event::Admitted(permissions) => rights.push(permissions),
+                Event::Picture(id) => {
+                    pictures.push(id);
+                    session.release_media(id);
+                }
+                Event::Closed(reason) => *closed = Some(reason),
+                Event::Authenticated(_)
+                | Event::StreamParameters(_)
+                | Event::Input(_)
+                | Event::Cursor(_)
+                | Event::Readable(_)
+                | Event::Writable(_)
+                | Event::RepairWanted { .. }
+                | _ => {}
+            })
+            .unwrap();
+    }
+
+    fn steers(&self) -> Option<bool> {
+        self.rights.last().map(|rights| rights.contains(KEY))
+    }
+}
+
+#[test]
+fn stranger_is_refused_until_allowed_and_revoking_ends_the_session() {
+    let mut rig = Rig::new();
+    let mut guest = rig.connect(5);
+    rig.until(&mut [&mut guest], |_, guests| guests[0].closed.is_some());
+    assert_eq!((guest.closed, guest.rights.len()), (Some(CloseReason::Refused), 0));
+    rig.allow(5, Permissions::default_control());
+    let mut guest = rig.connect(5);
+    rig.until(&mut [&mut guest], |_, guests| guests[0].steers().is_some());
+    assert_eq!(guest.rights, [Permissions::default_control()]);
+    rig.revoke(5);
+    rig.until(&mut [&mut guest], |_, guests| guests[0].closed.is_some());
+    assert_eq!(guest.closed, Some(CloseReason::Revoked));
+    assert!(rig.injected.try_iter().any(|command| command == Command::ReleaseAll));
+}
+
+#[test]
+fn first_steers_and_the_next_takes_over_when_it_leaves() {
+    let mut rig = Rig::new();
+    rig.allow(4, Permissions::view_only());
+    rig.allow(5, Permissions::default_control());
+    rig.allow(6, Permissions::default_control());
+    let (mut watcher, mut first, mut second) = (rig.connect(4), rig.connect(5), rig.connect(6));
+    rig.until(&mut [&mut watcher], |_, guests| guests[0].steers().is_some());
+    rig.until(&mut [&mut watcher, &mut first], |_, guests| guests[1].steers().is_some());
+    rig.until(&mut [&mut watcher, &mut first, &mut second], |_, guests| guests[2].steers().is_some());
+    assert_eq!([&watcher, &first, &second].map(Guest::steers), [Some(false), Some(true), Some(false)]);
+    let key = InputEvent::Key { key: Scancode::new(30).unwrap(), pressed: true };
+    let now = Clock::new().now();
+    assert_eq!(second.driver.session().send_input(now, key), Err(SendError::NotPermitted));
+    first.driver.session().send_input(now, key).unwrap();
+    let mut seen = Vec::new();
+    rig.until(&mut [&mut watcher, &mut first, &mut second], |rig, _| {
+        seen.extend(rig.injected.try_iter());
+        !seen.is_empty()
+    });
+    assert_eq!(seen, [Command::Inject(key, Permissions::default_control())]);
+    first.driver.session().close(now, CloseReason::Done);
+    rig.until(&mut [&mut watcher, &mut first, &mut second], |_, guests| guests[2].steers() == Some(true));
+    let released = rig.injected.try_iter().collect::<Vec<_>>();
+    assert!(released.contains(&Command::ReleaseAll), "{released:?}");
+    assert_eq!(watcher.steers(), Some(false));
+}
+
+#[test]
+fn client_that_comes_back_takes_the_steering_from_its_former_self() {
+    let mut rig = Rig::new();
+    rig.allow(5, Permissions::default_control());
+    let mut former = rig.connect(5);
+    rig.until(&mut [&mut former], |_, guests| guests[0].steers() == Some(true));
+    let mut again = rig.connect(5);
+    rig.until(&mut [&mut former, &mut again], |_, guests| {
+        guests[1].steers() == Some(true) && guests[0].steers() == Some(false)
+    });
+}
+
+#[test]
+fn who_comes_later_gets_its_first_picture_by_a_key_picture_and_costs_the_other_none() {
+    let mut rig = Rig::new();
+    rig.allow(5, Permissions::default_control());
+    rig.allow(6, Permissions::view_only());
+    let mut first = rig.connect(5);
+    rig.until(&mut [&mut first], |rig, guests| {
+        guests[0].steers().is_some() && rig.orders.peek().is_watched && rig.orders.peek().key_wanted
+    });
+    let order = rig.orders.take();
+    assert!(order.open && !order.anyone_has_picture);
+    let one = rig.capture(None);
+    let two = rig.capture(Some(1));
+    rig.until(&mut [&mut first], |_, guests| guests[0].pictures == [one, two]);
+    assert!(!rig.orders.take().key_wanted);
+    let mut second = rig.connect(6);
+    rig.until(&mut [&mut first, &mut second], |rig, _| rig.orders.peek().key_wanted);
+    assert!(rig.orders.take().anyone_has_picture);
+    let three = rig.capture(Some(2));
+    let four = rig.capture(None);
+    let five = rig.capture(Some(4));
+    rig.until(&mut [&mut first, &mut second], |_, guests| guests[1].pictures.contains(&five));
+    assert_eq!(second.pictures, [four, five]);
+    rig.until(&mut [&mut first, &mut second], |_, guests| guests[0].pictures.contains(&five));
+    assert_eq!(first.pictures, [one, two, three, four, five]);
+}
+
+#[test]
+fn end_of_the_host_is_told_to_everybody() {
+    let mut rig = Rig::new();
+    rig.allow(5, Permissions::default_control());
+    let mut guest = rig.connect(5);
+    rig.until(&mut [&mut guest], |_, guests| guests[0].steers().is_some());
+    rig.viewers.close_all(Clock::new().now(), &mut rig.driver, CloseReason::SourceGone);
+    rig.until(&mut [&mut guest], |_, guests| guests[0].closed.is_some());
+    assert_eq!(guest.closed, Some(CloseReason::SourceGone));
+    rig.until(&mut [], |rig, _| rig.driver.session_count() == 0);
+}
