@@ -4,6 +4,10 @@
 //! A picture is delivered when it is whole and the picture it refers to was delivered. It is given up once what is
 //! missing can only be lost: something newer has come, and the time that reordering takes here has passed.
 
+mod lending;
+
+pub(crate) use lending::{announce, lent, release, swap};
+
 use core::ops::Range;
 
 use super::PictureId;
@@ -443,62 +447,5 @@ impl VideoReceiver {
         // Nothing that refers to what was delivered so far can be used.
         self.history = 0;
         self.repair_since.get_or_insert(now);
-    }
-}
-
-/// The oldest delivered picture that the application has not been told of.
-pub(crate) fn announce<B>(slots: &mut [PictureSlot<B>]) -> Option<PictureId> {
-    let slot = slots
-        .iter_mut()
-        .filter(|slot| slot.state == State::Lent && !slot.announced)
-        .min_by_key(|slot| slot.id)?;
-    slot.announced = true;
-    Some(slot.id)
-}
-
-/// The lent picture `id`.
-pub(crate) fn lent<B: AsRef<[u8]>>(slots: &[PictureSlot<B>], id: PictureId) -> Option<Media<'_>> {
-    let slot = slots.iter().find(|slot| slot.state == State::Lent && slot.id == id)?;
-    let bytes = slot.buffer.as_ref()?.as_ref();
-    let (mut head, _) = PictureHead::parse(bytes)?;
-    head.sent_after_us = slot.sent_after_us;
-    Some(Media {
-        head,
-        payload: bytes.get(slot.payload_range())?,
-        first_at: slot.first_at,
-        whole_at: slot.last_at,
-        repaired: slot.repaired,
-    })
-}
-
-/// Trades the lent picture `id` for `spare`; gives `spare` back when there is none.
-pub(crate) fn swap<B: AsRef<[u8]>>(
-    slots: &mut [PictureSlot<B>],
-    id: PictureId,
-    spare: B,
-) -> Result<TakenMedia<B>, B> {
-    let Some(slot) = slots.iter_mut().find(|slot| slot.state == State::Lent && slot.id == id) else {
-        return Err(spare);
-    };
-    let parsed = slot.buffer.as_ref().and_then(|buffer| PictureHead::parse(buffer.as_ref()));
-    let Some((mut head, _)) = parsed else { return Err(spare) };
-    let Some(buffer) = slot.buffer.take() else { return Err(spare) };
-    slot.buffer = Some(spare);
-    slot.state = State::Free;
-    head.sent_after_us = slot.sent_after_us;
-    Ok(TakenMedia {
-        head,
-        buffer,
-        payload: slot.payload_range(),
-        first_at: slot.first_at,
-        whole_at: slot.last_at,
-        repaired: slot.repaired,
-    })
-}
-
-/// Gives the lent picture `id` back unused or used.
-pub(crate) fn release<B>(slots: &mut [PictureSlot<B>], id: PictureId) {
-    if let Some(slot) = slots.iter_mut().find(|slot| slot.state == State::Lent && slot.id == id) {
-        slot.state = State::Free;
     }
 }
