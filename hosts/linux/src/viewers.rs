@@ -3,24 +3,29 @@
 //! All of it happens on the network's thread, in the driver's turns and between them. Nothing here waits, and in the
 //! steady state nothing allocates.
 
-use core::net::{IpAddr, SocketAddr};
+#[cfg(test)]
+mod tests;
+mod viewer;
+
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rift::{
-    Channel, CloseReason, Codec, Config, CursorPosition, Event, Identity, Instant, Permissions, PictureId,
-    PictureRef, Pictures, PublicKey, RectangleData, SendError, Session, SessionIndex, StreamParameters,
+    Channel, CloseReason, Codec, Config, Event, Identity, Instant, Permissions, PictureId, Pictures,
+    PublicKey, RectangleData, Session, SessionIndex, StreamParameters,
 };
 use rift_mio::{Decision, DesktopStorage, HostApplication, HostDriver, desktop_memory};
 use tracing::{debug, error, info, warn};
 
-use crate::allow::{AllowFile, Client};
-use crate::cursor::ShapeSender;
+use crate::allow::AllowFile;
 use crate::governor::{Grant, Load, in_group};
 use crate::handshake::{Implementation, Responder};
 use crate::input::Injector;
 use crate::orders::{Captured, Coded, CursorState, Orders};
+
+use viewer::{Viewer, give, load, show_cursor, start_bitrate_bps, tell_stream};
 
 /// The memory of one session.
 pub type SessionMemory = Box<DesktopStorage>;
@@ -39,13 +44,6 @@ pub const VIEWERS_MAX: usize = 16;
 const SPARE_MEMORIES: usize = 2;
 /// A viewer that fell behind is led back at most once in this long, in microseconds.
 const CATCH_UP_US: u64 = 100_000;
-
-/// Bits per second to begin with: within the machine nothing is in the way;
-const START_BPS_LOOPBACK: u32 = 100_000_000;
-/// a local network usually carries this, and a slow one says so within a few pictures;
-const START_BPS_LOCAL: u32 = 30_000_000;
-/// and most ways beyond it carry this.
-const START_BPS_FAR: u32 = 10_000_000;
 
 const STEERING: Permissions = Permissions::POINTER
     .union(Permissions::KEYBOARD)
@@ -100,24 +98,6 @@ pub struct Viewers {
     cursor: CursorState,
     loads: Vec<Load>,
     ended: Option<String>,
-}
-
-#[derive(Debug)]
-struct Viewer {
-    client: Client,
-    /// The how-manieth to come.
-    arrival: u64,
-    since: Instant,
-    /// The newest picture it was given.
-    sent: Option<PictureId>,
-    /// It is not known to have none.
-    has_picture: bool,
-    /// Pictures were left out: it needs to be led back.
-    is_behind: bool,
-    asked_at: Option<Instant>,
-    /// Why this side ended its session.
-    farewell: Option<CloseReason>,
-    shapes: ShapeSender,
 }
 
 impl Viewers {
@@ -325,17 +305,7 @@ impl Viewers {
             self.steering = Some(index);
         }
         info!(client = %client.name, id = %client.id, %from, "session began");
-        let mut viewer = Viewer {
-            client,
-            arrival: self.arrivals,
-            since: now,
-            sent: None,
-            has_picture: false,
-            is_behind: false,
-            asked_at: None,
-            farewell: None,
-            shapes: ShapeSender::new(),
-        };
+        let mut viewer = Viewer::new(client, self.arrivals, now);
         self.arrivals += 1;
         if let Some(parameters) = self.stream {
             tell_stream(session, PictureId(self.newest.0 + 1), parameters);
@@ -394,7 +364,7 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
         let permissions = self.rights(client.permissions, self.steering.is_none());
         let memory = self.memories.pop().unwrap_or_else(|| desktop_memory(false));
         let max = self.policy.session.bitrate_bps_max;
-        let config = Config { bitrate_bps_start: start_bitrate(from).min(max), ..self.policy.session };
+        let config = Config { bitrate_bps_start: start_bitrate_bps(from).min(max), ..self.policy.session };
         Decision::Admit { config, memory, permissions }
     }
 
@@ -443,64 +413,3 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
         }
     }
 }
-
-/// What a viewer at this address is granted before anything is known of the way to it, in bits per second.
-fn start_bitrate(from: SocketAddr) -> u32 {
-    match from.ip().to_canonical() {
-        ip if ip.is_loopback() => START_BPS_LOOPBACK,
-        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => START_BPS_LOCAL,
-        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => START_BPS_LOCAL,
-        IpAddr::V4(_) | IpAddr::V6(_) => START_BPS_FAR,
-    }
-}
-
-/// Queues a picture for one viewer, or (`None`) leaves it out.
-fn give(now: Instant, session: &mut ViewerSession, viewer: &mut Viewer, picture: Option<PictureRef>) {
-    let Some(picture) = picture else {
-        viewer.is_behind = true;
-        return;
-    };
-    match session.send_picture(now, picture) {
-        Ok(()) => {
-            viewer.sent = Some(picture.id());
-            viewer.has_picture = true;
-            viewer.is_behind = false;
-        }
-        // Whoever may not see, or is not there, needs nothing.
-        Err(SendError::NotConnected | SendError::NotPermitted) => {}
-        Err(error) => {
-            debug!(client = %viewer.client.name, id = picture.id().0, %error, "picture left out");
-            viewer.is_behind = true;
-        }
-    }
-}
-
-fn show_cursor(now: Instant, session: &mut ViewerSession, viewer: &mut Viewer, cursor: &CursorState) {
-    let CursorState { x, y, visible, shape } = cursor;
-    if let Some(shape) = shape {
-        viewer.shapes.want(shape);
-        viewer.shapes.send(now, session);
-    }
-    let shape = shape.as_ref().map_or(0, |shape| shape.head.shape);
-    // A session that is over needs no cursor.
-    let _ = session.send_cursor(now, CursorPosition { x: *x, y: *y, visible: *visible, shape });
-}
-
-fn tell_stream(session: &mut ViewerSession, first: PictureId, parameters: StreamParameters) {
-    // A session that is over needs no parameters.
-    let _ = session.set_stream(first, parameters);
-}
-
-fn load(now: Instant, session: &ViewerSession) -> Load {
-    let budget = session.budget();
-    Load {
-        bitrate_bps: budget.bitrate_bps,
-        pacing_bps: budget.pacing_bps,
-        rate_millihertz_max: budget.picture_rate_millihertz_max,
-        backlog_bytes: session.video_backlog_bytes(),
-        round_trip_us: session.stats(now).round_trip_us,
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,11 +4,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
-use rift::{InputEvent, PROLOGUE, PathId, PictureInfo, Rectangle, Scancode};
+use rift::{InputEvent, PROLOGUE, PathId, PictureInfo, Rectangle, Scancode, SendError};
 use rift_mio::{ClientDriver, Clock, SocketConfig};
 
 use super::*;
-use crate::allow;
+use crate::allow::{self, Client};
 use crate::input::Command;
 use crate::orders::Order;
 

@@ -1,0 +1,123 @@
+//! One viewer: what is known of it, and what it is given.
+
+use core::net::{IpAddr, SocketAddr};
+
+use rift::{CloseReason, CursorPosition, Instant, PictureId, PictureRef, SendError, StreamParameters};
+use tracing::debug;
+
+use super::ViewerSession;
+use crate::allow::Client;
+use crate::cursor::ShapeSender;
+use crate::governor::Load;
+use crate::orders::CursorState;
+
+/// Bits per second to begin with: within the machine nothing is in the way;
+const START_BPS_LOOPBACK: u32 = 100_000_000;
+/// a local network usually carries this, and a slow one says so within a few pictures;
+const START_BPS_LOCAL: u32 = 30_000_000;
+/// and most ways beyond it carry this.
+const START_BPS_FAR: u32 = 10_000_000;
+
+/// What is known of one viewer.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    pub(super) client: Client,
+    /// The how-manieth to come.
+    pub(super) arrival: u64,
+    pub(super) since: Instant,
+    /// The newest picture it was given.
+    pub(super) sent: Option<PictureId>,
+    /// It is not known to have none.
+    pub(super) has_picture: bool,
+    /// Pictures were left out: it needs to be led back.
+    pub(super) is_behind: bool,
+    pub(super) asked_at: Option<Instant>,
+    /// Why this side ended its session.
+    pub(super) farewell: Option<CloseReason>,
+    pub(super) shapes: ShapeSender,
+}
+
+impl Viewer {
+    /// It has come, as the `arrival`-th.
+    pub(super) fn new(client: Client, arrival: u64, now: Instant) -> Self {
+        Self {
+            client,
+            arrival,
+            since: now,
+            sent: None,
+            has_picture: false,
+            is_behind: false,
+            asked_at: None,
+            farewell: None,
+            shapes: ShapeSender::new(),
+        }
+    }
+}
+
+/// What a viewer at this address is granted before anything is known of the way to it, in bits per second.
+pub(super) fn start_bitrate_bps(from: SocketAddr) -> u32 {
+    match from.ip().to_canonical() {
+        ip if ip.is_loopback() => START_BPS_LOOPBACK,
+        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() => START_BPS_LOCAL,
+        IpAddr::V6(ip) if ip.is_unique_local() || ip.is_unicast_link_local() => START_BPS_LOCAL,
+        IpAddr::V4(_) | IpAddr::V6(_) => START_BPS_FAR,
+    }
+}
+
+/// Queues a picture for one viewer, or (`None`) leaves it out.
+pub(super) fn give(
+    now: Instant,
+    session: &mut ViewerSession,
+    viewer: &mut Viewer,
+    picture: Option<PictureRef>,
+) {
+    let Some(picture) = picture else {
+        viewer.is_behind = true;
+        return;
+    };
+    match session.send_picture(now, picture) {
+        Ok(()) => {
+            viewer.sent = Some(picture.id());
+            viewer.has_picture = true;
+            viewer.is_behind = false;
+        }
+        // Whoever may not see, or is not there, needs nothing.
+        Err(SendError::NotConnected | SendError::NotPermitted) => {}
+        Err(error) => {
+            debug!(client = %viewer.client.name, id = picture.id().0, %error, "picture left out");
+            viewer.is_behind = true;
+        }
+    }
+}
+
+pub(super) fn show_cursor(
+    now: Instant,
+    session: &mut ViewerSession,
+    viewer: &mut Viewer,
+    cursor: &CursorState,
+) {
+    let CursorState { x, y, visible, shape } = cursor;
+    if let Some(shape) = shape {
+        viewer.shapes.want(shape);
+        viewer.shapes.send(now, session);
+    }
+    let shape = shape.as_ref().map_or(0, |shape| shape.head.shape);
+    // A session that is over needs no cursor.
+    let _ = session.send_cursor(now, CursorPosition { x: *x, y: *y, visible: *visible, shape });
+}
+
+pub(super) fn tell_stream(session: &mut ViewerSession, first: PictureId, parameters: StreamParameters) {
+    // A session that is over needs no parameters.
+    let _ = session.set_stream(first, parameters);
+}
+
+pub(super) fn load(now: Instant, session: &ViewerSession) -> Load {
+    let budget = session.budget();
+    Load {
+        bitrate_bps: budget.bitrate_bps,
+        pacing_bps: budget.pacing_bps,
+        rate_millihertz_max: budget.picture_rate_millihertz_max,
+        backlog_bytes: session.video_backlog_bytes(),
+        round_trip_us: session.stats(now).round_trip_us,
+    }
+}
