@@ -133,7 +133,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         Ok(())
     }
 
-    /// Appends bytes to a reliable stream; returns how many fitted. The rest after [`Event::Writable`](super::Event::Writable).
+    /// Appends bytes to a reliable stream; returns how many fitted. The rest after
+    /// [`Event::Writable`](super::Event::Writable).
     ///
     /// # Errors
     /// [`SendError::NotConnected`]; [`SendError::NotPermitted`] before admission.

@@ -10,8 +10,8 @@
 //! 3. sleep until [`Session::poll_timeout`] or until a datagram comes, then call [`Session::handle_timeout`] or
 //!    [`Session::handle_datagram`].
 //!
-//! This file only dispatches. Commands, receiving, sending, the handshake and the accounting of packets have files of their own;
-//! each channel's state machine lives in [`crate::channel`].
+//! This file only dispatches. Commands, receiving, sending, the handshake and the accounting of packets have files
+//! of their own; each channel's state machine lives in [`crate::channel`].
 
 pub mod arrivals;
 mod clock;

@@ -136,9 +136,9 @@ impl SentLog {
         Some(packet.sent_at)
     }
 
-    /// The fate of the next packet, if it is known (SPEC §12.3): arrived; or lost, because three later ones arrived, the
-    /// last of them sent `patience_us` after it, or because one did and the report of it, due `overdue_us` after it was
-    /// sent, has not come for `patience_us`.
+    /// The fate of the next packet, if it is known (SPEC §12.3): arrived; or lost, because three later ones arrived,
+    /// the last of them sent `patience_us` after it, or because one did and the report of it, due `overdue_us` after
+    /// it was sent, has not come for `patience_us`.
     pub(crate) fn tell(
         &mut self,
         ring: &mut [SentPacket],
