@@ -3,11 +3,12 @@
 use rift::Storage;
 use rift::limits::{DATAGRAM_MIN, SHARDS_MAX};
 
-/// The memory of one desktop session: packets of more than 100 ms at 400 Mbit/s remembered each way, six pictures,
+/// The memory of one desktop session: packets of more than 100 ms at 400 Mbit/s remembered each way, five pictures,
 /// streams with a window of 64 KiB.
 pub type DesktopStorage = Storage<Vec<u8>, 4096, 4096, PICTURES, 65_536>;
 
-const PICTURES: usize = 6;
+/// With their buffers five stay below the 8 MiB a desktop session may use.
+const PICTURES: usize = 5;
 
 /// Bytes of a buffer that holds any picture of 1200-byte datagrams, parity included. What is given to
 /// [`rift::Session::swap_media`] should be as long.
@@ -24,3 +25,5 @@ pub fn desktop_memory(viewer: bool) -> Box<DesktopStorage> {
     }
     storage
 }
+
+const _: () = assert!(size_of::<DesktopStorage>() + PICTURES * PICTURE_BUFFER_LEN <= 8 << 20, "SPEC's bound");
