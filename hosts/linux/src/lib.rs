@@ -249,7 +249,8 @@ fn start_capture(
     policy: &Policy,
     driver: &Driver,
 ) -> Result<(Feed, JoinHandle<()>), ServerError> {
-    let order = Order::idle(policy.session.bitrate_bps_start, policy.period_us);
+    // The encoder is made for the most: its buffer shrinks with the rate at once, but fills up only by and by.
+    let order = Order::idle(policy.session.bitrate_bps_max, policy.period_us);
     let orders = Arc::new(Orders::new(order)?);
     let (pictures, captured) = sync_channel(PICTURES_UNDER_WAY);
     let (spare, spares) = sync_channel(PICTURES_UNDER_WAY);
