@@ -9,12 +9,12 @@ use core::net::SocketAddr;
 use blake2::Blake2sMac;
 use blake2::digest::consts::U4;
 use blake2::digest::{FixedOutput, Mac, Update};
-use heapless::Vec;
+use heapless::{Deque, Vec};
 use zeroize::Zeroize;
 
 use crate::crypto::{Handshake, Mac1Key, PublicKey};
 use crate::limits::{PENDING_HANDSHAKES, SESSIONS_MAX};
-use crate::session::{Discard, Established};
+use crate::session::{CloseReason, Discard, Established, TAG_LEN};
 use crate::time::Instant;
 use crate::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, InitiationError, Reply, connection_of};
 use crate::wire::header::{DataHeader, Kind};
@@ -23,6 +23,11 @@ use crate::wire::header::{DataHeader, Kind};
 const RESPONSE_LEN: usize = Reply::HEAD_LEN + 32 + 32 + 16 + 4 + 16;
 /// A pending handshake is forgotten after this long.
 const PENDING_US: u64 = 10_000_000;
+
+/// Refusals remembered, to be said again to who did not hear them.
+const REFUSALS: usize = 16;
+/// Bytes of a sealed close: header, frame, tag.
+const REFUSAL_LEN: usize = DataHeader::LEN + 4 + TAG_LEN;
 
 /// Which of an application's sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +41,7 @@ pub enum Route {
     /// Nowhere: this many bytes of the reply buffer go back to where it came from.
     Reply(usize),
     /// A peer has proven its key. Look whether it is let in; then either make a session with
-    /// [`crate::Session::from_established`] and [`Endpoint::adopt`] it, or [`Established::refuse`] it.
+    /// [`crate::Session::from_established`] and [`Endpoint::adopt`] it, or [`Endpoint::refuse`] it.
     Established(Established),
 }
 
@@ -58,13 +63,22 @@ pub struct Endpoint<H> {
     drawn: u64,
     pending: Vec<Pending<H>, PENDING_HANDSHAKES>,
     sessions: Vec<(u32, SessionIndex), SESSIONS_MAX>,
+    /// The newest refusals by the connection id that was refused: a confirmation said again is answered the same.
+    refusals: Deque<(u32, [u8; REFUSAL_LEN]), REFUSALS>,
 }
 
 impl<H: Handshake> Endpoint<H> {
     /// An endpoint for a host with this key. `secret` makes its connection ids unpredictable: 32 bytes of entropy.
     #[must_use]
     pub fn new(host: &PublicKey, secret: [u8; 32]) -> Self {
-        Self { secret, mac1: Mac1Key::new(host), drawn: 0, pending: Vec::new(), sessions: Vec::new() }
+        Self {
+            secret,
+            mac1: Mac1Key::new(host),
+            drawn: 0,
+            pending: Vec::new(),
+            sessions: Vec::new(),
+            refusals: Deque::new(),
+        }
     }
 
     /// Finds out where a datagram belongs. `responder` makes the handshake of a new peer (from
@@ -90,7 +104,7 @@ impl<H: Handshake> Endpoint<H> {
                 known.map(|&(_, index)| Route::Session(index)).ok_or(Discard::UnknownConnection)
             }
             Some(Kind::Initiation) => self.on_initiation(now, from, datagram, responder, reply),
-            Some(Kind::Confirmation) => self.on_confirmation(now, from, datagram),
+            Some(Kind::Confirmation) => self.on_confirmation(now, from, datagram, reply),
             Some(
                 Kind::Response
                 | Kind::HandshakeReserved
@@ -108,6 +122,24 @@ impl<H: Handshake> Endpoint<H> {
     pub fn adopt(&mut self, connection: u32, index: SessionIndex) -> bool {
         self.release(index);
         self.sessions.push((connection, index)).is_ok()
+    }
+
+    /// Tells a peer that it is not let in, and why, without making a session. The datagram is written to `reply`;
+    /// returns its length, 0 when `reply` is too short. A peer that repeats itself is told again.
+    pub fn refuse(&mut self, established: Established, reason: CloseReason, reply: &mut [u8]) -> usize {
+        let connection = established.connection();
+        let mut refusal = [0; REFUSAL_LEN];
+        if established.refuse(reason, &mut refusal) != REFUSAL_LEN {
+            return 0;
+        }
+        if self.refusals.is_full() {
+            self.refusals.pop_front();
+        }
+        let pushed = self.refusals.push_back((connection, refusal));
+        debug_assert!(pushed.is_ok(), "room was made");
+        let Some(place) = reply.get_mut(..REFUSAL_LEN) else { return 0 };
+        place.copy_from_slice(&refusal);
+        REFUSAL_LEN
     }
 
     /// Forgets a session.
@@ -164,8 +196,17 @@ impl<H: Handshake> Endpoint<H> {
         result
     }
 
-    fn on_confirmation(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<Route, Discard> {
+    fn on_confirmation(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Result<Route, Discard> {
         let message = Reply::parse(datagram).ok_or(Discard::Malformed)?;
+        if let Some((_, refusal)) = self.refusals.iter().find(|(refused, _)| *refused == message.connection) {
+            return put(refusal, reply);
+        }
         let index = self
             .pending
             .iter()
@@ -192,7 +233,8 @@ impl<H: Handshake> Endpoint<H> {
             Update::update(&mut mac, &self.drawn.to_be_bytes());
             let connection = u32::from_be_bytes(mac.finalize_fixed().into());
             let is_taken = self.sessions.iter().any(|&(known, _)| known == connection)
-                || self.pending.iter().any(|pending| pending.local_connection == connection);
+                || self.pending.iter().any(|pending| pending.local_connection == connection)
+                || self.refusals.iter().any(|&(refused, _)| refused == connection);
             if !is_taken {
                 return connection;
             }

@@ -310,3 +310,36 @@ fn silent_client_releases_what_it_held_and_then_the_session_ends() {
     let released_at = released_at.expect("released");
     assert!(released_at.micros_since(silent_from) <= 1_000_000);
 }
+
+#[test]
+fn refusal_that_was_lost_is_told_again() {
+    let (client, host) = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
+    let now = Instant::from_millis(1);
+    let handshake = NoiseXx::initiator(&client, [3; 32], PROLOGUE);
+    let mut client: Peer =
+        Session::connect(&Config::default(), handshake, host.public(), 7, memory(), PathId(0), now);
+    let mut endpoint = Endpoint::new(&host.public(), [9; 32]);
+    let (mut out, mut reply) = (vec![0; 2000], [0; 256]);
+    let responder = || NoiseXx::responder(&host, [4; 32], PROLOGUE);
+    let sent = client.poll_transmit(now, &NoPictures, &mut out).expect("a first flight");
+    let route = endpoint.handle_datagram(now, CLIENT_ADDRESS, &out[..sent.len], responder, &mut reply);
+    let Ok(Route::Reply(len)) = route else { panic!("{route:?}") };
+    client.handle_datagram(now, PathId(0), now, Ecn::NotEct, &mut reply[..len]).expect("a response");
+
+    let mut confirm = |client: &mut Peer, now: Instant, reply: &mut [u8]| {
+        let sent = client.poll_transmit(now, &NoPictures, &mut out).expect("a confirmation");
+        let responder = || NoiseXx::responder(&host, [5; 32], PROLOGUE);
+        match endpoint.handle_datagram(now, CLIENT_ADDRESS, &out[..sent.len], responder, reply) {
+            Ok(Route::Established(stranger)) => endpoint.refuse(stranger, CloseReason::Refused, reply),
+            Ok(Route::Reply(len)) => len,
+            other => panic!("{other:?}"),
+        }
+    };
+    let lost = confirm(&mut client, now, &mut reply);
+    assert!((1..=64).contains(&lost));
+    let later = now.plus_micros(500_000);
+    let len = confirm(&mut client, later, &mut reply);
+    client.handle_datagram(later, PathId(0), later, Ecn::NotEct, &mut reply[..len]).expect("a refusal");
+    let events: Vec<Event> = core::iter::from_fn(|| client.poll_event()).collect();
+    assert_eq!(events.last(), Some(&Event::Closed(CloseReason::Refused)));
+}

@@ -395,7 +395,7 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
 
     fn refuse(&mut self, destination: Destination, established: Established, reason: CloseReason) {
         let mut farewell = [0; REPLY_LEN];
-        let len = established.refuse(reason, &mut farewell);
+        let len = self.endpoint.refuse(established, reason, &mut farewell);
         self.stats.refused += 1;
         self.answer(destination, &farewell[..len]);
     }

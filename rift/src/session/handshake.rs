@@ -85,9 +85,8 @@ impl Established {
         self.local_connection
     }
 
-    /// Seals the one datagram that tells the peer why it is not let in, without making a session. Returns its
-    /// length, 0 when `out` is too short.
-    pub fn refuse(self, reason: CloseReason, out: &mut [u8]) -> usize {
+    /// Seals the one datagram that tells the peer why it is not let in. Returns its length, 0 when `out` is too short.
+    pub(crate) fn refuse(self, reason: CloseReason, out: &mut [u8]) -> usize {
         let key = SendKey::new(self.secrets.send, 0);
         transmit::seal_close(&key, self.remote_connection, 0, reason.code(), out).unwrap_or(0)
     }

@@ -190,7 +190,7 @@ impl HostPeer {
         let peer = established.peer();
         let Some(&permissions) = self.allowed.get(&peer) else {
             self.turned_away.push(peer);
-            let len = established.refuse(CloseReason::Refused, self.outbox.buffer());
+            let len = self.endpoint.refuse(established, CloseReason::Refused, self.outbox.buffer());
             self.outbox.fill_reply(len, node);
             return;
         };
