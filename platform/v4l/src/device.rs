@@ -31,13 +31,24 @@ pub struct DeviceInfo {
 /// (metadata, outputs, codecs) are left out.
 #[must_use]
 pub fn devices() -> Vec<Result<DeviceInfo, V4lError>> {
+    let asked = nodes().into_iter().map(|path| Device::open(&path)?.info());
+    asked.filter(|device| !matches!(device, Err(V4lError::NotCapture { .. }))).collect()
+}
+
+/// All video nodes by number.
+fn nodes() -> Vec<PathBuf> {
     let names = fs::read_dir("/dev").into_iter().flatten().flatten().map(|entry| entry.file_name());
     let number = |name: std::ffi::OsString| name.to_str()?.strip_prefix("video")?.parse::<u32>().ok();
     let mut numbers: Vec<u32> = names.filter_map(number).collect();
     numbers.sort_unstable();
-    let nodes = numbers.into_iter().map(|number| PathBuf::from(format!("/dev/video{number}")));
-    let asked = nodes.map(|path| Device::open(&path)?.info());
-    asked.filter(|device| !matches!(device, Err(V4lError::NotCapture { .. }))).collect()
+    numbers.into_iter().map(|number| PathBuf::from(format!("/dev/video{number}"))).collect()
+}
+
+/// What tells devices apart whatever their numbers are: what they are called and where they are plugged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    card: String,
+    bus: String,
 }
 
 /// An open capture device.
@@ -73,6 +84,33 @@ impl Device {
             return Ok(device);
         };
         Err(V4lError::NotCapture { path: path.to_owned(), why })
+    }
+
+    /// Opens `path`, or, once it is known which device that was, the one of that name: numbers change when devices
+    /// come and go.
+    pub(crate) fn find(path: &Path, known: Option<&Name>) -> Result<Self, V4lError> {
+        let at_path = Self::open(path);
+        let Some(known) = known else { return at_path };
+        let is_known = |device: &Self| device.name() == *known;
+        if at_path.as_ref().is_ok_and(is_known) {
+            return at_path;
+        }
+        let others = nodes().into_iter().filter(|other| other != path);
+        let moved = others.filter_map(|other| Self::open(&other).ok()).find(is_known);
+        match (moved, at_path) {
+            (Some(moved), _) => Ok(moved),
+            // The same card on another socket is still the one that was asked for; another one is not.
+            (None, Ok(device)) if device.name().card != known.card => Err(V4lError::Missing(path.to_owned())),
+            (None, at_path) => at_path,
+        }
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        let name = |capabilities: sys::v4l2_capability| Name {
+            card: text(&capabilities.card),
+            bus: text(&capabilities.bus_info),
+        };
+        self.capabilities().map(name).unwrap_or_else(|_| Name { card: String::new(), bus: String::new() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -264,11 +302,17 @@ macro_rules! plain {
 plain!(
     sys::v4l2_buffer,
     sys::v4l2_capability,
+    sys::v4l2_bt_timings,
     sys::v4l2_captureparm,
+    sys::v4l2_control,
+    sys::v4l2_dv_timings,
+    sys::v4l2_event,
+    sys::v4l2_event_subscription,
     sys::v4l2_fmtdesc,
     sys::v4l2_format,
     sys::v4l2_frmivalenum,
     sys::v4l2_frmsizeenum,
+    sys::v4l2_input,
     sys::v4l2_pix_format,
     sys::v4l2_requestbuffers,
     sys::v4l2_streamparm,
@@ -279,6 +323,19 @@ plain!(
 pub(crate) const fn blank<T: Plain>() -> T {
     // SAFETY: what `Plain` promises.
     unsafe { core::mem::zeroed() }
+}
+
+/// The argument of a request is filled by the kernel.
+pub(crate) const READ: vidioc::_IOC_TYPE = 2;
+/// The argument of a request is read by the kernel.
+pub(crate) const WRITE: vidioc::_IOC_TYPE = 1;
+
+/// The number of a Video4Linux request that takes a `T`, as the kernel composes it (`asm-generic/ioctl.h`).
+pub(crate) const fn request<T: Plain>(
+    direction: vidioc::_IOC_TYPE,
+    number: vidioc::_IOC_TYPE,
+) -> vidioc::_IOC_TYPE {
+    direction << 30 | (size_of::<T>() as vidioc::_IOC_TYPE) << 16 | (b'V' as vidioc::_IOC_TYPE) << 8 | number
 }
 
 /// One ioctl, again if a signal interrupts it.

@@ -4,23 +4,33 @@
 //! every poll takes all that are ready and keeps the last, so a slow reader loses frames and never time.
 //! A signal without changes still gives frames; whoever encodes decides whether they differ.
 //!
+//! A source survives what a card, a cable and a driver do: a [`CaptureMachine`] watches the signal, the frames and the
+//! errors, and opens, sets and starts again as needed. Meanwhile there is no new frame, the last one stays, and
+//! [`V4lSource::state`] says why.
+//!
 //! Taken as they are: I420, NV12, YUYV and UYVY, one buffer a frame. Motion JPEG is decoded to I420. Devices that
 //! spread a frame over several buffers (`VIDEO_CAPTURE_MPLANE`) are refused by name.
 //! Colours are passed on as the card codes them; most code high definition as BT.709, limited range.
 
+mod controls;
 mod device;
+mod events;
 mod format;
 mod mjpeg;
 mod queue;
 mod source;
+mod state;
+mod timings;
 
 use std::io;
 use std::path::PathBuf;
 
+pub use controls::set_control;
 pub use device::{DeviceInfo, devices};
 pub use format::{Encoding, FourCc, Layout, Offer, Options, choose};
 pub use mjpeg::{MjpegDecoder, MjpegError};
 pub use source::V4lSource;
+pub use state::{CaptureMachine, CaptureState, Fault, Signal, Step, Timings};
 
 /// Why a device gives no frames.
 #[derive(Debug, thiserror::Error)]
@@ -64,4 +74,18 @@ pub enum V4lError {
         /// The kernel's answer.
         source: io::Error,
     },
+}
+
+impl V4lError {
+    /// What follows from it.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Missing(_) | Self::Gone(_) => Fault::Gone,
+            Self::NotPermitted(_) | Self::Busy(_) | Self::NotCapture { .. } | Self::NoFormat { .. } => {
+                Fault::Refused
+            }
+            Self::Kernel { .. } => Fault::Broken,
+        }
+    }
 }

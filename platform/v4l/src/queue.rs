@@ -21,6 +21,8 @@ use crate::device::{CAPTURE, Device, blank, ioctl, kernel_error};
 pub(crate) struct Filled {
     index: u32,
     used: usize,
+    /// The driver's number of it; numbers are left out for frames it had no buffer for.
+    sequence: u32,
     /// When the driver had it, in µs of the kernel's monotonic clock; `None` if it used another clock.
     pub(crate) monotonic_us: Option<u64>,
 }
@@ -32,12 +34,15 @@ pub(crate) struct Queue {
     buffers: Vec<Mapping>,
     held: Option<Filled>,
     discarded: u64,
+    lost: u64,
+    sequence: Option<u32>,
 }
 
 impl Queue {
     /// Maps the buffers, gives them to the driver and starts the stream.
     pub(crate) fn start(device: Arc<Device>) -> Result<Self, V4lError> {
-        let mut queue = Self { device, buffers: Vec::new(), held: None, discarded: 0 };
+        let mut queue =
+            Self { device, buffers: Vec::new(), held: None, discarded: 0, lost: 0, sequence: None };
         let count = queue.request(BUFFERS)?;
         for index in 0..count {
             let mapping = queue.map(index)?;
@@ -58,6 +63,11 @@ impl Queue {
             let Some((filled, whole)) = self.take()? else {
                 break;
             };
+            if let Some(last) = self.sequence.replace(filled.sequence) {
+                let gap = filled.sequence.wrapping_sub(last).wrapping_sub(1);
+                // A driver that numbers nothing, or starts anew, has lost none.
+                self.lost += u64::from(if gap > GAP_MAX { 0 } else { gap });
+            }
             if !whole || filled.used < len_min {
                 self.discarded += 1;
                 self.give(filled.index)?;
@@ -81,6 +91,11 @@ impl Queue {
     /// How many frames were faulty or short.
     pub(crate) const fn discarded(&self) -> u64 {
         self.discarded
+    }
+
+    /// How many frames the driver had no buffer for.
+    pub(crate) const fn lost(&self) -> u64 {
+        self.lost
     }
 
     fn request(&self, count: u32) -> Result<u32, V4lError> {
@@ -121,6 +136,7 @@ impl Queue {
         let filled = Filled {
             index: buffer.index,
             used: buffer.bytesused as usize,
+            sequence: buffer.sequence,
             monotonic_us: stamp.filter(|_| monotonic),
         };
         Ok(Some((filled, buffer.flags & sys::V4L2_BUF_FLAG_ERROR == 0)))
@@ -190,6 +206,9 @@ impl Drop for Mapping {
 }
 
 const MAPPED: sys::v4l2_memory = sys::v4l2_memory_V4L2_MEMORY_MMAP;
+
+/// Ten minutes of frames: a longer gap in the numbers is a new start.
+const GAP_MAX: u32 = 36_000;
 
 /// One is shown, one is being filled, one waits to be filled; the fourth covers a late reader.
 const BUFFERS: u32 = 4;

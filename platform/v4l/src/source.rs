@@ -1,51 +1,103 @@
 //! A device as a video source.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rift::{Instant, Rectangle};
 use rift_hal::{Frame, Pollable, VideoSource};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::device::Device;
+use crate::device::{Device, Name};
+use crate::events::Bell;
 use crate::format::{Encoding, Layout, Options};
 use crate::mjpeg::MjpegDecoder;
 use crate::queue::Queue;
+use crate::state::{CaptureMachine, CaptureState, Signal, Step, Timings};
 use crate::{DeviceInfo, V4lError};
 
-/// A capture card or camera that streams.
+/// A capture card or camera.
 ///
-/// After an error the next poll starts the stream afresh. A device that was unplugged stays
-/// [`V4lError::Gone`]: open another source when its node is back.
+/// Once open it does not fail: whatever happens to the device or its signal shows in [`Self::state`], polls give no
+/// new frame meanwhile, and the frames come back by themselves. [`Pollable::poll_fd`] is one descriptor for the
+/// source's whole life; it also becomes readable when the source wants to try something again.
 #[derive(Debug)]
 pub struct V4lSource {
     // Dropped before the device it belongs to is closed, because it holds that too.
     queue: Option<Queue>,
-    device: Arc<Device>,
+    device: Option<Arc<Device>>,
+    bell: Bell,
+    machine: CaptureMachine,
+    /// Whether it was polled: before that there is no clock, and everything happens at its epoch.
+    has_clock: bool,
+    path: PathBuf,
+    options: Options,
+    name: Option<Name>,
     layout: Layout,
     decoder: Option<MjpegDecoder>,
     captured_at: Option<Instant>,
+    still: Option<Still>,
+    error: Option<V4lError>,
     discarded: u64,
+    lost: u64,
+}
+
+/// The last picture of a stream that ended.
+#[derive(Debug)]
+enum Still {
+    Pixels(Layout, Vec<u8>),
+    Jpeg(MjpegDecoder),
 }
 
 impl V4lSource {
-    /// Opens the device at `path`, sets what comes nearest to `options` and starts the stream.
+    /// Opens the device at `path`, sets what comes nearest to `options` and starts the stream if there is a signal.
     ///
     /// # Errors
-    /// Any [`V4lError`].
+    /// Any [`V4lError`]: the device is not there or refuses now. [`Self::wait_for`] bears with that too.
     pub fn open(path: &Path, options: &Options) -> Result<Self, V4lError> {
-        let device = Arc::new(Device::open(path)?);
-        let layout = device.set_up(options)?;
-        let decoder = match layout.encoding {
-            Encoding::Pixels(_) => None,
-            Encoding::Jpeg => Some(MjpegDecoder::new(layout.width, layout.height)),
-        };
-        let queue = Some(Queue::start(Arc::clone(&device))?);
-        Ok(Self { queue, device, layout, decoder, captured_at: None, discarded: 0 })
+        let mut source = Self::wait_for(path, options)?;
+        while let Some(step) = source.machine.poll_step(Instant::ZERO) {
+            source.perform(step, Instant::ZERO);
+            if let Some(error) = source.error.take() {
+                return Err(error);
+            }
+        }
+        Ok(source)
     }
 
-    /// What the driver made of the options.
+    /// A source of the device at `path`, whether it is there yet or not.
+    ///
+    /// # Errors
+    /// [`V4lError::Kernel`]: the process has no descriptors left.
+    pub fn wait_for(path: &Path, options: &Options) -> Result<Self, V4lError> {
+        let bell = Bell::new().map_err(|source| V4lError::Kernel {
+            action: "watch for changes",
+            path: path.to_owned(),
+            source,
+        })?;
+        let (width, height) = options.size.unwrap_or(SIZE_UNTIL_KNOWN);
+        let encoding = Encoding::ALL[0];
+        bell.set(Instant::ZERO, Instant::ZERO);
+        Ok(Self {
+            queue: None,
+            device: None,
+            bell,
+            machine: CaptureMachine::new(Instant::ZERO),
+            has_clock: false,
+            path: path.to_owned(),
+            options: *options,
+            name: None,
+            layout: Layout { encoding, width, height, stride: width as usize },
+            decoder: None,
+            captured_at: None,
+            still: None,
+            error: None,
+            discarded: 0,
+            lost: 0,
+        })
+    }
+
+    /// What the driver made of the options; changes with the signal. Before the device was ever there: a guess.
     #[must_use]
     pub const fn layout(&self) -> &Layout {
         &self.layout
@@ -54,9 +106,36 @@ impl V4lSource {
     /// What the device is.
     ///
     /// # Errors
-    /// [`V4lError`] when it no longer answers.
+    /// [`V4lError`] when it does not answer now.
     pub fn info(&self) -> Result<DeviceInfo, V4lError> {
-        self.device.info()
+        self.device.as_ref().ok_or_else(|| V4lError::Gone(self.path.clone()))?.info()
+    }
+
+    /// What is known of the device and its signal, as of the last poll.
+    #[must_use]
+    pub const fn state(&self) -> CaptureState {
+        self.machine.state()
+    }
+
+    /// Since when [`Self::state`] has been so, on the clock of the polls.
+    #[must_use]
+    pub const fn state_since(&self) -> Instant {
+        self.machine.since()
+    }
+
+    /// What the card measured at its input; `None` without a signal, and for devices that do not measure.
+    #[must_use]
+    pub const fn timings(&self) -> Option<Timings> {
+        match self.machine.signal() {
+            Signal::Present(timings) => Some(timings),
+            Signal::Unknown | Signal::Absent | Signal::NoLock | Signal::OutOfRange => None,
+        }
+    }
+
+    /// The last error, for people to read; `None` since frames arrive again.
+    #[must_use]
+    pub const fn error(&self) -> Option<&V4lError> {
+        self.error.as_ref()
     }
 
     /// How many frames came faulty, short or undecodable and were not shown.
@@ -65,34 +144,123 @@ impl V4lSource {
         self.discarded + self.queue.as_ref().map_or(0, Queue::discarded)
     }
 
-    /// Takes what is new; returns whether there was anything.
-    fn advance(&mut self, now: Instant) -> Result<bool, V4lError> {
-        let mut queue = match self.queue.take() {
-            Some(queue) => queue,
-            None => {
-                self.captured_at = None;
-                Queue::start(Arc::clone(&self.device))?
+    /// How many frames the driver says it has lost.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost + self.queue.as_ref().map_or(0, Queue::lost)
+    }
+
+    /// Does what is due and takes what is new; returns whether there is a new frame.
+    fn advance(&mut self, now: Instant) -> bool {
+        if !self.has_clock {
+            self.has_clock = true;
+            self.machine.start_clock(now);
+        }
+        if self.device.as_ref().is_some_and(|device| device.take_events()) {
+            self.machine.handle_source_change(now);
+        }
+        for _ in 0..STEPS_MAX {
+            let Some(step) = self.machine.poll_step(now) else {
+                break;
+            };
+            self.perform(step, now);
+        }
+        let is_new = self.take_frame(now);
+        self.bell.set(now, self.machine.poll_timeout());
+        is_new
+    }
+
+    fn perform(&mut self, step: Step, now: Instant) {
+        match step {
+            Step::Open => {
+                let outcome = Device::find(&self.path, self.name.as_ref()).map(|device| {
+                    self.name.get_or_insert_with(|| device.name());
+                    let has_events = device.subscribe();
+                    self.device = Some(Arc::new(device));
+                    has_events
+                });
+                let outcome = outcome.map_err(|error| self.note(error));
+                self.machine.handle_opened(now, outcome);
             }
-        };
-        match queue.take_newest(self.layout.len_min()) {
-            Ok(false) => {
-                self.queue = Some(queue);
-                Ok(false)
+            Step::Query => {
+                let Some(device) = &self.device else { return };
+                match device.signal() {
+                    Ok(signal) => self.machine.handle_signal(now, signal),
+                    Err(error) => self.on_error(error, now),
+                }
             }
-            Ok(true) => {
-                let shown = self.show(&queue, now);
-                self.queue = Some(queue);
-                Ok(shown)
+            Step::Start => {
+                self.end_stream();
+                match self.start() {
+                    Ok(()) => self.machine.handle_started(now, Ok(())),
+                    Err(error) => {
+                        self.end_stream();
+                        let fault = self.note(error);
+                        self.machine.handle_started(now, Err(fault));
+                    }
+                }
             }
-            Err(error) => {
-                self.discarded += queue.discarded();
-                Err(error)
+            Step::Stop => self.end_stream(),
+            Step::Close => {
+                self.end_stream();
+                self.device = None;
             }
         }
     }
 
-    fn show(&mut self, queue: &Queue, now: Instant) -> bool {
-        let Some((filled, bytes)) = queue.held() else {
+    fn start(&mut self) -> Result<(), V4lError> {
+        let Some(device) = &self.device else { return Err(V4lError::Gone(self.path.clone())) };
+        device.follow_signal()?;
+        self.layout = device.set_up(&self.options)?;
+        self.decoder = match self.layout.encoding {
+            Encoding::Pixels(_) => None,
+            Encoding::Jpeg => Some(MjpegDecoder::new(self.layout.width, self.layout.height)),
+        };
+        self.queue = Some(Queue::start(Arc::clone(device))?);
+        self.bell.heed(device).map_err(|source| V4lError::Kernel {
+            action: "watch for frames",
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Ends the stream and keeps its last picture.
+    fn end_stream(&mut self) {
+        let Some(queue) = self.queue.take() else { return };
+        if let Some(device) = &self.device {
+            self.bell.ignore(device);
+        }
+        self.discarded += queue.discarded();
+        self.lost += queue.lost();
+        if let Some((_, bytes)) = queue.held() {
+            let decoder = self.decoder.take().map(Still::Jpeg);
+            self.still = Some(decoder.unwrap_or_else(|| Still::Pixels(self.layout, bytes.to_vec())));
+        }
+    }
+
+    fn take_frame(&mut self, now: Instant) -> bool {
+        let Some(queue) = &mut self.queue else { return false };
+        match queue.take_newest(self.layout.len_min()) {
+            Ok(false) => false,
+            Ok(true) => {
+                let is_shown = self.show(now);
+                if is_shown {
+                    self.error = None;
+                    self.still = None;
+                    self.machine.handle_frame(now);
+                }
+                is_shown
+            }
+            Err(error) => {
+                self.end_stream();
+                self.on_error(error, now);
+                false
+            }
+        }
+    }
+
+    fn show(&mut self, now: Instant) -> bool {
+        let Some((filled, bytes)) = self.queue.as_ref().and_then(Queue::held) else {
             return false;
         };
         if let Some(decoder) = &mut self.decoder
@@ -105,11 +273,24 @@ impl V4lSource {
         true
     }
 
+    fn on_error(&mut self, error: V4lError, now: Instant) {
+        self.end_stream();
+        let fault = self.note(error);
+        self.machine.handle_fault(now, fault);
+    }
+
+    fn note(&mut self, error: V4lError) -> crate::Fault {
+        let fault = error.fault();
+        self.error = Some(error);
+        fault
+    }
+
     fn frame(&self) -> Option<Frame<'_>> {
         let captured_at = self.captured_at?;
-        match &self.decoder {
-            Some(decoder) => decoder.frame(captured_at),
-            None => self.layout.frame(self.queue.as_ref()?.held()?.1, captured_at).ok(),
+        match (&self.still, &self.decoder) {
+            (Some(Still::Pixels(layout, bytes)), _) => layout.frame(bytes, captured_at).ok(),
+            (Some(Still::Jpeg(decoder)), _) | (None, Some(decoder)) => decoder.frame(captured_at),
+            (None, None) => self.layout.frame(self.queue.as_ref()?.held()?.1, captured_at).ok(),
         }
     }
 }
@@ -121,8 +302,9 @@ impl VideoSource for V4lSource {
         (self.layout.width, self.layout.height)
     }
 
+    /// Never an error: see [`V4lSource::state`] and [`V4lSource::error`].
     fn poll_frame(&mut self, now: Instant) -> Result<Option<Frame<'_>>, V4lError> {
-        let new = self.advance(now)?;
+        let new = self.advance(now);
         Ok(self.frame().filter(|_| new))
     }
 
@@ -131,17 +313,24 @@ impl VideoSource for V4lSource {
         Rectangle::sized(side(self.layout.width), side(self.layout.height))
     }
 
+    /// Without a signal: the last frame there was.
     fn current_frame(&mut self, now: Instant) -> Result<Option<Frame<'_>>, V4lError> {
-        self.advance(now)?;
+        self.advance(now);
         Ok(self.frame())
     }
 }
 
 impl Pollable for V4lSource {
     fn poll_fd(&self) -> BorrowedFd<'_> {
-        self.device.as_fd()
+        self.bell.fd()
     }
 }
+
+/// What a device's size is taken for before it was ever there.
+const SIZE_UNTIL_KNOWN: (u32, u32) = (1920, 1080);
+
+/// Open, query, start and what can go wrong between them; a machine that wants more has the next poll.
+const STEPS_MAX: usize = 8;
 
 /// When a frame was taken, on the caller's clock: as long before `now` as its stamp is before the kernel's
 /// present. A stamp from the future, from long ago or from another clock says nothing; then it is `now`.

@@ -30,7 +30,8 @@ impl Program {
 }
 
 /// Packages with something to run in the VM, the name of the target, and its arguments.
-const PROGRAMS: [(&str, &str, &str); 2] = [("rift-uinput", "device", TESTS), ("rift-v4l", "device", TESTS)];
+const PROGRAMS: [(&str, &str, &str); 3] =
+    [("rift-uinput", "device", TESTS), ("rift-v4l", "device", TESTS), ("wavry-vm", "wavry-vm", "")];
 /// One test after another, because they share the devices.
 const TESTS: &str = "--test-threads=1 --show-output";
 
@@ -77,7 +78,7 @@ pub(super) fn build() -> Result<Vec<Program>, Failure> {
         let path = executable(&messages, package, target).ok_or_else(|| {
             Failure::failed(format!("cargo built {package} but named no program for its target `{target}`"))
         })?;
-        let name = format!("{package}-{target}");
+        let name = if package == target { package.to_owned() } else { format!("{package}-{target}") };
         Ok(Program { file: File { name, path: PathBuf::from(path) }, arguments })
     });
     found.collect()

@@ -1,0 +1,91 @@
+//! The card: the controls of the kernel's `vivid`, by number, and its plug.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use rift_v4l::set_control;
+
+/// The card's node.
+pub const NODE: &str = "/dev/video0";
+const DRIVER: &str = "/sys/bus/platform/drivers/vivid";
+const DEVICE: &str = "vivid.0";
+
+/// Controls of vivid (`drivers/media/test-drivers/vivid/vivid-ctrls.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Control {
+    /// What is written over the pattern; 2 = nothing.
+    OsdTextMode = 0x00f0_f001,
+    /// What a timestamp tells; 1 = the start of exposure. The end lies in the future.
+    TimestampSource = 0x00f0_f018,
+    /// What is at the input, see [`SignalMode`].
+    SignalMode = 0x00f0_f03e,
+    /// The timings of [`SignalMode::Selected`], an index of the driver's list.
+    Timings = 0x00f0_f03f,
+    /// How many of a hundred frames are lost.
+    DroppedBuffers = 0x00f0_f040,
+    /// Takes the node away until nobody has it open.
+    Disconnect = 0x00f0_f041,
+    /// Marks a frame as faulty.
+    BufferError = 0x00f0_f042,
+    /// Refuses the next request for buffers.
+    RequestError = 0x00f0_f043,
+    /// Refuses the next buffer that is given back.
+    QueueError = 0x00f0_f044,
+    /// Refuses the next start of a stream.
+    StreamError = 0x00f0_f045,
+    /// Breaks the stream.
+    FatalError = 0x00f0_f046,
+}
+
+/// Values of [`Control::SignalMode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum SignalMode {
+    /// What the card is set to.
+    Current = 0,
+    /// Nothing.
+    None = 1,
+    /// Something that cannot be locked to.
+    NoLock = 2,
+    /// Something beyond the card.
+    OutOfRange = 3,
+    /// What [`Control::Timings`] says.
+    Selected = 4,
+}
+
+/// Sets a control through a handle of its own.
+///
+/// # Errors
+/// The card is not there or refuses.
+pub fn set(control: Control, value: i32) -> anyhow::Result<()> {
+    // Numbers of controls are the enum's own.
+    set_control(Path::new(NODE), control as u32, value)
+        .with_context(|| format!("setting {control:?} to {value}"))
+}
+
+/// Makes the pattern the same in every frame, and timestamps lie in the past. To be done after every [`plug_in`].
+///
+/// # Errors
+/// As [`set`].
+pub fn prepare() -> anyhow::Result<()> {
+    set(Control::OsdTextMode, 2)?;
+    set(Control::TimestampSource, 1)
+}
+
+/// Takes the card out.
+///
+/// # Errors
+/// The driver is not loaded, or the card is out.
+pub fn pull_out() -> anyhow::Result<()> {
+    fs::write(format!("{DRIVER}/unbind"), DEVICE).context("unbinding the driver")
+}
+
+/// Puts the card in again.
+///
+/// # Errors
+/// The driver is not loaded, or the card is in.
+pub fn plug_in() -> anyhow::Result<()> {
+    fs::write(format!("{DRIVER}/bind"), DEVICE).context("binding the driver")
+}
