@@ -85,7 +85,7 @@ pub struct RunArgs {
     /// first capture device, else test]
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<Spec>,
-    /// Address and UDP port to listen at; port 0 = any free one [default: [::]:4747, or 0.0.0.0:4747 without IPv6]
+    /// Address and UDP port to listen at; port 0 = any free one [default: port 4747 of every address]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// Where things are.

@@ -40,6 +40,8 @@ pub const PICTURES: usize = 8;
 pub const PICTURE_LEN_MAX: usize = 1 << 20;
 /// Viewers at most.
 pub const VIEWERS_MAX: usize = 16;
+/// The list of clients is looked at this often, in microseconds.
+const REFRESH_US: u64 = 150_000;
 /// Session memories kept for the next viewer.
 const SPARE_MEMORIES: usize = 2;
 /// A viewer that fell behind is led back at most once in this long, in microseconds.
@@ -98,6 +100,9 @@ pub struct Viewers {
     cursor: CursorState,
     loads: Vec<Load>,
     ended: Option<String>,
+    refreshed_at: Instant,
+    /// The list was read again since it was last held against those who are here.
+    is_list_newer: bool,
 }
 
 impl Viewers {
@@ -119,6 +124,8 @@ impl Viewers {
             cursor: CursorState::default(),
             loads: Vec::with_capacity(VIEWERS_MAX),
             ended: None,
+            refreshed_at: Instant::ZERO,
+            is_list_newer: false,
         }
     }
 
@@ -128,11 +135,16 @@ impl Viewers {
         self.ended.as_deref()
     }
 
-    /// Looks whether the allow-list changed, and ends the sessions of those who are no longer on it.
+    /// Looks now and then whether the allow-list changed, and ends the sessions of those who are no longer on it.
     pub fn refresh(&mut self, now: Instant, driver: &mut Driver) {
-        if !self.reread() {
+        if now.micros_since(self.refreshed_at) < REFRESH_US {
             return;
         }
+        self.refreshed_at = now;
+        if !self.reread() && !self.is_list_newer {
+            return;
+        }
+        self.is_list_newer = false;
         for (index, viewer) in &mut self.viewers {
             let Some(session) = driver.session_mut(*index) else { continue };
             match self.allow.list().find(&viewer.client.id) {
@@ -352,7 +364,7 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
 
     fn established(&mut self, _now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<SessionMemory> {
         // `allow` may have been run a moment ago.
-        self.reread();
+        self.is_list_newer |= self.reread();
         let Some(client) = self.allow.list().find(&peer) else {
             warn!(id = %peer, %from, "refused: not on the list; to let it in: wavry-server allow {peer}");
             return Decision::Refuse(CloseReason::Refused);
