@@ -170,6 +170,20 @@ fn stranger_is_refused_until_allowed_and_revoking_ends_the_session() {
 }
 
 #[test]
+fn revoking_counts_also_when_a_stranger_made_the_list_be_read() {
+    let mut rig = Rig::new();
+    rig.allow(5, Permissions::default_control());
+    let mut guest = rig.connect(5);
+    rig.until(&mut [&mut guest], |_, guests| guests[0].steers().is_some());
+    rig.revoke(5);
+    let peer = Identity::from_secret([9; 32]).public();
+    let from = rig.driver.local_addr();
+    let decision = rig.viewers.established(Clock::new().now(), peer, from);
+    assert!(matches!(decision, Decision::Refuse(CloseReason::Refused)));
+    rig.until(&mut [&mut guest], |_, guests| guests[0].closed == Some(CloseReason::Revoked));
+}
+
+#[test]
 fn first_steers_and_the_next_takes_over_when_it_leaves() {
     let mut rig = Rig::new();
     rig.allow(4, Permissions::view_only());
