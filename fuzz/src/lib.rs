@@ -5,20 +5,28 @@
 
 pub mod bytes;
 pub mod endpoint;
+pub mod fec;
 pub mod known;
 pub mod messages;
+pub mod noise_differential;
 pub mod pair;
+pub mod reassembly;
 pub mod session_hostile;
 pub mod session_peer;
+pub mod streams;
 pub mod wire;
 
 /// A surface: its name, which is that of its corpus directory and of its program for the fuzzer, and its function.
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 4] = [
+pub const SURFACES: [Surface; 8] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
     ("wire", wire::run),
+    ("noise_differential", noise_differential::run),
+    ("fec", fec::run),
+    ("reassembly", reassembly::run),
+    ("streams", streams::run),
 ];

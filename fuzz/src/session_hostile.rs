@@ -133,7 +133,7 @@ impl Session {
     }
 
     fn send(&mut self) {
-        let mut out = [0; 16_384];
+        let mut out = [0; 4096];
         while let Some(sent) = self.client.poll_transmit(self.now, &NoPictures, &mut out) {
             self.post(true, &out[..sent.len]);
         }

@@ -2,8 +2,8 @@
 
 use rift::crypto::Side;
 use rift::{
-    Codec, Config, CursorPosition, Ecn, Event, InputEvent, Instant, Memory, NoPictures, Permissions,
-    PictureId, PictureInfo, Pictures, Rectangle, RectangleData, Session, StreamParameters,
+    Codec, Config, CursorPosition, Ecn, Event, Handshake, InputEvent, Instant, Memory, NoPictures,
+    Permissions, PictureId, PictureInfo, Pictures, Rectangle, RectangleData, Session, StreamParameters,
 };
 use wavry_fuzz::known::Known;
 use wavry_fuzz::messages::{self, Body};
@@ -134,4 +134,20 @@ fn clock_that_shows_the_end_of_time_is_not_believed() {
     }
     assert_eq!(client.clock_relation(START), None);
     assert_eq!(client.peer_time(7, START), None);
+}
+
+#[test]
+fn proven_peer_is_not_replaced_by_an_expected_one() {
+    let identities = [rift::Identity::from_secret([1; 32]), rift::Identity::from_secret([2; 32])];
+    let mut initiator = rift::NoiseXx::initiator(&identities[0], [3; 32], b"");
+    let mut responder = rift::NoiseXx::responder(&identities[1], [4; 32], b"");
+    let (mut message, mut payload) = ([0; 256], [0; 256]);
+    let len = initiator.write_message(&[], &mut message).expect("its turn");
+    responder.read_message(&message[..len], &mut payload).expect("true");
+    let len = responder.write_message(&[], &mut message).expect("its turn");
+    initiator.read_message(&message[..len], &mut payload).expect("true");
+    initiator.expect_peer(identities[0].public());
+    assert_eq!(initiator.peer(), Some(identities[1].public()));
+    let len = initiator.write_message(&[], &mut message).expect("its turn");
+    responder.read_message(&message[..len], &mut payload).expect("still the same handshake");
 }

@@ -151,7 +151,7 @@ impl Frames {
 }
 
 /// Some input event.
-pub(super) fn event(bytes: &mut Bytes<'_>) -> InputEvent {
+pub(crate) fn event(bytes: &mut Bytes<'_>) -> InputEvent {
     let code = bytes.u8();
     let pressed = code & 8 != 0;
     match code % 8 {

@@ -14,6 +14,7 @@ use crate::bytes::Bytes;
 use crate::known::Known;
 use crate::pair::{self, Attacker, Client, Host, PATH, START};
 use frames::Frames;
+pub(crate) use frames::event;
 use watch::Watch;
 
 /// Steps of one story: bounds its time.
@@ -134,7 +135,7 @@ fn against_client(mut client: Client, bytes: &mut Bytes<'_>) {
             0..=8 => attack(&mut client, &mut world, bytes),
             9 | 10 => world.pass(bytes),
             11 | 12 => {
-                let event = frames::event(bytes);
+                let event = event(bytes);
                 let _ = client.send_input(world.now, event);
             }
             13 => converse(&mut client, bytes, world.now),

@@ -71,7 +71,7 @@ impl Watch {
         pictures: &impl PictureStore,
         attacker: &mut Attacker,
     ) {
-        let mut out = [0; 65_536];
+        let mut out = [0; 4096];
         let mut datagrams = 0;
         for _ in 0..ROUNDS_MAX {
             while let Some(sent) = session.poll_transmit(now, pictures, &mut out) {

@@ -57,6 +57,7 @@ pub trait Handshake {
 
     /// From now on only the peer of this static key is taken: a message that proves another one is refused with
     /// [`HandshakeError::Authentication`], so that whoever sees a first flight cannot end it with an answer of its own.
+    /// Without effect once a peer was proven.
     fn expect_peer(&mut self, peer: PublicKey);
 
     /// The peer's static key, as soon as a message has proven it; `None` before that.

@@ -231,8 +231,11 @@ impl Handshake for NoiseXx {
     }
 
     fn expect_peer(&mut self, peer: PublicKey) {
-        self.peer_static = peer;
-        self.is_peer_expected = true;
+        // Who has been proven stays who was proven.
+        if self.peer().is_none() {
+            self.peer_static = peer;
+            self.is_peer_expected = true;
+        }
     }
 
     fn peer(&self) -> Option<PublicKey> {
