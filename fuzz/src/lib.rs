@@ -11,6 +11,7 @@ pub mod messages;
 pub mod noise_differential;
 pub mod pair;
 pub mod reassembly;
+pub mod seeds;
 pub mod session_hostile;
 pub mod session_peer;
 pub mod streams;

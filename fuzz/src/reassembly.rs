@@ -83,7 +83,8 @@ struct Play {
 /// Plays a host that contradicts itself; see the module.
 pub fn run(data: &[u8]) {
     let mut bytes = Bytes::new(data);
-    let (client, _) = pair::connected(&Config::default());
+    let config = Config { idle_us: u32::MAX, ..Config::default() };
+    let (client, _) = pair::connected(&config);
     let mut play = Play {
         attacker: Attacker::of(Side::Initiator, client.connection()),
         client,

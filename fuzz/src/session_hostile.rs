@@ -1,7 +1,7 @@
 //! Datagrams of strangers to a live session: each is discarded, and a session that is attacked sends the same bytes at
 //! the same times as one that is not (SPEC §4.6, §5.2).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
 use rift::crypto::Side;
@@ -31,22 +31,30 @@ struct Seen {
 
 /// Attacks a session with what the bytes say; see the module.
 pub fn run(data: &[u8]) {
-    static UNDISTURBED: OnceLock<Seen> = OnceLock::new();
-    let undisturbed = UNDISTURBED.get_or_init(|| Session::new().run(&mut Bytes::new(&[])));
-    let seen = Session::new().run(&mut Bytes::new(data));
+    static UNDISTURBED: OnceLock<(Seen, BTreeSet<Vec<u8>>)> = OnceLock::new();
+    let (undisturbed, honest) = UNDISTURBED.get_or_init(|| {
+        let seen = Session::new(BTreeSet::new()).run(&mut Bytes::new(&[]));
+        let honest = seen.datagrams.iter().map(|(_, _, datagram)| datagram.clone()).collect();
+        (seen, honest)
+    });
+    let seen = Session::new(honest.clone()).run(&mut Bytes::new(data));
     assert_eq!(undisturbed.events, seen.events, "an attack shows in the events");
     assert_eq!(undisturbed.stats, seen.stats, "an attack shows in the counters");
     assert_eq!(undisturbed.text, seen.text, "an attack shows in a stream");
     assert!(undisturbed.datagrams == seen.datagrams, "an attack shows in what is sent");
 }
 
-/// Every datagram of an undisturbed session, in the order of sending: real traffic to grow inputs from.
+/// Every datagram of an undisturbed session and whether it went to the host, in the order of sending: real traffic to
+/// grow inputs from.
 #[must_use]
-pub fn traffic() -> Vec<Vec<u8>> {
-    Session::new().run(&mut Bytes::new(&[])).datagrams.into_iter().map(|(_, _, bytes)| bytes).collect()
+pub fn traffic() -> Vec<(bool, Vec<u8>)> {
+    let seen = Session::new(BTreeSet::new()).run(&mut Bytes::new(&[]));
+    seen.datagrams.into_iter().map(|(_, to_host, bytes)| (to_host, bytes)).collect()
 }
 
 struct Session {
+    /// What an honest session sends, and an attacker without keys cannot have before it was sent.
+    honest: BTreeSet<Vec<u8>>,
     client: Client,
     host: Option<Host>,
     pictures: Pictures<Vec<u8>, 2>,
@@ -59,8 +67,9 @@ struct Session {
 }
 
 impl Session {
-    fn new() -> Self {
+    fn new(honest: BTreeSet<Vec<u8>>) -> Self {
         Self {
+            honest,
             client: pair::client(&Config::default(), START),
             host: None,
             pictures: Pictures::new([vec![0; 8192], vec![0; 8192]]),
@@ -213,10 +222,11 @@ impl Session {
                     self.picked(bytes)
                 }
             };
-            // A packet that is still on its way and comes early is no attack, nor is a response from elsewhere.
+            // A packet that has not arrived yet and comes early is no attack, nor is a response from elsewhere.
             let is_response = datagram.first() == Some(&0x11);
-            let is_honest =
-                self.on_way.iter().any(|(_, _, honest)| *honest == datagram) && (path == PATH || is_response);
+            let is_honest = self.honest.contains(&datagram)
+                && !self.done.contains(&datagram)
+                && (path == PATH || is_response);
             if !is_honest {
                 let original = datagram.clone();
                 let result = self.put(to_host, path, &mut datagram);

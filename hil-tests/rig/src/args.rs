@@ -23,6 +23,8 @@ pub enum Topic {
     Bench,
     /// `vm`.
     Vm,
+    /// `fuzz`.
+    Fuzz,
 }
 
 /// How the machine is prepared.
@@ -73,7 +75,10 @@ pub struct Bench {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VmTask {
     /// The tests that need real drivers.
-    Test,
+    Test {
+        /// How often each fault of a card is injected, 1 ..= 10000.
+        rounds: u32,
+    },
     /// A line of shell.
     Command(String),
 }
@@ -98,6 +103,15 @@ pub struct Vm {
     pub machine: bool,
 }
 
+/// What `fuzz` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fuzz {
+    /// How long each surface, seconds.
+    pub seconds: u32,
+    /// Which; empty = all.
+    pub surfaces: Vec<String>,
+}
+
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -113,14 +127,17 @@ pub enum Command {
     Bench(Bench),
     /// Something on a real kernel in a VM.
     Vm(Vm),
+    /// Attack surfaces under a fuzzer.
+    Fuzz(Fuzz),
 }
 
-const COMMANDS: [(&str, Topic); 6] = [
+const COMMANDS: [(&str, Topic); 7] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
     ("bench", Topic::Bench),
     ("vm", Topic::Vm),
+    ("fuzz", Topic::Fuzz),
     ("help", Topic::Rig),
 ];
 const DEMO_SECONDS: u32 = 20;
@@ -141,6 +158,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Demo => demo(parser),
             Topic::Bench => bench(parser),
             Topic::Vm => vm(parser),
+            Topic::Fuzz => fuzz(parser),
         },
         Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
     }
@@ -201,7 +219,7 @@ fn test(mut parser: lexopt::Parser) -> Result<Command, Failure> {
 
 fn vm(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let mut vm = Vm {
-        task: VmTask::Test,
+        task: VmTask::Test { rounds: 1 },
         modules: Vec::new(),
         payload: None,
         out: None,
@@ -213,12 +231,13 @@ fn vm(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     while let Some(word) = parser.next().map_err(complaint)? {
         match word {
             Long("test") => test = true,
+            Long("rounds") => vm.task = VmTask::Test { rounds: number("--rounds", &mut parser, 1..=10_000)? },
             Long("module") | Short('m') => vm.modules.push(text(&mut parser)?),
             Long("payload") => vm.payload = Some(PathBuf::from(parser.value().map_err(complaint)?)),
             Long("out") => vm.out = Some(PathBuf::from(parser.value().map_err(complaint)?)),
             Long("real-time") => vm.real_time = true,
             Long("machine") => vm.machine = true,
-            Long("seconds") => vm.seconds = seconds(&mut parser, 1)?,
+            Long("seconds") => vm.seconds = number("--seconds", &mut parser, 1..=86_400)?,
             Long("help") | Short('h') => return Ok(Command::Help(Topic::Vm)),
             Value(word) => {
                 words.push(word.to_string_lossy().into_owned());
@@ -235,6 +254,28 @@ fn vm(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     }
 }
 
+fn fuzz(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let mut options = Fuzz { seconds: 60, surfaces: Vec::new() };
+    while let Some(word) = parser.next().map_err(complaint)? {
+        match word {
+            Long("minutes") => {
+                let minutes = text(&mut parser)?;
+                let parsed: Option<u32> = minutes.parse().ok().filter(|n| (1..=1440).contains(n));
+                let complaint = || {
+                    Failure::unusable(format!(
+                        "--minutes takes a whole number from 1 to 1440, not `{minutes}`"
+                    ))
+                };
+                options.seconds = 60 * parsed.ok_or_else(complaint)?;
+            }
+            Long("help") | Short('h') => return Ok(Command::Help(Topic::Fuzz)),
+            Value(word) => options.surfaces.push(word.to_string_lossy().into_owned()),
+            other @ (Short(_) | Long(_)) => return Err(complaint(other.unexpected())),
+        }
+    }
+    Ok(Command::Fuzz(options))
+}
+
 fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, headless: false };
     while let Some(word) = parser.next().map_err(complaint)? {
@@ -242,7 +283,7 @@ fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
             Long("yes") | Short('y') => options.setup.yes = true,
             Long("no-setup") => options.setup.skip = true,
             Long("headless") => options.headless = true,
-            Long("seconds") => options.seconds = seconds(&mut parser, 3)?,
+            Long("seconds") => options.seconds = number("--seconds", &mut parser, 3..=86_400)?,
             Long("help") | Short('h') => return Ok(Command::Help(Topic::Demo)),
             other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
         }
@@ -270,10 +311,18 @@ fn bench(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Bench(Bench { setup, name, json, strict }))
 }
 
-fn seconds(parser: &mut lexopt::Parser, least: u32) -> Result<u32, Failure> {
-    let seconds = text(parser)?;
-    seconds.parse().ok().filter(|n| (least..=86_400).contains(n)).ok_or_else(|| {
-        Failure::unusable(format!("--seconds takes a whole number from {least} to 86400, not `{seconds}`"))
+fn number(
+    option: &str,
+    parser: &mut lexopt::Parser,
+    range: core::ops::RangeInclusive<u32>,
+) -> Result<u32, Failure> {
+    let word = text(parser)?;
+    word.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        Failure::unusable(format!(
+            "{option} takes a whole number from {} to {}, not `{word}`",
+            range.start(),
+            range.end()
+        ))
     })
 }
 
@@ -321,6 +370,7 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Demo => DEMO,
         Topic::Bench => BENCH,
         Topic::Vm => VM,
+        Topic::Fuzz => FUZZ,
     }
 }
 
@@ -332,6 +382,7 @@ cargo rig COMMAND [OPTION…]
   test    set up, then everything CI checks
   bench   set up, then measure beside rivals
   vm      run something, or the tests of drivers, on a real kernel in a VM
+  fuzz    look for inputs that break a promise of the protocol
   help    this text; `help COMMAND` for one command
 
 Exit codes: 0 done · 1 the work failed · 2 it could not begin";
@@ -358,6 +409,7 @@ next from running. Ends with a table of wall times and the line `N passed, N fai
   test          all tests
   noalloc       a program without an allocator runs a session
   bench-check   the benchmarks compile, warnings denied
+  fuzz          every attack surface under the fuzzer for seconds; skipped without the nightly toolchain
 
   -y, --yes     install without asking
   --no-setup    take the machine as it is (systems without apt)";
@@ -396,6 +448,7 @@ Time in the guest is virtual: it does not depend on how busy the machine is, and
 is the command's (125 for anything above).
 
       --test          build and run the tests of drivers, and print a table of faults
+      --rounds N      inject each fault N times (1)
   -m, --module NAME   load this kernel module, `NAME:PARAMETER=VALUE,…`, with `;` for a comma inside a value; may be
                       given again (a capture card `vivid` with two inputs, uinput, evdev)
       --payload DIR   copy the files of DIR to /payload, where the command starts, with the libraries they load
@@ -403,3 +456,13 @@ is the command's (125 for anything above).
       --machine       run the command among the machine's own files (read only; changes are lost)
       --real-time     let the guest's clock follow the machine's, on two processors
       --seconds N     real time it may take, 1 to 86400 (180)";
+
+const FUZZ: &str = "\
+cargo rig fuzz [SURFACE…] [--minutes N]
+
+Runs the attack surfaces of `fuzz/` under a coverage-guided fuzzer, all of them unless some are named. A crash, a hang or
+too much memory fails. Needs the nightly toolchain and cargo-fuzz, which is installed into the target directory; where
+either cannot be had, it says so and does nothing. What was found, the grown corpora and the fuzzer's own words stay
+in the target directory, under `fuzz/`. An input that found something belongs into `fuzz/corpus/SURFACE/`.
+
+  --minutes N   for each surface, 1 to 1440 (1)";

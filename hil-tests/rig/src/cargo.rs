@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::Failure;
 
 /// Workspaces beside the main one, each with its own lock file; they exist from their first working code on.
-pub const EXCLUDED: [&str; 2] = ["hil-tests/bench", "hil-tests/noalloc"];
+pub const EXCLUDED: [&str; 3] = ["hil-tests/bench", "hil-tests/noalloc", "fuzz/targets"];
 
 /// The repository's root.
 #[must_use]

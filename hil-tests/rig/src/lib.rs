@@ -10,6 +10,7 @@ pub mod cargo;
 pub mod demo;
 pub mod display;
 pub mod failure;
+pub mod fuzz;
 pub mod process;
 pub mod say;
 pub mod setup;

@@ -8,10 +8,10 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::args::Test;
+use crate::args::{Fuzz, Test};
 use crate::cargo::{self, EXCLUDED};
 use crate::totals::Totals;
-use crate::{Failure, say, setup};
+use crate::{Failure, fuzz, say, setup};
 
 /// One part of the test run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +32,16 @@ pub enum Stage {
     Noalloc,
     /// The benchmarks compile without warnings.
     BenchCheck,
+    /// Attack surfaces under the fuzzer, for seconds each.
+    Fuzz,
 }
+
+/// How long each surface is fuzzed here: enough to notice what lies on the way.
+const FUZZ_SECONDS: u32 = 5;
 
 impl Stage {
     /// In the order they run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Fetch,
         Self::Fmt,
         Self::Clippy,
@@ -45,6 +50,7 @@ impl Stage {
         Self::Test,
         Self::Noalloc,
         Self::BenchCheck,
+        Self::Fuzz,
     ];
 
     /// Its name on the command line.
@@ -59,6 +65,7 @@ impl Stage {
             Self::Test => "test",
             Self::Noalloc => "noalloc",
             Self::BenchCheck => "bench-check",
+            Self::Fuzz => "fuzz",
         }
     }
 
@@ -108,7 +115,8 @@ impl Stage {
                 ]
                 .concat(),
             ],
-            Self::Noalloc | Self::BenchCheck => Vec::new(),
+            // The fuzzer is no cargo command of this toolchain: see `run_stage`.
+            Self::Noalloc | Self::BenchCheck | Self::Fuzz => Vec::new(),
         }
     }
 
@@ -117,7 +125,13 @@ impl Stage {
             Self::Doc => &[("RUSTDOCFLAGS", "--deny warnings")],
             // The rules over the tree then take what cannot be read for an error, not for a skip.
             Self::Test => &[("WAVRY_TIDY", "strict")],
-            Self::Fetch | Self::Fmt | Self::Clippy | Self::Build | Self::Noalloc | Self::BenchCheck => &[],
+            Self::Fetch
+            | Self::Fmt
+            | Self::Clippy
+            | Self::Build
+            | Self::Noalloc
+            | Self::BenchCheck
+            | Self::Fuzz => &[],
         }
     }
 }
@@ -126,6 +140,7 @@ impl Stage {
 enum Outcome {
     Passed,
     Failed,
+    Skipped,
     Absent,
 }
 
@@ -157,6 +172,9 @@ pub fn run(options: &Test) -> Result<(), Failure> {
 }
 
 fn run_stage(stage: Stage, packages: &[String], totals: &mut Totals) -> Result<Outcome, Failure> {
+    if stage == Stage::Fuzz && packages.is_empty() {
+        return Ok(fuzz_stage(totals));
+    }
     let commands = stage.commands(packages);
     if commands.is_empty() {
         say::progress(format_args!("{}: nothing there yet", stage.name()));
@@ -172,6 +190,20 @@ fn run_stage(stage: Stage, packages: &[String], totals: &mut Totals) -> Result<O
         }
     }
     Ok(outcome)
+}
+
+fn fuzz_stage(totals: &mut Totals) -> Outcome {
+    match fuzz::run(&Fuzz { seconds: FUZZ_SECONDS, surfaces: Vec::new() }) {
+        Ok(fuzz::Outcome::Clean) => Outcome::Passed,
+        Ok(fuzz::Outcome::Skipped) => {
+            totals.skipped += 1;
+            Outcome::Skipped
+        }
+        Err(failure) => {
+            say::failure(failure);
+            Outcome::Failed
+        }
+    }
 }
 
 /// Runs a command, shows its output as it comes and counts test results in it; `true` = it succeeded.
@@ -199,6 +231,7 @@ fn print_table(table: &[(&str, Duration, Outcome)], total: Duration) {
         let remark = match outcome {
             Outcome::Passed => "",
             Outcome::Failed => "  FAILED",
+            Outcome::Skipped => "  skipped",
             Outcome::Absent => "  nothing there yet",
         };
         say::result(format_args!("{name:<14}{:>10.1}{remark}", took.as_secs_f64()));

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
-use wavry_rig::args::{self, Command as Parsed, Topic};
+use wavry_rig::args::{self, Command as Parsed, Topic, VmTask};
 use wavry_rig::process::{Keeper, wait_until};
 use wavry_rig::stages::Stage;
 use wavry_rig::totals::Totals;
@@ -24,7 +24,7 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     let failure = parse("test clipy").unwrap_err();
     assert!(failure.message.contains("did you mean `clippy`?"), "{failure}");
     let failure = parse("paint").unwrap_err();
-    assert!(failure.message.contains("setup, test, demo, bench, vm, help"), "{failure}");
+    assert!(failure.message.contains("setup, test, demo, bench, vm, fuzz, help"), "{failure}");
 }
 
 #[test]
@@ -35,6 +35,7 @@ fn every_command_has_its_help() {
         ("demo", Topic::Demo),
         ("bench", Topic::Bench),
         ("vm", Topic::Vm),
+        ("fuzz", Topic::Fuzz),
     ] {
         assert_eq!(parse(&format!("{word} --help")), Ok(Parsed::Help(topic)));
         assert_eq!(parse(&format!("help {word}")), Ok(Parsed::Help(topic)));
@@ -54,6 +55,19 @@ fn values_out_of_range_or_missing_are_refused() {
     {
         assert_eq!(parse(line).unwrap_err().exit, 2, "{line}");
     }
+    for line in ["vm", "vm --test ls", "vm --rounds 0 --test", "vm --seconds 0 -- ls"] {
+        assert_eq!(parse(line).unwrap_err().exit, 2, "{line}");
+    }
+    let Ok(Parsed::Vm(vm)) = parse("vm -m uinput -- ls --all /dev") else { panic!("no VM") };
+    assert_eq!(
+        (vm.task, vm.modules),
+        (VmTask::Command("ls --all /dev".to_owned()), vec!["uinput".to_owned()])
+    );
+    for line in ["fuzz --minutes 0", "fuzz --minutes x", "fuzz --hours 2"] {
+        assert_eq!(parse(line).unwrap_err().exit, 2, "{line}");
+    }
+    let Ok(Parsed::Fuzz(fuzz)) = parse("fuzz wire --minutes 5 fec") else { panic!("not a fuzz") };
+    assert_eq!((fuzz.seconds, fuzz.surfaces), (300, vec!["wire".to_owned(), "fec".to_owned()]));
     let Ok(Parsed::Bench(bench)) = parse("bench glass --json rows --strict") else { panic!("not a bench") };
     assert!(bench.strict && bench.name == "glass");
 }

@@ -1,7 +1,7 @@
 //! Licences of what we link, as SPDX expressions.
 
 /// Licences whose terms the AGPL, version 3, can be met together with.
-pub const COMPATIBLE: [&str; 20] = [
+pub const COMPATIBLE: [&str; 21] = [
     "0BSD",
     "AGPL-3.0-only",
     "AGPL-3.0-or-later",
@@ -17,6 +17,7 @@ pub const COMPATIBLE: [&str; 20] = [
     "MIT",
     "MIT-0",
     "MPL-2.0",
+    "NCSA",
     "Unicode-3.0",
     "Unicode-DFS-2016",
     "Unlicense",

@@ -41,6 +41,8 @@ fn arrows_follow_the_drawing() {
         ("clients/desktop", "hosts/linux"),
         ("services/relay", "platform/mio"),
         ("hil-tests/e2e", "hosts/linux"),
+        ("fuzz", "platform/snow"),
+        ("fuzz/targets", "fuzz"),
     ] {
         assert!(verdict(from, on, Use::Normal), "{from} → {on}");
     }
@@ -56,6 +58,7 @@ fn arrows_follow_the_drawing() {
         ("services/relay", "platform/x264"),
         ("hil-tests/rig", "rift"),
         ("hil-tests/e2e", "hil-tests/rig"),
+        ("hil-tests/e2e", "fuzz"),
     ] {
         assert!(!verdict(from, on, Use::Normal), "{from} → {on}");
     }

@@ -1,0 +1,128 @@
+//! Inputs made of what honest sessions send, for a fuzzer to start from.
+
+use rift::crypto::Side;
+use rift::wire::{Frames, Kind};
+
+use crate::bytes::Script;
+use crate::pair::Attacker;
+use crate::session_hostile::traffic;
+
+/// An input: the surface it is for, its name, its bytes.
+pub type Seed = (&'static str, String, Vec<u8>);
+
+/// All of them; the same each time.
+#[must_use]
+pub fn all() -> Vec<Seed> {
+    let datagrams = traffic();
+    let mut seeds: Vec<Seed> = Vec::new();
+    // The frames of each packet, by direction: opened once, in order.
+    let mut ears = [Attacker::of(Side::Initiator, 0), Attacker::of(Side::Responder, 0)];
+    let mut packets = Vec::new();
+    for (to_host, datagram) in &datagrams {
+        let kind = datagram.first().and_then(|&first| Kind::of(first));
+        if kind == Some(Kind::Data) {
+            // Who attacks a client hears what the client sends.
+            let ear = &mut ears[usize::from(!to_host)];
+            packets.push((*to_host, ear.open(&mut datagram.clone()).to_vec()));
+        } else if let Some(kind) = kind {
+            seeds.push(("wire", format!("{kind:?}").to_lowercase(), datagram.clone()));
+        }
+    }
+    for (index, (_, text)) in packets.iter().enumerate().step_by(2) {
+        seeds.push(("wire", format!("packet-{index}"), text.clone()));
+    }
+    seeds.push(("session_peer", "client".into(), against_host(&packets)));
+    seeds.push(("session_peer", "host".into(), against_client(&packets)));
+    seeds.push(("session_hostile", "datagrams".into(), hostile(&datagrams)));
+    seeds.push(("endpoint", "calls".into(), calls(0)));
+    seeds.push(("endpoint", "real-calls".into(), calls(1)));
+    seeds.extend([noise(), losses(), shards(), conversation()]);
+    seeds
+}
+
+/// A packet whose frames are given as they are.
+fn packet(mut script: Script, text: &[u8]) -> Script {
+    let frames: Vec<_> = Frames::new(text).take(8).collect();
+    let last = u8::try_from(frames.len().saturating_sub(1)).unwrap_or(7);
+    script = script.u8(0).u8(last);
+    for frame in frames {
+        script = script.u8(0).u8(frame.frame_type.code()).run(frame.body);
+    }
+    script
+}
+
+fn against_host(packets: &[(bool, Vec<u8>)]) -> Vec<u8> {
+    // Admit, name the stream, queue a picture; then what a client sends, with time passing.
+    let mut script = Script::default().u8(1).u8(1).u8(9).u8(0).u8(10).u8(0).u8(0).u8(0xea).u8(0x60);
+    script = script.u8(11).u8(7).u8(4).u8(0).u8(255);
+    for (_, text) in packets.iter().filter(|(to_host, _)| *to_host) {
+        script = packet(script, text).u8(8).u8(50);
+    }
+    script.into_bytes()
+}
+
+fn against_client(packets: &[(bool, Vec<u8>)]) -> Vec<u8> {
+    let mut script = Script::default().u8(1).u8(0);
+    for (_, text) in packets.iter().filter(|(to_host, _)| !to_host) {
+        script = packet(script, text).u8(9).u8(20);
+    }
+    script.into_bytes()
+}
+
+fn hostile(datagrams: &[(bool, Vec<u8>)]) -> Vec<u8> {
+    let mut script = Script::default();
+    for (to_host, datagram) in datagrams.iter().step_by(4) {
+        script = script.u8(1).u8((*to_host).into()).u8(0).run(&datagram[..datagram.len().min(200)]);
+        script = script.u8(1).u8((*to_host).into()).u8(2).u8(9).u8(1).u8(0).u8(5).u8(0x80);
+    }
+    script.into_bytes()
+}
+
+/// Three clients call, repeat themselves and confirm; packets follow.
+fn calls(is_real: u8) -> Vec<u8> {
+    let mut script = Script::default().u8(is_real);
+    for client in 0..3 {
+        script = script.u8(3).u8(1).u8(2).u8(3).u8(client).u8(client);
+        script = script.u8(4).u8(client).u8(0).u8(client);
+        script = script.u8(1).u8(0).u8(100);
+        script = script.u8(5).u8(client).u8(0).u8(client);
+        script = script.u8(7).u8(client).u8(0).u8(1).run(&[7; 30]).u8(client);
+    }
+    script.u8(2).run(&[9; 40]).u8(3).u8(8).u8(1).into_bytes()
+}
+
+/// A whole handshake.
+fn noise() -> Seed {
+    let mut script = Script::default().u8(1).u8(0).run(b"prologue");
+    for (writer, reader) in [(0, 1), (1, 0), (0, 1)] {
+        script = script.u8(writer).u8(1).run(b"payload").u8(0).u8(reader).u8(7).u8(0).u8(7).u8(0);
+    }
+    ("noise_differential", "handshake".into(), script.into_bytes())
+}
+
+/// Several blocks, a burst of losses.
+fn losses() -> Seed {
+    let script = Script::default().u8(23).u8(112).u8(1).u8(29).u8(40).u8(1).u8(0);
+    ("fec", "burst".into(), script.u8(9).u8(0).u8(7).u8(33).into_bytes())
+}
+
+/// Pictures whole, in order and not, with a loss that parity mends.
+fn shards() -> Seed {
+    let mut script = Script::default();
+    for id in 0..6 {
+        script = script.u8(id).u8(6).u8(9).u8(4).u8(0).u8(200).u8(10).u8(2).u8(id).u8(9).u8(4);
+    }
+    ("reassembly", "pictures".into(), script.into_bytes())
+}
+
+/// Every channel in use, some datagrams lost, repeated and late.
+fn conversation() -> Seed {
+    let mut script = Script::default();
+    for round in 0..24 {
+        script = script.u8(14).u8(round).u8(200).u8(100).u8(9).u8(round).u8(round / 2).u8(1).u8(44);
+        script = script.u8(15).u8(round).u8(1).u8(1).u8(11).u8(3).u8(b'a' + round).u8(11).u8(8).u8(round);
+        script = script.u8(0).u8(round).u8(6).u8(0).u8(5).u8(5).u8(5).u8(7).u8(3).u8(8).u8(40);
+        script = script.u8(10).u8(round).u8(1).u8(0).u8(13).u8(round).u8(round);
+    }
+    ("streams", "conversation".into(), script.into_bytes())
+}
