@@ -1,7 +1,6 @@
 //! A source on the card, watched while things happen to it.
 
 use core::time::Duration;
-use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use rift::Instant;
@@ -52,8 +51,7 @@ impl Bench {
     /// There is no card, or it gives no picture.
     pub fn set_up() -> anyhow::Result<Self> {
         card::prepare()?;
-        let source =
-            V4lSource::open(Path::new(card::NODE), &Options::default()).context("opening the card")?;
+        let source = V4lSource::open(card::node(), &Options::default()).context("opening the card")?;
         let mut bench = Self { source, clock: clock(), pattern: Vec::new(), seen: Seen::default() };
         bench.settle()?;
         let now = bench.now();
@@ -106,6 +104,7 @@ impl Bench {
         if let Some(end) = fault.end {
             self.watch(begun.plus_micros(FAULT_US), |_| false);
             ended = self.now();
+            self.check_still(ended);
             end().with_context(|| fault.name)?;
         }
         self.seen.frames = 0;
@@ -166,14 +165,16 @@ impl Bench {
         }
     }
 
+    /// Whoever comes now must be shown the last picture there was.
+    fn check_still(&mut self, now: Instant) {
+        let still = self.source.current_frame(now).ok().flatten();
+        self.seen.strange += u32::from(!still.is_some_and(|frame| is_pattern(&frame, &self.pattern)));
+    }
+
     fn look(&mut self, now: Instant) {
         let Ok(frame) = self.source.poll_frame(now) else { return };
         if let Some(frame) = frame {
-            let is_pattern = self.pattern.is_empty()
-                || bars(&frame)
-                    .iter()
-                    .zip(&self.pattern)
-                    .all(|(one, other)| one.abs_diff(*other) <= BAR_TOLERANCE);
+            let is_pattern = self.pattern.is_empty() || is_pattern(&frame, &self.pattern);
             self.seen.strange += u32::from(!is_pattern);
             self.seen.frames += u32::from(is_pattern);
             self.seen.size = (frame.width(), frame.height());
@@ -204,6 +205,10 @@ fn bars(frame: &Frame<'_>) -> Vec<u8> {
     let (width, height) = (frame.width() as usize, frame.height() as usize);
     let luma = frame.planes()[0].row(height / 2, width);
     (0..BARS as usize).map(|bar| luma[width * (2 * bar + 1) / (2 * BARS as usize)]).collect()
+}
+
+fn is_pattern(frame: &Frame<'_>, pattern: &[u8]) -> bool {
+    bars(frame).iter().zip(pattern).all(|(one, other)| one.abs_diff(*other) <= BAR_TOLERANCE)
 }
 
 /// How many descriptors this process has.

@@ -1,15 +1,16 @@
 //! The card: the controls of the kernel's `vivid`, by number, and its plug.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use rift_v4l::set_control;
 
-/// The card's node.
-pub const NODE: &str = "/dev/video0";
-const DRIVER: &str = "/sys/bus/platform/drivers/vivid";
-const DEVICE: &str = "vivid.0";
+/// The card's node at first.
+const NODE: &str = "/dev/video0";
+/// The card's node after it came back while its number was taken.
+const NEXT_NODE: &str = "/dev/video1";
 
 /// Controls of vivid (`drivers/media/test-drivers/vivid/vivid-ctrls.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,14 +56,20 @@ pub enum SignalMode {
     Selected = 4,
 }
 
+/// Where the card is now.
+#[must_use]
+pub fn node() -> &'static Path {
+    let first = Path::new(NODE);
+    if first.exists() { first } else { Path::new(NEXT_NODE) }
+}
+
 /// Sets a control through a handle of its own.
 ///
 /// # Errors
 /// The card is not there or refuses.
 pub fn set(control: Control, value: i32) -> anyhow::Result<()> {
     // Numbers of controls are the enum's own.
-    set_control(Path::new(NODE), control as u32, value)
-        .with_context(|| format!("setting {control:?} to {value}"))
+    set_control(node(), control as u32, value).with_context(|| format!("setting {control:?} to {value}"))
 }
 
 /// Makes the pattern the same in every frame, and timestamps lie in the past. To be done after every [`plug_in`].
@@ -77,15 +84,42 @@ pub fn prepare() -> anyhow::Result<()> {
 /// Takes the card out.
 ///
 /// # Errors
-/// The driver is not loaded, or the card is out.
+/// Its driver is not loaded, or it is out.
 pub fn pull_out() -> anyhow::Result<()> {
-    fs::write(format!("{DRIVER}/unbind"), DEVICE).context("unbinding the driver")
+    plug("unbind")
 }
 
-/// Puts the card in again.
+/// Puts the card in; it takes the lowest free number.
 ///
 /// # Errors
-/// The driver is not loaded, or the card is in.
+/// Its driver is not loaded, or it is in.
 pub fn plug_in() -> anyhow::Result<()> {
-    fs::write(format!("{DRIVER}/bind"), DEVICE).context("binding the driver")
+    plug("bind")
 }
+
+fn plug(verb: &str) -> anyhow::Result<()> {
+    let path = format!("/sys/bus/platform/drivers/vivid/{verb}");
+    fs::write(&path, "vivid.0").with_context(|| format!("writing to {path}"))
+}
+
+/// Takes the card out so that its number stays taken, as by a program that has not noticed yet.
+///
+/// # Errors
+/// As [`pull_out`].
+pub fn pull_out_while_held() -> anyhow::Result<()> {
+    let handle = File::open(node()).context("opening the card")?;
+    *HANDLE.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+    pull_out()
+}
+
+/// Puts the card in, where it finds its old number taken; only then the number is free again.
+///
+/// # Errors
+/// As [`plug_in`].
+pub fn plug_in_elsewhere() -> anyhow::Result<()> {
+    let outcome = plug_in();
+    HANDLE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    outcome
+}
+
+static HANDLE: Mutex<Option<File>> = Mutex::new(None);

@@ -2,7 +2,7 @@
 
 use rift_v4l::CaptureState;
 
-use crate::card::{Control, SignalMode, plug_in, prepare, pull_out, set};
+use crate::card::{self, Control, SignalMode, prepare, set};
 
 /// How a fault shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +69,8 @@ pub fn hd() -> anyhow::Result<()> {
     select(HD)
 }
 
-/// Every fault, in the order in which they are injected.
-pub const ALL: [Fault; 15] = [
+/// Every fault, in the order in which they are injected. The last one leaves the card with another number.
+pub const ALL: [Fault; 16] = [
     Fault {
         name: "no signal",
         begin: || signal(SignalMode::None),
@@ -151,8 +151,14 @@ pub const ALL: [Fault; 15] = [
     },
     Fault {
         name: "driver unbound and bound",
-        begin: pull_out,
-        end: Some(|| plug_in().and_then(|()| prepare())),
+        begin: card::pull_out,
+        end: Some(|| card::plug_in().and_then(|()| prepare())),
+        shows: Shows::State(CaptureState::NoDevice),
+    },
+    Fault {
+        name: "unbound, back as another number",
+        begin: card::pull_out_while_held,
+        end: Some(|| card::plug_in_elsewhere().and_then(|()| prepare())),
         shows: Shows::State(CaptureState::NoDevice),
     },
 ];

@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use wavry_vm::{bench::Bench, faults, say, table};
 
 fn main() -> ExitCode {
@@ -16,15 +17,39 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every fault was survived within its bounds.
+/// Whether every fault was survived within its bounds. The first argument says how often each is injected (1).
 fn run() -> anyhow::Result<bool> {
+    let rounds = std::env::args().nth(1).map_or(Ok(1), |word| word.parse::<u32>());
+    let rounds = rounds.context("the argument is how often each fault is injected")?;
     let mut bench = Bench::set_up()?;
     let rates = [bench.measure("1080p60", faults::full_hd)?, bench.measure("720p60", faults::hd)?];
     say(&table::rates(&rates));
-    let mut rows = Vec::new();
-    for fault in &faults::ALL {
-        rows.push(bench.inject(fault)?);
+    let mut is_good = rates.iter().all(table::Rate::is_good);
+    let mut memory_kb = Vec::new();
+    for round in 0..rounds {
+        let mut rows = Vec::new();
+        for fault in &faults::ALL {
+            rows.push(bench.inject(fault)?);
+        }
+        let is_survived = rows.iter().all(|row| row.misses().is_empty());
+        if round == 0 || !is_survived {
+            say(&table::text(&rows));
+        }
+        is_good &= is_survived;
+        memory_kb.push(memory()?);
     }
-    say(&table::text(&rows));
-    Ok(rates.iter().all(table::Rate::is_good) && rows.iter().all(|row| row.misses().is_empty()))
+    if rounds > 1 {
+        let tenths: Vec<String> =
+            (1..=10).map(|tenth| memory_kb[(memory_kb.len() * tenth).div_ceil(10) - 1].to_string()).collect();
+        say(&format!("{rounds} rounds; memory after each tenth of them, kB: {}", tenths.join(" ")));
+    }
+    Ok(is_good)
+}
+
+/// What this process has in memory, kB.
+fn memory() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("asking for the memory in use")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok());
+    number.context("the kernel does not tell the memory in use")
 }

@@ -71,7 +71,7 @@ pub struct Row {
     pub lost: u64,
     /// Frames counted as faulty.
     pub discarded: u64,
-    /// Frames handed out that were not the card's pattern, such as noise.
+    /// Frames handed out that were not the card's pattern, such as noise; and the last picture where it was missing.
     pub strange: u32,
     /// How many more or fewer descriptors there were afterwards.
     pub descriptors: usize,

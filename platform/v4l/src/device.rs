@@ -86,22 +86,25 @@ impl Device {
         Err(V4lError::NotCapture { path: path.to_owned(), why })
     }
 
-    /// Opens `path`, or, once it is known which device that was, the one of that name: numbers change when devices
-    /// come and go.
+    /// Opens `path`, or, once it is known which device that was, that one wherever its number is now: numbers change
+    /// when devices come and go, and a wrong one would show another machine's screen. A path that is no number, such
+    /// as a link below `/dev/v4l/by-id`, was chosen to name the device and is taken at its word.
     pub(crate) fn find(path: &Path, known: Option<&Name>) -> Result<Self, V4lError> {
         let at_path = Self::open(path);
-        let Some(known) = known else { return at_path };
+        let is_number = nodes().iter().any(|node| node == path) || at_path.is_err();
+        let Some(known) = known.filter(|_| is_number) else { return at_path };
         let is_known = |device: &Self| device.name() == *known;
         if at_path.as_ref().is_ok_and(is_known) {
             return at_path;
         }
         let others = nodes().into_iter().filter(|other| other != path);
-        let moved = others.filter_map(|other| Self::open(&other).ok()).find(is_known);
-        match (moved, at_path) {
+        match (others.filter_map(|other| Self::open(&other).ok()).find(is_known), at_path) {
             (Some(moved), _) => Ok(moved),
-            // The same card on another socket is still the one that was asked for; another one is not.
-            (None, Ok(device)) if device.name().card != known.card => Err(V4lError::Missing(path.to_owned())),
-            (None, at_path) => at_path,
+            (None, Ok(device)) => Err(V4lError::Other { path: path.to_owned(), card: device.name().card }),
+            (None, Err(V4lError::NotCapture { .. })) => {
+                Err(V4lError::Other { path: path.to_owned(), card: "thing that captures nothing".to_owned() })
+            }
+            (None, Err(error)) => Err(error),
         }
     }
 

@@ -64,6 +64,16 @@ pub enum V4lError {
     /// The device is gone: unplugged, or its driver was unloaded.
     #[error("{0} is gone: it was unplugged or its driver was unloaded")]
     Gone(PathBuf),
+    /// The device is gone and another one has taken its number.
+    #[error(
+        "{path} is another device now, a {card}; a link below /dev/v4l/by-id would follow the old one to any socket"
+    )]
+    Other {
+        /// The device's old number.
+        path: PathBuf,
+        /// What the maker of the new one calls it.
+        card: String,
+    },
     /// The kernel refused.
     #[error("cannot {action} of {path}: {source}")]
     Kernel {
@@ -81,7 +91,7 @@ impl V4lError {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Missing(_) | Self::Gone(_) => Fault::Gone,
+            Self::Missing(_) | Self::Gone(_) | Self::Other { .. } => Fault::Gone,
             Self::NotPermitted(_) | Self::Busy(_) | Self::NotCapture { .. } | Self::NoFormat { .. } => {
                 Fault::Refused
             }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rift::Instant;
 use rift_hal::{Pollable, VideoSource};
-use rift_v4l::{DeviceInfo, Options, V4lError, V4lSource, devices};
+use rift_v4l::{CaptureState, DeviceInfo, Options, V4lError, V4lSource, devices};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// The first device that can be captured from, or a printed reason why there is none.
@@ -62,4 +62,20 @@ fn device_gives_frames_of_the_size_it_says_and_forgets_the_older() {
     }
     let again = source.current_frame(Instant::ZERO).expect("the current frame");
     assert!(again.is_some(), "the current frame stays");
+}
+
+#[test]
+fn device_that_is_not_there_is_waited_for() {
+    let path = Path::new("/dev/video-none");
+    let mut source = V4lSource::wait_for(path, &Options::default()).expect("it needs no device");
+    for attempt in 0..3 {
+        wait(&source);
+        let now = Instant::from_millis(1_000_000 + 1000 * attempt);
+        assert!(source.poll_frame(now).expect("no error").is_none());
+        assert!(source.current_frame(now).expect("no error").is_none());
+        assert_eq!(source.state(), CaptureState::NoDevice);
+        assert_eq!(source.state_since(), Instant::from_millis(1_000_000));
+        assert!(matches!(source.error(), Some(V4lError::Missing(_))), "{:?}", source.error());
+    }
+    assert!(source.info().is_err() && source.timings().is_none());
 }

@@ -33,7 +33,7 @@ pub fn run(options: &Vm) -> Result<(), Failure> {
     let begun = now();
     let keeper = Keeper::start()?;
     let outcome = match &options.task {
-        VmTask::Test => test(options, &keeper),
+        VmTask::Test { rounds } => test(options, &keeper, *rounds),
         VmTask::Command(command) => command_in_guest(options, &keeper, command),
     };
     say::progress(format_args!("vm: {:.1} s in all", begun.elapsed().as_secs_f64()));
@@ -52,10 +52,10 @@ fn command_in_guest(options: &Vm, keeper: &Keeper, command: &str) -> Result<(), 
     }
 }
 
-fn test(options: &Vm, keeper: &Keeper) -> Result<(), Failure> {
+fn test(options: &Vm, keeper: &Keeper, rounds: u32) -> Result<(), Failure> {
     let programs = programs::build()?;
     let mut totals = Totals::default();
-    let script: Vec<String> = programs.iter().map(programs::Program::line).collect();
+    let script: Vec<String> = programs.iter().map(|program| program.line(rounds)).collect();
     let script = format!("code=0\n{}\nexit $code", script.join("\n"));
     let files: Vec<programs::File> = programs.into_iter().map(|program| program.file).collect();
     let code = boot(options, keeper, &script, &files, |line| {

@@ -85,6 +85,11 @@ pub(super) fn ready() -> Result<Sysroot, Failure> {
     }
     let cache = cargo::target_dir().join("vm");
     let root = cache.join("root");
+    // Another rig may be filling the same cache; whoever is second finds it filled.
+    let lock_path = cargo::target_dir().join("vm.lock");
+    fs::create_dir_all(cargo::target_dir()).map_err(|error| cannot("make", &cargo::target_dir(), &error))?;
+    let lock = File::create(&lock_path).and_then(|file| file.lock().map(|()| file));
+    let _lock = lock.map_err(|error| cannot("lock", &lock_path, &error))?;
     if !root.join(MARKER).is_file() {
         fill(&cache, &root)?;
     }

@@ -23,9 +23,10 @@ pub(super) struct Program {
 
 impl Program {
     /// The line of shell that runs it and remembers in `code` whether it failed.
-    pub(super) fn line(&self) -> String {
+    pub(super) fn line(&self, rounds: u32) -> String {
         let name = &self.file.name;
-        format!("echo \"[vm] {name}\"\n./{name} {} || code=1", self.arguments)
+        let rounds = if self.arguments.is_empty() { rounds.to_string() } else { String::new() };
+        format!("echo \"[vm] {name}\"\n./{name} {}{rounds} || code=1", self.arguments)
     }
 }
 
