@@ -42,6 +42,7 @@ struct Seen {
     strange: u32,
     size: (u32, u32),
     age_us_max: u64,
+    looks: u64,
 }
 
 impl Bench {
@@ -88,9 +89,15 @@ impl Bench {
     pub fn inject(&mut self, fault: &Fault) -> anyhow::Result<Row> {
         self.settle().with_context(|| format!("before the fault `{}`", fault.name))?;
         let descriptors = descriptors()?;
-        let (lost, discarded) = (self.source.lost(), self.source.discarded());
+        let (lost, discarded) =
+            if fault.starts { (0, 0) } else { (self.source.lost(), self.source.discarded()) };
         self.seen = Seen::default();
         let begun = self.now();
+        if fault.starts {
+            // Not open yet: nothing is held while the fault begins.
+            self.source =
+                V4lSource::wait_for(card::node(), &Options::default()).context("making a source")?;
+        }
         (fault.begin)().with_context(|| fault.name)?;
         let shown_us = self.watch(begun.plus_micros(NEVER_US), |bench| match fault.shows {
             Shows::State(state) => bench.source.state() == state,
@@ -101,10 +108,16 @@ impl Bench {
         });
         let shown_us = shown_us.map(|at| at.micros_since(begun));
         let mut ended = begun;
+        let mut looks_per_second = 0;
         if let Some(end) = fault.end {
+            let (shown, looks) = (self.now(), self.seen.looks);
             self.watch(begun.plus_micros(FAULT_US), |_| false);
             ended = self.now();
-            self.check_still(ended);
+            let lasted_us = ended.micros_since(shown).max(1);
+            looks_per_second = (self.seen.looks - looks) * 1_000_000 / lasted_us;
+            if !fault.starts {
+                self.check_still(ended);
+            }
             end().with_context(|| fault.name)?;
         }
         self.seen.frames = 0;
@@ -131,6 +144,7 @@ impl Bench {
             discarded: self.source.discarded() - discarded,
             strange: self.seen.strange,
             descriptors,
+            looks_per_second,
             errors: core::mem::take(&mut self.seen.errors),
         })
     }
@@ -172,6 +186,7 @@ impl Bench {
     }
 
     fn look(&mut self, now: Instant) {
+        self.seen.looks += 1;
         let Ok(frame) = self.source.poll_frame(now) else { return };
         if let Some(frame) = frame {
             let is_pattern = self.pattern.is_empty() || is_pattern(&frame, &self.pattern);

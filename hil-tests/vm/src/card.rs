@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
-use rift_v4l::set_control;
+use rift_v4l::{Options, V4lSource, set_control};
 
 /// The card's node at first.
 const NODE: &str = "/dev/video0";
@@ -122,4 +122,24 @@ pub fn plug_in_elsewhere() -> anyhow::Result<()> {
     outcome
 }
 
+/// Streams from the card as another program would. For when nobody else does.
+///
+/// # Errors
+/// The card is not there or in use.
+pub fn occupy() -> anyhow::Result<()> {
+    let source = V4lSource::open(node(), &Options::default()).context("occupying the card")?;
+    *OCCUPANT.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    Ok(())
+}
+
+/// Ends what [`occupy`] began.
+///
+/// # Errors
+/// None.
+pub fn release() -> anyhow::Result<()> {
+    OCCUPANT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok(())
+}
+
 static HANDLE: Mutex<Option<File>> = Mutex::new(None);
+static OCCUPANT: Mutex<Option<V4lSource>> = Mutex::new(None);

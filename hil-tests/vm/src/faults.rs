@@ -30,6 +30,8 @@ pub struct Fault {
     pub end: Option<fn() -> anyhow::Result<()>>,
     /// What must be seen.
     pub shows: Shows,
+    /// Whether the source is opened anew while it lasts, as by a host that starts then.
+    pub starts: bool,
 }
 
 fn signal(mode: SignalMode) -> anyhow::Result<()> {
@@ -70,68 +72,84 @@ pub fn hd() -> anyhow::Result<()> {
 }
 
 /// Every fault, in the order in which they are injected. The last one leaves the card with another number.
-pub const ALL: [Fault; 16] = [
+pub const ALL: [Fault; 19] = [
     Fault {
         name: "no signal",
         begin: || signal(SignalMode::None),
         end: Some(good_signal),
         shows: Shows::State(CaptureState::NoSignal),
+        starts: false,
     },
     Fault {
         name: "no lock",
         begin: || signal(SignalMode::NoLock),
         end: Some(good_signal),
         shows: Shows::State(CaptureState::NoLock),
+        starts: false,
     },
     Fault {
         name: "signal out of range",
         begin: || signal(SignalMode::OutOfRange),
         end: Some(good_signal),
         shows: Shows::State(CaptureState::OutOfRange),
+        starts: false,
     },
-    Fault { name: "new timings: 1080p60", begin: full_hd, end: None, shows: Shows::Size(1920, 1080) },
-    Fault { name: "new timings: 720p60", begin: hd, end: None, shows: Shows::Size(1280, 720) },
+    Fault {
+        name: "new timings: 1080p60",
+        begin: full_hd,
+        end: None,
+        shows: Shows::Size(1920, 1080),
+        starts: false,
+    },
+    Fault { name: "new timings: 720p60", begin: hd, end: None, shows: Shows::Size(1280, 720), starts: false },
     Fault {
         name: "50 % of buffers dropped",
         begin: || set(Control::DroppedBuffers, 50),
         end: Some(all_buffers),
         shows: Shows::Lost,
+        starts: false,
     },
     Fault {
         name: "100 % of buffers dropped",
         begin: || set(Control::DroppedBuffers, 100),
         end: Some(all_buffers),
         shows: Shows::State(CaptureState::Stalled),
+        starts: false,
     },
     Fault {
         name: "buffer flagged as faulty",
         begin: || set(Control::BufferError, 1),
         end: None,
         shows: Shows::Discarded,
+        starts: false,
     },
     Fault {
         name: "QBUF fails",
         begin: || set(Control::QueueError, 1),
         end: None,
         shows: Shows::Interruption,
+        starts: false,
     },
     Fault {
         name: "fatal streaming error",
         begin: || set(Control::FatalError, 1),
         end: None,
         shows: Shows::Interruption,
+        starts: false,
     },
     Fault {
         name: "fatal error, then REQBUFS fails",
         begin: || set(Control::RequestError, 1).and_then(|()| set(Control::FatalError, 1)),
         end: None,
         shows: Shows::Interruption,
+        starts: false,
     },
     Fault {
         name: "fatal error, then STREAMON fails",
         begin: || set(Control::StreamError, 1).and_then(|()| set(Control::FatalError, 1)),
         end: None,
         shows: Shows::Interruption,
+        starts: false,
     },
     Fault {
         name: "mode change, then both fail",
@@ -142,23 +160,48 @@ pub const ALL: [Fault; 16] = [
         },
         end: Some(hd),
         shows: Shows::Size(1920, 1080),
+        starts: false,
     },
     Fault {
         name: "device disconnects",
         begin: || set(Control::Disconnect, 1),
         end: None,
         shows: Shows::Interruption,
+        starts: false,
     },
     Fault {
         name: "driver unbound and bound",
         begin: card::pull_out,
         end: Some(|| card::plug_in().and_then(|()| prepare())),
         shows: Shows::State(CaptureState::NoDevice),
+        starts: false,
+    },
+    Fault {
+        name: "no signal at the start",
+        begin: || signal(SignalMode::None),
+        end: Some(good_signal),
+        shows: Shows::State(CaptureState::NoSignal),
+        starts: true,
+    },
+    Fault {
+        name: "another program has it at the start",
+        begin: card::occupy,
+        end: Some(card::release),
+        shows: Shows::State(CaptureState::Failed),
+        starts: true,
+    },
+    Fault {
+        name: "no device at the start",
+        begin: card::pull_out,
+        end: Some(|| card::plug_in().and_then(|()| prepare())),
+        shows: Shows::State(CaptureState::NoDevice),
+        starts: true,
     },
     Fault {
         name: "unbound, back as another number",
         begin: card::pull_out_while_held,
         end: Some(|| card::plug_in_elsewhere().and_then(|()| prepare())),
         shows: Shows::State(CaptureState::NoDevice),
+        starts: false,
     },
 ];

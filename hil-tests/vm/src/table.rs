@@ -56,6 +56,9 @@ pub fn rates(rates: &[Rate]) -> String {
     text
 }
 
+/// Sixty frames, ten looks of the bench's own and as many attempts to recover.
+pub const LOOKS_MAX: u64 = 100;
+
 /// What was seen of one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -75,6 +78,8 @@ pub struct Row {
     pub strange: u32,
     /// How many more or fewer descriptors there were afterwards.
     pub descriptors: usize,
+    /// How often the source wanted to be looked at while the fault lasted.
+    pub looks_per_second: u64,
     /// What the source said had failed, one after another.
     pub errors: Vec<String>,
 }
@@ -89,6 +94,7 @@ impl Row {
             (late(self.back_us, BACK_MAX_US), "back late or never"),
             (self.strange > 0, "showed what is not the signal's picture"),
             (self.descriptors > 0, "descriptors leak"),
+            (self.looks_per_second > LOOKS_MAX, "busy although nothing happens"),
         ];
         checks.into_iter().filter_map(|(misses, what)| misses.then_some(what)).collect()
     }
@@ -98,8 +104,8 @@ impl Row {
 #[must_use]
 pub fn text(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<34}{:>9}{:>9}{:>6}{:>7}  {}\n",
-        "fault", "shown ms", "back ms", "lost", "faulty", "what the capture layer reported"
+        "{:<36}{:>9}{:>9}{:>6}{:>7}{:>8}  {}\n",
+        "fault", "shown ms", "back ms", "lost", "faulty", "wakes/s", "what the capture layer reported"
     );
     let milliseconds =
         |time: Option<u64>| time.map_or("never".to_owned(), |time| format!("{:.1}", time as f64 / 1e3));
@@ -109,14 +115,15 @@ pub fn text(rows: &[Row]) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{:<34}{shown:>9}{back:>9}{:>6}{:>7}  {}",
+            "{:<36}{shown:>9}{back:>9}{:>6}{:>7}{:>8}  {}",
             row.fault,
             row.lost,
             row.discarded,
+            row.looks_per_second,
             states.join(" > ")
         );
         for error in &row.errors {
-            let _ = writeln!(text, "{:<67}{error}", "");
+            let _ = writeln!(text, "{:<77}{error}", "");
         }
     }
     for row in rows {
@@ -142,11 +149,19 @@ mod tests {
             discarded: 0,
             strange: 0,
             descriptors: 0,
+            looks_per_second: 100,
             errors: vec!["it broke".to_owned()],
         };
         assert!(good.misses().is_empty());
-        let bad = Row { shown_us: None, back_us: Some(BACK_MAX_US + 1), strange: 1, descriptors: 1, ..good };
-        assert_eq!(bad.misses().len(), 4);
+        let bad = Row {
+            shown_us: None,
+            back_us: Some(BACK_MAX_US + 1),
+            strange: 1,
+            descriptors: 1,
+            looks_per_second: 1000,
+            ..good
+        };
+        assert_eq!(bad.misses().len(), 5);
         let text = text(&[bad]);
         assert!(
             text.contains("Streaming > NoSignal")
