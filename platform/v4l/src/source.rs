@@ -14,7 +14,7 @@ use crate::format::{Encoding, Layout, Options};
 use crate::mjpeg::MjpegDecoder;
 use crate::queue::Queue;
 use crate::state::{CaptureMachine, CaptureState, Signal, Step, Timings};
-use crate::{DeviceInfo, V4lError};
+use crate::{DeviceInfo, Input, V4lError};
 
 /// A capture card or camera.
 ///
@@ -33,6 +33,8 @@ pub struct V4lSource {
     path: PathBuf,
     options: Options,
     name: Option<Name>,
+    /// The input that was selected; a driver forgets it when its device is plugged in anew.
+    input: Option<u32>,
     layout: Layout,
     decoder: Option<MjpegDecoder>,
     captured_at: Option<Instant>,
@@ -87,6 +89,7 @@ impl V4lSource {
             path: path.to_owned(),
             options: *options,
             name: None,
+            input: None,
             layout: Layout { encoding, width, height, stride: width as usize },
             decoder: None,
             captured_at: None,
@@ -109,6 +112,20 @@ impl V4lSource {
     /// [`V4lError`] when it does not answer now.
     pub fn info(&self) -> Result<DeviceInfo, V4lError> {
         self.device.as_ref().ok_or_else(|| V4lError::Gone(self.path.clone()))?.info()
+    }
+
+    /// The inputs the device can be switched to; none while it is not there.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<Input> {
+        self.device.as_ref().map_or_else(Vec::new, |device| device.inputs())
+    }
+
+    /// Switches to this input, and again whenever the device comes back. The last picture stays until the new input
+    /// has one. An input that the device does not have makes it [`CaptureState::Failed`] until another is selected.
+    pub fn select_input(&mut self, index: u32, now: Instant) {
+        self.input = Some(index);
+        self.machine.reopen(now);
+        self.bell.set(now, self.machine.poll_timeout());
     }
 
     /// What is known of the device and its signal, as of the last poll.
@@ -173,13 +190,7 @@ impl V4lSource {
     fn perform(&mut self, step: Step, now: Instant) {
         match step {
             Step::Open => {
-                let outcome = Device::find(&self.path, self.name.as_ref()).map(|device| {
-                    self.name.get_or_insert_with(|| device.name());
-                    let has_events = device.subscribe();
-                    self.device = Some(Arc::new(device));
-                    has_events
-                });
-                let outcome = outcome.map_err(|error| self.note(error));
+                let outcome = self.open_device().map_err(|error| self.note(error));
                 self.machine.handle_opened(now, outcome);
             }
             Step::Query => {
@@ -206,6 +217,16 @@ impl V4lSource {
                 self.device = None;
             }
         }
+    }
+
+    /// Opens the device and returns whether it tells changes of its signal.
+    fn open_device(&mut self) -> Result<bool, V4lError> {
+        let device = Device::find(&self.path, self.name.as_ref())?;
+        self.name.get_or_insert_with(|| device.name());
+        self.input.map_or(Ok(()), |input| device.set_input(input))?;
+        let has_events = device.subscribe();
+        self.device = Some(Arc::new(device));
+        Ok(has_events)
     }
 
     fn start(&mut self) -> Result<(), V4lError> {

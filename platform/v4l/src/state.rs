@@ -43,6 +43,19 @@ pub struct Timings {
     pub is_interlaced: bool,
 }
 
+impl Timings {
+    /// Whether a stream that was set up for the one takes the other: the same picture at nearly the same rate. Cards
+    /// measure, so their figures wander; half a percent holds 59.94 and 60 apart from 50 and 75.
+    #[must_use]
+    pub const fn is_like(&self, other: &Self) -> bool {
+        let off = self.rate_millihertz.abs_diff(other.rate_millihertz);
+        self.width == other.width
+            && self.height == other.height
+            && self.is_interlaced == other.is_interlaced
+            && off <= self.rate_millihertz / 200
+    }
+}
+
 /// What a device says of its signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
@@ -56,6 +69,15 @@ pub enum Signal {
     NoLock,
     /// One beyond what can be taken.
     OutOfRange,
+}
+
+impl Signal {
+    fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Present(one), Self::Present(other)) => one.is_like(&other),
+            _ => self == other,
+        }
+    }
 }
 
 /// How a call to a device failed.
@@ -251,6 +273,14 @@ impl CaptureMachine {
         }
     }
 
+    /// The device is to be opened afresh, because its owner wants something of it that no stream bears.
+    pub fn reopen(&mut self, now: Instant) {
+        if self.held != Held::Nothing && self.next.1 != Step::Close {
+            self.enter(now, CaptureState::Negotiating);
+            self.next = (now, Step::Close);
+        }
+    }
+
     /// The stream was started, or could not be.
     pub fn handle_started(&mut self, now: Instant, outcome: Result<(), Fault>) {
         match outcome {
@@ -307,7 +337,7 @@ impl CaptureMachine {
     }
 
     fn on_signal(&mut self, now: Instant) {
-        if self.held != Held::Stream || self.signal != self.streamed {
+        if self.held != Held::Stream || !self.streamed.is_like(self.signal) {
             if self.held == Held::Stream
                 || !matches!(self.state, CaptureState::Stalled | CaptureState::Failed)
             {

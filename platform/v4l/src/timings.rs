@@ -53,16 +53,6 @@ impl Device {
             outcome => outcome.map_err(|error| kernel_error(self.path(), "follow the signal", error)),
         }
     }
-
-    /// The input the device is switched to; `None` if it has no such notion.
-    pub(crate) fn input(&self) -> Option<sys::v4l2_input> {
-        let mut index: core::ffi::c_int = 0;
-        ioctl(self.as_fd(), vidioc::VIDIOC_G_INPUT, &mut index).ok()?;
-        let mut input: sys::v4l2_input = blank();
-        input.index = u32::try_from(index).ok()?;
-        ioctl(self.as_fd(), vidioc::VIDIOC_ENUMINPUT, &mut input).ok()?;
-        Some(input)
-    }
 }
 
 /// `None` for timings of a kind that the kernel did not know when this was written.

@@ -79,3 +79,41 @@ fn device_that_is_not_there_is_waited_for() {
     }
     assert!(source.info().is_err() && source.timings().is_none());
 }
+
+#[test]
+fn inputs_are_switched_while_streaming() {
+    let Some(device) = device() else { return };
+    let mut source = V4lSource::open(&device.path, &Options::default()).expect("it opens");
+    let inputs = source.inputs();
+    let [first, second, ..] = &inputs[..] else {
+        eprintln!("skipped: {} has fewer than two inputs", device.path.display());
+        return;
+    };
+    assert_ne!(first.name, second.name);
+    let mut millis = 0;
+    let mut until = |source: &mut V4lSource, state: CaptureState| {
+        for _ in 0..200 {
+            wait(source);
+            millis += 16;
+            let is_new = source.poll_frame(Instant::from_millis(millis)).expect("no error").is_some();
+            if source.state() == state && (is_new || state != CaptureState::Streaming) {
+                return Instant::from_millis(millis);
+            }
+        }
+        panic!("still {:?}: {:?}", source.state(), source.error());
+    };
+    let first_has_timings = source.timings().is_some();
+    for input in [second, first, second] {
+        let now = until(&mut source, CaptureState::Streaming);
+        source.select_input(input.index, now);
+        assert!(source.current_frame(now).expect("no error").is_some(), "the last picture stays");
+        assert_ne!(source.state(), CaptureState::Streaming);
+    }
+    let now = until(&mut source, CaptureState::Streaming);
+    assert!(!(first_has_timings && source.timings().is_some()), "a camera input has no timings");
+    source.select_input(99, now);
+    let now = until(&mut source, CaptureState::Failed);
+    source.select_input(first.index, now);
+    until(&mut source, CaptureState::Streaming);
+    assert_eq!(source.timings().is_some(), first_has_timings);
+}

@@ -198,6 +198,23 @@ fn new_timings_restart_the_stream_once() {
 }
 
 #[test]
+fn rate_that_wanders_is_the_same_signal() {
+    let at = |rate_millihertz| {
+        Signal::Present(Timings { width: 1920, height: 1080, rate_millihertz, is_interlaced: false })
+    };
+    let mut world = World::streaming();
+    for rate in [59_940, 60_003, 60_000] {
+        world.machine.handle_signal(world.now, at(rate));
+        world.run_ms(50);
+    }
+    assert!(world.steps.is_empty(), "{:?}", world.steps);
+    assert_eq!(world.machine.state(), CaptureState::Streaming);
+    world.change(at(50_000));
+    world.run_ms(200);
+    assert_eq!(world.steps, [Step::Query, Step::Start]);
+}
+
+#[test]
 fn event_that_changes_nothing_leaves_the_stream_alone() {
     let mut world = World::streaming();
     for _ in 0..10 {
