@@ -52,11 +52,11 @@ pub(crate) struct Measured {
     pub(crate) quality: Vec<Quality>,
 }
 
-/// Cases and what was measured in each, of one pair's turn.
-pub(crate) type Turn = Vec<(&'static str, Measured)>;
+/// Cases and what was measured in each, or why nothing was, of one pair's turn.
+pub(crate) type Turn = Vec<(&'static str, Result<Measured, Failure>)>;
 
 impl Contest {
-    /// Lets every pair take a turn in every block. A turn returns its cases; what it has when it fails is lost.
+    /// Lets every pair take a turn in every block.
     pub(crate) fn run(
         kinds: &[Kind],
         cases: &[&'static str],
@@ -74,10 +74,7 @@ impl Contest {
                 }
                 match turn(kind, block) {
                     Ok(cases) => this.take(kind, cases),
-                    Err(failure) => {
-                        eprintln!("bench: {} failed in block {}: {failure}", kind.name(), block + 1);
-                        this.troubles.entry(kind).or_default().push(failure.to_string());
-                    }
+                    Err(failure) => this.note(kind, &failure),
                 }
             }
         }
@@ -102,6 +99,13 @@ impl Contest {
 
     fn take(&mut self, kind: Kind, cases: Turn) {
         for (case, measured) in cases {
+            let measured = match measured {
+                Ok(measured) => measured,
+                Err(failure) => {
+                    self.note(kind, &format!("{case}: {failure}").into());
+                    continue;
+                }
+            };
             let entry = self.entries.entry((case, kind)).or_default();
             if let Some(block) = entry.latency.0.last_mut() {
                 *block = measured.latency;
@@ -110,5 +114,10 @@ impl Contest {
             entry.cost += measured.cost;
             entry.quality.extend(measured.quality);
         }
+    }
+
+    fn note(&mut self, kind: Kind, failure: &Failure) {
+        eprintln!("bench: {} failed: {failure}", kind.name());
+        self.troubles.entry(kind).or_default().push(failure.to_string());
     }
 }

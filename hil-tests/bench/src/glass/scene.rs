@@ -11,7 +11,7 @@ use x11rb::protocol::xproto::{ConnectionExt as _, EventMask, Pixmap, Rectangle};
 
 use crate::clock::{Chance, now, pause_until};
 use crate::failure::Failure;
-use crate::x::{Canvas, Font, HEIGHT, VirtualScreen, WIDTH};
+use crate::x::{BLACK, COLOURED, Canvas, Font, HEIGHT, VirtualScreen, WIDTH};
 
 const PAPER: u32 = 0x00ff_ffff;
 const DESK: u32 = 0x0038_4858;
@@ -90,11 +90,11 @@ impl Scene {
         let mut chance = Chance::new(0x7e87);
         let desktop = pixmap(&canvas)?;
         paper(&canvas, desktop, SCREEN, DESK)?;
-        write(&canvas, font, desktop, TEXT, &mut chance)?;
+        write(&canvas, font, desktop, TEXT, COLOURED, &mut chance)?;
         let mut pages = [0; 2];
         for (page, colour) in pages.iter_mut().zip(MARK_COLOURS) {
             *page = pixmap(&canvas)?;
-            write(&canvas, font, *page, SCREEN, &mut chance)?;
+            write(&canvas, font, *page, SCREEN, BLACK, &mut chance)?;
             paper(&canvas, *page, MARK, colour)?;
         }
         canvas.settle()?;
@@ -242,7 +242,14 @@ fn scroll(canvas: &Canvas, font: Font, state: &State, held: &AtomicBool) -> Resu
         let rest = height - Font::HEIGHT;
         connection.copy_area(*window, *window, *gc, x, y + line, x, y, width, rest)?;
         let bottom = y + i16::try_from(rest)?;
-        font.write_line(connection, *window, (x, bottom), usize::from(width / Font::WIDTH), &mut chance)?;
+        font.write_line(
+            connection,
+            *window,
+            (x, bottom),
+            usize::from(width / Font::WIDTH),
+            COLOURED,
+            &mut chance,
+        )?;
         canvas.settle()?;
     }
     Ok(())
@@ -267,13 +274,14 @@ fn write(
     font: Font,
     on: Pixmap,
     area: Rectangle,
+    inks: &[u32],
     chance: &mut Chance,
 ) -> Result<(), Failure> {
     paper(canvas, on, area, PAPER)?;
     let letters = usize::from(area.width / Font::WIDTH);
     let mut y = area.y;
     for _ in 0..area.height / Font::HEIGHT {
-        font.write_line(&canvas.connection, on, (area.x, y), letters, chance)?;
+        font.write_line(&canvas.connection, on, (area.x, y), letters, inks, chance)?;
         y += i16::try_from(Font::HEIGHT)?;
     }
     Ok(())

@@ -118,10 +118,10 @@ impl<'a> InputBench<'a> {
     /// One pair, from its start to its end, through every case.
     fn turn(&mut self, kind: Kind) -> Result<Turn, Failure> {
         let pair = kind.start(self.stage)?;
-        let turn = self.wait_for_first_key().and_then(|()| {
-            Case::ALL.into_iter().map(|case| Ok((case.name(), self.measure(case, &pair)?))).collect()
-        });
-        turn.map_err(|failure: Failure| format!("{failure}; {}", pair.last_words()).into())
+        let tell = |failure: Failure| -> Failure { format!("{failure}; {}", pair.last_words()).into() };
+        self.wait_for_first_key().map_err(tell)?;
+        let mut measure = |case| self.measure(case, &pair).map_err(tell);
+        Ok(Case::ALL.into_iter().map(|case| (case.name(), measure(case))).collect())
     }
 
     fn measure(&mut self, case: Case, pair: &Pair) -> Result<Measured, Failure> {
@@ -138,7 +138,7 @@ impl<'a> InputBench<'a> {
             lost_in_a_row = if arrived.is_none() { lost_in_a_row + 1 } else { 0 };
             measured.lost += usize::from(arrived.is_none());
             if lost_in_a_row > LOST_IN_A_ROW_MAX {
-                return Err(format!("{}: nothing arrives any more", case.name()).into());
+                return Err("nothing arrives any more".into());
             }
         }
         measured.cost = meter.read();

@@ -11,7 +11,8 @@ use crate::failure::Failure;
 
 const BITRATE_KBPS: u32 = 20_000;
 const CAPS: &str = "application/x-rtp,media=video,clock-rate=90000,encoding-name=H264,payload=96";
-const RECEIVE_BUFFER: u32 = 4 << 20;
+/// Room for a key picture; more would only let a receiver fall further behind.
+const RECEIVE_BUFFER: u32 = 1 << 20;
 
 /// The receiver first: it would miss the beginning, and without the first key picture it shows nothing.
 pub(super) fn start(stage: &Stage) -> Result<Pair, Failure> {

@@ -37,6 +37,10 @@ pub(super) fn start(stage: &Stage, display: Display) -> Result<Pair, Failure> {
     let client = programs.join("wavry-client");
     let host_state = stage.keeper.scratch().join("host-state");
     let client_state = stage.keeper.scratch().join("client-state");
+    // What an earlier pair left: each has keys of its own.
+    for state in [&host_state, &client_state] {
+        let _ = fs::remove_dir_all(state);
+    }
     let id = ask(Command::new(&client).args(["id", "--state"]).arg(&client_state))?;
     ask(Command::new(&server).args(["allow", &id, "--state"]).arg(&host_state))?;
 

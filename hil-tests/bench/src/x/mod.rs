@@ -8,9 +8,9 @@ mod virtual_screen;
 mod window;
 
 pub(crate) use eye::{Eye, Image};
-pub(crate) use text::Font;
+pub(crate) use text::{BLACK, COLOURED, Font};
 pub(crate) use virtual_screen::VirtualScreen;
-pub(crate) use window::{Canvas, fill_screen, focus};
+pub(crate) use window::{Canvas, fill_screen, focus, park_pointer};
 
 /// Width of both screens, pixels.
 pub(crate) const WIDTH: u16 = 1920;

@@ -7,11 +7,19 @@ use x11rb::rust_connection::RustConnection;
 use crate::clock::Chance;
 use crate::failure::{Context as _, Failure};
 
-const LETTERS: &[u8] = b"etaoinshrdlucmfwypvbgkjqxzETAOINSHRDLU0123456789(){};=+-_.,";
+/// Letters as often as in English prose, roughly.
+const LETTERS: &[u8] =
+    b"eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddllllcccuuummwwffggyyppbbvk";
 /// The longest text one request takes.
 const REQUEST_MAX: usize = 255;
-/// Text colours: black mostly, and what editors add to it. Colour is what subsampled pictures lose first.
-const INKS: [u32; 6] = [0x0000_0000, 0x00a0_0000, 0x0000_0000, 0x0000_20c0, 0x0000_0000, 0x0000_7020];
+/// What a page is printed in.
+pub(crate) const BLACK: &[u32] = &[0x0000_0000];
+/// What editors and terminals add to it. Colour is what subsampled pictures lose first.
+pub(crate) const COLOURED: &[u32] =
+    &[0x0000_0000, 0x00a0_0000, 0x0000_0000, 0x0000_20c0, 0x0000_0000, 0x0000_7020];
+const WORD_MAX: u64 = 9;
+/// One line in so many is blank, between paragraphs.
+const PARAGRAPH: u64 = 12;
 
 /// The built-in font, set in a graphics context.
 #[derive(Debug, Clone, Copy)]
@@ -35,20 +43,21 @@ impl Font {
         Ok(Self { gc })
     }
 
-    /// Writes a line of words made by chance, from (x, y) of its top left corner.
+    /// Writes a line of words made by chance, in one of these colours, from (x, y) of its top left corner. Over the
+    /// whole of `letters` there is paper behind it; most lines end before, and some are blank.
     pub(crate) fn write_line(
         self,
         connection: &RustConnection,
         on: Drawable,
         (x, y): (i16, i16),
         letters: usize,
+        inks: &[u32],
         chance: &mut Chance,
     ) -> Result<(), Failure> {
-        let ink = INKS[chance.below(INKS.len() as u64) as usize];
+        let ink = inks[chance.below(inks.len() as u64) as usize];
         connection.change_gc(self.gc, &ChangeGCAux::new().foreground(ink))?;
-        let line: Vec<u8> = (0..letters).map(|_| letter(chance)).collect();
         let mut at = x;
-        for part in line.chunks(REQUEST_MAX) {
+        for part in line(letters, chance).chunks(REQUEST_MAX) {
             connection.image_text8(on, self.gc, at, y + Self::ASCENT, part)?;
             at += i16::try_from(part.len())? * i16::try_from(Self::WIDTH)?;
         }
@@ -56,7 +65,17 @@ impl Font {
     }
 }
 
-/// A letter or, as often as in prose, a blank.
-fn letter(chance: &mut Chance) -> u8 {
-    if chance.below(6) == 0 { b' ' } else { LETTERS[chance.below(LETTERS.len() as u64) as usize] }
+/// Words and blanks, `letters` long in all.
+fn line(letters: usize, chance: &mut Chance) -> Vec<u8> {
+    let ragged = chance.below(1 + letters as u64 / 4) as usize;
+    let end = if chance.below(PARAGRAPH) == 0 { 0 } else { letters - ragged };
+    let mut line = Vec::with_capacity(letters);
+    while line.len() < end {
+        let length = 1 + chance.below(WORD_MAX);
+        line.extend((0..length).map(|_| LETTERS[chance.below(LETTERS.len() as u64) as usize]));
+        line.push(b' ');
+    }
+    line.truncate(end);
+    line.resize(letters, b' ');
+    line
 }

@@ -53,9 +53,8 @@ impl Canvas {
         )?;
         connection.create_gc(gc, window, &CreateGCAux::new().graphics_exposures(0))?;
         connection.map_window(window)?.check().context("cannot cover the screen")?;
-        let this = Self { connection, window, gc };
-        this.park_pointer()?;
-        Ok(this)
+        park_pointer(&connection)?;
+        Ok(Self { connection, window, gc })
     }
 
     /// Fills a rectangle, and sends that off at once.
@@ -72,13 +71,14 @@ impl Canvas {
         self.connection.get_input_focus()?.reply()?;
         Ok(())
     }
+}
 
-    /// Puts the pointer where its picture changes no pixel that is looked at.
-    fn park_pointer(&self) -> Result<(), Failure> {
-        let (x, y) = (i16::try_from(WIDTH - 1)?, i16::try_from(HEIGHT - 1)?);
-        self.connection.warp_pointer(x11rb::NONE, self.window, 0, 0, 0, 0, x, y)?.check()?;
-        Ok(())
-    }
+/// Puts the pointer where its picture covers no pixel that is looked at: a virtual screen draws it into its image.
+pub(crate) fn park_pointer(connection: &RustConnection) -> Result<(), Failure> {
+    let root = connection.setup().roots.first().ok_or("the display has no screen")?.root;
+    let (x, y) = (i16::try_from(WIDTH - 1)?, i16::try_from(HEIGHT - 1)?);
+    connection.warp_pointer(x11rb::NONE, root, 0, 0, 0, 0, x, y)?.check()?;
+    Ok(())
 }
 
 /// Waits for a viewer's window, makes it cover the screen if it does not (there is no window manager to ask), and
