@@ -19,8 +19,8 @@ pub type Host = Session<Box<HostMemory>, Known>;
 
 /// Pictures a client reassembles at once.
 pub const PICTURES: usize = 4;
-/// Bytes of a picture with its parity.
-pub const PICTURE_LEN_MAX: usize = 12 * 1024;
+/// Bytes of a picture with its parity: seven shards of data and all the parity a block can have.
+pub const PICTURE_LEN_MAX: usize = 48 * 1024;
 /// Bytes of a stream's window.
 pub const STREAM: usize = 512;
 /// When everything begins.

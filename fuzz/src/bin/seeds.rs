@@ -22,7 +22,7 @@ fn write(directory: &std::path::Path) -> io::Result<()> {
     for (surface, name, bytes) in wavry_fuzz::seeds::all() {
         let directory = directory.join(surface);
         fs::create_dir_all(&directory)?;
-        fs::write(directory.join(format!("seed-{name}")), bytes)?;
+        fs::write(directory.join(format!("seed-{name}.bin")), bytes)?;
     }
     Ok(())
 }
