@@ -125,3 +125,53 @@ fn grant_is_back_soon_after_an_outage_of_either_direction() {
         }
     }
 }
+
+/// A tenth of all packets is lost from the first on, at random and without a queue: parity answers it, not the rate.
+#[test]
+fn loss_from_the_start_does_not_hold_the_ramp() {
+    println!(
+        "| loss of 1000 | seed | half of 10 Mbit/s granted after s | grant after 3 s, Mbit/s | least for the encoder |"
+    );
+    for loss_permille in [80, 100, 150, 200] {
+        for seed in SEEDS {
+            let mut pair = lossy(seed, loss_permille);
+            let (mut half_s, mut least_bps) = (f64::INFINITY, u32::MAX);
+            for step in 0..300 {
+                pair.network.run_for(Duration::from_millis(10));
+                let Some(guest) = pair.host().guests.first() else { continue };
+                let budget = guest.session.budget();
+                least_bps = least_bps.min(budget.bitrate_bps);
+                if budget.pacing_bps >= 5_000_000 {
+                    half_s = half_s.min(f64::from(step) / 100.0);
+                }
+            }
+            let granted_bps = pair.host().guests[0].session.budget().pacing_bps;
+            println!(
+                "| {loss_permille} | {seed} | {half_s:.2} | {:.1} | {least_bps} |",
+                f64::from(granted_bps) / 1e6
+            );
+            assert!(least_bps >= 300_000, "seed {seed}: {least_bps} for the encoder");
+            assert!(
+                loss_permille > 100 || granted_bps >= 5_000_000,
+                "{loss_permille}, seed {seed}: {granted_bps} after 3 s"
+            );
+        }
+    }
+}
+
+fn lossy(seed: u64, loss_permille: u32) -> Pair {
+    let upward = LinkConfig { delay: Duration::from_millis(20), ..LinkConfig::default() };
+    let downward = LinkConfig {
+        rate: Rate::Constant(10_000_000),
+        queue: QueueLimit::Time(Duration::from_millis(300)),
+        loss: rift_sim::Loss::Random(f64::from(loss_permille) / 1000.0),
+        ..upward.clone()
+    };
+    let session = Config {
+        bitrate_bps_min: 300_000,
+        bitrate_bps_start: 1_500_000,
+        bitrate_bps_max: 20_000_000,
+        ..Config::default()
+    };
+    Pair::new(&PairConfig { downward, session, pictures_per_second: 60, ..PairConfig::new(seed, upward) })
+}

@@ -129,7 +129,7 @@ fn a_grant_too_small_for_the_frame_rate_lowers_it() {
     let mut delta = Delta::new(&config);
     let limited = delta.budget().picture_rate_millihertz_max;
     assert!(limited.is_some_and(|rate| (10_000..60_000).contains(&rate)), "{limited:?}");
-    delta.set_picture_rate(15_000);
+    delta.set_picture_rate(12_000);
     assert_eq!(delta.budget().picture_rate_millihertz_max, None);
     assert_eq!(Delta::new(&CONFIG).budget().picture_rate_millihertz_max, None);
 }

@@ -20,6 +20,10 @@ const FLOOR_SLOTS: u64 = SLOTS as u64;
 /// Slots of the latest queue: enough to outlast a batch, so that a collapse of the link is seen at once.
 const LATEST_SLOTS: u64 = 3;
 
+/// Packets in the order of sending of which one passes unhindered unless a queue stands. The packets that arrived last
+/// are, on a path that reorders, the stragglers: a window of time alone would see only them.
+const RUN_PACKETS: usize = 8;
+
 /// Samples of the standing queue the trend is fitted to.
 const TREND_SAMPLES: usize = 12;
 /// Shortest time between two samples: twelve of them span at least 120 ms.
@@ -33,6 +37,8 @@ pub(super) struct Delay {
     base_until_us: u64,
     slots: [(u64, i64); SLOTS],
     newest_us: u64,
+    run: [i64; RUN_PACKETS],
+    run_at: usize,
     trend: Trend,
     jitter_us: i64,
     usual_us: i64,
@@ -48,6 +54,8 @@ impl Delay {
             base_until_us: 0,
             slots: [(0, i64::MAX); SLOTS],
             newest_us: 0,
+            run: [i64::MAX; RUN_PACKETS],
+            run_at: 0,
             trend: Trend::new(),
             jitter_us: 0,
             usual_us: 0,
@@ -64,6 +72,8 @@ impl Delay {
             self.clean_us = at_us;
         }
         self.newest_us = self.newest_us.max(at_us);
+        self.run[self.run_at] = one_way_us;
+        self.run_at = (self.run_at + 1) % RUN_PACKETS;
         if at_us >= self.base_until_us {
             // A pause ends one window, not many: a base is forgotten by hearing of others, not by silence.
             self.base_at = (self.base_at + 1) % BASE_WINDOWS;
@@ -110,9 +120,15 @@ impl Delay {
         self.least_us(FLOOR_SLOTS)
     }
 
-    /// The least any packet of the last 15 ms waited, in µs.
+    /// The least any packet of the last 15 ms and any of the last eight sent waited, in µs.
     pub(super) fn latest_us(&self) -> i64 {
-        self.least_us(LATEST_SLOTS)
+        self.least_us(LATEST_SLOTS).min(self.run_us())
+    }
+
+    /// The least any of the last eight packets in the order of sending waited, in µs.
+    pub(super) fn run_us(&self) -> i64 {
+        let least = self.run.iter().copied().min().unwrap_or(i64::MAX);
+        if least == i64::MAX { 0 } else { least.saturating_sub(self.base_us()).max(0) }
     }
 
     fn least_us(&self, slots: u64) -> i64 {

@@ -13,6 +13,10 @@ const DRAIN_US: u64 = 200_000;
 const CUT_PERMILLE_MIN: u64 = 350;
 /// What is used of the capacity measured at a cut once the queue is gone, in thousandths.
 const RESUME_PERMILLE: u64 = 970;
+/// What a cut leaves of the rate while the application uses little of it, in thousandths.
+const TRICKLE_CUT_PERMILLE: u64 = 850;
+/// A queue this long is no jitter, however little was sent, in µs.
+const QUEUE_US_CERTAIN: u64 = 100_000;
 /// Added to the round trip before a cut is judged: feedback comes per picture, not at once.
 const SETTLE_US: u64 = 30_000;
 /// Longest time one step grows by; what was silent for longer has not been measured.
@@ -67,6 +71,8 @@ pub(super) struct Signals {
     pub(super) headroom: Headroom,
     /// Whether less was sent than granted.
     pub(super) limited: bool,
+    /// Whether so little was sent that a queue is not of the sender's making.
+    pub(super) trickles: bool,
     /// Loss of the last second, in thousandths.
     pub(super) loss_permille: u64,
     /// Packets of this feedback that arrived, and those of them that were marked.
@@ -93,7 +99,8 @@ pub(super) struct Control {
     starting: bool,
     /// Delivered at the last cut; 0 when there was none lately.
     capacity_bps: u64,
-    /// Delivered at the last cut: what the rate returns to once drained.
+    /// What the rate returns to once drained: what was delivered at the last cut, or the rate itself before cuts that
+    /// a trickle did not cause.
     resume_bps: u64,
     /// The rate when congestion began: what a drained path is not known to exceed.
     entered_bps: u64,
@@ -101,6 +108,8 @@ pub(super) struct Control {
     cut: Instant,
     /// When congestion was last over.
     calm_since: Instant,
+    /// When the application last used less than its grant.
+    limited: Instant,
     queue_at_cut_us: u64,
     futile: u32,
     marks: Marks,
@@ -131,6 +140,7 @@ impl Control {
             stepped: Instant::ZERO,
             cut: Instant::ZERO,
             calm_since: Instant::ZERO,
+            limited: Instant::ZERO,
             queue_at_cut_us: 0,
             futile: 0,
             marks: Marks {
@@ -149,6 +159,14 @@ impl Control {
         self.rate_bps
     }
 
+    pub(super) const fn min_bps(&self) -> u64 {
+        self.min_bps
+    }
+
+    pub(super) const fn max_bps(&self) -> u64 {
+        self.max_bps
+    }
+
     pub(super) const fn state(&self) -> State {
         self.state
     }
@@ -157,6 +175,9 @@ impl Control {
     pub(super) fn step(&mut self, now: Instant, signals: &Signals) -> Verdict {
         let elapsed = now.micros_since(self.stepped).min(STEP_US_MAX);
         self.stepped = now;
+        if signals.limited {
+            self.limited = now;
+        }
         if self.on_marks(now, signals) || self.on_loss(now, signals) {
             return Verdict::Continue;
         }
@@ -173,7 +194,8 @@ impl Control {
             self.cut(now, signals, signals.queue_us, signals.delivered_now_bps.max(signals.delivered_bps));
             return Verdict::Continue;
         }
-        if signals.standing_for_us > STANDING_US_MAX && now.micros_since(self.cut) > STANDING_US_MAX {
+        let undrained_us = signals.standing_for_us.min(now.micros_since(self.cut));
+        if undrained_us.min(now.micros_since(self.limited)) > STANDING_US_MAX {
             // A queue too small to be overuse must not outlive the windows of the base and become it.
             self.cut(now, signals, signals.queue_us, signals.delivered_bps);
             self.set(self.resume_bps * FORCED_DRAIN_PERMILLE / 1000);
@@ -226,7 +248,7 @@ impl Control {
             self.starting = false;
             return NEAR_PER_S;
         }
-        if self.starting {
+        if self.starting && self.loss_at_cut_permille == 0 {
             return START_PER_S;
         }
         if let Headroom::AtLeast(carried) = signals.headroom
@@ -251,7 +273,8 @@ impl Control {
             self.futile = 0;
             self.state = State::Stable;
             self.calm_since = now;
-            self.set(self.rate_bps.max(self.resume_bps * RESUME_PERMILLE / 1000));
+            let resumed = if signals.trickles { 1000 } else { RESUME_PERMILLE };
+            self.set(self.rate_bps.max(self.resume_bps * resumed / 1000));
         } else if judged && signals.trend > DRAINING {
             // Cut below what was delivered, a queue of our own making shrinks.
             let shrunk = signals.queue_us < self.queue_at_cut_us / 5 * 4;
@@ -269,6 +292,20 @@ impl Control {
     fn cut(&mut self, now: Instant, signals: &Signals, queue_us: u64, delivered_bps: u64) {
         if self.state != State::Congested {
             self.entered_bps = self.rate_bps;
+        }
+        let grows = self.state == State::Congested
+            && signals.trend > GROWING
+            && signals.latest_us > self.queue_at_cut_us / 2 * 3;
+        if signals.trickles {
+            if !grows && queue_us < QUEUE_US_CERTAIN {
+                // What was delivered is what the application had to say; the path may carry any multiple of it.
+                self.resume_bps = self.entered_bps;
+                self.set((self.rate_bps * TRICKLE_CUT_PERMILLE / 1000).max(delivered_bps.min(self.rate_bps)));
+                self.enter_congestion(now, signals);
+                return;
+            }
+            // The cuts so far took nothing from what was sent: that the queue stayed proves nothing.
+            self.futile = 0;
         }
         let delivered = delivered_bps.min(self.entered_bps).clamp(self.min_bps, self.max_bps);
         self.resume_bps = delivered;
@@ -320,6 +357,9 @@ impl Control {
         if self.loss_at_cut_permille > 0 {
             if signals.loss_permille > self.loss_at_cut_permille / 4 * 3 {
                 self.loss_floor_permille = signals.loss_permille;
+            } else {
+                self.capacity_bps = self.rate_bps;
+                self.starting = false;
             }
             self.loss_at_cut_permille = 0;
         }
@@ -327,15 +367,19 @@ impl Control {
             self.loss_floor_permille = 0;
         }
         let excess = signals.loss_permille.saturating_sub(self.loss_floor_permille);
-        if signals.loss_permille < LOSS_PERMILLE || excess < LOSS_PERMILLE / 2 {
+        // A trickle is lost to its own rate only where the link carries much less than it.
+        let limited = signals.limited && signals.loss_permille < LOSS_PERMILLE_LIMITED;
+        if limited || signals.loss_permille < LOSS_PERMILLE || excess < LOSS_PERMILLE / 2 {
             return false;
         }
         self.loss_at_cut_permille = signals.loss_permille;
         self.loss_judged = now;
-        self.capacity_bps = signals.delivered_bps.clamp(self.min_bps, self.max_bps).min(self.rate_bps);
-        self.resume_bps = self.capacity_bps;
-        self.starting = false;
-        self.set(self.capacity_bps);
+        self.resume_bps = signals.delivered_bps.clamp(self.min_bps, self.max_bps).min(self.rate_bps);
+        self.set(self.resume_bps);
+        if signals.queue_us > signals.threshold_us / 2 {
+            self.capacity_bps = self.resume_bps;
+            self.starting = false;
+        }
         self.enter_congestion(now, signals);
         true
     }
@@ -347,5 +391,7 @@ impl Control {
 
 /// Loss that is taken for congestion, in thousandths; below it parity answers.
 const LOSS_PERMILLE: u64 = 100;
+/// The same while the application limits what is sent: the highest that parity answers.
+const LOSS_PERMILLE_LIMITED: u64 = 250;
 /// How long the loss of one second takes to tell of a cut, beyond a round trip.
 const LOSS_JUDGED_US: u64 = 1_000_000;

@@ -4,6 +4,10 @@ use crate::time::Instant;
 
 /// Time constant of the comparison of sent and granted bytes: long enough for an encoder to follow a new rate.
 const USE_US: u64 = 300_000;
+/// The same for what fills a path within a round trip: a few pictures.
+const FILL_US: u64 = 60_000;
+/// Below this share of the grant over that time a sender fills nothing, in thousandths.
+const FILLED_PERMILLE: u64 = 500;
 /// Grain of that comparison.
 const USE_STEP_US: u64 = 5_000;
 /// Below this share of the grant the application, not the network, limits what is sent, in thousandths.
@@ -30,18 +34,24 @@ pub(super) struct Flight {
     silenced_bps: Option<u64>,
     sent: Leaky,
     granted: Leaky,
+    sent_lately: Leaky,
+    granted_lately: Leaky,
     used_at: Instant,
 }
 
-/// A sum that forgets with [`USE_US`].
+/// A sum that forgets with a time constant.
 #[derive(Clone, Copy, Debug)]
 struct Leaky(u64);
 
 impl Leaky {
-    fn fade(&mut self, steps: u64) {
-        for _ in 0..steps.min(8 * USE_US / USE_STEP_US) {
-            self.0 -= self.0 * USE_STEP_US / USE_US;
+    fn fade(&mut self, steps: u64, constant_us: u64) {
+        for _ in 0..steps.min(8 * constant_us / USE_STEP_US) {
+            self.0 -= self.0 * USE_STEP_US / constant_us;
         }
+    }
+
+    const fn add(&mut self, bits: u64) {
+        self.0 = self.0.saturating_add(bits);
     }
 }
 
@@ -54,6 +64,8 @@ impl Flight {
             silenced_bps: None,
             sent: Leaky(0),
             granted: Leaky(0),
+            sent_lately: Leaky(0),
+            granted_lately: Leaky(0),
             used_at: Instant::ZERO,
         }
     }
@@ -63,7 +75,8 @@ impl Flight {
         if self.bytes == 0 {
             self.waiting_since = now;
         }
-        self.sent.0 = self.sent.0.saturating_add(bytes * 8);
+        self.sent.add(bytes * 8);
+        self.sent_lately.add(bytes * 8);
         self.bytes = self.bytes.saturating_add(bytes);
         self.sent_last = now;
     }
@@ -96,6 +109,11 @@ impl Flight {
         self.sent.0 < self.granted.0 / 1000 * USED_PERMILLE
     }
 
+    /// Whether so little was sent, over the last pictures as well, that no queue is of the sender's making.
+    pub(super) const fn trickles(&self) -> bool {
+        self.limited() && self.sent_lately.0 < self.granted_lately.0 / 1000 * FILLED_PERMILLE
+    }
+
     pub(super) const fn in_flight_bytes(&self) -> u64 {
         self.bytes
     }
@@ -115,10 +133,13 @@ impl Flight {
         if steps == 0 {
             return;
         }
-        self.sent.fade(steps);
-        self.granted.fade(steps);
-        let credited = steps.min(USE_US / USE_STEP_US);
-        self.granted.0 = self.granted.0.saturating_add(rate_bps * USE_STEP_US / 1_000_000 * credited);
+        self.sent.fade(steps, USE_US);
+        self.granted.fade(steps, USE_US);
+        self.sent_lately.fade(steps, FILL_US);
+        self.granted_lately.fade(steps, FILL_US);
+        let step_bits = rate_bps * USE_STEP_US / 1_000_000;
+        self.granted.add(step_bits * steps.min(USE_US / USE_STEP_US));
+        self.granted_lately.add(step_bits * steps.min(FILL_US / USE_STEP_US));
         self.used_at = self.used_at.plus_micros(steps * USE_STEP_US);
     }
 }

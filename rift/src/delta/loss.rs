@@ -79,7 +79,8 @@ impl Loss {
     ///
     /// Losses among `n` shards at rate `p` in bursts of mean length `b` have a mean of `n p` and a variance of about
     /// `n p (2 b − 1)` (a renewal process with geometric runs); mean, three deviations and a half leave about one
-    /// picture in a thousand unrestored. The mean is taken over the parity shards too: `k p / (1 − p)`.
+    /// picture in a thousand unrestored. The mean is taken over the parity shards too: `k p / (1 − p)`. Never more
+    /// than `data_shards`.
     pub(super) fn parity_for(&self, data_shards: usize) -> usize {
         let shards = data_shards.min(100_000) as u64;
         let loss_ppm = self.answered_ppm();
@@ -89,7 +90,9 @@ impl Loss {
         let mean_milli = shards * loss_ppm * 1000 / (1_000_000 - loss_ppm);
         let spread_milli = 2 * self.burst_milli().min(BURST_MILLI_MAX) - 1000;
         let deviation_milli = (mean_milli * spread_milli).isqrt();
-        (mean_milli + 3 * deviation_milli + 500).div_ceil(1000) as usize
+        let parity = (mean_milli + 3 * deviation_milli + 500).div_ceil(1000);
+        // Half of what is sent at most: where pictures are a shard or two, more would crowd them out.
+        parity.min(shards) as usize
     }
 
     fn answered_ppm(&self) -> u64 {

@@ -95,11 +95,12 @@ pub enum State {
 /// What may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// For the encoder, in bit/s: parity, headers and small channels are taken out.
+    /// For the encoder, in bit/s: parity, headers and small channels are taken out, but never below the least grant
+    /// and never above the grant.
     pub bitrate_bps: u32,
     /// The whole grant, in bit/s of UDP payload: what [`crate::pacing::Pacer::set_rate`] takes.
     pub pacing_bps: u32,
-    /// Share of parity in the shards of a picture of usual size, in thousandths.
+    /// Share of parity in the shards of a picture of usual size, in thousandths; at most 500.
     pub parity_permille: u16,
     /// Highest frame rate the grant can feed, in mHz; `None` when the grant is no reason to lower it.
     pub picture_rate_millihertz_max: Option<u32>,
@@ -240,13 +241,18 @@ impl Delta {
     #[must_use]
     pub fn budget(&self) -> Budget {
         let rate = self.control.rate_bps();
-        let data_shards = self.usual_shards();
-        let parity = self.parity_for(data_shards) as u64;
-        let parity_permille = parity * 1000 / (data_shards as u64 + parity);
-        let media = rate * (1000 - OVERHEAD_PERMILLE) / 1000 * (1000 - parity_permille) / 1000;
+        let (data_shards, parity_shards) = self.usual_shards();
+        let parity_permille = parity_shards * 1000 / (data_shards + parity_shards);
+        let payload = rate * (1000 - OVERHEAD_PERMILLE) / 1000;
+        // Parity comes in whole shards; a picture of less than one has parity longer than itself.
+        let parity = parity_shards * PACKET_BYTES * 8 * u64::from(self.picture_rate_millihertz) / 1000;
+        let media = payload - parity.min(payload / 2);
+        // Where the grant is at its least, pictures come before parity; one that cannot grow keeps room for both.
+        let payload_max = self.control.max_bps() / 1000 * (1000 - OVERHEAD_PERMILLE);
+        let least = self.control.min_bps().min(payload_max.saturating_sub(parity));
         let sustained = u32::try_from(media * 1000 / PICTURE_BITS_MIN).unwrap_or(u32::MAX);
         Budget {
-            bitrate_bps: saturated(media),
+            bitrate_bps: saturated(media.max(least)),
             pacing_bps: saturated(rate),
             parity_permille: u16::try_from(parity_permille).unwrap_or(1000),
             picture_rate_millihertz_max: (sustained < self.picture_rate_millihertz)
@@ -285,9 +291,12 @@ impl Delta {
     }
 
     fn signals(&self, arrived: u64, marked: u64) -> Signals {
+        let trickles = self.flight.trickles();
+        // A trickle is a packet or two in 40 ms: on a path that jitters, seldom does one of so few show the real queue.
+        let queue_us = self.delay.queue_us().min(if trickles { self.delay.run_us() } else { i64::MAX });
         Signals {
             rtt_us: self.rtt_us,
-            queue_us: self.delay.queue_us().cast_unsigned(),
+            queue_us: queue_us.cast_unsigned(),
             threshold_us: self.threshold_us(),
             trend: self.delay.trend(),
             latest_us: self.delay.latest_us().cast_unsigned(),
@@ -298,6 +307,7 @@ impl Delta {
             standing_for_us: self.delay.standing_for_us(),
             headroom: self.headroom(),
             limited: self.flight.limited(),
+            trickles,
             loss_permille: u64::from(self.loss.recent_permille()),
             arrived,
             marked,
@@ -324,9 +334,16 @@ impl Delta {
         (batch_us / 4 * 5).max(2_500)
     }
 
-    fn usual_shards(&self) -> usize {
+    /// Data and parity shards of a picture that uses its share of the grant.
+    fn usual_shards(&self) -> (u64, u64) {
         let bits = self.control.rate_bps() * 1000 / u64::from(self.picture_rate_millihertz);
-        (bits / 8).div_ceil(PACKET_BYTES).max(1) as usize
+        let shards = (bits / 8).div_ceil(PACKET_BYTES).max(1);
+        let mut data = shards;
+        // Parity is a function of the data beside it: three rounds settle it to a shard.
+        for _ in 0..3 {
+            data = shards.saturating_sub(self.parity_for(data as usize) as u64).max(1);
+        }
+        (data, self.parity_for(data as usize) as u64)
     }
 }
 
