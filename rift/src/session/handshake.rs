@@ -16,8 +16,8 @@ pub const PROLOGUE: &[u8] = &[b'R', b'I', b'F', b'T', VERSION, b'X', b'X'];
 /// A first flight is repeated after this long, then each time half as long again.
 const FIRST_REPEAT_US: u64 = 100_000;
 const REPEAT_US_MAX: u64 = 2_000_000;
-/// Times a close message is sent: nobody acknowledges it.
-const CLOSE_COPIES: u8 = 3;
+/// When the copies of a close leave, in µs after the one before: nobody acknowledges it, and losses come in bursts.
+const CLOSE_AFTER_US: [u64; 5] = [0, 0, 20_000, 40_000, 80_000];
 /// Bytes of a third message: head, static key and payload with their tags.
 const CONFIRMATION_LEN: usize = Reply::HEAD_LEN + 32 + 16 + 16;
 
@@ -30,7 +30,7 @@ pub(crate) enum Phase<H> {
     /// Both sides have the keys.
     Established,
     /// The peer is being told that it is over.
-    Closing { code: u16, copies: u8 },
+    Closing { code: u16, sent: usize, due: Instant },
     /// Over.
     Closed,
 }
@@ -204,7 +204,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn handshake_due(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Initiating { flight, .. } | Phase::Confirming { flight, .. } => Some(flight.next()),
-            Phase::Closing { .. } => Some(Instant::ZERO),
+            Phase::Closing { due, .. } => Some(*due),
             Phase::Established | Phase::Closed => None,
         }
     }
@@ -229,11 +229,15 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let len = match &mut self.phase {
             Phase::Initiating { message, flight, .. } => put(message, flight, now, out)?,
             Phase::Confirming { message, flight } => put(message, flight, now, out)?,
-            Phase::Closing { code, copies } => {
+            Phase::Closing { code, sent, due } => {
+                if *due > now {
+                    return None;
+                }
                 let code = *code;
-                *copies = copies.saturating_sub(1);
-                if *copies == 0 {
-                    self.phase = Phase::Closed;
+                *sent += 1;
+                match CLOSE_AFTER_US.get(*sent) {
+                    Some(&pause) => *due = now.plus_micros(pause),
+                    None => self.phase = Phase::Closed,
                 }
                 let number = self.sent.next();
                 let keys = self.keys.as_ref()?;
@@ -246,14 +250,34 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         Some(transmit::realtime(self.path, len))
     }
 
+    /// The peer says that it is over. It is told once that this was heard; if that is lost it says so again to nobody.
+    pub(super) fn on_close(&mut self, now: Instant, code: u16) {
+        if let Phase::Closing { sent, .. } = self.phase {
+            // With one copy left to send this side owes the answer, and the peer only repeats itself.
+            if sent + 1 < CLOSE_AFTER_US.len() {
+                self.phase = Phase::Closed;
+            }
+            return;
+        }
+        self.finish(now, Some(code), CloseReason::from_code(code));
+        if let Phase::Closing { sent, .. } = &mut self.phase {
+            *sent = CLOSE_AFTER_US.len() - 1;
+        }
+    }
+
+    /// Whether the peer is being told that it is over, and has not said that it heard.
+    pub(super) const fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing { .. })
+    }
+
     /// Ends the session here; tells the peer `code` if there is one to tell and a way to.
-    pub(super) fn finish(&mut self, _now: Instant, code: Option<u16>, reason: CloseReason) {
+    pub(super) fn finish(&mut self, now: Instant, code: Option<u16>, reason: CloseReason) {
         if matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
             return;
         }
         self.input_in.release_all();
         self.phase = match code {
-            Some(code) if self.keys.is_some() => Phase::Closing { code, copies: CLOSE_COPIES },
+            Some(code) if self.keys.is_some() => Phase::Closing { code, sent: 0, due: now },
             _ => Phase::Closed,
         };
         self.pending.closed = Some(reason);

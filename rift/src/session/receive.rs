@@ -1,6 +1,6 @@
 //! What comes in: opened in place, then each frame to whom it concerns (SPEC §5, §7).
 
-use super::{CloseReason, Discard, PathId, Session, Told};
+use super::{Discard, PathId, Session, Told};
 use crate::channel::permissions::Permissions;
 use crate::channel::video::incoming::Taken;
 use crate::crypto::{Handshake, Side, packet_number};
@@ -99,7 +99,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if header.connection != self.local_connection || path != self.path {
             return Err(Discard::UnknownConnection);
         }
-        if !self.is_established() {
+        if !self.is_established() && !self.is_closing() {
             return Err(Discard::Unexpected);
         }
         let number = packet_number::expand(header.packet_number, self.replay.expected());
@@ -133,6 +133,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         datagram_len: usize,
     ) -> Result<(), Discard> {
         let mut frames = Frames::new(text);
+        if self.is_closing() {
+            // All that still matters is whether the peer has heard.
+            if !frames.any(|frame| frame.frame_type == FrameType::Close) {
+                return Err(Discard::Unexpected);
+            }
+            self.on_close(now, 0);
+            return Ok(());
+        }
         let mut result = Ok(());
         let mut is_eliciting = false;
         for frame in frames.by_ref() {
@@ -175,9 +183,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             FrameType::Feedback => {
                 Feedback::parse(body).map(|feedback| self.on_feedback(now, received_at, &feedback))
             }
-            FrameType::Close => {
-                Close::parse(body).map(|close| self.finish(now, None, CloseReason::from_code(close.code)))
-            }
+            FrameType::Close => Close::parse(body).map(|close| self.on_close(now, close.code)),
             FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
                 return self.handle_steering(received_at, frame);
             }
