@@ -102,34 +102,28 @@ pub(super) fn ready() -> Result<Sysroot, Failure> {
 fn fill(cache: &Path, root: &Path) -> Result<(), Failure> {
     let _ = fs::remove_dir_all(cache);
     fs::create_dir_all(root).map_err(|error| cannot("make the directory", root, &error))?;
-    let (kernel, others) = match wanted() {
-        Ok(wanted) => wanted,
-        Err(_) => {
-            setup::update_lists()?;
-            wanted()?
-        }
-    };
     say::progress(format_args!(
-        "vm: downloading {kernel} and {} more packages (85 MB) to {}, once; nothing is installed",
-        others.len(),
+        "vm: downloading a kernel and an emulator (85 MB) to {}, once; nothing is installed",
         cache.display()
     ));
-    if get(cache, root, &kernel, &others).is_err() {
-        // Package lists that are older than the archive name files that are gone.
+    if let Err(failure) = get(cache, root) {
+        // Package lists that are missing, or older than the archive and name files that are gone.
+        say::progress(format_args!("vm: {failure}"));
         setup::update_lists()?;
-        let (kernel, others) = wanted()?;
-        get(cache, root, &kernel, &others)?;
+        get(cache, root)?;
     }
-    uncompressed_kernel(root)?;
     let marker = root.join(MARKER);
-    fs::write(&marker, kernel).map_err(|error| cannot("write", &marker, &error))
+    fs::write(&marker, []).map_err(|error| cannot("write", &marker, &error))
 }
 
 /// The kernel is most of it, so it goes its way beside the others.
-fn get(cache: &Path, root: &Path, kernel: &str, others: &[String]) -> Result<(), Failure> {
+fn get(cache: &Path, root: &Path) -> Result<(), Failure> {
     thread::scope(|scope| {
-        let kernel = scope.spawn(|| get_one(&cache.join("kernel"), root, &[kernel.to_owned()]));
-        let others = get_one(&cache.join("packages"), root, others);
+        let kernel = scope.spawn(|| {
+            get_one(&cache.join("kernel"), root, &[kernel()?])?;
+            uncompressed_kernel(root)
+        });
+        let others = others().and_then(|others| get_one(&cache.join("packages"), root, &others));
         let kernel = kernel.join().unwrap_or_else(|_| Err(Failure::failed("unpacking the kernel failed")));
         kernel.and(others)
     })
@@ -176,11 +170,15 @@ fn unpack(package: &Path, root: &Path) -> Result<(), Failure> {
     Err(Failure::failed(format!("dpkg-deb and tar could not unpack {}", package.display())))
 }
 
-/// The kernel's package, and all others that are not installed or that are needed as files.
-fn wanted() -> Result<(String, Vec<String>), Failure> {
+/// The package that the kernel's newest version is in.
+fn kernel() -> Result<String, Failure> {
     let depends = answer("apt-cache", &["depends", KERNEL])?;
     let kernel = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
-    let kernel = kernel.map(|rest| format!("linux-image-{rest}")).ok_or_else(|| unknown(KERNEL))?;
+    kernel.map(|rest| format!("linux-image-{rest}")).ok_or_else(|| unknown(KERNEL))
+}
+
+/// All other packages that are not installed, or that are needed as files.
+fn others() -> Result<Vec<String>, Failure> {
     // A rehearsal names what would come along, and takes no lock.
     let rehearsal = answer("apt-get", &["install", "--simulate", "--no-install-recommends", EMULATOR])?;
     let others = rehearsal.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
@@ -188,7 +186,7 @@ fn wanted() -> Result<(String, Vec<String>), Failure> {
     if others.len() == TOOLS.len() && !Path::new("/").join(EMULATOR_PATH).is_file() {
         return Err(unknown(EMULATOR));
     }
-    Ok((kernel, others))
+    Ok(others)
 }
 
 fn unknown(package: &str) -> Failure {
