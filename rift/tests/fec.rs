@@ -187,6 +187,20 @@ fn a_short_buffer_or_an_unknown_shard_harms_nothing() {
 }
 
 #[test]
+fn parity_beyond_a_buffer_counts_as_lost() {
+    let data: Vec<u8> = (0..40).collect();
+    let layout = Layout::new(data.len(), 10, 4).unwrap();
+    for (missing, wanted) in [(2, Ok(())), (3, Err(Unrecoverable))] {
+        let lost = |shard: usize| shard < missing;
+        let mut buffer = transmit(&layout, &data, lost);
+        // Room for the data and two and a half of four parity shards.
+        buffer.truncate(65);
+        assert_eq!(recover(&layout, &mut buffer, &|shard| !lost(shard)), wanted);
+        assert_eq!(buffer[..40] == data[..], wanted.is_ok());
+    }
+}
+
+#[test]
 fn the_kernel_agrees_with_the_field_for_every_coefficient_and_length() {
     let mut random = Random(0x5eed_0005);
     for coefficient in 0..=255 {

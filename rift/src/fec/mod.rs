@@ -194,9 +194,9 @@ pub fn parity_shard_with(kernel: &impl MulAdd, layout: &Layout, data: &[u8], par
 
 /// Restores every missing data shard in place.
 ///
-/// `buffer` is at least [`Layout::buffer_len`] bytes, shards at [`Layout::buffer_range`]; `received` tells whether
-/// a shard is there. Bytes behind a short last shard and those of missing shards may hold anything. The parity
-/// shards used are overwritten.
+/// `buffer` has shards at [`Layout::buffer_range`] and room for all data at full length; parity shards that do not
+/// fit it whole count as lost. `received` tells whether a shard is there. Bytes behind a short last shard and those of
+/// missing shards may hold anything. The parity shards used are overwritten.
 ///
 /// # Errors
 ///
@@ -222,11 +222,12 @@ pub fn recover_with(
     received: &impl Fn(usize) -> bool,
 ) -> Result<(), Unrecoverable> {
     let data_space = layout.data_shards * layout.shard_len;
-    let buffer = buffer.get_mut(..layout.buffer_len()).ok_or(Unrecoverable)?;
+    let (data, parity) = buffer.split_at_mut_checked(data_space).ok_or(Unrecoverable)?;
+    let parity_kept = parity.len() / layout.shard_len;
+    let received = &|shard: usize| shard < layout.data_shards + parity_kept && received(shard);
     if !layout.is_recoverable(received) {
         return Err(Unrecoverable);
     }
-    let (data, parity) = buffer.split_at_mut(data_space);
     data[layout.data_len..].fill(0);
     for block in 0..layout.blocks {
         let repair = Repair::plan(layout, block, received)?;

@@ -255,7 +255,8 @@ impl VideoReceiver {
         }
         let index = match slots.iter().position(|slot| slot.state != State::Free && slot.id == id) {
             Some(index) => index,
-            None => match self.free_slot(slots, layout.buffer_len(), id) {
+            // Parity that does not fit beside the data is done without.
+            None => match self.free_slot(slots, data_len, id) {
                 Some(index) => {
                     slots[index].begin(id, layout, now);
                     index
