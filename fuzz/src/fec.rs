@@ -67,7 +67,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(result, Err(Unrecoverable), "it cannot be restored");
         assert!(buffer == before, "what cannot be restored is left alone");
     }
-    let short = buffer.len() - 1;
+    let short = layout.data_shards() * layout.shard_len() - 1;
     assert_eq!(recover(&layout, &mut buffer[..short], &|_| true), Err(Unrecoverable), "a short buffer");
 }
 

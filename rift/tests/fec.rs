@@ -179,7 +179,7 @@ fn impossible_layouts_are_refused() {
 #[test]
 fn a_short_buffer_or_an_unknown_shard_harms_nothing() {
     let layout = Layout::new(10, 2, 2).unwrap();
-    assert_eq!(recover(&layout, &mut [0; 13], &|_| true), Err(Unrecoverable));
+    assert_eq!(recover(&layout, &mut [0; 9], &|_| true), Err(Unrecoverable));
     let mut out = [7; 2];
     parity_shard(&layout, &[0xff; 10], 2, &mut out);
     assert_eq!(out, [0, 0]);

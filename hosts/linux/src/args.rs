@@ -97,7 +97,7 @@ pub struct RunArgs {
     /// Which implementation answers handshakes; both are the same on the wire [default: rift]
     #[arg(long, value_enum)]
     pub handshake: Option<Implementation>,
-    /// The highest bit rate of a viewer, as 20M, 800k or in bits per second; 500k to 300M [default: 100M]
+    /// The highest bit rate of a viewer, as 20M, 800k or in bits per second; 500k to 300M [default: 300M]
     #[arg(long, value_name = "RATE", value_parser = bitrate)]
     pub bitrate_max: Option<u32>,
     /// Pictures a second at most, 1 to 240 [default: 60]

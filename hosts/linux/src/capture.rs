@@ -30,8 +30,6 @@ const HOUSEKEEPING_US: u64 = 100_000;
 const RECOVERY_US: u64 = 500_000;
 /// A still picture is good with this mean quantiser or less: 45 dB and more for text.
 const QUANTISER_GOOD: u8 = 15;
-/// Text is hard to read with this mean quantiser or more.
-const QUANTISER_COARSE: u8 = 32;
 /// A change of at most this part of a picture that was good is encoded as well as the rest of it at once.
 const SMALL_DIVISOR: u32 = 24;
 /// Why capturing ended.
@@ -218,7 +216,6 @@ impl Capture {
             // A source that does not say when it is still is never refined.
             _ if !tells_damage => Quality::Good,
             0..=QUANTISER_GOOD => Quality::Good,
-            QUANTISER_COARSE.. => Quality::Coarse,
             _ => Quality::Fair,
         };
         self.pace.encoded(now, order.period_us, purpose, quality);

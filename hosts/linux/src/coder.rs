@@ -8,7 +8,7 @@ use rift_x264::{Options, X264Encoder, X264Error};
 use tracing::{info, warn};
 
 use crate::chain::{Bounds, Chain, Lead};
-use crate::governor::is_another_rate;
+use crate::governor::{is_another_rate, picture_bitrate_bps};
 
 /// Encoding threads at most: each more costs every picture a slice and wins less.
 const THREADS_MAX: usize = 4;
@@ -95,7 +95,8 @@ impl Coder {
         self.fit(frame, job.bitrate_bps)?;
         let (encoder, parameters) = self.encoder.as_mut().expect("it was made to fit");
         let lead = lead(encoder, &mut self.chain, job);
-        tune(encoder, job.bitrate_bps, job.boost && lead != Lead::Key);
+        let boost = job.boost && lead != Lead::Key;
+        tune(encoder, picture_bitrate_bps(job.bitrate_bps, boost), boost);
         let damage = job.damage.filter(|_| lead == Lead::On);
         let request = EncodeRequest { id: self.chain.next(), key: lead == Lead::Key, damage };
         let reference = encoder.reference();
@@ -133,8 +134,14 @@ impl Coder {
             return Ok(());
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX) as u8;
-        let options =
-            Options { threads, slices: threads, boost_quantiser: QUANTISER_STILL, ..Options::default() };
+        let options = Options {
+            threads,
+            slices: threads,
+            boost_quantiser: QUANTISER_STILL,
+            // A picture waits for no other one's bits.
+            buffer_pictures: 1.0,
+            ..Options::default()
+        };
         let settings = EncoderSettings { width, height, rate_millihertz: self.rate_millihertz, bitrate_bps };
         let encoder = X264Encoder::new(&settings, &options)?;
         let kept = KEPT_MACROBLOCKS_MAX / (width.div_ceil(16) * height.div_ceil(16));

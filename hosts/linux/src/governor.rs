@@ -97,6 +97,18 @@ pub enum Purpose {
     Refine,
 }
 
+/// What an encoder is given at most: bits beyond cost more time to code, send and decode than they are worth. The grant
+/// above it only makes each picture leave faster.
+const ENCODER_BPS_MAX: u32 = 120_000_000;
+/// And what it is given at most for a picture that shows a change: that one is waited for, and refined if it stays.
+const ENCODER_BPS_CHANGE: u32 = 30_000_000;
+
+/// What an encoder that may spend `bitrate_bps` is given for a picture: all of it to refine (`boost`) what is still.
+#[must_use]
+pub fn picture_bitrate_bps(bitrate_bps: u32, boost: bool) -> u32 {
+    bitrate_bps.min(if boost { ENCODER_BPS_MAX } else { ENCODER_BPS_CHANGE })
+}
+
 /// How good a picture is, seen as one that stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
@@ -104,8 +116,6 @@ pub enum Quality {
     Good,
     /// Good while things move: it is refined once they have been still for a while.
     Fair,
-    /// The rate did not carry more: it is refined as soon as nothing newer is to be shown.
-    Coarse,
 }
 
 /// What to do now.
@@ -189,10 +199,7 @@ impl Pace {
             (Quality::Fair, Purpose::Change | Purpose::Repair) => {
                 Some(Refine { due: now.plus_micros(STILL_US), left: REFINEMENTS_MAX })
             }
-            (Quality::Coarse, Purpose::Change | Purpose::Repair) => {
-                Some(Refine { due: now, left: REFINEMENTS_MAX })
-            }
-            (Quality::Fair | Quality::Coarse, Purpose::Refine) => {
+            (Quality::Fair, Purpose::Refine) => {
                 let left = self.refine.map_or(0, |refine| refine.left.saturating_sub(1));
                 (left > 0).then_some(Refine { due: now, left })
             }
@@ -320,13 +327,13 @@ mod tests {
     }
 
     #[test]
-    fn coarse_picture_is_refined_without_waiting_for_stillness() {
-        let mut pace = Pace::new();
-        let now = Instant::from_millis(1000);
-        pace.encoded(now, PERIOD_US, Purpose::Change, Quality::Coarse);
-        let next = now.plus_micros(PERIOD_US);
-        assert_eq!(pace.action(next, &CHANGED), Action::Encode(Purpose::Change), "what is newer comes first");
-        assert_eq!(pace.action(next, &OPEN), Action::Encode(Purpose::Refine));
+    fn pictures_of_a_change_are_small_and_refinements_are_not() {
+        assert_eq!(picture_bitrate_bps(200_000_000, false), ENCODER_BPS_CHANGE);
+        assert_eq!(picture_bitrate_bps(200_000_000, true), ENCODER_BPS_MAX);
+        assert_eq!(
+            (picture_bitrate_bps(5_000_000, false), picture_bitrate_bps(5_000_000, true)),
+            (5_000_000, 5_000_000)
+        );
     }
 
     #[test]

@@ -46,7 +46,7 @@ use watch::{Reason, Stop, Watch};
 /// The UDP port unless somebody says otherwise.
 pub const PORT: u16 = 4747;
 
-const BITRATE_BPS_MAX: u32 = 100_000_000;
+const BITRATE_BPS_MAX: u32 = 300_000_000;
 const FPS: u32 = 60;
 const APP_SIZE: (u16, u16) = (1280, 720);
 /// Pictures and their buffers on the way from the capture thread.

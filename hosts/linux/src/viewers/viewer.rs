@@ -12,7 +12,7 @@ use crate::governor::Load;
 use crate::orders::CursorState;
 
 /// Bits per second to begin with: within the machine nothing is in the way;
-const START_BPS_LOOPBACK: u32 = 100_000_000;
+const START_BPS_LOOPBACK: u32 = 300_000_000;
 /// a local network usually carries this, and a slow one says so within a few pictures;
 const START_BPS_LOCAL: u32 = 30_000_000;
 /// and most ways beyond it carry this.
