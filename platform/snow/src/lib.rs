@@ -89,11 +89,7 @@ impl SnowXx {
     /// What the next message adds to its payload, if it is this side's turn to write (or to read).
     fn overhead(&self, to_write: bool) -> Result<usize, HandshakeError> {
         let overhead = OVERHEAD.get(self.passed.len()).ok_or(HandshakeError::OutOfTurn)?;
-        if self.snow.is_my_turn() == to_write {
-            Ok(*overhead)
-        } else {
-            Err(HandshakeError::OutOfTurn)
-        }
+        if self.snow.is_my_turn() == to_write { Ok(*overhead) } else { Err(HandshakeError::OutOfTurn) }
     }
 
     /// Puts a state that failed half-way back to where it was.
@@ -148,21 +144,17 @@ impl Handshake for SnowXx {
         if message.len() > MESSAGE_LEN_MAX {
             return Err(HandshakeError::Malformed);
         }
-        let len = message
-            .len()
-            .checked_sub(overhead)
-            .ok_or(HandshakeError::Malformed)?;
+        let len = message.len().checked_sub(overhead).ok_or(HandshakeError::Malformed)?;
         let payload = payload.get_mut(..len).ok_or(HandshakeError::BufferTooSmall)?;
         // Only the first message is taken without an exchange that would show this.
         let starts_with_small_order = self.passed.is_empty()
-            && message
-                .first_chunk()
-                .is_some_and(|key| PublicKey::from_bytes(*key).has_small_order());
+            && message.first_chunk().is_some_and(|key| PublicKey::from_bytes(*key).has_small_order());
         if starts_with_small_order {
             return Err(HandshakeError::Authentication);
         }
         let is_read = self.snow.read_message(message, payload) == Ok(len);
-        let is_foreign = self.expected.is_some() && self.peer().is_some_and(|peer| Some(peer) != self.expected);
+        let is_foreign =
+            self.expected.is_some() && self.peer().is_some_and(|peer| Some(peer) != self.expected);
         if !is_read || is_foreign {
             self.restore();
             return Err(HandshakeError::Authentication);
@@ -190,12 +182,7 @@ impl Handshake for SnowXx {
             Side::Initiator => (of_initiator, of_responder),
             Side::Responder => (of_responder, of_initiator),
         };
-        Some(Secrets {
-            send,
-            receive,
-            peer,
-            transcript,
-        })
+        Some(Secrets { send, receive, peer, transcript })
     }
 }
 

@@ -13,9 +13,7 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     pub(crate) fn new(ephemeral: &[u8; 32]) -> Self {
-        Self {
-            ephemeral: Zeroizing::new(*ephemeral),
-        }
+        Self { ephemeral: Zeroizing::new(*ephemeral) }
     }
 }
 
@@ -85,11 +83,7 @@ impl Dh for Contributory {
     fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), Error> {
         self.0.dh(pubkey, out)?;
         let shared = out.get(..self.dh_len()).ok_or(Error::Dh)?;
-        if shared.iter().fold(0, |sum, byte| sum | byte) == 0 {
-            Err(Error::Dh)
-        } else {
-            Ok(())
-        }
+        if shared.iter().fold(0, |sum, byte| sum | byte) == 0 { Err(Error::Dh) } else { Ok(()) }
     }
 
     fn dh_len(&self) -> usize {
@@ -119,10 +113,6 @@ mod tests {
             assert_eq!(random.try_fill_bytes(&mut bytes), Ok(()));
             assert_eq!(bytes, [7; 32]);
         }
-        assert_eq!(
-            random.try_fill_bytes(&mut [0; 33]),
-            Err(Error::Rng),
-            "there is no more of it"
-        );
+        assert_eq!(random.try_fill_bytes(&mut [0; 33]), Err(Error::Rng), "there is no more of it");
     }
 }
