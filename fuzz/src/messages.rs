@@ -25,7 +25,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 15] = [
+pub const TYPES: [FrameType; 16] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -38,6 +38,7 @@ pub const TYPES: [FrameType; 15] = [
     FrameType::StreamParameters,
     FrameType::Repair,
     FrameType::VideoPosition,
+    FrameType::CaptureState,
     FrameType::Shard,
     FrameType::Stream,
     FrameType::StreamAcknowledged,

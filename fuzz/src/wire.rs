@@ -1,6 +1,7 @@
 //! Any bytes to every parser: none panics, and what parses is written again, by the specification alone, as the bytes it
 //! was read from and parses as the same (SPEC §2–§14).
 
+use rift::wire::capture::CaptureStateMessage;
 use rift::wire::clock::{ClockReply, ClockRequest};
 use rift::wire::close::{Admitted, Close};
 use rift::wire::cursor::{CursorPosition, ShapeHead};
@@ -95,6 +96,11 @@ fn body(frame_type: FrameType, data: &[u8]) {
         }),
         FrameType::Repair => Repair::parse(data).map(|m| empty().u32(m.after.0).u32(m.seen.0)),
         FrameType::VideoPosition => VideoPosition::parse(data).map(|m| empty().u32(m.picture.0)),
+        FrameType::CaptureState => CaptureStateMessage::parse(data).map(|m| {
+            let words = m.signal.as_str().as_bytes();
+            assert!(words.iter().all(|byte| (b' '..=b'~').contains(byte)), "SPEC §11.8");
+            empty().u8(m.condition.code()).u16(m.change).u32(m.age_ms).bytes(words)
+        }),
         FrameType::Shard => ShardHead::parse(data).map(|(m, bytes)| {
             assert!(m.shard < m.data_shards + u16::from(m.parity_shards), "SPEC §11.4");
             assert!((1..=usize::from(m.shard_len)).contains(&bytes.len()), "SPEC §11.4");
@@ -203,6 +209,7 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::StreamParameters => StreamParametersMessage::parse(data).is_some(),
         FrameType::Repair => Repair::parse(data).is_some(),
         FrameType::VideoPosition => VideoPosition::parse(data).is_some(),
+        FrameType::CaptureState => CaptureStateMessage::parse(data).is_some(),
         FrameType::Shard => ShardHead::parse(data).is_some(),
         FrameType::Stream => StreamPart::parse(data).is_some(),
         FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),

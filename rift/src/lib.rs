@@ -19,6 +19,7 @@ pub mod storage;
 pub mod time;
 pub mod wire;
 
+pub use channel::capture::{CaptureCondition, CaptureState, SignalDescription};
 pub use channel::input::{Button, InputEvent, Scancode};
 pub use channel::permissions::Permissions;
 pub use channel::video::incoming::{Media, TakenMedia};

@@ -66,6 +66,10 @@ impl Frames {
                 let limit = bytes.near(next);
                 (0x19, body.u8(u8::try_from(channel).expect("0 or 1")).u32(next).u32(limit))
             }
+            19 if bytes.flag() => {
+                let state = body.u8(bytes.u8() % 9).u16(bytes.u16()).u32(bytes.u32());
+                (0x13, state.bytes(bytes.run(50)))
+            }
             _ => (0x0e, body.bytes(bytes.run(64))),
         };
         (code, body.0)

@@ -126,9 +126,11 @@ impl Watch {
             // Pictures may overtake the admission (SPEC §6.1).
             FrameType::Repair => !is_host,
             FrameType::InputAcknowledged => is_host && self.permissions.is_some(),
-            FrameType::Cursor | FrameType::StreamParameters | FrameType::VideoPosition | FrameType::Shard => {
-                is_host && is_viewed
-            }
+            FrameType::Cursor
+            | FrameType::StreamParameters
+            | FrameType::VideoPosition
+            | FrameType::CaptureState
+            | FrameType::Shard => is_host && is_viewed,
             FrameType::Stream => self.permissions.is_some(),
         };
         assert!(fine, "a session of {:?} sent {:?}, granted {:?}", self.side, frame, self.permissions);

@@ -2,6 +2,7 @@
 
 use super::sent::Carried;
 use super::{CloseReason, SendError, Session};
+use crate::channel::capture::CaptureState;
 use crate::channel::input::{Button, InputEvent};
 use crate::channel::permissions::Permissions;
 use crate::channel::video::incoming::{self, Media, TakenMedia};
@@ -130,6 +131,25 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.cursor = cursor;
             self.latches.set(Carried::CURSOR, self.sent.next());
         }
+        Ok(())
+    }
+
+    /// Host: says what its capture is doing. The viewer hears of every change that lasts a round trip; of several in
+    /// one, the last counts.
+    ///
+    /// # Errors
+    /// [`SendError::NotConnected`].
+    pub fn send_capture_state(&mut self, _now: Instant, state: CaptureState) -> Result<(), SendError> {
+        if self.side != Side::Responder || !self.is_established() {
+            return Err(SendError::NotConnected);
+        }
+        let change = match self.capture {
+            Some((known, _)) if known == state => return Ok(()),
+            Some((_, change)) => change.wrapping_add(1),
+            None => 0,
+        };
+        self.capture = Some((state, change));
+        self.latches.set(Carried::CAPTURE, self.sent.next());
         Ok(())
     }
 

@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 4]);
+pub(crate) struct Latches([Latch; 5]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -26,6 +26,7 @@ impl Latches {
             latch(Carried::PARAMETERS),
             latch(Carried::CURSOR),
             latch(Carried::POSITION),
+            latch(Carried::CAPTURE),
         ])
     }
 
@@ -75,6 +76,7 @@ pub(super) struct Told {
     pub(super) admitted: u64,
     pub(super) parameters: u64,
     pub(super) cursor: u64,
+    pub(super) capture: u64,
 }
 
 impl Told {

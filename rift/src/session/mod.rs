@@ -27,6 +27,7 @@ pub use clock::ClockRelation;
 pub use handshake::{Established, PROLOGUE};
 pub use types::{Class, CloseReason, Config, Discard, Event, PathId, SendError, Stats, Timer, Transmit};
 
+use crate::channel::capture::CaptureState;
 use crate::channel::input::receiver::InputReceiver;
 use crate::channel::input::sender::InputSender;
 use crate::channel::permissions::Permissions;
@@ -84,6 +85,8 @@ pub struct Session<M: Memory, H: Handshake> {
     permissions: Option<Permissions>,
     parameters: Option<StreamParametersMessage>,
     cursor: CursorPosition,
+    /// What the capture is doing, and the number of that change.
+    capture: Option<(CaptureState, u16)>,
     told: Told,
     video_out: VideoSender,
     video_in: VideoReceiver,
@@ -104,6 +107,7 @@ struct PendingEvents {
     admitted: bool,
     parameters: bool,
     cursor: bool,
+    capture: bool,
     repair: Option<Repair>,
     closed: Option<CloseReason>,
 }
@@ -138,6 +142,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             permissions: None,
             parameters: None,
             cursor: CursorPosition::default(),
+            capture: None,
             told: Told::default(),
             video_out: VideoSender::new(),
             video_in: VideoReceiver::new(),
@@ -181,6 +186,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     #[must_use]
     pub const fn permissions(&self) -> Option<Permissions> {
         self.permissions
+    }
+
+    /// What the host's capture is doing: as said here, or as told by the host.
+    #[must_use]
+    pub fn capture_state(&self) -> Option<CaptureState> {
+        self.capture.map(|(state, _)| state)
     }
 
     /// What congestion control grants now.
@@ -329,6 +340,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if core::mem::take(&mut self.pending.cursor) {
             return Some(Event::Cursor(self.cursor));
+        }
+        if core::mem::take(&mut self.pending.capture)
+            && let Some((state, _)) = self.capture
+        {
+            return Some(Event::CaptureState(state));
         }
         if let Some(id) = incoming::announce(self.memory.pictures()) {
             return Some(Event::Picture(id));

@@ -1,6 +1,7 @@
 //! What comes in: opened in place, then each frame to whom it concerns (SPEC §5, §7).
 
 use super::{Discard, PathId, Session, Told};
+use crate::channel::capture::CaptureState;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::incoming::Taken;
 use crate::crypto::{Handshake, Side, packet_number};
@@ -10,6 +11,7 @@ use crate::session::arrivals::REPORT_PATIENCE_US;
 use crate::session::sent::Carried;
 use crate::storage::Memory;
 use crate::time::Instant;
+use crate::wire::capture::CaptureStateMessage;
 use crate::wire::clock::{ClockReply, ClockRequest};
 use crate::wire::close::{Admitted, Close};
 use crate::wire::cursor::CursorPosition;
@@ -191,6 +193,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             | FrameType::Cursor
             | FrameType::StreamParameters
             | FrameType::VideoPosition
+            | FrameType::CaptureState
             | FrameType::Shard => return self.handle_from_host(now, received_at, number, frame),
             FrameType::Stream => {
                 let part = StreamPart::parse(body).ok_or(Discard::Malformed)?;
@@ -271,6 +274,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             }
             return Ok(());
         }
+        if frame.frame_type == FrameType::CaptureState {
+            return self.on_capture_state(received_at, number, body);
+        }
         if self.parameters.is_none() {
             return Err(Discard::Unexpected);
         }
@@ -288,6 +294,18 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             Taken::NoRoom => Err(Discard::NoRoom),
             Taken::Malformed => Err(Discard::Malformed),
         }
+    }
+
+    fn on_capture_state(&mut self, received_at: Instant, number: u64, body: &[u8]) -> Result<(), Discard> {
+        let message = CaptureStateMessage::parse(body).ok_or(Discard::Malformed)?;
+        let is_known = self.capture.is_some_and(|(_, change)| change == message.change);
+        if Told::is_news(&mut self.told.capture, number) && !is_known {
+            let since = received_at.minus_micros(u64::from(message.age_ms) * 1000);
+            let state = CaptureState { condition: message.condition, since, signal: message.signal };
+            self.capture = Some((state, message.change));
+            self.pending.capture = true;
+        }
+        Ok(())
     }
 
     /// Takes the peer's report on our packets (SPEC §12.2–§12.3).

@@ -24,6 +24,8 @@ bitflags::bitflags! {
         const MEDIA = 1 << 7;
         /// Anything that wants feedback.
         const ELICITING = 1 << 8;
+        /// What the capture is doing.
+        const CAPTURE = 1 << 9;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes out: small things at once, shards as pacing lets them (SPEC §9).
 
 use super::{Carried, Class, PathId, Session, TAG_LEN, Transmit};
+use crate::channel::capture::CaptureState;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::PictureId;
 use crate::channel::video::pictures::PictureStore;
@@ -8,6 +9,7 @@ use crate::crypto::{Handshake, SendKey, Side, packet_number};
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::Writer;
+use crate::wire::capture::CaptureStateMessage;
 use crate::wire::close::{Admitted, Close};
 use crate::wire::feedback::Ecn;
 use crate::wire::frame::{FrameType, emit, emit_last};
@@ -125,6 +127,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         {
             *carried |= Carried::PARAMETERS | Carried::ELICITING;
         }
+        self.write_capture_state(now, writer, carried);
         let repeat = self.repair_repeat_us();
         if self.video_in.repair_due(repeat).is_some_and(|due| due <= now) {
             let request = self.video_in.repair();
@@ -144,6 +147,18 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             if emit(writer, FrameType::VideoPosition, |body| position.emit(body)).is_some() {
                 *carried |= Carried::POSITION | Carried::ELICITING;
             }
+        }
+    }
+
+    fn write_capture_state(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
+        if !self.latches.is_due(Carried::CAPTURE, now) || !self.is_viewed() {
+            return;
+        }
+        let Some((CaptureState { condition, since, signal }, change)) = self.capture else { return };
+        let age_ms = u32::try_from(now.micros_since(since) / 1000).unwrap_or(u32::MAX);
+        let message = CaptureStateMessage { condition, change, age_ms, signal };
+        if emit(writer, FrameType::CaptureState, |body| message.emit(body)).is_some() {
+            *carried |= Carried::CAPTURE | Carried::ELICITING;
         }
     }
 

@@ -1,5 +1,6 @@
 //! What goes into a session and comes out of it.
 
+use crate::channel::capture::CaptureState;
 use crate::channel::input::InputEvent;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::{PictureId, StreamParameters};
@@ -87,6 +88,8 @@ pub enum Event {
     Input(InputEvent),
     /// The host's cursor moved or changed.
     Cursor(CursorPosition),
+    /// The host's capture does something else, or something else is known of its signal.
+    CaptureState(CaptureState),
     /// Bytes wait on this stream.
     Readable(Channel),
     /// A write that found no room may be tried again.

@@ -37,6 +37,8 @@ pub enum FrameType {
     Repair,
     /// `0x12`: the newest picture that has left.
     VideoPosition,
+    /// `0x13`: what the host's capture is doing.
+    CaptureState,
     /// `0x14`: a shard of a picture.
     Shard,
     /// `0x18`: a part of a reliable stream.
@@ -65,6 +67,7 @@ impl FrameType {
             Self::StreamParameters => 0x10,
             Self::Repair => 0x11,
             Self::VideoPosition => 0x12,
+            Self::CaptureState => 0x13,
             Self::Shard => 0x14,
             Self::Stream => 0x18,
             Self::StreamAcknowledged => 0x19,
@@ -87,6 +90,7 @@ impl FrameType {
             0x10 => Self::StreamParameters,
             0x11 => Self::Repair,
             0x12 => Self::VideoPosition,
+            0x13 => Self::CaptureState,
             0x14 => Self::Shard,
             0x18 => Self::Stream,
             0x19 => Self::StreamAcknowledged,

@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::capture::CaptureStateMessage;
 use super::clock::{ClockReply, ClockRequest};
 use super::close::{Admitted, Close};
 use super::cursor::{CursorPosition, ShapeHead};
@@ -18,6 +19,7 @@ use super::shard::ShardHead;
 use super::stream::{Channel, StreamAcknowledged, StreamPart};
 use super::video::{Repair, StreamParametersMessage, VideoPosition};
 use super::{DataHeader, Frame, FrameType, Frames, Kind, Writer};
+use crate::channel::capture::{CaptureCondition, SignalDescription};
 use crate::channel::input::{Button, InputEvent, Scancode};
 use crate::channel::permissions::Permissions;
 use crate::channel::video::{Codec, PictureId, Rectangle, StreamParameters};
@@ -71,6 +73,17 @@ proptest! {
         prop_assert_eq!(message.first, first);
         prop_assert_eq!(message.held, held);
         prop_assert_eq!(&message.events[..], &events[..]);
+    }
+
+    #[test]
+    fn capture_state_survives_the_wire(code in 0..8u8, change: u16, age_ms: u32, text in ".{0,60}") {
+        let condition = CaptureCondition::of(code).unwrap();
+        let signal = SignalDescription::new(&text);
+        prop_assert_eq!(signal.as_str().len(), text.chars().count().min(SignalDescription::LEN_MAX));
+        let message = CaptureStateMessage { condition, change, age_ms, signal };
+        let body = body_of(FrameType::CaptureState, |body| message.emit(body));
+        prop_assert_eq!(CaptureStateMessage::parse(&body), Some(message));
+        prop_assert_eq!(condition.code(), code);
     }
 
     #[test]
