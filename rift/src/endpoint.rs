@@ -53,6 +53,8 @@ struct Pending<H> {
     remote_connection: u32,
     /// Of the first flight, to tell its repetitions from another.
     first_mac: [u8; 16],
+    /// It came through the pairing window.
+    is_stranger: bool,
     response: [u8; RESPONSE_LEN],
 }
 
@@ -60,6 +62,9 @@ struct Pending<H> {
 pub struct Endpoint<H> {
     secret: [u8; 32],
     mac1: Mac1Key,
+    /// Of those who do not know the host's key; heard while the pairing window is open.
+    stranger_mac1: Mac1Key,
+    is_window_open: bool,
     drawn: u64,
     pending: Vec<Pending<H>, PENDING_HANDSHAKES>,
     sessions: Vec<(u32, SessionIndex), SESSIONS_MAX>,
@@ -74,6 +79,8 @@ impl<H: Handshake> Endpoint<H> {
         Self {
             secret,
             mac1: Mac1Key::new(host),
+            stranger_mac1: Mac1Key::stranger(),
+            is_window_open: false,
             drawn: 0,
             pending: Vec::new(),
             sessions: Vec::new(),
@@ -114,6 +121,15 @@ impl<H: Handshake> Endpoint<H> {
                 | Kind::Stun,
             )
             | None => Err(Discard::NotRift),
+        }
+    }
+
+    /// Opens or closes the window in which those are answered who do not know the host's key (SPEC §4.10). Only a local
+    /// act may open it. Closing it forgets their handshakes that are half done.
+    pub fn set_pairing_window(&mut self, is_open: bool) {
+        self.is_window_open = is_open;
+        if !is_open {
+            self.pending.retain(|pending| !pending.is_stranger);
         }
     }
 
@@ -165,7 +181,9 @@ impl<H: Handshake> Endpoint<H> {
             InitiationError::Malformed => Discard::Malformed,
             InitiationError::Version(version) => Discard::Version(version),
         })?;
-        if !self.mac1.verify(initiation.authenticated, &initiation.mac) {
+        let is_stranger = !self.mac1.verify(initiation.authenticated, &initiation.mac);
+        let is_heard = || self.stranger_mac1.verify(initiation.authenticated, &initiation.mac);
+        if is_stranger && !(self.is_window_open && is_heard()) {
             return Err(Discard::Authentication);
         }
         self.pending.retain(|pending| pending.since.plus_micros(PENDING_US) > now);
@@ -188,9 +206,16 @@ impl<H: Handshake> Endpoint<H> {
             self.pending.swap_remove(oldest.unwrap_or(0));
         }
         let result = put(&response, reply);
-        let first_mac = initiation.mac;
-        let entry =
-            Pending { handshake, from, since: now, local_connection, remote_connection, first_mac, response };
+        let entry = Pending {
+            handshake,
+            from,
+            since: now,
+            local_connection,
+            remote_connection,
+            first_mac: initiation.mac,
+            is_stranger,
+            response,
+        };
         let pushed = self.pending.push(entry);
         debug_assert!(pushed.is_ok(), "room was made");
         result
@@ -219,8 +244,10 @@ impl<H: Handshake> Endpoint<H> {
         pending.handshake.read_message(message.noise, &mut payload).map_err(|_| Discard::Authentication)?;
         let secrets = pending.handshake.finish().ok_or(Discard::Unexpected)?;
         let (local_connection, remote_connection) = (pending.local_connection, pending.remote_connection);
+        let is_stranger = pending.is_stranger;
         self.pending.swap_remove(index);
-        Ok(Route::Established(Established { secrets, local_connection, remote_connection, from }))
+        let established = Established { secrets, local_connection, remote_connection, from, is_stranger };
+        Ok(Route::Established(established))
     }
 
     /// A connection id that no session or pending handshake has.

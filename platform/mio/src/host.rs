@@ -55,6 +55,12 @@ pub trait HostApplication<M: Memory, H: Handshake> {
     /// A peer has proven that `peer` is its key. Not called while all session places are taken.
     fn established(&mut self, now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<M>;
 
+    /// A peer came through the pairing window, see [`HostDriver::set_pairing_window`]: how its session is set up and the
+    /// memory for it, or `None` to refuse it. Whoever it is, its session is for pairing and is never admitted.
+    fn stranger(&mut self, _now: Instant, _peer: PublicKey, _from: SocketAddr) -> Option<(Config, M)> {
+        None
+    }
+
     /// Something happened in a session. [`Event::Authenticated`] is the first of a session, [`Event::Closed`] the
     /// last. Commands given to the session are acted on in the same turn.
     fn event(
@@ -173,6 +179,12 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.poller.waker()
+    }
+
+    /// Opens or closes the window in which those are answered who do not know the host's key; see
+    /// [`Endpoint::set_pairing_window`].
+    pub fn set_pairing_window(&mut self, is_open: bool) {
+        self.network.endpoint.set_pairing_window(is_open);
     }
 
     /// A session, to give it commands; they are acted on when the next turn begins. `None` once it is gone.
@@ -378,7 +390,17 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
         let Some(place) = self.slots.iter().position(Option::is_none) else {
             return self.refuse(destination, established, CloseReason::Busy);
         };
-        match host.established(self.now, established.peer(), destination.to) {
+        let (peer, from) = (established.peer(), destination.to);
+        let decision = if established.is_stranger() {
+            let nothing = Permissions::empty();
+            host.stranger(self.now, peer, from).map_or(
+                Decision::Refuse(CloseReason::Refused),
+                |(config, memory)| Decision::Admit { config, memory, permissions: nothing },
+            )
+        } else {
+            host.established(self.now, peer, from)
+        };
+        match decision {
             Decision::Refuse(reason) => self.refuse(destination, established, reason),
             Decision::Admit { config, memory, permissions } => {
                 let index = SessionIndex(u16::try_from(place).expect("there are SESSIONS_MAX places"));
@@ -386,6 +408,7 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
                 debug_assert!(is_adopted, "the endpoint has as many places as the driver");
                 let mut session =
                     Session::from_established(&config, established, memory, PathId(0), self.now);
+                // Without effect on a stranger.
                 session.admit(self.now, permissions);
                 self.slots[place] = Some(Slot { session, destination, is_told: false });
                 self.stats.sessions_opened += 1;

@@ -25,6 +25,13 @@ impl Mac1Key {
         Self(Blake2s256::new().chain_update(LABEL).chain_update(host.as_bytes()).finalize().into())
     }
 
+    /// The key for what is sent to a host of unknown key, in the hope that its pairing window is open (SPEC §4.10): that
+    /// of 32 zeros, which are no host's.
+    #[must_use]
+    pub fn stranger() -> Self {
+        Self::new(&PublicKey::from_bytes([0; 32]))
+    }
+
     /// Keyed BLAKE2s-128 (RFC 7693 §2.9) over `datagram_before_mac`: all bytes that stand before the MAC.
     #[must_use]
     pub fn mac1(&self, datagram_before_mac: &[u8]) -> [u8; MAC1_LEN] {

@@ -18,9 +18,9 @@ use crate::wire::video::{Repair, StreamParametersMessage};
 
 impl<M: Memory, H: Handshake> Session<M, H> {
     /// Host: lets the authenticated peer in, or changes what it may do. Until then no channel carries anything.
-    /// What is no longer permitted is released.
+    /// What is no longer permitted is released. Without effect on who came to pair: it comes back once it has.
     pub fn admit(&mut self, now: Instant, permissions: Permissions) {
-        if self.side != Side::Responder || !self.is_established() {
+        if self.side != Side::Responder || !self.is_established() || self.is_stranger {
             return;
         }
         let (is_first, had_view) = (self.permissions.is_none(), self.is_viewed());

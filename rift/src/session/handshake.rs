@@ -24,7 +24,7 @@ const CONFIRMATION_LEN: usize = Reply::HEAD_LEN + 32 + 16 + 16;
 /// Where a session is between its beginning and its end.
 pub(crate) enum Phase<H> {
     /// Client: the first flight is out.
-    Initiating { handshake: H, host: PublicKey, message: [u8; INITIATION_LEN], flight: Flight },
+    Initiating { handshake: H, host: Option<PublicKey>, message: [u8; INITIATION_LEN], flight: Flight },
     /// Client: the third message is out, and nothing sealed has come back yet.
     Confirming { message: [u8; CONFIRMATION_LEN], flight: Flight },
     /// Both sides have the keys.
@@ -64,6 +64,7 @@ pub struct Established {
     pub(crate) local_connection: u32,
     pub(crate) remote_connection: u32,
     pub(crate) from: core::net::SocketAddr,
+    pub(crate) is_stranger: bool,
 }
 
 impl Established {
@@ -77,6 +78,13 @@ impl Established {
     #[must_use]
     pub const fn from(&self) -> core::net::SocketAddr {
         self.from
+    }
+
+    /// Whether it did not know the host's key and came through the pairing window (SPEC §4.10): it may pair and
+    /// nothing else, whoever it is.
+    #[must_use]
+    pub const fn is_stranger(&self) -> bool {
+        self.is_stranger
     }
 
     /// The id by which datagrams to the session will be known.
@@ -116,12 +124,38 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         now: Instant,
     ) -> Self {
         handshake.expect_peer(host);
+        Self::initiate(config, handshake, Some(host), connection, memory, path, now)
+    }
+
+    /// Client: begins a session with a host whose key is not known, to pair with it (SPEC §8.5); the other arguments
+    /// are those of [`Self::connect`]. The host answers while its pairing window is open. Nothing but pairing happens in
+    /// such a session.
+    pub fn approach(
+        config: &Config,
+        handshake: H,
+        connection: u32,
+        memory: M,
+        path: PathId,
+        now: Instant,
+    ) -> Self {
+        Self::initiate(config, handshake, None, connection, memory, path, now)
+    }
+
+    fn initiate(
+        config: &Config,
+        mut handshake: H,
+        host: Option<PublicKey>,
+        connection: u32,
+        memory: M,
+        path: PathId,
+        now: Instant,
+    ) -> Self {
         let mut payload = [0; INITIATION_PAYLOAD_LEN];
         payload[..4].copy_from_slice(&connection.to_be_bytes());
         let mut noise = [0; INITIATION_NOISE_LEN];
         let mut message = [0; INITIATION_LEN];
         let written = handshake.write_message(&payload, &mut noise).ok().and_then(|len| {
-            let key = Mac1Key::new(&host);
+            let key = host.as_ref().map_or_else(Mac1Key::stranger, Mac1Key::new);
             Initiation::emit(&mut message, noise.get(..len)?, |bytes| key.mac1(bytes))
         });
         let phase = match written {
@@ -132,6 +166,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         };
         let mut session = Self::new(Side::Initiator, config, memory, path, phase, now);
         session.local_connection = connection;
+        session.is_stranger = host.is_none();
         if session.is_closed() {
             session.pending.closed = Some(CloseReason::Unanswered);
         }
@@ -149,6 +184,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let mut session = Self::new(Side::Responder, config, memory, path, Phase::Established, now);
         session.local_connection = established.local_connection;
         session.remote_connection = established.remote_connection;
+        session.is_stranger = established.is_stranger;
         session.install(&established.secrets);
         session.pending.authenticated = true;
         session
@@ -182,7 +218,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.finish(now, None, CloseReason::Unanswered);
             return Ok(());
         };
-        if secrets.peer != host {
+        if host.is_some_and(|host| host != secrets.peer) {
             self.finish(now, None, CloseReason::WrongPeer);
             return Ok(());
         }

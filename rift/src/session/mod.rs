@@ -81,6 +81,8 @@ pub struct Session<M: Memory, H: Handshake> {
     delta: Delta,
     pacer: Pacer,
     latches: Latches,
+    /// The client did not know the host's key: this session is for pairing and nothing else (SPEC §8.5).
+    is_stranger: bool,
     /// What the host granted: as granted here, or as told by it.
     permissions: Option<Permissions>,
     parameters: Option<StreamParametersMessage>,
@@ -139,6 +141,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             delta,
             pacer,
             latches: Latches::new(),
+            is_stranger: false,
             permissions: None,
             parameters: None,
             cursor: CursorPosition::default(),

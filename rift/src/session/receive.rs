@@ -242,7 +242,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         number: u64,
         frame: &Frame<'_>,
     ) -> Result<(), Discard> {
-        if self.side != Side::Initiator {
+        // A host that has not been paired with is nobody (SPEC §8.5).
+        if self.side != Side::Initiator || self.is_stranger {
             return Err(Discard::Unexpected);
         }
         let body = frame.body;
