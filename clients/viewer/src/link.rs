@@ -2,15 +2,26 @@
 //!
 //! Pictures, shapes and orders go through bounded channels; of everything else only the newest counts, and it lies in
 //! [`Latest`]. Whoever waits is woken by a descriptor: the viewing thread by an eventfd, the network by its waker.
+//! Input takes a shortcut past both: it leaves on the viewing thread, unless the network's thread is busy just then.
 
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rift::{CursorPosition, InputEvent, Instant, PictureId, Stats, StreamParameters, TakenMedia};
-use rift_mio::Waker;
+use rift::{CursorPosition, InputEvent, Instant, PictureId, SendError, Stats, StreamParameters, TakenMedia};
+use rift_mio::{DesktopStorage, Shortcut};
 use rustix::event::{EventfdFlags, eventfd};
+
+use crate::handshake::ChosenHandshake;
+use crate::session::ClientSession;
+
+/// Orders carried out at once at most.
+const GIVEN_MAX: usize = 64;
+
+/// The viewing thread's way to the session.
+pub type SessionShortcut = Shortcut<Box<DesktopStorage>, ChosenHandshake>;
 
 /// A picture on its way to the decoder, with the times known so far.
 #[derive(Debug)]
@@ -38,6 +49,32 @@ pub enum Order {
     WantRepair,
     /// End the session and the thread.
     Quit,
+}
+
+impl Order {
+    /// Does it now. `false`: the session has no room for this input yet. [`Order::Quit`] is not the session's.
+    pub(crate) fn carry_out(self, session: &mut ClientSession, now: Instant) -> bool {
+        match self {
+            Self::Input(event) => {
+                session.send_input(now, event) != Err(SendError::Full) || !has_full_backlog(session)
+            }
+            Self::ReleaseInput => {
+                // What does not fit is released by the host when the session ends, or by the next order.
+                let _ = session.release_input(now);
+                true
+            }
+            Self::WantRepair => {
+                session.want_repair(now);
+                true
+            }
+            Self::Quit => true,
+        }
+    }
+}
+
+/// Whether input waits for the host's acknowledgement, rather than being impossible.
+fn has_full_backlog(session: &ClientSession) -> bool {
+    session.input_backlog() >= rift::limits::INPUT_UNACKNOWLEDGED_MAX
 }
 
 /// How the connection is.
@@ -134,8 +171,10 @@ pub struct Latest {
 #[derive(Debug)]
 pub struct Link {
     latest: Mutex<Latest>,
-    /// Wakes the network's thread; `None` while it has no session.
-    waker: Mutex<Option<Waker>>,
+    /// The way to the session; `None` while there is none.
+    shortcut: Mutex<Option<SessionShortcut>>,
+    /// Orders given and not carried out yet: none may overtake them.
+    orders_open: AtomicUsize,
     wake: OwnedFd,
 }
 
@@ -159,7 +198,8 @@ impl Link {
         };
         Ok(Arc::new(Self {
             latest: Mutex::new(latest),
-            waker: Mutex::new(None),
+            shortcut: Mutex::new(None),
+            orders_open: AtomicUsize::new(0),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
         }))
     }
@@ -188,15 +228,36 @@ impl Link {
         let _ = rustix::io::read(&self.wake, &mut count);
     }
 
-    /// From now on the network's thread is woken so, or not at all.
-    pub fn set_waker(&self, waker: Option<Waker>) {
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = waker;
+    /// From now on this is the way to the session.
+    pub fn set_shortcut(&self, shortcut: Option<SessionShortcut>) {
+        *self.shortcut() = shortcut;
+    }
+
+    /// An order was carried out, or will never be.
+    pub fn order_done(&self) {
+        self.orders_open.fetch_sub(1, Ordering::Release);
+    }
+
+    fn shortcut(&self) -> MutexGuard<'_, Option<SessionShortcut>> {
+        self.shortcut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_network(&self) {
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
-            waker.wake();
+        if let Some(shortcut) = &*self.shortcut() {
+            shortcut.wake();
         }
+    }
+
+    /// Carries out the first of these orders on this thread, and sends what they cause. Returns how many; none while
+    /// the network's thread is busy, or has others to carry out first.
+    fn carry_out(&self, orders: &[Order]) -> usize {
+        if self.orders_open.load(Ordering::Acquire) > 0 {
+            return 0;
+        }
+        let act = |session: &mut ClientSession, now| {
+            orders.iter().take_while(|order| order.carry_out(session, now)).count()
+        };
+        self.shortcut().as_ref().and_then(|shortcut| shortcut.try_command(act)).unwrap_or(0)
     }
 }
 
@@ -208,41 +269,65 @@ impl Link {
 pub struct Orders {
     sender: SyncSender<Order>,
     link: Arc<Link>,
+    /// Given and not announced.
+    given: Vec<Order>,
     overflowed: bool,
-    unannounced: bool,
 }
 
 impl Orders {
-    /// Orders go to the receiver of `sender`; its thread is woken through `link`.
+    /// Orders go to the receiver of `sender`, unless they take the shortcut of `link`.
     #[must_use]
-    pub const fn new(sender: SyncSender<Order>, link: Arc<Link>) -> Self {
-        Self { sender, link, overflowed: false, unannounced: false }
+    pub fn new(sender: SyncSender<Order>, link: Arc<Link>) -> Self {
+        Self { sender, link, given: Vec::with_capacity(GIVEN_MAX), overflowed: false }
     }
 
     /// Gives an order; [`Self::announce`] makes it known.
     pub fn give(&mut self, order: Order) {
-        if self.overflowed {
-            if self.sender.try_send(Order::ReleaseInput).is_err() {
-                return;
-            }
-            self.overflowed = false;
+        if self.given.len() == GIVEN_MAX {
+            self.announce();
         }
-        self.unannounced = true;
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(order) {
-            self.overflowed = true;
-        }
+        self.given.push(order);
     }
 
-    /// Wakes the network if there are orders it does not know of.
+    /// Carries out what was given, or has the network do it.
     pub fn announce(&mut self) {
-        if core::mem::take(&mut self.unannounced) {
+        if self.given.is_empty() {
+            return;
+        }
+        let done = if self.overflowed { 0 } else { self.link.carry_out(&self.given) };
+        if done < self.given.len() {
+            for at in done..self.given.len() {
+                self.put(self.given[at]);
+            }
             self.link.wake_network();
+        }
+        self.given.clear();
+    }
+
+    fn put(&mut self, order: Order) {
+        if self.overflowed && !self.try_send(Order::ReleaseInput) {
+            return;
+        }
+        self.overflowed = !self.try_send(order);
+    }
+
+    /// Whether there was room. Nobody at the other end is room enough.
+    fn try_send(&self, order: Order) -> bool {
+        self.link.orders_open.fetch_add(1, Ordering::AcqRel);
+        match self.sender.try_send(order) {
+            Ok(()) => true,
+            Err(error) => {
+                self.link.order_done();
+                matches!(error, TrySendError::Disconnected(_))
+            }
         }
     }
 
     /// Ends the network's thread, after everything ordered so far.
     pub fn quit(&mut self) {
+        self.announce();
         // Blocks only while the thread works off a full channel; an error means that it has ended.
+        self.link.orders_open.fetch_add(1, Ordering::AcqRel);
         self.link.wake_network();
         let _ = self.sender.send(Order::Quit);
         self.link.wake_network();
@@ -260,8 +345,10 @@ mod tests {
         let mut orders = Orders::new(sender, Link::new().expect("an eventfd"));
         let wheel = |dy| Order::Input(InputEvent::Wheel { dx: 0, dy });
         (0..5).for_each(|dy| orders.give(wheel(dy)));
+        orders.announce();
         assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [wheel(0), wheel(1)]);
         orders.give(wheel(9));
+        orders.announce();
         assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [Order::ReleaseInput, wheel(9)]);
     }
 

@@ -9,7 +9,7 @@ use std::net::ToSocketAddrs;
 use std::sync::mpsc::RecvTimeoutError;
 
 use rift::{CloseReason, Config, Identity, PathId, PublicKey, Session};
-use rift_mio::{ClientDriver, Clock, DesktopStorage, SocketConfig, desktop_memory};
+use rift_mio::{ClientDriver, Clock, DesktopStorage, SharedClient, SocketConfig, desktop_memory};
 use tracing::{debug, info, warn};
 
 use crate::args::HandshakeKind;
@@ -21,7 +21,7 @@ use crate::session::{Ends, Service};
 
 /// How long an address has to answer. A person waits so long for nothing at most, for each address of a name.
 const HANDSHAKE_US: u32 = 5_000_000;
-type Driver = ClientDriver<Box<DesktopStorage>, ChosenHandshake>;
+type Driver = SharedClient<Box<DesktopStorage>, ChosenHandshake>;
 
 /// Whom to reach, and as whom.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Network {
     pub fn run(mut self) -> Result<(), ClientError> {
         let outcome = self.sessions();
         self.service.link.latest().status = Status::Over;
-        self.service.link.set_waker(None);
+        self.service.link.set_shortcut(None);
         self.service.link.wake_view();
         outcome
     }
@@ -113,7 +113,9 @@ impl Network {
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) | Ok(Order::Quit) => return true,
                 // There is nobody to be steered.
-                Ok(Order::Input(_) | Order::ReleaseInput | Order::WantRepair) => {}
+                Ok(Order::Input(_) | Order::ReleaseInput | Order::WantRepair) => {
+                    self.service.link.order_done()
+                }
             }
         }
         self.service.set_status(Status::Connecting);
@@ -159,24 +161,25 @@ impl Network {
         let clock = self.clock;
         let service = &mut self.service;
         service.begin();
-        service.link.set_waker(Some(driver.waker()));
+        service.link.set_shortcut(Some(driver.shortcut()));
         info!(%address, "connecting to {address}");
         loop {
             driver.turn(&mut |session, event| service.on_event(session, event, clock.now()))?;
-            let (session, now) = (driver.session(), clock.now());
-            service.after_turn(session, now);
-            let gives_up = service.goodbye_until.is_some_and(|until| until <= now);
-            if session.is_closed() || gives_up {
+            let is_over = driver.with_session(|session, now| {
+                service.after_turn(session, now);
+                session.is_closed() || service.goodbye_until.is_some_and(|until| until <= now)
+            });
+            if is_over {
                 break;
             }
         }
-        service.link.set_waker(None);
+        service.link.set_shortcut(None);
+        driver.with_session(|session, now| service.end(session, now));
         let now = clock.now();
-        service.end(driver.session(), now);
         let reason = service.closed.unwrap_or(CloseReason::Local);
         let admitted_for = service.admitted_at.map(|at| now - at);
-        debug!(?reason, sockets = ?driver.socket().stats(), "session over");
-        let refused = driver.socket().stats().refused > 0;
+        debug!(?reason, sockets = ?driver.socket_stats(), "session over");
+        let refused = driver.socket_stats().refused > 0;
         Ok(Ended { reason, admitted_for, refused })
     }
 
@@ -197,7 +200,7 @@ impl Network {
             PathId(0),
             self.clock.now(),
         );
-        Ok(ClientDriver::connect(&SocketConfig::default(), address, session)?)
+        Ok(SharedClient::new(ClientDriver::connect(&SocketConfig::default(), address, session)?))
     }
 
     fn fatal(&self, ended: &Ended) -> ClientError {

@@ -6,10 +6,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 
-use rift::{
-    Channel, CloseReason, Event, InputEvent, Instant, Permissions, PictureId, SendError, Session,
-    StreamParameters,
-};
+use rift::{Channel, CloseReason, Event, Instant, Permissions, PictureId, Session, StreamParameters};
 use rift_mio::DesktopStorage;
 use tracing::{debug, info, warn};
 
@@ -57,7 +54,7 @@ pub(crate) struct Service {
     /// A shape the viewing thread had no room for yet.
     shape: Option<Shape>,
     /// Input the session had no room for yet.
-    input: Option<InputEvent>,
+    waiting: Option<Order>,
     pub(crate) admitted_at: Option<Instant>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) quits: bool,
@@ -81,7 +78,7 @@ impl Service {
             parameters: None,
             parser: ShapeParser::new(),
             shape: None,
-            input: None,
+            waiting: None,
             admitted_at: None,
             closed: None,
             quits: false,
@@ -96,7 +93,9 @@ impl Service {
         self.parameters = None;
         self.parser = ShapeParser::new();
         self.shape = None;
-        self.input = None;
+        if self.waiting.take().is_some() {
+            self.link.order_done();
+        }
         self.admitted_at = None;
         self.closed = None;
         self.goodbye_until = None;
@@ -193,36 +192,25 @@ impl Service {
 
     fn obey(&mut self, session: &mut ClientSession, now: Instant) {
         loop {
-            let order = match self.input.take() {
-                Some(event) => Order::Input(event),
-                None => match self.orders.try_recv() {
-                    Ok(order) => order,
-                    Err(TryRecvError::Empty) => return,
-                    Err(TryRecvError::Disconnected) => Order::Quit,
-                },
+            let order = match self.waiting.take().map_or_else(|| self.orders.try_recv(), Ok) {
+                Ok(order) => order,
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => Order::Quit,
             };
-            match order {
-                Order::Input(event) => {
-                    if session.send_input(now, event) == Err(SendError::Full) && has_full_backlog(session) {
-                        self.input = Some(event);
-                        return;
-                    }
-                }
-                Order::ReleaseInput => {
-                    // What does not fit is released by the host when the session ends, or by the next order.
+            if order == Order::Quit {
+                self.quits = true;
+                if self.goodbye_until.is_none() {
+                    self.goodbye_until = Some(now.plus_micros(GOODBYE_US));
                     let _ = session.release_input(now);
+                    session.close(now, CloseReason::Done);
                 }
-                Order::WantRepair => session.want_repair(now),
-                Order::Quit => {
-                    self.quits = true;
-                    if self.goodbye_until.is_none() {
-                        self.goodbye_until = Some(now.plus_micros(GOODBYE_US));
-                        let _ = session.release_input(now);
-                        session.close(now, CloseReason::Done);
-                    }
-                    return;
-                }
+                return;
             }
+            if !order.carry_out(session, now) {
+                self.waiting = Some(order);
+                return;
+            }
+            self.link.order_done();
         }
     }
 
@@ -280,9 +268,4 @@ impl Service {
         latest.stats = stats;
         latest.traffic = self.past.plus(Traffic::of(&stats));
     }
-}
-
-/// Whether input waits for the host's acknowledgement, rather than being impossible.
-fn has_full_backlog(session: &ClientSession) -> bool {
-    session.input_backlog() >= rift::limits::INPUT_UNACKNOWLEDGED_MAX
 }

@@ -208,7 +208,9 @@ impl View {
             Err(error) => return Err(ClientError::System("wait for events", error.into())),
         }
         self.ends |= !fds[2].revents().is_empty();
-        self.link.clear_view();
+        if !fds[0].revents().is_empty() {
+            self.link.clear_view();
+        }
         Ok(())
     }
 

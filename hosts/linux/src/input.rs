@@ -1,9 +1,12 @@
-//! The thread that injects what viewers do.
+//! Injects what viewers do.
 //!
-//! It has a thread of its own so that a slow sink never holds up the network. Permissions are checked again here. What
+//! A sink that takes an event without waiting is given it at once, on the network's thread: that saves waking another.
+//! Everything else goes through a thread of its own, so that a slow sink never holds up the network. Permissions are checked again here. What
 //! was pressed is let go when the one who steers leaves, when the queue overflows, and when the server ends.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rift::{InputEvent, Permissions};
@@ -90,6 +93,15 @@ impl Sink {
         }
     }
 
+    /// Whether it takes this event now without waiting for anybody.
+    fn is_ready_for(&self, event: &InputEvent) -> bool {
+        match self {
+            Self::X11(sink) => sink.is_ready_for(event),
+            // The kernel takes events as they come.
+            Self::Uinput(_) => true,
+        }
+    }
+
     fn flush(&mut self) {
         let outcome = match self {
             Self::X11(sink) => sink.flush().map_err(InputError::from),
@@ -124,9 +136,34 @@ pub(crate) enum Command {
     ReleaseAll,
 }
 
-/// The way to the sink's thread. Dropping it releases everything and ends the thread.
-#[derive(Debug)]
+/// The sink, and how much of what its thread was told is not done yet.
+struct Shared {
+    sink: Mutex<Sink>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Shared {
+    /// Injects an event on the caller's thread. `false`, and nothing done: it would have to wait for the sink, or for
+    /// commands before it.
+    fn inject_at_once(&self, event: &InputEvent, permissions: Permissions) -> bool {
+        if self.open.load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        let Ok(mut sink) = self.sink.try_lock() else { return false };
+        let is_ready = sink.is_ready_for(event);
+        if is_ready {
+            carry_out(&mut sink, Command::Inject(*event, permissions));
+            sink.flush();
+        }
+        is_ready
+    }
+}
+
+/// The way to the sink. Dropping it releases everything and ends the sink's thread.
 pub struct Injector {
+    shared: Option<Arc<Shared>>,
+    /// Commands given and not carried out yet: no event may overtake them.
+    open: Arc<AtomicUsize>,
     commands: Option<SyncSender<Command>>,
     thread: Option<JoinHandle<()>>,
     /// Events were dropped: before the next one everything is let go.
@@ -139,19 +176,29 @@ impl Injector {
     /// # Errors
     /// The system gave no thread.
     pub fn start(sink: Option<Sink>) -> Result<Self, InputError> {
+        let open = Arc::<AtomicUsize>::default();
         let Some(sink) = sink else {
-            return Ok(Self { commands: None, thread: None, is_behind: false });
+            return Ok(Self { shared: None, open, commands: None, thread: None, is_behind: false });
         };
         let (commands, orders) = sync_channel(QUEUE_LEN);
-        let thread = thread::Builder::new().name("input".into()).spawn(move || serve(sink, &orders))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread), is_behind: false })
+        let shared = Arc::new(Shared { sink: Mutex::new(sink), open: open.clone() });
+        let served = shared.clone();
+        let thread = thread::Builder::new().name("input".into()).spawn(move || serve(&served, &orders))?;
+        Ok(Self {
+            shared: Some(shared),
+            open,
+            commands: Some(commands),
+            thread: Some(thread),
+            is_behind: false,
+        })
     }
 
     /// An injector whose commands are looked at instead of carried out.
     #[cfg(test)]
     pub(crate) fn observed(len: usize) -> (Self, Receiver<Command>) {
         let (commands, orders) = sync_channel(len);
-        (Self { commands: Some(commands), thread: None, is_behind: false }, orders)
+        let open = Arc::default();
+        (Self { shared: None, open, commands: Some(commands), thread: None, is_behind: false }, orders)
     }
 
     /// Whether anybody can steer.
@@ -160,10 +207,14 @@ impl Injector {
         self.commands.is_some()
     }
 
-    /// Injects an event of a viewer with these permissions, soon. Never waits: when the sink is far behind, the event
-    /// is lost and all that is held is let go.
+    /// Injects an event of a viewer with these permissions, at once or soon. Never waits: when the sink is far behind,
+    /// the event is lost and all that is held is let go.
     pub fn inject(&mut self, event: InputEvent, permissions: Permissions) {
-        self.send(Command::Inject(event, permissions));
+        let is_done = !self.is_behind
+            && self.shared.as_ref().is_some_and(|shared| shared.inject_at_once(&event, permissions));
+        if !is_done {
+            self.send(Command::Inject(event, permissions));
+        }
     }
 
     /// Lets everything go.
@@ -172,19 +223,31 @@ impl Injector {
     }
 
     fn send(&mut self, command: Command) {
-        let Some(commands) = &self.commands else { return };
-        if self.is_behind && commands.try_send(Command::ReleaseAll).is_err() {
+        if self.is_behind && !self.try_send(Command::ReleaseAll) {
             return;
         }
-        self.is_behind = false;
-        match commands.try_send(command) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                warn!("the input sink is stuck: input is lost");
-                self.is_behind = true;
-            }
-            Err(TrySendError::Disconnected(_)) => self.commands = None,
+        self.is_behind = !self.try_send(command);
+        if self.is_behind {
+            warn!("the input sink is stuck: input is lost");
         }
+    }
+
+    /// Whether there was room, or nobody to need it.
+    fn try_send(&mut self, command: Command) -> bool {
+        let Some(commands) = &self.commands else { return true };
+        self.open.fetch_add(1, Ordering::AcqRel);
+        let Err(error) = commands.try_send(command) else { return true };
+        self.open.fetch_sub(1, Ordering::AcqRel);
+        if matches!(error, TrySendError::Disconnected(_)) {
+            self.commands = None;
+        }
+        self.commands.is_none()
+    }
+}
+
+impl core::fmt::Debug for Injector {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Injector").field("has_sink", &self.has_sink()).finish_non_exhaustive()
     }
 }
 
@@ -198,15 +261,21 @@ impl Drop for Injector {
     }
 }
 
-fn serve(mut sink: Sink, commands: &Receiver<Command>) {
+fn serve(shared: &Shared, commands: &Receiver<Command>) {
+    let sink = || shared.sink.lock().unwrap_or_else(PoisonError::into_inner);
     while let Ok(command) = commands.recv() {
+        let mut sink = sink();
         carry_out(&mut sink, command);
+        let mut done = 1;
         while let Ok(command) = commands.try_recv() {
             carry_out(&mut sink, command);
+            done += 1;
         }
         sink.flush();
+        drop(sink);
+        shared.open.fetch_sub(done, Ordering::AcqRel);
     }
-    sink.release_all();
+    sink().release_all();
     info!("input released");
 }
 

@@ -1,9 +1,12 @@
 //! One session over one connected socket.
+//!
+//! [`Core`] does everything that does not wait; whoever owns it does the waiting, [`ClientDriver`] here and
+//! [`SharedClient`](crate::SharedClient) where another thread may act on the session meanwhile.
 
 use core::net::SocketAddr;
 use std::io;
 
-use rift::{Event, Handshake, Memory, NoPictures, PathId, Session};
+use rift::{Event, Handshake, Instant, Memory, NoPictures, PathId, Session};
 
 use crate::clock::Clock;
 use crate::outbox::Outbox;
@@ -26,13 +29,26 @@ const ROUNDS_MAX: usize = 8;
 /// }
 /// ```
 pub struct ClientDriver<M: Memory, H: Handshake> {
-    session: Session<M, H>,
-    socket: Socket,
+    pub(crate) core: Core<M, H>,
+    pub(crate) poller: Poller,
+}
+
+/// A session, its socket, and what waits for room in it.
+pub(crate) struct Core<M: Memory, H: Handshake> {
+    pub(crate) session: Session<M, H>,
+    pub(crate) socket: Socket,
     remote: SocketAddr,
     config: SocketConfig,
-    poller: Poller,
     outbox: Outbox,
-    clock: Clock,
+    pub(crate) clock: Clock,
+}
+
+/// What a driver waits for, beside datagrams and wakers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) deadline: Option<Instant>,
+    /// Datagrams wait for room in the socket.
+    pub(crate) is_blocked: bool,
 }
 
 impl<M: Memory, H: Handshake> ClientDriver<M, H> {
@@ -44,15 +60,8 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     pub fn connect(config: &SocketConfig, remote: SocketAddr, session: Session<M, H>) -> io::Result<Self> {
         let socket = Socket::connect(config, remote)?;
         let poller = Poller::new(&socket)?;
-        Ok(Self {
-            session,
-            socket,
-            remote,
-            config: *config,
-            poller,
-            outbox: Outbox::new(),
-            clock: Clock::new(),
-        })
+        let (config, outbox, clock) = (*config, Outbox::new(), Clock::new());
+        Ok(Self { core: Core { session, socket, remote, config, outbox, clock }, poller })
     }
 
     /// Begins again with another session, from a new socket; wakers stay valid. Returns the old session.
@@ -60,12 +69,13 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     /// # Errors
     /// The system's, as [`Self::connect`]; the driver is then as before, and `session` is gone.
     pub fn reconnect(&mut self, remote: SocketAddr, session: Session<M, H>) -> io::Result<Session<M, H>> {
-        let socket = Socket::connect(&self.config, remote)?;
-        self.poller.replace(&self.socket, &socket)?;
-        self.socket = socket;
-        self.remote = remote;
-        self.outbox.clear();
-        Ok(core::mem::replace(&mut self.session, session))
+        let core = &mut self.core;
+        let socket = Socket::connect(&core.config, remote)?;
+        self.poller.replace(&core.socket, &socket)?;
+        core.socket = socket;
+        core.remote = remote;
+        core.outbox.clear();
+        Ok(core::mem::replace(&mut core.session, session))
     }
 
     /// Ends the wait of [`Self::turn`] from another thread.
@@ -76,31 +86,31 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
 
     /// The session. What it is told to do is done when the next turn begins.
     pub const fn session(&mut self) -> &mut Session<M, H> {
-        &mut self.session
+        &mut self.core.session
     }
 
     /// Gives the session back and closes the socket.
     #[must_use]
     pub fn into_session(self) -> Session<M, H> {
-        self.session
+        self.core.session
     }
 
     /// The socket's own address.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
-        self.socket.local_addr()
+        self.core.socket.local_addr()
     }
 
     /// The socket, for its counters and sizes.
     #[must_use]
     pub const fn socket(&self) -> &Socket {
-        &self.socket
+        &self.core.socket
     }
 
     /// The clock whose time the session is given.
     #[must_use]
     pub const fn clock(&self) -> Clock {
-        self.clock
+        self.core.clock
     }
 
     /// One turn: sends what is due, tells what happened, waits for the network, a deadline or a waker, takes what
@@ -111,6 +121,17 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     /// # Errors
     /// Only when polling itself fails; what the network refuses is counted in [`Socket::stats`].
     pub fn turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> io::Result<()> {
+        if let Some(wait) = self.core.begin_turn(on_event) {
+            self.poller.wait(wait.deadline, wait.is_blocked)?;
+            self.core.end_turn(&mut self.poller.is_readable, on_event)?;
+        }
+        Ok(())
+    }
+}
+
+impl<M: Memory, H: Handshake> Core<M, H> {
+    /// Sends what is due and tells what happened. Returns what to wait for; `None` when it is all over.
+    pub(crate) fn begin_turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> Option<Wait> {
         let mut polled_at = self.transmit();
         for _ in 0..ROUNDS_MAX {
             if !tell(&mut self.session, on_event) {
@@ -119,11 +140,24 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
             polled_at = self.transmit();
         }
         if self.session.is_closed() && !self.outbox.is_blocked() {
-            return Ok(());
+            return None;
         }
+        Some(self.wait(polled_at))
+    }
+
+    /// What to wait for after everything was sent at `polled_at`.
+    pub(crate) fn wait(&self, polled_at: Instant) -> Wait {
         let due = self.session.poll_timeout().map(|(due, _)| due);
-        self.poller.wait(&self.socket, not_before(due, polled_at), self.outbox.is_blocked())?;
-        self.receive(on_event)?;
+        Wait { deadline: not_before(due, polled_at), is_blocked: self.outbox.is_blocked() }
+    }
+
+    /// Takes what came, tells and sends again.
+    pub(crate) fn end_turn(
+        &mut self,
+        is_readable: &mut bool,
+        on_event: &mut dyn FnMut(&mut Session<M, H>, Event),
+    ) -> io::Result<()> {
+        self.receive(is_readable, on_event)?;
         self.session.handle_timeout(self.clock.now());
         tell(&mut self.session, on_event);
         self.transmit();
@@ -131,7 +165,7 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     }
 
     /// Sends what is due. Returns the time it was given.
-    fn transmit(&mut self) -> rift::Instant {
+    pub(crate) fn transmit(&mut self) -> Instant {
         let now = self.clock.now();
         let destination = Destination { to: self.remote, source: None };
         let sender = self.socket.sender();
@@ -145,9 +179,13 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
 
     /// Tells after each batch: who waits for a picture has it before the answers leave, and a client that comes late
     /// to many pictures has room for each.
-    fn receive(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> io::Result<()> {
+    fn receive(
+        &mut self,
+        is_readable: &mut bool,
+        on_event: &mut dyn FnMut(&mut Session<M, H>, Event),
+    ) -> io::Result<()> {
         for _ in 0..RECEIVES_PER_TURN {
-            if !self.poller.is_readable {
+            if !*is_readable {
                 break;
             }
             let (session, clock) = (&mut self.session, self.clock);
@@ -157,7 +195,7 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
                 session.handle_datagrams(now, PathId(0), at, batch.ecn, batch.bytes, stride);
                 tell(session, on_event);
             })?;
-            self.poller.is_readable = count > 0;
+            *is_readable = count > 0;
         }
         Ok(())
     }
@@ -179,8 +217,8 @@ fn tell<M: Memory, H: Handshake>(
 impl<M: Memory, H: Handshake> core::fmt::Debug for ClientDriver<M, H> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("ClientDriver")
-            .field("session", &self.session)
-            .field("remote", &self.remote)
+            .field("session", &self.core.session)
+            .field("remote", &self.core.remote)
             .finish_non_exhaustive()
     }
 }

@@ -219,7 +219,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         self.remove_closed(host);
         let dues = self.slots.iter().flatten().filter_map(|slot| slot.session.poll_timeout());
         let due = not_before(dues.map(|(due, _)| due).min(), polled_at);
-        self.poller.wait(&self.network.socket, due, self.network.outbox.is_blocked())?;
+        self.poller.wait(due, self.network.outbox.is_blocked())?;
         self.receive(host)?;
         let now = self.clock.now();
         for (_, slot) in occupied(&mut self.slots) {

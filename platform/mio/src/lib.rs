@@ -3,7 +3,8 @@
 //! A driver owns a socket, a timer and its sessions, and knows nothing of pictures, windows or keys. The application
 //! calls [`ClientDriver::turn`] or [`HostDriver::turn`] in a loop: a turn sends what is due, tells what happened,
 //! waits for the network, a deadline or a [`Waker`], and takes what came. Between turns the application looks at
-//! its own channels and gives commands to the sessions; they are acted on when the next turn begins.
+//! its own channels and gives commands to the sessions; they are acted on when the next turn begins. Where a command of
+//! another thread must leave without waiting for that, [`SharedClient`] lets it through a [`Shortcut`].
 //!
 //! What the kernel offers is used where it is there and done without where it is not: batches are sent as one
 //! (UDP generic segmentation) and received as one (generic receive offload), arrival times are the kernel's,
@@ -20,6 +21,7 @@ mod host;
 mod memory;
 mod outbox;
 mod poller;
+mod shared;
 mod socket;
 mod sys;
 
@@ -28,4 +30,5 @@ pub use clock::{Clock, RealtimeMapping};
 pub use host::{Decision, HostApplication, HostDriver, HostStats};
 pub use memory::{DesktopStorage, PICTURE_BUFFER_LEN, desktop_memory};
 pub use poller::Waker;
+pub use shared::{SharedClient, Shortcut};
 pub use socket::{Destination, Received, Socket, SocketConfig, SocketStats, dscp};

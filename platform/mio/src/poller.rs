@@ -4,7 +4,7 @@
 //! is polled along with the socket.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use mio::unix::SourceFd;
@@ -39,6 +39,8 @@ pub(crate) struct Poller {
     waker: Waker,
     timer: OwnedFd,
     clock: Clock,
+    /// The socket; whoever replaces it says so.
+    socket: RawFd,
     armed: Option<Instant>,
     /// Whether room in the socket is waited for.
     is_writable_wanted: bool,
@@ -59,6 +61,7 @@ impl Poller {
             waker,
             timer,
             clock: Clock::new(),
+            socket: socket.as_raw_fd(),
             armed: None,
             is_writable_wanted: false,
             is_readable: true,
@@ -74,19 +77,15 @@ impl Poller {
         let registry = self.poll.registry();
         registry.register(&mut SourceFd(&new.as_raw_fd()), SOCKET, Interest::READABLE)?;
         registry.deregister(&mut SourceFd(&old.as_raw_fd()))?;
+        self.socket = new.as_raw_fd();
         (self.is_writable_wanted, self.is_readable) = (false, true);
         Ok(())
     }
 
     /// Waits until the socket is readable, or has room if `is_blocked`, the deadline has come, or somebody wakes.
     /// Returns at once, having looked, while datagrams are known to wait.
-    pub(crate) fn wait(
-        &mut self,
-        socket: &Socket,
-        deadline: Option<Instant>,
-        is_blocked: bool,
-    ) -> io::Result<()> {
-        self.want_writable(socket, is_blocked)?;
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>, is_blocked: bool) -> io::Result<()> {
+        self.want_writable(is_blocked)?;
         let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.now());
         let timeout = if self.is_readable || is_due {
             Some(core::time::Duration::ZERO)
@@ -112,13 +111,13 @@ impl Poller {
     }
 
     /// Room is asked for only while it is missing: each sent datagram would wake the driver otherwise.
-    fn want_writable(&mut self, socket: &Socket, wanted: bool) -> io::Result<()> {
+    fn want_writable(&mut self, wanted: bool) -> io::Result<()> {
         if self.is_writable_wanted == wanted {
             return Ok(());
         }
         self.is_writable_wanted = wanted;
         let interest = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        self.poll.registry().reregister(&mut SourceFd(&socket.as_raw_fd()), SOCKET, interest)
+        self.poll.registry().reregister(&mut SourceFd(&self.socket), SOCKET, interest)
     }
 
     /// Sets the timer. It is never read: setting it again takes back that it has fired.
@@ -153,7 +152,7 @@ mod tests {
         let mut late_us: Vec<u64> = (0..200)
             .map(|turn| {
                 let deadline = clock.now().plus_micros(100 + turn * 10);
-                poller.wait(&socket, Some(deadline), false).expect("polling works");
+                poller.wait(Some(deadline), false).expect("polling works");
                 let now = clock.now();
                 assert!(now >= deadline, "woke {} µs early", deadline.micros_since(now));
                 now.micros_since(deadline)

@@ -6,9 +6,11 @@
 //! as possible and the one unused for longest is the next to change.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 
 use rift::{Button, InputEvent, Scancode};
 use rift_hal::InputSink;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{self, ChangeWindowAttributesAux, ConnectionExt, EventMask, Keycode, Keysym};
 use x11rb::protocol::{Event, xkb, xtest};
@@ -73,6 +75,14 @@ impl X11Sink {
             spares: Vec::new(),
             uses: 0,
         })
+    }
+
+    /// Whether this event can be injected and flushed now without waiting for the server: it needs no answer, and the
+    /// connection has room. A server that somebody else has stopped takes nothing for as long as it likes.
+    #[must_use]
+    pub fn is_ready_for(&self, event: &InputEvent) -> bool {
+        let mut room = [PollFd::from_borrowed_fd(self.connection.stream().as_fd(), PollFlags::OUT)];
+        !matches!(event, InputEvent::Text(_)) && poll(&mut room, Some(&Timespec::default())) == Ok(1)
     }
 
     /// Takes every event that has arrived: the screen's size and the layout may be others now.
