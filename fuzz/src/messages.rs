@@ -25,13 +25,14 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 16] = [
+pub const TYPES: [FrameType; 17] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
     FrameType::Feedback,
     FrameType::Close,
     FrameType::Admitted,
+    FrameType::Pairing,
     FrameType::Input,
     FrameType::InputAcknowledged,
     FrameType::Cursor,

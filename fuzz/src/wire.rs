@@ -8,6 +8,7 @@ use rift::wire::cursor::{CursorPosition, ShapeHead};
 use rift::wire::feedback::Feedback;
 use rift::wire::handshake::{Initiation, Reply, connection_of};
 use rift::wire::input::{InputAcknowledged, InputMessage};
+use rift::wire::pairing::PairingMessage;
 use rift::wire::picture::PictureHead;
 use rift::wire::shard::ShardHead;
 use rift::wire::stream::{StreamAcknowledged, StreamPart};
@@ -85,6 +86,10 @@ fn body(frame_type: FrameType, data: &[u8]) {
         FrameType::Feedback => return feedback(data),
         FrameType::Close => Close::parse(data).map(|m| empty().u16(m.code)),
         FrameType::Admitted => return admitted(data),
+        FrameType::Pairing => PairingMessage::parse(data).map(|m| match m {
+            PairingMessage::Share(value) => empty().u8(0).bytes(&value),
+            PairingMessage::Confirmation(value) => empty().u8(1).bytes(&value),
+        }),
         FrameType::Input => return input(data),
         FrameType::InputAcknowledged => InputAcknowledged::parse(data).map(|m| empty().u32(m.next)),
         FrameType::Cursor => return cursor(data),
@@ -203,6 +208,7 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::Feedback => Feedback::parse(data).is_some(),
         FrameType::Close => Close::parse(data).is_some(),
         FrameType::Admitted => Admitted::parse(data).is_some(),
+        FrameType::Pairing => PairingMessage::parse(data).is_some(),
         FrameType::Input => InputMessage::parse(data).is_some(),
         FrameType::InputAcknowledged => InputAcknowledged::parse(data).is_some(),
         FrameType::Cursor => CursorPosition::parse(data).is_some(),

@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod fec;
 pub mod limits;
 pub mod pacing;
+pub mod pairing;
 pub mod session;
 pub mod storage;
 pub mod time;
@@ -30,6 +31,7 @@ pub use channel::video::{Codec, PictureId, Rectangle, StreamParameters};
 pub use crypto::{Aead, ChaChaPoly, Handshake, HandshakeError, Identity, NoiseXx, PublicKey, Secrets};
 pub use delta::Budget;
 pub use endpoint::{Endpoint, Route, SessionIndex};
+pub use pairing::{BackingOff, Guess, PairingWindow, Pin, PinError};
 pub use session::{
     Class, ClockRelation, CloseReason, Config, Discard, Established, Event, PROLOGUE, PathId, SendError,
     Session, Stats, Timer, Transmit,

@@ -39,6 +39,28 @@ pub const PENDING_HANDSHAKES: usize = 64;
 /// Sessions one endpoint routes to.
 pub const SESSIONS_MAX: usize = 64;
 
+/// Fewest digits of a pairing PIN: with three guesses a stranger succeeds in 3 of 10⁶ windows.
+pub const PIN_LEN_MIN: usize = 6;
+
+/// Most digits of a pairing PIN: nobody reads out more without a mistake.
+pub const PIN_LEN_MAX: usize = 12;
+
+/// Guesses that one PIN allows, over all sessions: two slips of the finger.
+pub const PAIRING_GUESSES: u8 = 3;
+
+/// How long a pairing window stays open, in microseconds: time to walk to the other machine.
+pub const PAIRING_WINDOW_US: u64 = 120_000_000;
+
+/// How long no window opens after all guesses of one were spent, in microseconds; doubled each time.
+pub const PAIRING_BACKOFF_US: u64 = 30_000_000;
+
+/// The longest such pause, in microseconds.
+pub const PAIRING_BACKOFF_US_MAX: u64 = 3_600_000_000;
+
+/// How long a session that is for pairing may last, in microseconds: two round trips, repeated often enough to
+/// survive bad losses. The PIN is asked for before it begins.
+pub const PAIRING_US: u64 = 15_000_000;
+
 /// Picture numbers remembered as delivered, for references further back than the last picture.
 pub const DELIVERED_HISTORY: u32 = 64;
 

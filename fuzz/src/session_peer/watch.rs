@@ -132,6 +132,8 @@ impl Watch {
             | FrameType::CaptureState
             | FrameType::Shard => is_host && is_viewed,
             FrameType::Stream => self.permissions.is_some(),
+            // These sessions are of the usual kind (SPEC §8.5).
+            FrameType::Pairing => false,
         };
         assert!(fine, "a session of {:?} sent {:?}, granted {:?}", self.side, frame, self.permissions);
     }

@@ -1,6 +1,7 @@
 //! Keys, handshake, sealing (SPEC §4–§6). Composed from audited primitives; nothing here knows of packets.
 
 mod aead;
+pub mod cpace;
 mod identity;
 mod keys;
 mod mac1;

@@ -186,12 +186,16 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         session.remote_connection = established.remote_connection;
         session.is_stranger = established.is_stranger;
         session.install(&established.secrets);
+        if session.is_stranger {
+            session.pairing.begin(now);
+        }
         session.pending.authenticated = true;
         session
     }
 
     fn install(&mut self, secrets: &Secrets) {
         self.peer = Some(secrets.peer);
+        self.transcript = secrets.transcript;
         self.keys =
             Some(Keys { send: SendKey::new(secrets.send, 0), receive: ReceiveKey::new(secrets.receive, 0) });
     }
@@ -224,6 +228,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         self.remote_connection = remote;
         self.install(&secrets);
+        if self.is_stranger {
+            self.pairing.begin(now);
+        }
         self.pending.authenticated = true;
         self.heard_at = now;
         self.phase = Phase::Confirming { message, flight: Flight::new(now, self.config.handshake_us) };

@@ -18,6 +18,7 @@ mod clock;
 mod commands;
 mod handshake;
 mod latch;
+mod pairing;
 mod receive;
 pub mod sent;
 mod transmit;
@@ -49,6 +50,7 @@ use arrivals::ArrivalLog;
 use clock::PeerClock;
 use handshake::Phase;
 use latch::{Latches, Told};
+use pairing::Pairing;
 use sent::{Carried, SentLog};
 
 /// Assumed before the first round trip is measured.
@@ -83,6 +85,9 @@ pub struct Session<M: Memory, H: Handshake> {
     latches: Latches,
     /// The client did not know the host's key: this session is for pairing and nothing else (SPEC §8.5).
     is_stranger: bool,
+    pairing: Pairing,
+    /// The handshake's hash.
+    transcript: [u8; 32],
     /// What the host granted: as granted here, or as told by it.
     permissions: Option<Permissions>,
     parameters: Option<StreamParametersMessage>,
@@ -106,6 +111,8 @@ pub struct Session<M: Memory, H: Handshake> {
 #[derive(Clone, Copy, Debug, Default)]
 struct PendingEvents {
     authenticated: bool,
+    pairing_requested: bool,
+    paired: bool,
     admitted: bool,
     parameters: bool,
     cursor: bool,
@@ -142,6 +149,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             pacer,
             latches: Latches::new(),
             is_stranger: false,
+            pairing: Pairing::new(),
+            transcript: [0; 32],
             permissions: None,
             parameters: None,
             cursor: CursorPosition::default(),
@@ -264,6 +273,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.finish(now, None, CloseReason::Idle);
             return;
         }
+        if self.pairing.has_given_up(now) {
+            self.fail_pairing(now, CloseReason::PairingOver);
+            return;
+        }
         let round_trip = self.round_trip_us();
         if self.input_in.silence_due(round_trip).is_some_and(|due| due <= now) {
             self.input_in.release_all();
@@ -302,6 +315,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             (self.arrivals.due(), Timer::Feedback),
             (self.media_due(), Timer::Pacing),
             (Some(self.clock.request_due()), Timer::Clock),
+            (self.pairing.due(), Timer::Pairing),
             (self.latches.due(self.sendable_states()), Timer::Latch),
             (input, Timer::Input),
             (self.input_in.silence_due(round_trip), Timer::Silence),
@@ -324,6 +338,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             && let Some(peer) = self.peer
         {
             return Some(Event::Authenticated(peer));
+        }
+        if core::mem::take(&mut self.pending.pairing_requested) {
+            return Some(Event::PairingRequested);
+        }
+        if core::mem::take(&mut self.pending.paired)
+            && let Some(peer) = self.peer
+        {
+            return Some(Event::Paired(peer));
         }
         if core::mem::take(&mut self.pending.admitted)
             && let Some(permissions) = self.permissions

@@ -186,6 +186,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 Feedback::parse(body).map(|feedback| self.on_feedback(now, received_at, &feedback))
             }
             FrameType::Close => Close::parse(body).map(|close| self.on_close(now, close.code)),
+            FrameType::Pairing => return self.handle_pairing(now, body),
             FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
                 return self.handle_steering(received_at, frame);
             }

@@ -96,6 +96,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         {
             *carried |= Carried::ADMITTED | Carried::ELICITING;
         }
+        self.write_pairing(now, writer, carried);
         if let Some(reply) = self.clock.reply(now)
             && emit(writer, FrameType::ClockReply, |body| reply.emit(body)).is_some()
         {

@@ -78,6 +78,11 @@ pub struct Transmit {
 pub enum Event {
     /// The peer has proven who it is. A host now admits or refuses it.
     Authenticated(PublicKey),
+    /// Host: the peer wants to pair. Try a PIN with [`Session::pair`](crate::Session::pair), or close the session.
+    PairingRequested,
+    /// Both sides have proven that they know the PIN: the peer's key is to be kept. The client then closes the session
+    /// and comes back as one who is known.
+    Paired(PublicKey),
     /// The host let this client in.
     Admitted(Permissions),
     /// The pictures from here on are these.
@@ -120,6 +125,10 @@ pub enum CloseReason {
     Busy,
     /// What was shared is gone.
     SourceGone,
+    /// The two who paired have not the same PIN.
+    WrongPin,
+    /// Pairing is over: it took too long, its window closed, or its guesses are spent.
+    PairingOver,
     /// The peer said so, with a code this version does not know.
     Other(u16),
     /// Nobody answered the handshake: nobody there, not that key, or not at home to strangers.
@@ -140,6 +149,8 @@ impl CloseReason {
             Close::REVOKED => Self::Revoked,
             Close::BUSY => Self::Busy,
             Close::SOURCE_GONE => Self::SourceGone,
+            Close::WRONG_PIN => Self::WrongPin,
+            Close::PAIRING_OVER => Self::PairingOver,
             other => Self::Other(other),
         }
     }
@@ -150,6 +161,8 @@ impl CloseReason {
             Self::Revoked => Close::REVOKED,
             Self::Busy => Close::BUSY,
             Self::SourceGone => Close::SOURCE_GONE,
+            Self::WrongPin => Close::WRONG_PIN,
+            Self::PairingOver => Close::PAIRING_OVER,
             Self::Other(code) => code,
             Self::Local | Self::Done | Self::Unanswered | Self::WrongPeer | Self::Idle | Self::Exhausted => {
                 Close::DONE
@@ -227,6 +240,8 @@ pub enum Timer {
     Input,
     /// The client was silent too long while it held something.
     Silence,
+    /// A message of a pairing is repeated, or the pairing given up.
+    Pairing,
     /// A picture is given up, or a repair asked for.
     Picture,
     /// A stream repeats what was not acknowledged.

@@ -28,6 +28,10 @@ impl Close {
     pub const BUSY: u16 = 3;
     /// What was shared is gone.
     pub const SOURCE_GONE: u16 = 4;
+    /// The two who pair have not the same PIN.
+    pub const WRONG_PIN: u16 = 5;
+    /// Pairing is over: its time has passed, or its guesses are spent.
+    pub const PAIRING_OVER: u16 = 6;
 
     /// Reads a body.
     #[must_use]

@@ -25,6 +25,8 @@ pub enum FrameType {
     Close,
     /// `0x05`: the host lets the client in, and with which permissions.
     Admitted,
+    /// `0x06`: a message of a pairing.
+    Pairing,
     /// `0x08`: input events and state.
     Input,
     /// `0x09`: input taken.
@@ -61,6 +63,7 @@ impl FrameType {
             Self::Feedback => 0x03,
             Self::Close => 0x04,
             Self::Admitted => 0x05,
+            Self::Pairing => 0x06,
             Self::Input => 0x08,
             Self::InputAcknowledged => 0x09,
             Self::Cursor => 0x0c,
@@ -84,6 +87,7 @@ impl FrameType {
             0x03 => Self::Feedback,
             0x04 => Self::Close,
             0x05 => Self::Admitted,
+            0x06 => Self::Pairing,
             0x08 => Self::Input,
             0x09 => Self::InputAcknowledged,
             0x0c => Self::Cursor,

@@ -15,6 +15,7 @@ pub mod frame;
 pub mod handshake;
 pub mod header;
 pub mod input;
+pub mod pairing;
 pub mod picture;
 pub mod shard;
 pub mod stream;
