@@ -1,0 +1,514 @@
+//! One picture being written.
+
+use rift::Rectangle;
+
+use super::change::{Joiner, RowSpan, area, bands, intersection, tiles};
+use super::memory::Parts;
+use super::moves::{Move, Search};
+use super::source::Source;
+use super::{Encoded, Request};
+use crate::block::{self, Neighbours, Rows, Size};
+use crate::coder::{Coder, Writer};
+use crate::decoder::{CHECKED_MAX, Decoder, OPERATION_WORK, seeds};
+use crate::grid::Grid;
+use crate::hash::TileHash;
+use crate::model::{BLOCK_HEIGHT, BLOCK_WIDTH, Model, PALETTE_MAX};
+use crate::picture::{self, Head, Operation};
+use crate::pixel::Pixel;
+
+/// Room kept for the end of a picture and what the coder holds back.
+const RESERVE: usize = 24;
+/// Copies in one picture.
+const MOVES_MAX: usize = 4;
+/// Changed pixels below which nothing is looked for that moved.
+const MOVE_AREA_MIN: u32 = 4096;
+/// How many colours may be left out, and pixels, from exact downwards.
+const LADDER: [(u8, u8); 6] = [(0, 0), (2, 0), (5, 0), (5, 1), (10, 1), (10, 2)];
+const TILE: usize = Grid::TILE as usize;
+
+/// How a block's pixels are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fidelity {
+    near: u8,
+    /// The power of two that pixels are joined by, each way.
+    scale: u8,
+}
+
+/// Colours of a place, the most frequent first.
+#[derive(Clone, Copy, Debug)]
+struct Palette {
+    colours: [u32; PALETTE_MAX],
+    count: usize,
+}
+
+/// See the module.
+pub(super) struct Work<'a, P> {
+    grid: Grid,
+    source: Source<'a, P>,
+    parts: Parts<'a>,
+    model: &'a mut Model,
+    kept: &'a mut Model,
+    neighbours: Neighbours,
+    writer: Writer<'a>,
+    id: u32,
+    damage: Rectangle,
+    stands_alone: bool,
+    soft_len: Option<usize>,
+    last: Rectangle,
+    work_left: u64,
+    /// Pixels that are still to be told, about.
+    area_left: u64,
+    rung: usize,
+    told: Rectangle,
+    is_full: bool,
+    operations: u32,
+    near: u8,
+    is_coarse: bool,
+    is_exact: bool,
+}
+
+impl<'a, P: Pixel> Work<'a, P> {
+    pub(super) fn new(
+        (grid, source, parts): (Grid, Source<'a, P>, Parts<'a>),
+        (model, kept): (&'a mut Model, &'a mut Model),
+        (request, stands_alone): (&Request, bool),
+        out: &'a mut [u8],
+    ) -> Self {
+        model.reset::<P>();
+        let (head, rest) = out.split_at_mut(Head::LEN);
+        head.fill(Head::new::<P>(stands_alone).to_byte());
+        let empty = Rectangle { x: 0, y: 0, width: 0, height: 0 };
+        Self {
+            grid,
+            source,
+            parts,
+            model,
+            kept,
+            neighbours: Neighbours::new(),
+            writer: Writer::new(rest),
+            id: request.id,
+            damage: request.damage.map_or(grid.whole(), |damage| intersection(&grid.whole(), &damage)),
+            stands_alone,
+            soft_len: request.soft_len,
+            last: empty,
+            work_left: Decoder::work_max(grid),
+            area_left: 0,
+            rung: 0,
+            told: empty,
+            is_full: false,
+            operations: 0,
+            near: 0,
+            is_coarse: false,
+            is_exact: true,
+        }
+    }
+
+    /// Marks the tiles that this picture has to do with.
+    pub(super) fn touch(&mut self) {
+        for tile in &mut *self.parts.tiles {
+            tile.is_touched = tile.is_owed || tile.is_open;
+        }
+        for tile in tiles(self.grid, &self.damage) {
+            if let Some(tile) = self.parts.tiles.get_mut(tile as usize) {
+                tile.is_touched = true;
+            }
+        }
+        self.measure();
+    }
+
+    /// Forgets tiles that do not differ, and measures the others. Gives the rectangle around what differs.
+    fn measure(&mut self) -> Rectangle {
+        let mut around = Rectangle { x: 0, y: 0, width: 0, height: 0 };
+        self.area_left = 0;
+        for tile in 0..self.grid.tiles() {
+            let Some(record) = self.parts.tiles.get(tile as usize).copied() else { continue };
+            if !record.is_touched {
+                continue;
+            }
+            let place = self.grid.place(tile);
+            let mut changed = place;
+            if !record.is_owed {
+                let rows = self.differing(&place);
+                changed = bands(&rows[..place.height.into()], place.y.into())
+                    .fold(Rectangle { x: 0, y: 0, width: 0, height: 0 }, Rectangle::union);
+            }
+            if changed.is_empty() {
+                self.parts.tiles[tile as usize].is_touched = false;
+                self.parts.tiles[tile as usize].is_open = false;
+            }
+            self.area_left += u64::from(area(&changed));
+            around = around.union(changed);
+        }
+        around
+    }
+
+    fn at(&self, x: usize, y: usize) -> usize {
+        y * self.source.width + x
+    }
+
+    /// Where a tile's rows differ from what shows.
+    fn differing(&self, place: &Rectangle) -> [RowSpan; TILE] {
+        let mut spans = [RowSpan::NONE; TILE];
+        let (x, width) = (usize::from(place.x), usize::from(place.width));
+        let mut row = [0; TILE];
+        for (y, span) in (usize::from(place.y)..).zip(&mut spans).take(place.height.into()) {
+            let row = &mut row[..width];
+            self.source.row(x, y, row);
+            let at = self.at(x, y);
+            *span = RowSpan::of(row, &self.parts.shown[at..at + width], x);
+        }
+        spans
+    }
+
+    /// Tells what moved.
+    pub(super) fn moves(&mut self) {
+        for _ in 0..MOVES_MAX {
+            if self.area_left < MOVE_AREA_MIN.into() {
+                return;
+            }
+            let around = self.measure();
+            let mut search = Search {
+                source: self.source,
+                shown: self.parts.shown,
+                area: around,
+                table: self.parts.moves,
+                cells: self.parts.cells,
+            };
+            let Some(found) = search.run() else { return };
+            if !self.copy(&found) {
+                return;
+            }
+            self.measure();
+        }
+    }
+
+    fn copy(&mut self, found: &Move) -> bool {
+        let Move { place, from } = *found;
+        let can = self.spend(&place);
+        if !can || self.writer.len() + RESERVE + 16 > self.room() {
+            return false;
+        }
+        self.operation(Operation::Copy);
+        self.place(&place, (self.grid.width(), self.grid.height()));
+        picture::source(&mut self.writer, self.grid, &place, from);
+        let width = usize::from(place.width);
+        let rows = usize::from(place.height);
+        for step in 0..rows {
+            let row = if from.1 < place.y { rows - 1 - step } else { step };
+            let source = self.at(from.0.into(), usize::from(from.1) + row);
+            let target = self.at(place.x.into(), usize::from(place.y) + row);
+            self.parts.shown.copy_within(source..source + width, target);
+        }
+        self.changed(&place);
+        true
+    }
+
+    /// Bytes that may be written in all.
+    const fn room(&self) -> usize {
+        self.writer.room()
+    }
+
+    fn operation(&mut self, operation: Operation) {
+        self.operations += u32::from(operation != Operation::End);
+        // What is written is known.
+        let _ = picture::operation(&mut self.writer, self.model, operation);
+    }
+
+    fn place(&mut self, place: &Rectangle, most: (u16, u16)) {
+        picture::place(&mut self.writer, self.model, self.grid, &self.last, most, place);
+        self.last = *place;
+        self.told = self.told.union(*place);
+    }
+
+    /// Whether the decoder's work allows this place as well.
+    fn spend(&mut self, place: &Rectangle) -> bool {
+        let work = u64::from(area(place)) + OPERATION_WORK;
+        // The end, and the checks, must always be possible.
+        match self.work_left.checked_sub(work) {
+            Some(left) if left >= OPERATION_WORK * 4 + u64::from(CHECKED_MAX) * 4096 => {
+                self.work_left = left;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Notes that what shows at this place is new. A tile that was told whole is owed no more.
+    fn changed(&mut self, place: &Rectangle) {
+        for tile in tiles(self.grid, place) {
+            let whole = self.grid.place(tile);
+            if let Some(record) = self.parts.tiles.get_mut(tile as usize) {
+                record.changed_in = self.id;
+                record.is_touched = true;
+                record.is_owed &= intersection(&whole, place) != whole;
+            }
+        }
+    }
+
+    /// Tells what differs, tile row by tile row.
+    pub(super) fn changes(&mut self) {
+        let columns = u32::from(self.grid.columns());
+        for row in 0..u32::from(self.grid.rows()) {
+            let mut joiner = Joiner::new(BLOCK_WIDTH as u16);
+            for tile in row * columns..(row + 1) * columns {
+                let Some(record) = self.parts.tiles.get(tile as usize).copied() else { continue };
+                if !record.is_touched {
+                    continue;
+                }
+                let place = self.grid.place(tile);
+                if record.is_owed {
+                    if let Some(done) = joiner.add(place) {
+                        self.tell(done);
+                    }
+                    continue;
+                }
+                let spans = self.differing(&place);
+                for band in bands(&spans[..place.height.into()], place.y.into()) {
+                    if let Some(done) = joiner.add(band) {
+                        self.tell(done);
+                    }
+                }
+            }
+            while let Some(done) = joiner.next() {
+                self.tell(done);
+            }
+            if self.is_full {
+                return;
+            }
+        }
+    }
+
+    /// Tells a block, if there is room.
+    fn tell(&mut self, place: Rectangle) {
+        let work = self.work_left;
+        if self.is_full || !self.spend(&place) {
+            self.is_full = true;
+            return;
+        }
+        let state = (self.writer.state(), self.last, self.told, self.operations);
+        self.kept.clone_from(self.model);
+        let left = self.area_left;
+        self.area_left = left.saturating_sub(area(&place).into());
+        let (written, from) = (self.writer.len(), self.rung);
+        let palette = self.palette(&place);
+        let share = self.soft_len.map(|soft| {
+            let bytes = soft.saturating_sub(written) as u64;
+            (bytes * u64::from(area(&place)) / left.max(1)) as usize
+        });
+        for rung in from.. {
+            let (near, scale) = LADDER[rung.min(LADDER.len() - 1)];
+            let fidelity = Fidelity { near, scale };
+            self.block(&place, palette.as_ref(), fidelity);
+            let spent = self.writer.len() - written;
+            let is_last = palette.is_some() || rung + 1 >= LADDER.len();
+            let is_full = self.writer.is_over() || self.writer.len() + RESERVE > self.room();
+            if is_last && is_full {
+                self.roll_back(state);
+                self.work_left = work;
+                self.is_full = true;
+                return;
+            }
+            if !is_full && (is_last || share.is_none_or(|share| spent <= share + share / 4 + 32)) {
+                self.rung = if palette.is_some() { from } else { rung.saturating_sub(1) };
+                self.commit(&place);
+                if palette.is_none() {
+                    self.near = self.near.max(near);
+                    self.is_coarse |= scale > 0;
+                }
+                return;
+            }
+            self.roll_back(state);
+        }
+    }
+
+    fn roll_back(&mut self, state: (crate::coder::WriterState, Rectangle, Rectangle, u32)) {
+        self.writer.restore(state.0);
+        (self.last, self.told, self.operations) = (state.1, state.2, state.3);
+        self.model.clone_from(self.kept);
+    }
+
+    /// The colours of a place, if they are few.
+    fn palette(&self, place: &Rectangle) -> Option<Palette> {
+        let mut palette = Palette { colours: [0; PALETTE_MAX], count: 0 };
+        let mut uses = [0u32; PALETTE_MAX];
+        let mut row = [0; BLOCK_WIDTH];
+        let row = &mut row[..place.width.into()];
+        let mut newest = 0;
+        for y in place.y..place.y + place.height {
+            self.source.row(place.x.into(), y.into(), row);
+            for &pixel in row.iter() {
+                if palette.count == 0 || palette.colours[newest] != pixel {
+                    let known = palette.colours[..palette.count].iter().position(|&one| one == pixel);
+                    newest = known.unwrap_or(palette.count);
+                    if newest == PALETTE_MAX {
+                        return None;
+                    }
+                    if known.is_none() {
+                        palette.colours[newest] = pixel;
+                        palette.count += 1;
+                    }
+                }
+                uses[newest] += 1;
+            }
+        }
+        let mut order: [usize; PALETTE_MAX] = core::array::from_fn(|index| index);
+        order[..palette.count].sort_unstable_by_key(|&index| (core::cmp::Reverse(uses[index]), index));
+        let colours = palette.colours;
+        for (place, &index) in palette.colours.iter_mut().zip(&order[..palette.count]) {
+            *place = colours[index];
+        }
+        Some(palette)
+    }
+
+    /// Writes a block; what it will show is left in `parts.block`.
+    fn block(&mut self, place: &Rectangle, palette: Option<&Palette>, fidelity: Fidelity) {
+        let Some(palette) = palette else { return self.coloured(place, fidelity) };
+        let is_fill = palette.count == 1;
+        let operation = if is_fill { Operation::Fill } else { Operation::Indexed };
+        let whole = (self.grid.width(), self.grid.height());
+        let most = if is_fill { whole } else { (BLOCK_WIDTH as u16, BLOCK_HEIGHT as u16) };
+        self.operation(operation);
+        self.place(place, most);
+        if !self.stands_alone {
+            let (shown, width) = (&*self.parts.shown, self.source.width);
+            let old = seeds(place).flat_map(|(x, y, count)| &shown[y * width + x..][..count]);
+            self.model.seed(old.copied());
+        }
+        let size = Size { width: place.width.into(), height: place.height.into() };
+        if is_fill {
+            self.model.colour::<P, _>(&mut self.writer, palette.colours[0]);
+            self.parts.block[..size.width * size.height].fill(palette.colours[0]);
+            return;
+        }
+        block::palette::<P, _>(&mut self.writer, self.model, &palette.colours[..palette.count]);
+        let mut rows = Copied { source: self.source, place: *place, scale: 1, block: self.parts.block };
+        block::indexed(&mut self.writer, self.model, &mut self.neighbours, size, &mut rows);
+    }
+
+    fn coloured(&mut self, place: &Rectangle, fidelity: Fidelity) {
+        let is_exact = fidelity == Fidelity { near: 0, scale: 0 };
+        self.operation(if is_exact { Operation::Exact } else { Operation::Near });
+        self.place(place, (BLOCK_WIDTH as u16, BLOCK_HEIGHT as u16));
+        if !is_exact {
+            self.writer.tree::<5>(&mut self.model.near, fidelity.near.into());
+            self.writer.tree::<2>(&mut self.model.scale, fidelity.scale.into());
+        }
+        let scale = 1 << fidelity.scale;
+        let size = Size {
+            width: usize::from(place.width).div_ceil(scale),
+            height: usize::from(place.height).div_ceil(scale),
+        };
+        let near = fidelity.near.into();
+        let mut rows = Copied { source: self.source, place: *place, scale, block: self.parts.block };
+        block::coloured::<P, _>(&mut self.writer, self.model, &mut self.neighbours, (size, near), &mut rows);
+    }
+
+    /// What was written last will show.
+    fn commit(&mut self, place: &Rectangle) {
+        let width = usize::from(place.width);
+        for (step, row) in self.parts.block.chunks_exact(width).take(place.height.into()).enumerate() {
+            let at = (usize::from(place.y) + step) * self.source.width + usize::from(place.x);
+            self.parts.shown[at..at + width].copy_from_slice(row);
+        }
+        self.changed(place);
+    }
+
+    /// Looks once more at what was touched: what differs still stays open.
+    pub(super) fn settle(&mut self) {
+        for tile in 0..self.grid.tiles() {
+            let Some(record) = self.parts.tiles.get(tile as usize).copied() else { continue };
+            if !record.is_touched {
+                continue;
+            }
+            let place = self.grid.place(tile);
+            let differs = bands(&self.differing(&place), place.y.into()).next().is_some();
+            let record = &mut self.parts.tiles[tile as usize];
+            record.is_open = record.is_owed || differs;
+            self.is_exact &= !record.is_open;
+        }
+    }
+
+    /// Tells the hashes of the next tiles in turn, from `first` on; gives the one after them.
+    pub(super) fn checks(&mut self, first: u32, count: u32) -> u32 {
+        let tiles = self.grid.tiles();
+        let first = if first < tiles { first } else { 0 };
+        let count = count.min(CHECKED_MAX).min(tiles - first);
+        if count == 0 || self.writer.len() + RESERVE + 8 + 4 * count as usize > self.room() {
+            return first;
+        }
+        self.operation(Operation::Check);
+        self.writer.uniform(tiles, first);
+        self.writer.uniform(CHECKED_MAX.min(tiles - first), count - 1);
+        for tile in first..first + count {
+            let place = self.grid.place(tile);
+            let mut hash = TileHash::new();
+            for y in place.y..place.y + place.height {
+                let at = self.at(place.x.into(), y.into());
+                self.parts.shown[at..at + usize::from(place.width)].iter().for_each(|&pixel| hash.add(pixel));
+            }
+            self.writer.uniform(1 << 16, hash.value() >> 16);
+            self.writer.uniform(1 << 16, hash.value() & 0xffff);
+        }
+        first + count
+    }
+
+    pub(super) fn finish(mut self) -> Option<Encoded> {
+        let is_news = self.operations > 0;
+        self.operation(Operation::End);
+        let len = self.writer.finish()? + Head::LEN;
+        Some(Encoded {
+            len,
+            is_news,
+            stands_alone: self.stands_alone,
+            is_exact: self.is_exact,
+            near: self.near,
+            is_coarse: self.is_coarse,
+            damage: self.told,
+        })
+    }
+}
+
+/// A block's rows, from the frame to where it waits to be shown.
+struct Copied<'a, 'b, P> {
+    source: Source<'a, P>,
+    place: Rectangle,
+    scale: usize,
+    block: &'b mut [u32],
+}
+
+impl<P: Pixel> Rows for Copied<'_, '_, P> {
+    fn load(&mut self, y: usize, row: &mut [u32]) {
+        let Rectangle { x, y: top, width, height } = self.place;
+        let (x, top, width) = (usize::from(x), usize::from(top), usize::from(width));
+        if self.scale == 1 {
+            return self.source.row(x, top + y, row);
+        }
+        let lines = (y * self.scale)..((y + 1) * self.scale).min(height.into());
+        let mut full = [0; BLOCK_WIDTH];
+        let mut sums = [[0; 3]; BLOCK_WIDTH];
+        for line in lines.clone() {
+            self.source.row(x, top + line, &mut full[..width]);
+            for (column, &pixel) in full[..width].iter().enumerate() {
+                for (sum, channel) in sums[column / self.scale].iter_mut().zip(P::split(pixel)) {
+                    *sum += channel;
+                }
+            }
+        }
+        for (column, (pixel, sum)) in row.iter_mut().zip(sums).enumerate() {
+            let across = self.scale.min(width - column * self.scale);
+            let count = (across * lines.len()) as i32;
+            *pixel = P::join(sum.map(|sum| (sum + count / 2) / count));
+        }
+    }
+
+    fn store(&mut self, y: usize, row: &[u32]) {
+        let width = usize::from(self.place.width);
+        let lines = (y * self.scale)..((y + 1) * self.scale).min(self.place.height.into());
+        for line in lines {
+            let target = &mut self.block[line * width..(line + 1) * width];
+            for (pixels, &pixel) in target.chunks_mut(self.scale).zip(row) {
+                pixels.fill(pixel);
+            }
+        }
+    }
+}
