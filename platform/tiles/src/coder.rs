@@ -304,7 +304,7 @@ mod tests {
                 0 => coder.uniform(1 + step * 21, value % (1 + step * 21)),
                 1 => coder.tree::<4>(&mut bits, value & 3),
                 2 => coder.uniform(65536, if seed & 2 == 0 { 65535 } else { 0 }),
-                _ => u32::from(coder.bit(&mut bits[0], value % (2 + seed as u32 % 50) == 0)),
+                _ => u32::from(coder.bit(&mut bits[0], value.is_multiple_of(2 + seed as u32 % 50))),
             });
         }
         given

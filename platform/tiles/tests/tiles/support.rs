@@ -64,7 +64,7 @@ impl Canvas {
 
     pub(crate) fn at(&self, x: u16, y: u16) -> u32 {
         let at = (usize::from(y) * usize::from(self.width) + usize::from(x)) * 4;
-        u32::from_le_bytes(self.bytes[at..at + 4].try_into().unwrap())
+        u32::from_le_bytes(self.bytes[at..at + 4].try_into().expect("the test gives what is right"))
     }
 
     pub(crate) fn fill(&mut self, x: i32, y: i32, width: i32, height: i32, rgb: u32) {
@@ -93,7 +93,7 @@ impl Canvas {
         let plane = Plane { data: &self.bytes, stride: usize::from(self.width) * 4 };
         let (width, height) = (self.width.into(), self.height.into());
         Frame::new(PixelFormat::Bgrx, width, height, [plane, Plane::EMPTY, Plane::EMPTY], Instant::ZERO)
-            .unwrap()
+            .expect("the test gives what is right")
     }
 }
 
@@ -120,13 +120,15 @@ impl Viewer {
     }
 
     pub(crate) fn screen<P: Pixel>(&mut self) -> Screen<'_, P> {
-        Screen::new(&mut self.bytes, self.stride, self.grid.width(), self.grid.height()).unwrap()
+        Screen::new(&mut self.bytes, self.stride, self.grid.width(), self.grid.height())
+            .expect("the test gives what is right")
     }
 
     pub(crate) fn decode<P: Pixel>(&mut self, picture: &[u8]) -> Result<Decoded, DecodeError> {
         let (width, height) = (self.grid.width(), self.grid.height());
-        let mut screen = Screen::<P>::new(&mut self.bytes, self.stride, width, height).unwrap();
-        let mut wrong = TileSet::new(self.grid, &mut self.wrong).unwrap();
+        let mut screen = Screen::<P>::new(&mut self.bytes, self.stride, width, height)
+            .expect("the test gives what is right");
+        let mut wrong = TileSet::new(self.grid, &mut self.wrong).expect("the test gives what is right");
         self.decoder.decode(picture, &mut screen, Some(&mut wrong))
     }
 
@@ -157,9 +159,9 @@ pub(crate) struct Pair<P> {
 
 impl<P: Pixel> Pair<P> {
     pub(crate) fn new(width: u16, height: u16) -> Self {
-        let grid = Grid::new(width, height).unwrap();
+        let grid = Grid::new(width, height).expect("the test gives what is right");
         Self {
-            encoder: Encoder::new(grid, Vectors::new(grid)).unwrap(),
+            encoder: Encoder::new(grid, Vectors::new(grid)).expect("the test gives what is right"),
             viewer: Viewer::new::<P>(grid),
             id: 0,
             out: vec![0; usize::from(width) * usize::from(height) * 8 + 1000],
@@ -175,14 +177,15 @@ impl<P: Pixel> Pair<P> {
     /// Encodes and decodes; gives what both said.
     pub(crate) fn show(&mut self, canvas: &Canvas, request: &Request) -> (Encoded, Decoded) {
         let encoded = self.encode(canvas, request);
-        let decoded = self.viewer.decode::<P>(&self.out[..encoded.len]).unwrap();
+        let decoded =
+            self.viewer.decode::<P>(&self.out[..encoded.len]).expect("the test gives what is right");
         assert_eq!(decoded.stands_alone, encoded.stands_alone);
         assert_eq!(decoded.damage, encoded.damage);
         (encoded, decoded)
     }
 
     pub(crate) fn encode(&mut self, canvas: &Canvas, request: &Request) -> Encoded {
-        self.encoder.encode(&canvas.frame(), request, &mut self.out).unwrap()
+        self.encoder.encode(&canvas.frame(), request, &mut self.out).expect("the test gives what is right")
     }
 
     pub(crate) fn show_exactly(&mut self, canvas: &Canvas, damage: Option<Rectangle>) -> usize {
