@@ -6,12 +6,13 @@
 //! [`Clock`] with an offset and a drift, never the network's own [`Time`].
 //!
 //! The network knows nothing of what the datagrams mean. [`picture`] adds a screen, an encoder and a decoder that
-//! only pretend, but check what real ones would choke on; [`peer`] puts real sessions on the network.
+//! only pretend, but check what real ones would choke on; [`peer`] puts real sessions on the network. [`contest`] is the judge of congestion control.
 //!
 //! Invariant: no clock is read, no entropy is drawn, nothing unordered is iterated. Randomness uses only integer
 //! operations and `+ − × ÷ √`, so a run is the same on every machine.
 
 mod clock;
+pub mod contest;
 mod event;
 mod hash;
 mod link;
@@ -19,13 +20,15 @@ mod network;
 mod packet;
 pub mod peer;
 pub mod picture;
+mod queue;
 mod random;
 mod time;
 
 pub use clock::Clock;
 pub use hash::TraceHash;
-pub use link::{GilbertElliott, Jitter, LinkConfig, LinkId, LinkStats, Loss, QueueLimit, Rate};
+pub use link::{GilbertElliott, Jitter, LinkConfig, LinkId, LinkStats, Loss, Passage, QueueLimit, Rate};
 pub use network::{Captured, Fate, Host, Network, NodeStats};
 pub use packet::{NodeId, Packet};
+pub use queue::Discipline;
 pub use random::Random;
 pub use time::Time;

@@ -6,11 +6,11 @@
 
 use core::ops::Range;
 use core::time::Duration;
-use std::collections::VecDeque;
 
 use rift::Ecn;
 
-use crate::packet::{Packet, Pool};
+use crate::packet::{NodeId, Packet, Pool};
+use crate::queue::{Discipline, Queue, recycle};
 use crate::random::Random;
 use crate::time::Time;
 
@@ -142,6 +142,8 @@ pub struct LinkConfig {
     pub rate: Rate,
     /// When its queue is full.
     pub queue: QueueLimit,
+    /// What the queue does on its own.
+    pub discipline: Discipline,
     /// Bytes added to each payload on the wire: 28 for IPv4 and UDP.
     pub overhead: u16,
     /// The largest UDP payload it carries; larger ones vanish.
@@ -166,8 +168,12 @@ pub struct LinkConfig {
     pub blackouts: Vec<Range<Time>>,
     /// ECN-capable packets that spent this long or longer in the queue are marked.
     pub mark_above: Option<Duration>,
+    /// What is sent arrives in bursts, at whole multiples of this: a radio that aggregates.
+    pub aggregate: Option<Duration>,
     /// Keep the queueing delay of every packet ([`LinkStats::sojourns_us`]).
     pub record_sojourns: bool,
+    /// Keep a [`Passage`] for every packet sent ([`LinkStats::passages`]).
+    pub record_passages: bool,
 }
 
 impl Default for LinkConfig {
@@ -175,6 +181,7 @@ impl Default for LinkConfig {
         Self {
             rate: Rate::Unlimited,
             queue: QueueLimit::Unlimited,
+            discipline: Discipline::Fifo,
             overhead: 28,
             payload_max: 65_507,
             delay: Duration::ZERO,
@@ -187,7 +194,9 @@ impl Default for LinkConfig {
             truncate: 0.0,
             blackouts: Vec::new(),
             mark_above: None,
+            aggregate: None,
             record_sojourns: false,
+            record_passages: false,
         }
     }
 }
@@ -203,6 +212,8 @@ pub struct LinkStats {
     pub delivered_bytes: u64,
     /// Refused by the full queue.
     pub dropped_queue: u64,
+    /// Dropped by the queue's discipline.
+    pub dropped_early: u64,
     /// Too large.
     pub dropped_size: u64,
     /// Lost at random or in bursts.
@@ -223,6 +234,21 @@ pub struct LinkStats {
     pub sojourn_max: Duration,
     /// That time for every packet sent, in µs, if the link records it.
     pub sojourns_us: Vec<u32>,
+    /// Every packet sent, if the link records it.
+    pub passages: Vec<Passage>,
+}
+
+/// A packet that was sent over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// When its last bit left.
+    pub at: Time,
+    /// Who sent it.
+    pub from: NodeId,
+    /// Its size on the wire.
+    pub bytes: u32,
+    /// How long it waited before its own transmission began, in µs.
+    pub waited_us: u32,
 }
 
 /// One direction of a link, by its order of addition.
@@ -235,11 +261,19 @@ pub(crate) struct Departure {
     pub(crate) next_done: Option<Time>,
 }
 
+/// The packet under transmission.
+struct Sending {
+    entered: Time,
+    began: Time,
+    packet: Packet,
+}
+
 pub(crate) struct Link {
     pub(crate) config: LinkConfig,
     pub(crate) stats: LinkStats,
     random: Random,
-    queue: VecDeque<(Time, Packet)>,
+    queue: Queue,
+    sending: Option<Sending>,
     queued_bytes: u64,
     last_arrival: Time,
     bad: bool,
@@ -251,7 +285,8 @@ impl Link {
             config,
             stats: LinkStats::default(),
             random,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
+            sending: None,
             queued_bytes: 0,
             last_arrival: Time::ZERO,
             bad: false,
@@ -274,19 +309,23 @@ impl Link {
             self.stats.dropped_queue += 1;
             return Err(packet);
         }
-        let idle = self.queue.is_empty();
         self.queued_bytes += size;
-        self.queue.push_back((now, packet));
-        Ok(if idle { self.config.rate.finish(now, size * 8) } else { None })
+        if self.sending.is_none() {
+            self.sending = Some(Sending { entered: now, began: now, packet });
+            return Ok(self.config.rate.finish(now, size * 8));
+        }
+        self.queue.push(now, packet, self.config.discipline);
+        Ok(None)
     }
 
-    /// The packet at the head has been sent.
+    /// The packet under transmission has been sent.
     pub(crate) fn depart(&mut self, now: Time, pool: &mut Pool) -> Departure {
-        let (entered, mut packet) = self.queue.pop_front().expect("a transmission ends only after it began");
+        let Sending { entered, began, mut packet } =
+            self.sending.take().expect("a transmission ends only after it began");
         self.queued_bytes -= self.wire_size(&packet);
-        let next_size = self.queue.front().map(|(_, next)| self.wire_size(next));
-        let next_done = next_size.and_then(|size| self.config.rate.finish(now, size * 8));
+        let next_done = self.begin(now, pool);
         self.count_sojourn(now - entered);
+        self.count_passage(now, began - entered, &packet);
         if self.is_lost(now) {
             pool.give(packet.bytes);
             return Departure { arrivals: [None, None], next_done };
@@ -304,10 +343,25 @@ impl Link {
         Departure { arrivals: [Some(first), second], next_done }
     }
 
+    /// Starts to send what waits, if anything does; when it will be sent.
+    fn begin(&mut self, now: Time, pool: &mut Pool) -> Option<Time> {
+        let drop = recycle(pool, &mut self.queued_bytes, self.config.overhead);
+        let (next, early) = self.queue.pop(now, self.config.discipline, &mut self.random, drop);
+        self.stats.dropped_early += early.dropped;
+        self.stats.marked += early.marked;
+        let (entered, packet) = next?;
+        let done = self.config.rate.finish(now, self.wire_size(&packet) * 8);
+        self.sending = Some(Sending { entered, began: now, packet });
+        done
+    }
+
     fn arrive(&mut self, now: Time, packet: Packet) -> (Time, Packet) {
         self.stats.delivered += 1;
         self.stats.delivered_bytes += packet.bytes.len() as u64;
         let mut at = now + self.config.delay;
+        if let Some(grain) = self.config.aggregate {
+            at = at + grain.saturating_sub(Duration::from_nanos(now.as_nanos() % grain.as_nanos() as u64));
+        }
         if let Some(jitter) = self.config.jitter {
             let deviation = self.random.gaussian();
             let shift = jitter.deviation.mul_f64(deviation.abs());
@@ -388,6 +442,17 @@ impl Link {
         self.stats.sojourn_max = self.stats.sojourn_max.max(sojourn);
         if self.config.record_sojourns {
             self.stats.sojourns_us.push(u32::try_from(sojourn.as_micros()).unwrap_or(u32::MAX));
+        }
+    }
+
+    fn count_passage(&mut self, now: Time, waited: Duration, packet: &Packet) {
+        if self.config.record_passages {
+            self.stats.passages.push(Passage {
+                at: now,
+                from: packet.from,
+                bytes: u32::try_from(self.wire_size(packet)).unwrap_or(u32::MAX),
+                waited_us: u32::try_from(waited.as_micros()).unwrap_or(u32::MAX),
+            });
         }
     }
 

@@ -109,6 +109,7 @@ pub struct Network<H> {
     random: Random,
     pool: Pool,
     hash: TraceHash,
+    traced: bool,
     tap: Option<Vec<Captured>>,
     tamper: Option<Tamper>,
 }
@@ -137,6 +138,7 @@ impl<H: Host> Network<H> {
             random: Random::new(seed),
             pool: Pool::default(),
             hash: TraceHash::new(),
+            traced: true,
             tap: None,
             tamper: None,
         }
@@ -194,6 +196,11 @@ impl<H: Host> Network<H> {
         &self.nodes[node.0].host
     }
 
+    /// A host, to set it up before the start: it is not polled afterwards, as [`Self::act`] does.
+    pub fn host_mut(&mut self, node: NodeId) -> &mut H {
+        &mut self.nodes[node.0].host
+    }
+
     /// Does something to a host at the present time, then lets it send and set its wake.
     pub fn act<R>(&mut self, node: NodeId, action: impl FnOnce(&mut H, Instant) -> R) -> R {
         let local = self.local(node);
@@ -212,6 +219,11 @@ impl<H: Host> Network<H> {
     #[must_use]
     pub fn link_stats(&self, link: LinkId) -> &LinkStats {
         &self.links[link.0].stats
+    }
+
+    /// The same, to take what it recorded.
+    pub fn link_stats_mut(&mut self, link: LinkId) -> &mut LinkStats {
+        &mut self.links[link.0].stats
     }
 
     /// Payload and overhead bytes that wait in a link's queue now.
@@ -252,6 +264,11 @@ impl<H: Host> Network<H> {
         buffer.extend_from_slice(bytes);
         let packet = Packet { bytes: buffer, ecn: Ecn::NotEct, from, to, sent_at: self.now, hop: usize::MAX };
         self.push(self.now + delay, What::Arrive(packet));
+    }
+
+    /// Stops the running hash: [`Self::trace_hash`] stays as it is, and large runs cost less.
+    pub fn stop_tracing(&mut self) {
+        self.traced = false;
     }
 
     /// One number for everything sent and received so far, and when: same seed, same hosts, same number.
@@ -408,6 +425,9 @@ impl<H: Host> Network<H> {
     }
 
     fn write_trace(&mut self, kind: u64, packet: &Packet) {
+        if !self.traced {
+            return;
+        }
         self.hash.write_u64(self.now.as_nanos());
         let ends = (packet.from.0 as u64) << 32 | packet.to.0 as u64;
         self.hash.write_u64(ends);

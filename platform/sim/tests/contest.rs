@@ -1,0 +1,113 @@
+//! The judge of congestion control: it repeats itself, its rivals behave as published, and its tables are kept.
+
+use core::fmt::Write as _;
+use std::path::Path as FilePath;
+
+use rift_sim::contest::{
+    Algorithm, Case, Cross, Make, Nada, OWN, Scream, Shape, Trace, cases, run, score, table,
+};
+
+fn case(name: &str) -> Case {
+    cases().into_iter().find(|case| case.name == name).expect("the case exists")
+}
+
+/// 5.1 at twenty times the rate, but constant and shorter.
+fn constant(bps: u64, seconds: u64) -> Case {
+    let mut case = case("5.1x20");
+    case.seconds = seconds;
+    case.flows[0].spans = vec![(0, seconds * 1000)];
+    case.forward.shape = Shape::Steps(vec![(0, bps)]);
+    case
+}
+
+fn waits_ms(trace: &Trace, from_s: f64) -> f64 {
+    let later = trace.passages.iter().filter(|passage| passage.at.as_secs_f64() >= from_s);
+    let waits: Vec<f64> = later.map(|passage| f64::from(passage.waited_us) / 1000.0).collect();
+    waits.iter().sum::<f64>() / waits.len() as f64
+}
+
+fn rate_mbps(trace: &Trace, from_s: f64, until_s: f64) -> f64 {
+    let within =
+        trace.passages.iter().filter(|passage| (from_s..until_s).contains(&passage.at.as_secs_f64()));
+    within.map(|passage| f64::from(passage.bytes) * 8.0).sum::<f64>() / (until_s - from_s) / 1e6
+}
+
+#[test]
+fn one_seed_gives_one_trace() {
+    let case = constant(10_000_000, 8);
+    for (name, make) in OWN {
+        let traces = [run(&case, 3, &make, false), run(&case, 3, &make, false)];
+        assert_eq!(traces[0].passages, traces[1].passages, "{name}");
+        assert_ne!(traces[0].passages, run(&case, 4, &make, false).passages, "{name}");
+    }
+}
+
+/// RFC 8698 §4.3: the rate settles where the queueing delay is `PRIO · XREF · RMAX / r_ref`, 15 ms here.
+#[test]
+fn nada_settles_at_its_reference_delay() {
+    let case = constant(20_000_000, 60);
+    let make: &dyn Fn(&_) -> _ = &|brief: &rift_sim::contest::Brief| {
+        let brief = rift_sim::contest::Brief { path_bps_max: 30_000_000, ..*brief };
+        Box::new(Nada::new(&brief)) as Box<dyn rift_sim::contest::Controller>
+    };
+    let trace = run(&case, 1, make, false);
+    let (rate, queue) = (rate_mbps(&trace, 40.0, 60.0), waits_ms(&trace, 40.0));
+    assert!((18.0..20.1).contains(&rate), "{rate} Mbit/s");
+    assert!((10.0..30.0).contains(&queue), "{queue} ms");
+}
+
+/// The draft, §4.1.2.1: delay counts as congestion from half the target of 60 ms, and is complete at the target.
+#[test]
+fn scream_keeps_the_queue_below_its_target() {
+    let case = constant(20_000_000, 60);
+    let trace = run(&case, 1, &|brief| Box::new(Scream::new(brief)), false);
+    let (rate, queue) = (rate_mbps(&trace, 30.0, 60.0), waits_ms(&trace, 30.0));
+    assert!((15.0..20.1).contains(&rate), "{rate} Mbit/s");
+    assert!((1.0..60.0).contains(&queue), "{queue} ms");
+}
+
+#[test]
+fn streams_fill_a_path() {
+    for algorithm in [Algorithm::NewReno, Algorithm::Cubic, Algorithm::Bbr] {
+        let mut case = constant(20_000_000, 30);
+        case.flows[0].spans = vec![(29_000, 30_000)];
+        case.cross = vec![Cross::Long(algorithm, 0, 30_000)];
+        let fixed: Make = OWN[3].1;
+        let trace = run(&case, 1, &fixed, false);
+        let rate = rate_mbps(&trace, 10.0, 29.0);
+        assert!((17.5..20.1).contains(&rate), "{algorithm:?}: {rate} Mbit/s");
+        let queue = waits_ms(&trace, 10.0);
+        let queues = if algorithm == Algorithm::Bbr { 0.0..120.0 } else { 60.0..300.0 };
+        assert!(queues.contains(&queue), "{algorithm:?}: {queue} ms");
+    }
+}
+
+#[test]
+fn a_dual_queue_keeps_marked_packets_short() {
+    let mut case = case("l4s-5.1x20");
+    case.seconds = 20;
+    let trace = run(&case, 1, &OWN[0].1, false);
+    let score = score(&case, &trace);
+    assert!(score.queue_p95 < 6.0 && score.utilisation > 50.0, "{score:?}");
+}
+
+/// The tables of five cases are kept beside this test. `UPDATE_GOLDEN=1` writes them anew.
+#[test]
+fn tables_are_as_they_were() {
+    let directory = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut changed = String::new();
+    for name in ["5.1", "drop", "loss2", "lan", "l4s-5.1x20"] {
+        let mut case = case(name);
+        case.seconds = case.seconds.min(40);
+        let text = table(&case, &[1]);
+        let path = directory.join(format!("{name}.txt"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &text).expect("the directory is writable");
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        if kept != text {
+            let _ = writeln!(changed, "--- {}\n{kept}+++ now\n{text}", path.display());
+        }
+    }
+    assert!(changed.is_empty(), "figures changed; look at them, then run with UPDATE_GOLDEN=1\n{changed}");
+}
