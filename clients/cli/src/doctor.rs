@@ -295,6 +295,7 @@ mod tests {
             card: "A card".into(),
             driver: "driver".into(),
             formats: vec![rift_v4l::FourCc(*name)],
+            inputs: Vec::new(),
         };
         assert_eq!(capture_device("capture", Ok(device(b"NV12"))).grade, Grade::Good);
         assert_eq!(capture_device("capture", Ok(device(b"H264"))).grade, Grade::Limited);

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod capture;
 pub mod config;
 pub mod cursor;
 pub mod decode;

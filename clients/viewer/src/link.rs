@@ -14,6 +14,7 @@ use rift::{CursorPosition, InputEvent, Instant, PictureId, SendError, Stats, Str
 use rift_mio::{DesktopStorage, Shortcut};
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::capture::CaptureHistory;
 use crate::handshake::ChosenHandshake;
 use crate::session::ClientSession;
 
@@ -151,6 +152,8 @@ pub struct Latest {
     pub cursor: Option<(u32, CursorPosition)>,
     /// What the host says its pictures are.
     pub parameters: Option<StreamParameters>,
+    /// What the host says of its capture device.
+    pub capture: CaptureHistory,
     /// Statistics of the current session, or of the last.
     pub stats: Stats,
     /// Counters of all sessions.
@@ -188,6 +191,7 @@ impl Link {
             status: Status::Connecting,
             cursor: None,
             parameters: None,
+            capture: CaptureHistory::default(),
             stats: Stats::default(),
             traffic: Traffic::default(),
             bitrate_bps: 0,

@@ -3,8 +3,9 @@
 use core::fmt::Write as _;
 use core::net::SocketAddr;
 
-use rift::{Instant, StreamParameters};
+use rift::{CaptureCondition, Instant, StreamParameters};
 
+use crate::capture;
 use crate::link::{Latest, Status};
 use crate::stages::{Breakdown, NAMES};
 
@@ -34,7 +35,10 @@ pub fn status_text(latest: &Latest, host: &str, now: Instant) -> Option<String> 
         }
         Status::Live => {
             let silence = now.micros_since(latest.heard_at);
-            (silence > SILENCE_US).then(|| format!("no word from {host} for {}", seconds(silence / 100_000)))
+            if silence > SILENCE_US {
+                return Some(format!("no word from {host} for {}", seconds(silence / 100_000)));
+            }
+            latest.capture.now().and_then(|state| capture::card(state, now))
         }
         Status::Over => None,
     }
@@ -61,7 +65,7 @@ const LOOK_US: u64 = 1_000_000;
 pub struct Lines {
     /// Whether latencies are shown.
     statistics: bool,
-    status: Option<Status>,
+    status: Option<(Status, Option<CaptureCondition>)>,
     due: Instant,
     text: String,
 }
@@ -81,8 +85,8 @@ impl Lines {
 
     /// When they should be written again.
     #[must_use]
-    pub fn due(&self, status: Status) -> Instant {
-        if self.status == Some(status) { self.due } else { Instant::ZERO }
+    pub fn due(&self, latest: &Latest) -> Instant {
+        if self.status == Some(key(latest)) { self.due } else { Instant::ZERO }
     }
 
     /// The lines, if they are due and others than before.
@@ -93,10 +97,10 @@ impl Lines {
         latest: &Latest,
         shown: impl FnOnce() -> Shown,
     ) -> Option<&str> {
-        if self.due(latest.status) > now {
+        if self.due(latest) > now {
             return None;
         }
-        self.status = Some(latest.status);
+        self.status = Some(key(latest));
         let mut text = status_text(latest, host, now).unwrap_or_default();
         let counts_down = !text.is_empty();
         self.due = now.plus_micros(match (counts_down, self.statistics) {
@@ -104,6 +108,8 @@ impl Lines {
             (false, true) => STATISTICS_US,
             (false, false) => LOOK_US,
         });
+        let card_at = latest.capture.now().map(capture::shown_at).filter(|&at| at > now);
+        self.due = card_at.map_or(self.due, |at| at.min(self.due));
         if self.statistics && latest.live_since.is_some() {
             if counts_down {
                 text.push('\n');
@@ -159,6 +165,11 @@ fn write_statistics(text: &mut String, latest: &Latest, shown: &Shown) -> core::
     write!(text, "path {}", latest.remote.map_or_else(String::new, path))
 }
 
+/// What the lines must be written anew for at once.
+fn key(latest: &Latest) -> (Status, Option<CaptureCondition>) {
+    (latest.status, latest.capture.now().map(|state| state.condition))
+}
+
 fn path(remote: SocketAddr) -> String {
     format!("direct, {remote}")
 }
@@ -173,15 +184,17 @@ fn millis(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::CaptureHistory;
     use crate::link::Traffic;
     use crate::stages::Stamps;
-    use rift::{Codec, Stats};
+    use rift::{CaptureState, Codec, SignalDescription, Stats};
 
     fn latest() -> Latest {
         Latest {
             status: Status::Live,
             cursor: None,
             parameters: None,
+            capture: CaptureHistory::default(),
             stats: Stats { round_trip_us: 1_234, clock_error_us: 99, ..Stats::default() },
             traffic: Traffic { packets_received: 999, packets_missing: 1, ..Traffic::default() },
             bitrate_bps: 12_340_000,
@@ -246,10 +259,10 @@ mod tests {
         latest.status = Status::Live;
         latest.live_since = Some(at(1_002));
         assert_eq!(lines.write(at(1_002), "h", &latest, Shown::default), Some(""));
-        assert_eq!(lines.due(Status::Live), at(2_002), "it is looked at only now and then");
+        assert_eq!(lines.due(&latest), at(2_002), "it is looked at only now and then");
         lines.toggle();
         assert!(lines.write(at(1_003), "h", &latest, Shown::default).unwrap().contains("rtt"));
-        assert_eq!(lines.due(Status::Live), at(1_503));
+        assert_eq!(lines.due(&latest), at(1_503));
         lines.toggle();
         assert_eq!(lines.write(at(1_004), "h", &latest, Shown::default), Some(""));
     }
@@ -262,6 +275,27 @@ mod tests {
         assert_eq!(text(Status::Connecting).unwrap(), "connecting to host ...");
         let lost = Status::Lost(Instant::from_millis(2_240));
         assert_eq!(text(lost).unwrap(), "lost host, retrying in 1.3 s");
+    }
+
+    #[test]
+    fn capture_without_a_signal_is_shown_over_the_picture_while_the_host_lives() {
+        let at = Instant::from_millis;
+        let mut latest = latest();
+        latest.heard_at = at(5_000);
+        let mut lines = Lines::new(false);
+        assert_eq!(lines.write(at(5_000), "h", &latest, Shown::default), None);
+        let signal = SignalDescription::new("HDMI");
+        let mut enter = |condition, since| {
+            latest.capture.enter(CaptureState { condition, since, signal });
+            latest
+        };
+        let none = enter(CaptureCondition::NoSignal, at(5_000));
+        assert_eq!(lines.write(at(5_010), "h", &none, Shown::default), None, "it may be over soon");
+        assert_eq!(lines.due(&none), at(5_300));
+        let card = lines.write(at(5_300), "h", &none, Shown::default).unwrap();
+        assert_eq!(card, "HDMI: no signal since 0 s, cable or source asleep");
+        let back = enter(CaptureCondition::Streaming, at(6_000));
+        assert_eq!(lines.write(at(6_000), "h", &back, Shown::default), Some(""));
     }
 
     #[test]

@@ -85,6 +85,7 @@ impl Summary<'_> {
                 "skipped": self.counts.skipped,
                 "unusable": self.counts.unusable,
             },
+            "capture": latest.capture.to_json(self.now),
             "packets": { "received": traffic.packets_received, "missing": traffic.packets_missing },
             "loss_permille": traffic.loss_permille(),
             "bytes_received": traffic.bytes_received,
@@ -145,6 +146,7 @@ const fn codec_name(codec: Codec) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::CaptureHistory;
     use crate::link::{Status, Traffic};
     use crate::stages::{Breakdown, Stamps};
     use rift::Stats;
@@ -167,6 +169,7 @@ mod tests {
             status: Status::Over,
             cursor: None,
             parameters: None,
+            capture: CaptureHistory::default(),
             stats: Stats { clock_error_us: u32::MAX, ..Stats::default() },
             traffic: Traffic { bytes_received: 250_000, ..Traffic::default() },
             bitrate_bps: 0,

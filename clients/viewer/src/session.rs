@@ -10,6 +10,7 @@ use rift::{Channel, CloseReason, Event, Instant, Permissions, PictureId, Session
 use rift_mio::DesktopStorage;
 use tracing::{debug, info, warn};
 
+use crate::capture;
 use crate::cursor::{Shape, ShapeParser};
 use crate::handshake::ChosenHandshake;
 use crate::link::{Job, Link, Order, Status, Traffic};
@@ -123,6 +124,12 @@ impl Service {
             }
             Event::Cursor(position) => {
                 self.link.latest().cursor = Some((self.number, position));
+                self.link.wake_view();
+            }
+            Event::CaptureState(state) => {
+                let (to, signal) = (capture::name(state.condition), state.signal.as_str());
+                info!(signal, "the host's capture: {to}");
+                self.link.latest().capture.enter(state);
                 self.link.wake_view();
             }
             Event::Authenticated(peer) => debug!(%peer, "the host has proven who it is"),

@@ -182,7 +182,7 @@ impl View {
             limit,
             (wants_window && self.screen.is_none()).then_some(window_due),
             asks.then(|| now.plus_micros(ASK_US)),
-            self.screen.is_some().then(|| self.lines.due(status)),
+            self.screen.is_some().then(|| self.lines.due(&latest)),
         ];
         Ok(due.into_iter().flatten().min())
     }

@@ -59,6 +59,20 @@ pub enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Tell how a running host is: what it captures, who watches, how long things take
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// As text that Prometheus reads
+        #[arg(long, conflicts_with = "json")]
+        metrics: bool,
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List capture devices and their inputs, with paths that stay the same whatever else is plugged in
+    Cards,
     /// Print this host's Wavry ID; makes its key if there is none
     Id {
         /// Where the state is
@@ -106,6 +120,12 @@ pub struct RunArgs {
     /// Write a line `ADDR:PORT ID` to this file once the host listens; with 127.0.0.1 for a wildcard address
     #[arg(long, value_name = "FILE")]
     pub port_file: Option<PathBuf>,
+    /// Which input of the capture device, by the number that `wavry-server cards` prints [default: as it is set]
+    #[arg(long, value_name = "N")]
+    pub capture_input: Option<u32>,
+    /// Serve figures to Prometheus at this address, as http://ADDR:PORT/metrics [default: not]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
     /// How to inject input: auto = xtest for x11 and app, uinput for the others [default: auto]
     #[arg(long, value_enum)]
     pub input: Option<Way>,
@@ -133,6 +153,8 @@ impl RunArgs {
             bitrate_max: self.bitrate_max.or(other.bitrate_max),
             fps: self.fps.or(other.fps),
             port_file: self.port_file.or(other.port_file),
+            capture_input: self.capture_input.or(other.capture_input),
+            metrics: self.metrics.or(other.metrics),
             input: self.input.or(other.input),
             app_size: self.app_size.or(other.app_size),
             log: self.log.or(other.log),

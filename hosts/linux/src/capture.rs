@@ -16,18 +16,18 @@ use rift_mio::Clock;
 use rift_x264::X264Error;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::chain::Bounds;
 use crate::coder::{Coder, Job};
 use crate::governor::{Action, Need, Pace, Purpose, Quality};
+use crate::metrics::Cause;
 use crate::orders::{Captured, Coded, CursorState, Order, Orders, Outlet, Shape};
+use crate::signal::SignalLog;
 use crate::source::{Source, SourceError};
 
 /// How often a source that nobody waits for is looked at, in microseconds, so that its events do not pile up.
 const HOUSEKEEPING_US: u64 = 100_000;
-/// How long a source that failed is left alone, in microseconds.
-const RECOVERY_US: u64 = 500_000;
 /// A still picture is good with this mean quantiser or less: 45 dB and more for text.
 const QUANTISER_GOOD: u8 = 15;
 /// A change of at most this part of a picture that was good is encoded as well as the rest of it at once.
@@ -54,13 +54,15 @@ pub fn start(
     outlet: Outlet,
     spare: Receiver<Vec<u8>>,
 ) -> std::io::Result<JoinHandle<()>> {
+    let clock = Clock::new();
     let mut capture = Capture {
         changed: Rectangle::default(),
         source,
         coder: Coder::new(fps * 1000),
         pace: Pace::new(),
         cursor: CursorState::default(),
-        clock: Clock::new(),
+        signal: SignalLog::new(clock.now()),
+        clock,
         orders,
         outlet,
         spare,
@@ -81,6 +83,7 @@ struct Capture {
     /// What changed since the last picture.
     changed: Rectangle,
     cursor: CursorState,
+    signal: SignalLog,
     clock: Clock,
     orders: Arc<Orders>,
     outlet: Outlet,
@@ -98,14 +101,7 @@ impl Capture {
             if order.stop {
                 return Ok(());
             }
-            if let Err(error) = self.turn(&order) {
-                let CaptureError::Source(failure) = &error else { return Err(error) };
-                warn!(%failure, "the source failed");
-                if !self.source.recover() {
-                    return Err(error);
-                }
-                self.wait(Some(self.clock.now().plus_micros(RECOVERY_US)), false)?;
-            }
+            self.turn(&order)?;
         }
     }
 
@@ -157,10 +153,27 @@ impl Capture {
     }
 
     fn look_at_frame(&mut self, now: Instant) -> Result<(), CaptureError> {
-        if self.source.poll_frame(now)?.is_some() {
+        let captured_at = self.source.poll_frame(now)?.map(|frame| frame.captured_at());
+        if let Some(captured_at) = captured_at {
             self.changed = self.changed.union(self.source.damage());
+            let metrics = &self.outlet.board.metrics;
+            metrics.capture.add(self.clock.now().micros_since(captured_at));
+            let (lost, faulty) = self.source.losses();
+            metrics.set_dropped(Cause::Device, lost);
+            metrics.set_dropped(Cause::Faulty, faulty);
         }
+        self.tell_signal(now);
         Ok(())
+    }
+
+    /// Tells viewers, log and operators what the capture is doing, when that changed.
+    fn tell_signal(&mut self, now: Instant) {
+        let Some(state) = self.source.capture_state() else { return };
+        if !self.signal.write(now, &state, self.source.capture_error()) {
+            return;
+        }
+        self.outlet.board.metrics.enter(now, state.condition);
+        self.outlet.show_capture(state);
     }
 
     fn wait(&self, until: Option<Instant>, for_source: bool) -> Result<(), CaptureError> {
@@ -205,9 +218,11 @@ impl Capture {
         let mut bytes = self.spare.try_recv().unwrap_or_default();
         bytes.clear();
         let made = self.coder.encode(&frame, &job, &mut bytes)?;
+        let metrics = &self.outlet.board.metrics;
         let is_partial = made.is_some_and(|made| made.is_partial);
         self.changed = if is_partial { self.source.damage() } else { Rectangle::default() };
         let Some(made) = made else {
+            metrics.dropped(Cause::Encoder);
             self.changed = place;
             self.pace.encoded(now, order.period_us, purpose, Quality::Fair);
             return Ok(());
@@ -220,6 +235,11 @@ impl Capture {
         };
         self.pace.encoded(now, order.period_us, purpose, quality);
         let encoded_at = self.clock.now();
+        if made.is_copied {
+            metrics.convert.add(made.converted_at.micros_since(now));
+        }
+        metrics.encode.add(encoded_at.micros_since(made.converted_at));
+        metrics.encoded(bytes.len(), made.is_copied.into());
         debug!(
             id = made.id.0,
             ?purpose,

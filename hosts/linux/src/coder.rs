@@ -4,6 +4,7 @@
 
 use rift::{Codec, Instant, PictureId, Rectangle, StreamParameters};
 use rift_hal::{EncodeRequest, Encoder, EncoderSettings, Frame};
+use rift_mio::Clock;
 use rift_x264::{Options, X264Encoder, X264Error};
 use tracing::{info, warn};
 
@@ -47,6 +48,10 @@ pub(crate) struct Made {
     pub(crate) parameters: Option<StreamParameters>,
     /// Whether only the damage was read from the frame.
     pub(crate) is_partial: bool,
+    /// When its pixels were in the form that the encoder reads, and whether they were copied for that.
+    pub(crate) converted_at: Instant,
+    /// See above.
+    pub(crate) is_copied: bool,
 }
 
 /// See the module.
@@ -100,6 +105,9 @@ impl Coder {
         let damage = job.damage.filter(|_| lead == Lead::On);
         let request = EncodeRequest { id: self.chain.next(), key: lead == Lead::Key, damage };
         let reference = encoder.reference();
+        // What is wrong with a frame is said by the encoder itself.
+        let is_copied = encoder.convert(frame, &request).unwrap_or(false);
+        let converted_at = Clock::new().now();
         let encoded = match encoder.encode(frame, &request, &mut |part| bytes.extend_from_slice(part)) {
             Ok(encoded) => encoded,
             Err(error) => {
@@ -118,6 +126,8 @@ impl Coder {
             quantiser: encoded.quantiser,
             parameters,
             is_partial: damage.is_some(),
+            converted_at,
+            is_copied,
         }))
     }
 

@@ -15,8 +15,12 @@ mod cursor;
 pub mod governor;
 pub mod handshake;
 pub mod input;
+pub mod metrics;
+pub mod notify;
 pub mod orders;
+pub mod signal;
 pub mod source;
+pub mod status;
 pub mod test_source;
 pub mod viewers;
 pub mod watch;
@@ -38,8 +42,10 @@ use app_session::{AppError, AppSession};
 use args::{Command, Place, RunArgs};
 use config::ConfigError;
 use input::{Injector, InputError, Sink};
+use notify::Notifier;
 use orders::{Order, Orders, Outlet};
 use source::{Source, SourceError, Spec};
+use status::{Answerer, Board};
 use viewers::{Driver, Feed, Policy, Viewers};
 use watch::{Reason, Stop, Watch};
 
@@ -88,6 +94,14 @@ pub enum ServerError {
     Listen {
         /// Where.
         address: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Nobody answers in this state directory.
+    #[error("no host answers in {state}: {source}; is it running, with the same --state?")]
+    NotRunning {
+        /// The state directory.
+        state: PathBuf,
         /// The system's answer.
         source: io::Error,
     },
@@ -146,6 +160,20 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
             let client = allow::change(&state_dir(place)?, |list| list.remove(id))?;
             writeln!(out, "revoked {id} ({})", client.name)?;
         }
+        Command::Status { json, metrics, place } => {
+            let question = if *metrics {
+                "metrics"
+            } else if *json {
+                "json"
+            } else {
+                "line"
+            };
+            let state = state_dir(place)?;
+            let answer =
+                status::ask(&state, question).map_err(|source| ServerError::NotRunning { state, source })?;
+            write!(out, "{answer}")?;
+        }
+        Command::Cards => source::list_devices(out)?,
         Command::Id { place } => writeln!(out, "{}", identity(&state_dir(place)?)?.public())?,
     }
     Ok(())
@@ -177,8 +205,8 @@ pub fn serve(
         Spec::App(_) => app.as_ref().map(AppSession::display),
         Spec::V4l(_) | Spec::Test => None,
     };
-    let source =
-        open(&spec, display, fps).map_err(|source| ServerError::Source { spec: spec.clone(), source })?;
+    let source = open(&spec, display, fps, settings.capture_input)
+        .map_err(|source| ServerError::Source { spec: spec.clone(), source })?;
     let view_only = settings.view_only.unwrap_or(false);
     let sink = if view_only { None } else { Sink::open(settings.input.unwrap_or_default(), &spec, display)? };
     let injector = Injector::start(sink)?;
@@ -196,14 +224,17 @@ pub fn serve(
         session,
         period_us: 1_000_000 / u64::from(fps),
     };
-    let (feed, capture) = start_capture(source, fps, &policy, &driver)?;
+    let board = Arc::new(Board::default());
+    board.set_source(&spec.public_name());
+    let _answerer = Answerer::start(&state, settings.metrics, Arc::clone(&board))?;
+    let (feed, capture) = start_capture(source, fps, &policy, &driver, Arc::clone(&board))?;
     let orders = Arc::clone(&feed.orders);
     let mut allow = AllowFile::new(&state);
     allow.refresh()?;
     let mut viewers = Viewers::new(policy, allow, feed, injector);
     announce(settings.port_file.as_deref(), &driver, &identity, &spec)?;
     let watch = Watch::start(stop, app.as_ref().map(AppSession::ended), driver.waker())?;
-    let outcome = turn_until_the_end(&mut driver, &mut viewers, &watch);
+    let outcome = turn_until_the_end(&mut driver, &mut viewers, &watch, &board);
     orders.change(|order| order.stop = true);
     drop(viewers);
     // A thread that panicked has said so.
@@ -215,10 +246,10 @@ fn identity(state: &Path) -> Result<Identity, ServerError> {
     Ok(rift_keystore::load_or_create(&state.join(rift_keystore::FILE_NAME))?)
 }
 
-fn open(spec: &Spec, display: Option<&str>, fps: u32) -> Result<Source, SourceError> {
+fn open(spec: &Spec, display: Option<&str>, fps: u32, input: Option<u32>) -> Result<Source, SourceError> {
     match spec {
         Spec::X11(_) | Spec::App(_) => Source::screen(display),
-        Spec::V4l(path) => Source::device(path.clone(), fps),
+        Spec::V4l(path) => Source::device(path, fps, input),
         Spec::Test => Source::test(fps),
     }
 }
@@ -248,6 +279,7 @@ fn start_capture(
     fps: u32,
     policy: &Policy,
     driver: &Driver,
+    board: Arc<Board>,
 ) -> Result<(Feed, JoinHandle<()>), ServerError> {
     // The encoder is made for the most: its buffer shrinks with the rate at once, but fills up only by and by.
     let order = Order::idle(policy.session.bitrate_bps_max, policy.period_us);
@@ -255,9 +287,16 @@ fn start_capture(
     let (pictures, captured) = sync_channel(PICTURES_UNDER_WAY);
     let (spare, spares) = sync_channel(PICTURES_UNDER_WAY);
     let cursor = Arc::new(Mutex::new(None));
-    let outlet = Outlet { pictures, cursor: Arc::clone(&cursor), waker: driver.waker() };
+    let signal = Arc::new(Mutex::new(None));
+    let outlet = Outlet {
+        pictures,
+        cursor: Arc::clone(&cursor),
+        capture: Arc::clone(&signal),
+        board: Arc::clone(&board),
+        waker: driver.waker(),
+    };
     let thread = capture::start(source, fps, Arc::clone(&orders), outlet, spares)?;
-    Ok((Feed { orders, captured, spare, cursor }, thread))
+    Ok((Feed { orders, captured, spare, cursor, capture: signal, board }, thread))
 }
 
 /// Says where the host is to be found, to people and to programs.
@@ -285,13 +324,22 @@ fn announce(
     Ok(())
 }
 
-fn turn_until_the_end(driver: &mut Driver, viewers: &mut Viewers, watch: &Watch) -> Result<(), ServerError> {
+fn turn_until_the_end(
+    driver: &mut Driver,
+    viewers: &mut Viewers,
+    watch: &Watch,
+    board: &Board,
+) -> Result<(), ServerError> {
     let clock = Clock::new();
+    let mut notifier = Notifier::from_environment();
+    notifier.ready();
     let (reason, outcome) = loop {
         driver.turn(viewers)?;
         let now = clock.now();
         viewers.refresh(now, driver);
         viewers.work(now, driver);
+        notifier.beat(now);
+        notifier.tell(now, || board.to_line());
         match (watch.reason(), viewers.ended()) {
             (Reason::Asked, _) => break (CloseReason::Done, Ok(())),
             (Reason::ProgramEnded, _) => {
@@ -304,6 +352,7 @@ fn turn_until_the_end(driver: &mut Driver, viewers: &mut Viewers, watch: &Watch)
             (Reason::None, None) => {}
         }
     };
+    notifier.stopping();
     let waker = driver.waker();
     viewers.close_all(clock.now(), driver, reason);
     let end = clock.now().plus_micros(FAREWELL_US);

@@ -8,9 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rift::{PictureId, PictureInfo, Rectangle, ShapeHead, StreamParameters};
+use rift::{CaptureState, PictureId, PictureInfo, Rectangle, ShapeHead, StreamParameters};
 use rift_mio::Waker;
 use rustix::event::{EventfdFlags, eventfd};
+
+use crate::status::Board;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +185,10 @@ pub struct Outlet {
     pub pictures: SyncSender<Captured>,
     /// The newest cursor that the network has not seen.
     pub cursor: Arc<Mutex<Option<CursorState>>>,
+    /// The newest state of the capture that the network has not seen.
+    pub capture: Arc<Mutex<Option<CaptureState>>>,
+    /// What operators see.
+    pub board: Arc<Board>,
     /// Wakes the network.
     pub waker: Waker,
 }
@@ -193,6 +199,13 @@ impl Outlet {
         let is_sent = self.pictures.send(captured).is_ok();
         self.waker.wake();
         is_sent
+    }
+
+    /// Says what the capture is doing.
+    pub fn show_capture(&self, state: CaptureState) {
+        self.board.set_capture(state);
+        *self.capture.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+        self.waker.wake();
     }
 
     /// Says where the cursor is.

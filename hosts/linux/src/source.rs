@@ -4,14 +4,15 @@ use core::fmt;
 use core::str::FromStr;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rift::{Instant, Rectangle};
+use rift::{CaptureState, Instant, Rectangle};
 use rift_hal::{Cursor, Frame, Pollable, VideoSource};
 use rift_v4l::{V4lError, V4lSource};
 use rift_x11::X11Source;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use crate::signal;
 use crate::test_source::TestSource;
 
 /// A source by name, as `--source` takes it.
@@ -36,6 +37,17 @@ impl Spec {
             Self::App(_) => "app",
             Self::V4l(_) => "v4l",
             Self::Test => "test",
+        }
+    }
+}
+
+impl Spec {
+    /// What operators are told: [`Self::kind`], and which device.
+    #[must_use]
+    pub fn public_name(&self) -> String {
+        match self {
+            Self::V4l(_) => self.to_string(),
+            Self::X11(_) | Self::App(_) | Self::Test => self.kind().to_owned(),
         }
     }
 }
@@ -87,8 +99,8 @@ pub enum SourceError {
 pub enum Source {
     /// The screen of an X server.
     X11(Box<X11Source>),
-    /// A capture device and how to open it again.
-    V4l(Box<V4lSource>, PathBuf, rift_v4l::Options),
+    /// A capture device, there or not.
+    V4l(Box<V4lSource>),
     /// The test scene.
     Test(Box<TestSource>),
 }
@@ -106,13 +118,17 @@ impl Source {
         Ok(Self::X11(Box::new(source)))
     }
 
-    /// The capture device at `path`.
+    /// The capture device at `path`, whether it is there yet or not, switched to this input of it.
     ///
     /// # Errors
-    /// [`SourceError::V4l`].
-    pub fn device(path: PathBuf, fps: u32) -> Result<Self, SourceError> {
+    /// [`SourceError::V4l`]: the process has no descriptors left.
+    pub fn device(path: &Path, fps: u32, input: Option<u32>) -> Result<Self, SourceError> {
         let options = rift_v4l::Options { size: None, rate_millihertz: Some(fps * 1000) };
-        Ok(Self::V4l(Box::new(V4lSource::open(&path, &options)?), path, options))
+        let mut source = V4lSource::wait_for(path, &options)?;
+        if let Some(input) = input {
+            source.select_input(input, Instant::ZERO);
+        }
+        Ok(Self::V4l(Box::new(source)))
     }
 
     /// The test scene.
@@ -129,17 +145,30 @@ impl Source {
         matches!(self, Self::X11(_))
     }
 
-    /// Tries to make a source that failed work again. `false`: it is gone for good.
-    pub fn recover(&mut self) -> bool {
+    /// What is known of the signal and the device, where pictures come from one; as of the last poll.
+    #[must_use]
+    pub fn capture_state(&self) -> Option<CaptureState> {
         match self {
-            Self::X11(_) | Self::Test(_) => false,
-            Self::V4l(source, path, options) => {
-                match V4lSource::open(path, options) {
-                    Ok(opened) => **source = opened,
-                    Err(error) => debug!(%error, "the capture device is not back yet"),
-                }
-                true
-            }
+            Self::X11(_) | Self::Test(_) => None,
+            Self::V4l(source) => Some(signal::state_of(source)),
+        }
+    }
+
+    /// What the device said last that was wrong.
+    #[must_use]
+    pub const fn capture_error(&self) -> Option<&V4lError> {
+        match self {
+            Self::X11(_) | Self::Test(_) => None,
+            Self::V4l(source) => source.error(),
+        }
+    }
+
+    /// Frames that the device has lost, and frames that it gave and that could not be shown.
+    #[must_use]
+    pub fn losses(&self) -> (u64, u64) {
+        match self {
+            Self::X11(_) | Self::Test(_) => (0, 0),
+            Self::V4l(source) => (source.lost(), source.discarded()),
         }
     }
 }
@@ -150,7 +179,7 @@ impl VideoSource for Source {
     fn size(&self) -> (u32, u32) {
         match self {
             Self::X11(source) => source.size(),
-            Self::V4l(source, ..) => source.size(),
+            Self::V4l(source) => source.size(),
             Self::Test(source) => source.size(),
         }
     }
@@ -158,7 +187,7 @@ impl VideoSource for Source {
     fn poll_frame(&mut self, now: Instant) -> Result<Option<Frame<'_>>, SourceError> {
         Ok(match self {
             Self::X11(source) => source.poll_frame(now)?,
-            Self::V4l(source, ..) => source.poll_frame(now)?,
+            Self::V4l(source) => source.poll_frame(now)?,
             Self::Test(source) => source.poll_frame(now)?,
         })
     }
@@ -166,7 +195,7 @@ impl VideoSource for Source {
     fn damage(&self) -> Rectangle {
         match self {
             Self::X11(source) => source.damage(),
-            Self::V4l(source, ..) => source.damage(),
+            Self::V4l(source) => source.damage(),
             Self::Test(source) => source.damage(),
         }
     }
@@ -174,7 +203,7 @@ impl VideoSource for Source {
     fn current_frame(&mut self, now: Instant) -> Result<Option<Frame<'_>>, SourceError> {
         Ok(match self {
             Self::X11(source) => source.current_frame(now)?,
-            Self::V4l(source, ..) => source.current_frame(now)?,
+            Self::V4l(source) => source.current_frame(now)?,
             Self::Test(source) => source.current_frame(now)?,
         })
     }
@@ -182,7 +211,7 @@ impl VideoSource for Source {
     fn poll_cursor(&mut self) -> Option<Cursor<'_>> {
         match self {
             Self::X11(source) => source.poll_cursor(),
-            Self::V4l(..) | Self::Test(_) => None,
+            Self::V4l(_) | Self::Test(_) => None,
         }
     }
 }
@@ -191,7 +220,7 @@ impl Pollable for Source {
     fn poll_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::X11(source) => source.poll_fd(),
-            Self::V4l(source, ..) => source.poll_fd(),
+            Self::V4l(source) => source.poll_fd(),
             Self::Test(source) => source.poll_fd(),
         }
     }
@@ -209,12 +238,44 @@ pub fn default_spec() -> Spec {
     }
     for device in rift_v4l::devices() {
         match device {
-            Ok(device) => return Spec::V4l(device.path),
+            // The device of this number may be another one tomorrow.
+            Ok(device) => return Spec::V4l(rift_v4l::lasting_path(&device.path).unwrap_or(device.path)),
             Err(error) => info!(%error, "a capture device cannot be used"),
         }
     }
     info!("no screen and no capture device: the test scene is shared");
     Spec::Test
+}
+
+/// Writes all capture devices, with the paths and inputs by which to name them.
+///
+/// # Errors
+/// Those of `out`.
+pub fn list_devices(out: &mut impl io::Write) -> io::Result<()> {
+    for device in rift_v4l::devices() {
+        let device = match device {
+            Ok(device) => device,
+            Err(error) => {
+                writeln!(out, "{error}")?;
+                continue;
+            }
+        };
+        let path = rift_v4l::lasting_path(&device.path).unwrap_or_else(|| device.path.clone());
+        let formats: Vec<String> = device.formats.iter().map(ToString::to_string).collect();
+        writeln!(
+            out,
+            "v4l:{}  {} ({}), {}",
+            path.display(),
+            device.card,
+            device.driver,
+            device.path.display()
+        )?;
+        writeln!(out, "    formats: {}", formats.join(" "))?;
+        for input in &device.inputs {
+            writeln!(out, "    --capture-input {}: {}", input.index, input.name)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

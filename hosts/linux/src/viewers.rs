@@ -13,8 +13,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rift::{
-    Channel, CloseReason, Codec, Config, Event, Identity, Instant, Permissions, PictureId, Pictures,
-    PublicKey, RectangleData, Session, SessionIndex, StreamParameters,
+    CaptureState, Channel, CloseReason, Codec, Config, Event, Identity, Instant, Permissions, PictureId,
+    Pictures, PublicKey, RectangleData, Session, SessionIndex, StreamParameters,
 };
 use rift_mio::{Decision, DesktopStorage, HostApplication, HostDriver, desktop_memory};
 use tracing::{debug, error, info, warn};
@@ -23,9 +23,11 @@ use crate::allow::AllowFile;
 use crate::governor::{Grant, Load, in_group};
 use crate::handshake::{Implementation, Responder};
 use crate::input::Injector;
+use crate::metrics::Cause;
 use crate::orders::{Captured, Coded, CursorState, Orders};
+use crate::status::Board;
 
-use viewer::{Viewer, give, load, show_cursor, start_bitrate_bps, tell_stream};
+use viewer::{Viewer, give, load, show_cursor, start_bitrate_bps, tell_capture, tell_stream};
 
 /// The memory of one session.
 pub type SessionMemory = Box<DesktopStorage>;
@@ -79,6 +81,10 @@ pub struct Feed {
     pub spare: SyncSender<Vec<u8>>,
     /// The newest cursor.
     pub cursor: Arc<Mutex<Option<CursorState>>>,
+    /// The newest state of the capture.
+    pub capture: Arc<Mutex<Option<CaptureState>>>,
+    /// What operators see.
+    pub board: Arc<Board>,
 }
 
 /// See the module.
@@ -98,6 +104,8 @@ pub struct Viewers {
     stream: Option<StreamParameters>,
     newest: PictureId,
     cursor: CursorState,
+    /// What the capture is doing, where it is a device's.
+    capture: Option<CaptureState>,
     loads: Vec<Load>,
     ended: Option<String>,
     refreshed_at: Instant,
@@ -122,6 +130,7 @@ impl Viewers {
             stream: None,
             newest: PictureId(0),
             cursor: CursorState::default(),
+            capture: None,
             loads: Vec::with_capacity(VIEWERS_MAX),
             ended: None,
             refreshed_at: Instant::ZERO,
@@ -141,6 +150,7 @@ impl Viewers {
             return;
         }
         self.refreshed_at = now;
+        self.show_operators(now, driver);
         if !self.reread() && !self.is_list_newer {
             return;
         }
@@ -186,7 +196,25 @@ impl Viewers {
                 }
             }
         }
+        let capture = self.feed.capture.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(capture) = capture {
+            self.capture = Some(capture);
+            for (_, _, session) in driver.sessions_mut() {
+                tell_capture(now, session, capture);
+            }
+        }
         self.order(now, driver);
+    }
+
+    /// Tells operators who is here.
+    fn show_operators(&mut self, now: Instant, driver: &mut Driver) {
+        let viewers = &self.viewers;
+        let steering = self.steering;
+        let status = driver.sessions_mut().filter_map(|(index, from, session)| {
+            let viewer = viewers.get(&index)?;
+            Some(viewer.status(now, from, session, steering == Some(index)))
+        });
+        self.feed.board.set_viewers(status);
     }
 
     /// Reads the list if it changed. Returns whether it did.
@@ -256,7 +284,9 @@ impl Viewers {
                 let own = load(now, session);
                 let may_wait = lead.is_none_or(|lead| in_group(&own, &lead));
                 let can_follow = may_wait || own.has_room(self.policy.period_us);
-                give(now, session, viewer, can_follow.then_some(picture));
+                if !give(now, session, viewer, can_follow.then_some(picture)) {
+                    self.feed.board.metrics.dropped(Cause::Viewer);
+                }
             }
         }
     }
@@ -323,6 +353,10 @@ impl Viewers {
             tell_stream(session, PictureId(self.newest.0 + 1), parameters);
         }
         show_cursor(now, session, &mut viewer, &self.cursor);
+        if let Some(capture) = self.capture {
+            tell_capture(now, session, capture);
+        }
+        self.feed.board.metrics.session_began();
         self.viewers.insert(index, viewer);
     }
 

@@ -139,11 +139,39 @@ fn host_says_where_it_is_and_ends_cleanly_when_told() {
 }
 
 #[test]
+fn host_starts_before_its_card_and_tells_how_it_is() {
+    let place = Place::new();
+    assert!(complaint(&place.run(&["status"])).contains("no host answers"));
+    let port_file = place.path("port");
+    let mut command = place.program();
+    command.args(["--source", "v4l:/dev/video-none", "--input", "none", "--listen", "127.0.0.1:0"]);
+    command.args(["--port-file", &port_file]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let status = loop {
+        let said = place.run(&["status", "--json"]);
+        if said.status.success() && out(&said).contains("no_device") {
+            break out(&said);
+        }
+        assert!(kill_process(pid, Signal::CONT).is_ok(), "the host runs");
+        std::thread::yield_now();
+    };
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["source"], "v4l:/dev/video-none");
+    assert_eq!(status["viewers"].as_array().map(Vec::len), Some(0));
+    let metrics = out(&place.run(&["status", "--metrics"]));
+    assert!(metrics.contains("wavry_capture_state{state=\"no_device\"} 1"), "{metrics}");
+    assert!(out(&place.run(&["status"])).contains("no device, 0 watching"));
+    kill_process(pid, Signal::TERM).unwrap();
+    let (success, log) = finish(child);
+    assert!(success && log.contains("capture: no_device") && log.contains("is the card plugged in"), "{log}");
+    assert!(!place.0.join(".local/state/wavry/status.sock").exists());
+}
+
+#[test]
 fn what_cannot_be_shared_is_refused_with_what_to_do() {
     let place = Place::new();
-    for (source, hint) in
-        [("x11::4747", "DISPLAY"), ("v4l:/dev/no-such-camera", "plugged in"), ("screen", "x11:DISPLAY")]
-    {
+    for (source, hint) in [("x11::4747", "DISPLAY"), ("screen", "x11:DISPLAY")] {
         let said = complaint(&place.run(&["--source", source, "--listen", "127.0.0.1:0"]));
         assert!(said.contains(hint), "{source}: {said}");
     }

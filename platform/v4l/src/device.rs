@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use v4l::v4l_sys as sys;
 use v4l::v4l2::{self, vidioc};
 
-use crate::V4lError;
 use crate::format::{Encoding, FourCc, Layout, Offer, Options, choose};
+use crate::{Input, V4lError};
 
 /// A capture device of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct DeviceInfo {
     pub driver: String,
     /// The formats it has, also those not taken here.
     pub formats: Vec<FourCc>,
+    /// What it can be switched to.
+    pub inputs: Vec<Input>,
 }
 
 /// All capture devices by number, and the reason why one cannot be asked. Nodes that capture no pictures
@@ -33,6 +35,18 @@ pub struct DeviceInfo {
 pub fn devices() -> Vec<Result<DeviceInfo, V4lError>> {
     let asked = nodes().into_iter().map(|path| Device::open(&path)?.info());
     asked.filter(|device| !matches!(device, Err(V4lError::NotCapture { .. }))).collect()
+}
+
+/// A path of the same node that does not depend on the order in which devices were found: by the socket it is plugged
+/// into, which tells even two alike apart, else by what its maker wrote on it. `None` where the system makes no such
+/// links.
+#[must_use]
+pub fn lasting_path(node: &Path) -> Option<PathBuf> {
+    let node = fs::canonicalize(node).ok()?;
+    let links = ["/dev/v4l/by-path", "/dev/v4l/by-id"];
+    let entries = links.into_iter().filter_map(|links| fs::read_dir(links).ok()).flatten().flatten();
+    let mut paths = entries.map(|entry| entry.path());
+    paths.find(|path| fs::canonicalize(path).is_ok_and(|target| target == node))
 }
 
 /// All video nodes by number.
@@ -128,6 +142,7 @@ impl Device {
             card: text(&capabilities.card),
             driver: text(&capabilities.driver),
             formats: self.formats(),
+            inputs: self.inputs(),
         })
     }
 

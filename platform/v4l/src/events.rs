@@ -1,10 +1,12 @@
 //! What a device tells by itself, and the one descriptor that says when anything is worth a look.
 
+use core::mem::MaybeUninit;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rift::Instant;
 use rustix::event::epoll;
+use rustix::fs::inotify;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -39,11 +41,14 @@ impl Device {
     }
 }
 
-/// A descriptor that outlives every device: readable when the device has something or a time is over.
+/// A descriptor that outlives every device: readable when the device has something, a time is over, or something came
+/// or changed hands below `/dev`.
 #[derive(Debug)]
 pub(crate) struct Bell {
     epoll: OwnedFd,
     timer: OwnedFd,
+    /// Tells of new nodes; `None` where the system has no watch left, and then the timer finds them.
+    nodes: Option<OwnedFd>,
 }
 
 impl Bell {
@@ -52,7 +57,25 @@ impl Bell {
         let timer =
             timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &timer, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
-        Ok(Self { epoll, timer })
+        let nodes = watch_nodes().ok();
+        if let Some(nodes) = &nodes {
+            epoll::add(&epoll, nodes, epoll::EventData::new_u64(2), epoll::EventFlags::IN)?;
+        }
+        Ok(Self { epoll, timer, nodes })
+    }
+
+    /// Takes all that was told of `/dev`; whether a video node came or changed hands.
+    pub(crate) fn take_arrivals(&self) -> bool {
+        let Some(nodes) = &self.nodes else { return false };
+        let mut buffer = [MaybeUninit::uninit(); 1024];
+        let mut reader = inotify::Reader::new(nodes, &mut buffer);
+        let mut has_arrived = false;
+        for _ in 0..EVENTS_MAX * 8 {
+            let Ok(event) = reader.next() else { break };
+            let name = event.file_name().map_or(&[][..], core::ffi::CStr::to_bytes);
+            has_arrived |= name.starts_with(b"video");
+        }
+        has_arrived
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -83,6 +106,13 @@ impl Bell {
         // It fails for values out of range only, and these are not.
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
+}
+
+/// A node is made first and given its owner after that.
+fn watch_nodes() -> io::Result<OwnedFd> {
+    let nodes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    inotify::add_watch(&nodes, "/dev", inotify::WatchFlags::CREATE | inotify::WatchFlags::ATTRIB)?;
+    Ok(nodes)
 }
 
 /// A driver keeps a few events for each handle; more than these are taken at the next look.

@@ -27,10 +27,11 @@ use std::io;
 use std::path::PathBuf;
 
 pub use controls::set_control;
-pub use device::{DeviceInfo, devices};
+pub use device::{DeviceInfo, devices, lasting_path};
 pub use format::{Encoding, FourCc, Layout, Offer, Options, choose};
 pub use input::Input;
 pub use mjpeg::{MjpegDecoder, MjpegError};
+pub use queue::Moment;
 pub use source::V4lSource;
 pub use state::{CaptureMachine, CaptureState, Fault, Signal, Step, Timings};
 

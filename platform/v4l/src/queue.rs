@@ -25,6 +25,17 @@ pub(crate) struct Filled {
     sequence: u32,
     /// When the driver had it, in µs of the kernel's monotonic clock; `None` if it used another clock.
     pub(crate) monotonic_us: Option<u64>,
+    /// Which moment of the frame that was.
+    pub(crate) moment: Moment,
+}
+
+/// Which moment of a frame a driver's timestamp tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// Its first pixel was taken: latencies counted from here hold the time that the frame takes on its cable.
+    Start,
+    /// Its last pixel arrived.
+    End,
 }
 
 /// Streaming buffers of one device; streaming ends when this is dropped.
@@ -130,6 +141,8 @@ impl Queue {
         }
         let monotonic =
             buffer.flags & sys::V4L2_BUF_FLAG_TIMESTAMP_MASK == sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+        let source = buffer.flags & sys::V4L2_BUF_FLAG_TSTAMP_SRC_MASK;
+        let moment = if source == sys::V4L2_BUF_FLAG_TSTAMP_SRC_SOE { Moment::Start } else { Moment::End };
         let seconds = u64::try_from(buffer.timestamp.tv_sec).ok();
         let micros = u64::try_from(buffer.timestamp.tv_usec).ok();
         let stamp = seconds.zip(micros).map(|(seconds, micros)| seconds.saturating_mul(1_000_000) + micros);
@@ -138,6 +151,7 @@ impl Queue {
             used: buffer.bytesused as usize,
             sequence: buffer.sequence,
             monotonic_us: stamp.filter(|_| monotonic),
+            moment,
         };
         Ok(Some((filled, buffer.flags & sys::V4L2_BUF_FLAG_ERROR == 0)))
     }

@@ -8,11 +8,11 @@ use rift::{Instant, Rectangle};
 use rift_hal::{Frame, Pollable, VideoSource};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::device::{Device, Name};
+use crate::device::{Device, Name, text};
 use crate::events::Bell;
 use crate::format::{Encoding, Layout, Options};
 use crate::mjpeg::MjpegDecoder;
-use crate::queue::Queue;
+use crate::queue::{Moment, Queue};
 use crate::state::{CaptureMachine, CaptureState, Signal, Step, Timings};
 use crate::{DeviceInfo, Input, V4lError};
 
@@ -35,9 +35,12 @@ pub struct V4lSource {
     name: Option<Name>,
     /// The input that was selected; a driver forgets it when its device is plugged in anew.
     input: Option<u32>,
+    /// What the driver calls the input in use.
+    input_name: Option<String>,
     layout: Layout,
     decoder: Option<MjpegDecoder>,
     captured_at: Option<Instant>,
+    moment: Option<Moment>,
     still: Option<Still>,
     error: Option<V4lError>,
     discarded: u64,
@@ -90,9 +93,11 @@ impl V4lSource {
             options: *options,
             name: None,
             input: None,
+            input_name: None,
             layout: Layout { encoding, width, height, stride: width as usize },
             decoder: None,
             captured_at: None,
+            moment: None,
             still: None,
             error: None,
             discarded: 0,
@@ -118,6 +123,19 @@ impl V4lSource {
     #[must_use]
     pub fn inputs(&self) -> Vec<Input> {
         self.device.as_ref().map_or_else(Vec::new, |device| device.inputs())
+    }
+
+    /// What the driver calls the input in use, as of the last time it was opened; `None` if it has no such notion.
+    #[must_use]
+    pub fn input_name(&self) -> Option<&str> {
+        self.input_name.as_deref()
+    }
+
+    /// Which moment of a frame [`Frame::captured_at`] tells; `None` before the first frame, and while the driver gives
+    /// no times: then it is when the frame was taken from the driver.
+    #[must_use]
+    pub const fn moment(&self) -> Option<Moment> {
+        self.moment
     }
 
     /// Switches to this input, and again whenever the device comes back. The last picture stays until the new input
@@ -176,6 +194,9 @@ impl V4lSource {
         if self.device.as_ref().is_some_and(|device| device.take_events()) {
             self.machine.handle_source_change(now);
         }
+        if self.bell.take_arrivals() {
+            self.machine.handle_arrival(now);
+        }
         for _ in 0..STEPS_MAX {
             let Some(step) = self.machine.poll_step(now) else {
                 break;
@@ -224,6 +245,7 @@ impl V4lSource {
         let device = Device::find(&self.path, self.name.as_ref())?;
         self.name.get_or_insert_with(|| device.name());
         self.input.map_or(Ok(()), |input| device.set_input(input))?;
+        self.input_name = device.input().map(|input| text(&input.name));
         let has_events = device.subscribe();
         self.device = Some(Arc::new(device));
         Ok(has_events)
@@ -290,6 +312,7 @@ impl V4lSource {
             self.discarded += 1;
             return false;
         }
+        self.moment = filled.monotonic_us.map(|_| filled.moment);
         self.captured_at = Some(captured_at(filled.monotonic_us, monotonic_us(), now));
         true
     }

@@ -273,6 +273,14 @@ impl CaptureMachine {
         }
     }
 
+    /// Something that may be the device has appeared.
+    pub fn handle_arrival(&mut self, now: Instant) {
+        if self.held == Held::Nothing && self.next.1 == Step::Open {
+            self.absences = 0;
+            self.next = (now, Step::Open);
+        }
+    }
+
     /// The device is to be opened afresh, because its owner wants something of it that no stream bears.
     pub fn reopen(&mut self, now: Instant) {
         if self.held != Held::Nothing && self.next.1 != Step::Close {

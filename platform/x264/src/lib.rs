@@ -129,6 +129,8 @@ pub struct X264Encoder {
     options: Options,
     boost: bool,
     pts: i64,
+    /// The canvas holds the next frame already.
+    is_converted: bool,
 }
 
 impl X264Encoder {
@@ -167,6 +169,7 @@ impl X264Encoder {
             options: *options,
             boost: false,
             pts: 0,
+            is_converted: false,
         })
     }
 
@@ -182,6 +185,24 @@ impl X264Encoder {
         sink: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<Encoded, X264Error> {
         self.encode_to(frame, request, Some(sink))
+    }
+
+    /// Does the first part of the next [`Encoder::encode`] ahead, so that both can be timed: brings the pixels into the
+    /// form that libx264 reads. Returns whether any were copied for that; frames that libx264 reads as they are need it
+    /// not. The next call encodes this frame with this request, whatever else it is given.
+    ///
+    /// # Errors
+    /// [`X264Error::Size`], [`X264Error::Format`].
+    pub fn convert(&mut self, frame: &Frame<'_>, request: &EncodeRequest) -> Result<bool, X264Error> {
+        self.check_size(frame)?;
+        if layout(frame).is_some() {
+            return Ok(false);
+        }
+        if !self.canvas.update(frame, request.damage) {
+            return Err(X264Error::Format(frame.format()));
+        }
+        self.is_converted = true;
+        Ok(true)
     }
 
     /// Aims for [`Options::boost_quantiser`] (`true`) or back for [`Options::quantiser`], from the next picture on.
@@ -216,14 +237,15 @@ impl X264Encoder {
         request: &EncodeRequest,
         sink: Option<Sink<'_>>,
     ) -> Result<Encoded, X264Error> {
-        let EncoderSettings { width, height, .. } = self.settings;
-        if (frame.width(), frame.height()) != (width, height) {
-            let (frame_width, frame_height) = (frame.width(), frame.height());
-            return Err(X264Error::Size { frame_width, frame_height, width, height });
-        }
+        let is_converted = core::mem::take(&mut self.is_converted);
+        self.check_size(frame)?;
         let changed =
             request.damage.filter(|_| self.references.newest_is_last()).map(|damage| self.changed(damage));
-        let input = input(&mut self.canvas, frame, request)?;
+        let input = if is_converted {
+            Input { layout: Layout::I420, planes: self.canvas.planes() }
+        } else {
+            input(&mut self.canvas, frame, request)?
+        };
         let key = request.key || self.references.newest().is_none();
         let pts = self.pts;
         self.pts += 1;
@@ -241,6 +263,15 @@ impl X264Encoder {
         };
         self.references.push(request.id, pts, output.key);
         Ok(Encoded { len: self.store.picture_len(), key: output.key, quantiser: whole(output.quantiser) })
+    }
+
+    fn check_size(&self, frame: &Frame<'_>) -> Result<(), X264Error> {
+        let EncoderSettings { width, height, .. } = self.settings;
+        let (frame_width, frame_height) = (frame.width(), frame.height());
+        if (frame_width, frame_height) == (width, height) {
+            return Ok(());
+        }
+        Err(X264Error::Size { frame_width, frame_height, width, height })
     }
 
     /// The macroblocks that `damage` touches.
@@ -318,17 +349,7 @@ fn input<'a>(
     frame: &Frame<'a>,
     request: &EncodeRequest,
 ) -> Result<Input<'a>, X264Error> {
-    let even = frame.width().is_multiple_of(2) && frame.height().is_multiple_of(2);
-    let layout = if !even {
-        None
-    } else if frame.format() == PixelFormat::I420 {
-        Some(Layout::I420)
-    } else if frame.format() == PixelFormat::Nv12 {
-        Some(Layout::Nv12)
-    } else {
-        None
-    };
-    if let Some(layout) = layout {
+    if let Some(layout) = layout(frame) {
         canvas.forget();
         return Ok(Input { layout, planes: frame.planes().map(|plane| (plane.data, plane.stride)) });
     }
@@ -336,6 +357,20 @@ fn input<'a>(
         return Err(X264Error::Format(frame.format()));
     }
     Ok(Input { layout: Layout::I420, planes: canvas.planes() })
+}
+
+/// How libx264 reads this frame as it is; `None` if it cannot.
+fn layout(frame: &Frame<'_>) -> Option<Layout> {
+    let even = frame.width().is_multiple_of(2) && frame.height().is_multiple_of(2);
+    if !even {
+        None
+    } else if frame.format() == PixelFormat::I420 {
+        Some(Layout::I420)
+    } else if frame.format() == PixelFormat::Nv12 {
+        Some(Layout::Nv12)
+    } else {
+        None
+    }
 }
 
 fn check(settings: &EncoderSettings, options: &Options) -> Result<(), X264Error> {

@@ -38,7 +38,14 @@ impl Rig {
         let orders = Arc::new(Orders::new(Order::idle(1_000_000, PERIOD_US)).unwrap());
         let (pictures, captured) = sync_channel(4);
         let (spare, _) = sync_channel(4);
-        let feed = Feed { orders: Arc::clone(&orders), captured, spare, cursor: Arc::default() };
+        let feed = Feed {
+            orders: Arc::clone(&orders),
+            captured,
+            spare,
+            cursor: Arc::default(),
+            capture: Arc::default(),
+            board: Arc::default(),
+        };
         let (injector, injected) = Injector::observed(64);
         let policy = Policy {
             identity: identity.clone(),
@@ -73,7 +80,7 @@ impl Rig {
             Session::connect(&Config::default(), handshake, self.host, connection, memory, PathId(0), now);
         let driver =
             ClientDriver::connect(&SocketConfig::default(), self.driver.local_addr(), session).unwrap();
-        Guest { driver, rights: Vec::new(), pictures: Vec::new(), closed: None }
+        Guest { driver, rights: Vec::new(), pictures: Vec::new(), capture: None, closed: None }
     }
 
     /// Turns everybody until `done`.
@@ -121,12 +128,13 @@ struct Guest {
     driver: ClientDriver<SessionMemory, rift::NoiseXx>,
     rights: Vec<Permissions>,
     pictures: Vec<PictureId>,
+    capture: Option<CaptureState>,
     closed: Option<CloseReason>,
 }
 
 impl Guest {
     fn turn(&mut self) {
-        let Self { driver, rights, pictures, closed } = self;
+        let Self { driver, rights, pictures, capture, closed } = self;
         driver.waker().wake();
         driver
             .turn(&mut |session, event| match event {
@@ -135,6 +143,7 @@ impl Guest {
                     pictures.push(id);
                     session.release_media(id);
                 }
+                Event::CaptureState(state) => *capture = Some(state),
                 Event::Closed(reason) => *closed = Some(reason),
                 Event::Authenticated(_)
                 | Event::StreamParameters(_)
@@ -248,6 +257,24 @@ fn who_comes_later_gets_its_first_picture_by_a_key_picture_and_costs_the_other_n
     assert_eq!(second.pictures, [four, five]);
     rig.until(&mut [&mut first, &mut second], |_, guests| guests[0].pictures.contains(&five));
     assert_eq!(first.pictures, [one, two, three, four, five]);
+}
+
+#[test]
+fn state_of_the_capture_reaches_everybody_and_who_comes_later() {
+    let mut rig = Rig::new();
+    rig.allow(5, Permissions::default_control());
+    rig.allow(6, Permissions::view_only());
+    let mut first = rig.connect(5);
+    rig.until(&mut [&mut first], |_, guests| guests[0].steers().is_some());
+    let signal = rift::SignalDescription::new("HDMI");
+    let condition = rift::CaptureCondition::NoSignal;
+    let state = CaptureState { condition, since: Clock::new().now(), signal };
+    *rig.viewers.feed.capture.lock().unwrap() = Some(state);
+    let has = |guest: &Guest| guest.capture.is_some_and(|state| state.condition == condition);
+    rig.until(&mut [&mut first], |_, guests| has(guests[0]));
+    let mut second = rig.connect(6);
+    rig.until(&mut [&mut first, &mut second], |_, guests| has(guests[1]));
+    assert_eq!(second.capture.map(|state| state.signal), Some(signal));
 }
 
 #[test]

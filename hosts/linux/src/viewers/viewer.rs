@@ -2,7 +2,9 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use rift::{CloseReason, CursorPosition, Instant, PictureId, PictureRef, SendError, StreamParameters};
+use rift::{
+    CaptureState, CloseReason, CursorPosition, Instant, PictureId, PictureRef, SendError, StreamParameters,
+};
 use tracing::debug;
 
 use super::ViewerSession;
@@ -10,6 +12,7 @@ use crate::allow::Client;
 use crate::cursor::ShapeSender;
 use crate::governor::Load;
 use crate::orders::CursorState;
+use crate::status::ViewerStatus;
 
 /// Bits per second to begin with: within the machine nothing is in the way;
 const START_BPS_LOOPBACK: u32 = 300_000_000;
@@ -64,16 +67,36 @@ pub(super) fn start_bitrate_bps(from: SocketAddr) -> u32 {
     }
 }
 
-/// Queues a picture for one viewer, or (`None`) leaves it out.
+impl Viewer {
+    /// What operators are told of it.
+    pub(super) fn status(
+        &self,
+        now: Instant,
+        from: SocketAddr,
+        session: &ViewerSession,
+        steers: bool,
+    ) -> ViewerStatus {
+        ViewerStatus {
+            name: self.client.name.clone(),
+            from,
+            since: self.since,
+            steers,
+            round_trip_us: session.stats(now).round_trip_us,
+            bitrate_bps: session.budget().bitrate_bps,
+        }
+    }
+}
+
+/// Queues a picture for one viewer, or (`None`) leaves it out. Returns whether it will have it, if it may.
 pub(super) fn give(
     now: Instant,
     session: &mut ViewerSession,
     viewer: &mut Viewer,
     picture: Option<PictureRef>,
-) {
+) -> bool {
     let Some(picture) = picture else {
         viewer.is_behind = true;
-        return;
+        return false;
     };
     match session.send_picture(now, picture) {
         Ok(()) => {
@@ -86,8 +109,15 @@ pub(super) fn give(
         Err(error) => {
             debug!(client = %viewer.client.name, id = picture.id().0, %error, "picture left out");
             viewer.is_behind = true;
+            return false;
         }
     }
+    true
+}
+
+pub(super) fn tell_capture(now: Instant, session: &mut ViewerSession, state: CaptureState) {
+    // A session that is over need not know.
+    let _ = session.send_capture_state(now, state);
 }
 
 pub(super) fn show_cursor(
