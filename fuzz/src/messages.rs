@@ -1,9 +1,10 @@
 //! The frames of SPEC §7–§14, written a second time from the specification alone: what an attacker's own
 //! implementation would emit, and a check of `rift::wire`. Values that the specification forbids can be written.
 
-use rift::InputEvent;
 use rift::wire::FrameType;
+use rift::wire::input::Held;
 use rift::wire::picture::PictureHead;
+use rift::{Contact, Gamepad, InputEvent};
 
 /// Appends a frame with its length (SPEC §7.1). Bodies are at most 16575 bytes.
 pub fn frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
@@ -25,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 17] = [
+pub const TYPES: [FrameType; 19] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -35,6 +36,8 @@ pub const TYPES: [FrameType; 17] = [
     FrameType::Pairing,
     FrameType::Input,
     FrameType::InputAcknowledged,
+    FrameType::Rumble,
+    FrameType::InputShown,
     FrameType::Cursor,
     FrameType::StreamParameters,
     FrameType::Repair,
@@ -106,7 +109,54 @@ impl Body {
         if let InputEvent::Wheel { dx, dy } = event {
             return self.u8(8).u16(dx.cast_unsigned()).u16(dy.cast_unsigned());
         }
+        self.device_event(event)
+    }
+
+    fn device_event(self, event: &InputEvent) -> Self {
+        if let InputEvent::GamepadConnected(gamepad) = event {
+            return self.u8(9).u8(gamepad.index());
+        }
+        if let InputEvent::GamepadDisconnected(gamepad) = event {
+            return self.u8(10).u8(gamepad.index());
+        }
+        if let InputEvent::GamepadButton { gamepad, button, pressed } = event {
+            return self.u8(if *pressed { 11 } else { 12 }).u8(gamepad.index()).u8(button.index());
+        }
+        if let InputEvent::GamepadAxis { gamepad, axis, value } = event {
+            return self.u8(13).u8(gamepad.index()).u8(axis.index()).u16(value.cast_unsigned());
+        }
+        if let InputEvent::TouchDown { contact, x, y } = event {
+            return self.u8(14).u8(contact.index()).u16(*x).u16(*y);
+        }
+        if let InputEvent::TouchMove { contact, x, y } = event {
+            return self.u8(15).u8(contact.index()).u16(*x).u16(*y);
+        }
+        if let InputEvent::TouchUp(contact) = event {
+            return self.u8(16).u8(contact.index());
+        }
         self.u8(0xff)
+    }
+}
+
+impl Body {
+    /// Appends what an input frame says of gamepads and touch (SPEC §10).
+    #[must_use]
+    pub fn devices(mut self, held: &Held) -> Self {
+        let gamepads: Vec<_> = Gamepad::all().map(|gamepad| held.gamepad(gamepad)).collect();
+        let contacts: Vec<_> = Contact::all().map(|contact| held.contact(contact)).collect();
+        let mask =
+            |set: Vec<bool>| set.iter().rev().fold(0, |mask: u16, &is_set| mask << 1 | u16::from(is_set));
+        let touched = mask(contacts.iter().map(Option::is_some).collect());
+        let plugged = mask(gamepads.iter().map(Option::is_some).collect());
+        self = self.u8(u8::try_from(plugged).expect("four gamepads") | if touched == 0 { 0 } else { 0x10 });
+        for state in gamepads.into_iter().flatten() {
+            self =
+                state.axes.iter().fold(self.u32(state.buttons), |body, axis| body.u16(axis.cast_unsigned()));
+        }
+        if touched == 0 {
+            return self;
+        }
+        contacts.into_iter().flatten().fold(self.u16(touched), |body, (x, y)| body.u16(x).u16(y))
     }
 }
 

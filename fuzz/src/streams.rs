@@ -2,6 +2,8 @@
 //! arrive as they were sent, each once and in order, and nothing is stuck when the network is well again
 //! (SPEC §7.3, §10, §11.6, §14).
 
+use std::collections::BTreeMap;
+
 use rift::{
     Button, Channel, Codec, Config, CursorPosition, Ecn, Event, InputEvent, Instant, NoPictures, Permissions,
     PictureId, PictureInfo, Pictures, Rectangle, RectangleData, StreamParameters,
@@ -26,7 +28,7 @@ pub fn run(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let config = Config { idle_us: u32::MAX, ..Config::default() };
     let (client, mut host) = pair::connected(&config);
-    host.admit(START, Permissions::default_control());
+    host.admit(START, granted());
     let parameters = StreamParameters { width: 64, height: 48, rate_millihertz: 60_000, codec: Codec::H264 };
     host.set_stream(PictureId(1), parameters).expect("established");
     let mut play = Play::new(client, host);
@@ -39,6 +41,10 @@ pub fn run(data: &[u8]) {
     }
     play.recover();
     play.must_have_arrived();
+}
+
+const fn granted() -> Permissions {
+    Permissions::default_control().union(Permissions::GAMEPAD).union(Permissions::TOUCH)
 }
 
 /// One direction of one stream.
@@ -58,6 +64,7 @@ struct Effect {
     place: Option<(u16, u16)>,
     moved: (i64, i64),
     turned: (i64, i64),
+    devices: Devices,
 }
 
 impl Effect {
@@ -79,8 +86,48 @@ impl Effect {
             self.moved = (self.moved.0 + i64::from(*dx), self.moved.1 + i64::from(*dy));
         } else if let InputEvent::Wheel { dx, dy } = event {
             self.turned = (self.turned.0 + i64::from(*dx), self.turned.1 + i64::from(*dy));
+        } else {
+            hold(&mut self.devices, event);
         }
     }
+}
+
+/// What is pressed or moved on gamepads and touch screens: what it is, and where.
+pub(crate) type Devices = BTreeMap<(&'static str, u8, u8), (i32, i32)>;
+
+/// Takes note of what an event of a gamepad or a touch screen does.
+pub(crate) fn hold(devices: &mut Devices, event: &InputEvent) {
+    if let InputEvent::GamepadDisconnected(gamepad) = event {
+        devices.retain(|(kind, index, _), _| *kind == "contact" || *index != gamepad.index());
+    } else if let InputEvent::GamepadButton { gamepad, button, pressed } = event {
+        let what = ("button", gamepad.index(), button.index());
+        if *pressed {
+            devices.insert(what, (1, 0))
+        } else {
+            devices.remove(&what)
+        };
+    } else if let InputEvent::GamepadAxis { gamepad, axis, value } = event {
+        let what = ("axis", gamepad.index(), axis.index());
+        if *value != 0 {
+            devices.insert(what, ((*value).into(), 0))
+        } else {
+            devices.remove(&what)
+        };
+    } else if let InputEvent::TouchDown { contact, x, y } | InputEvent::TouchMove { contact, x, y } = event {
+        devices.insert(("contact", contact.index(), 0), ((*x).into(), (*y).into()));
+    } else if let InputEvent::TouchUp(contact) = event {
+        devices.remove(&("contact", contact.index(), 0));
+    }
+}
+
+/// Whether an event only lets something go.
+pub(crate) const fn lets_go(event: &InputEvent) -> bool {
+    matches!(
+        event,
+        InputEvent::GamepadButton { pressed: false, .. }
+            | InputEvent::GamepadAxis { value: 0, .. }
+            | InputEvent::TouchUp(_)
+    )
 }
 
 struct Play {
@@ -119,7 +166,7 @@ impl Play {
             queued: PictureId(0),
             shown: PictureId(0),
             wants_key: true,
-            permissions: Permissions::default_control(),
+            permissions: granted(),
         }
     }
 

@@ -7,7 +7,7 @@ use rift::wire::close::{Admitted, Close};
 use rift::wire::cursor::{CursorPosition, ShapeHead};
 use rift::wire::feedback::Feedback;
 use rift::wire::handshake::{Initiation, Reply, connection_of};
-use rift::wire::input::{InputAcknowledged, InputMessage};
+use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
 use rift::wire::picture::PictureHead;
 use rift::wire::shard::ShardHead;
@@ -92,6 +92,9 @@ fn body(frame_type: FrameType, data: &[u8]) {
         }),
         FrameType::Input => return input(data),
         FrameType::InputAcknowledged => InputAcknowledged::parse(data).map(|m| empty().u32(m.next)),
+        FrameType::Rumble => return rumble(data),
+        FrameType::InputShown => InputShownMessage::parse(data)
+            .map(|m| empty().u32(m.picture.0).u32(m.event).u32(m.received_us).u32(m.injected_after_us)),
         FrameType::Cursor => return cursor(data),
         FrameType::StreamParameters => StreamParametersMessage::parse(data).map(|m| {
             let parameters = m.parameters;
@@ -172,11 +175,22 @@ fn input(data: &[u8]) {
     for key in keys {
         body = body.u16(key.code());
     }
+    body = body.devices(&message.held);
     for event in &message.events {
         body = body.event(event);
     }
     let again = InputMessage::parse(&body.0);
     assert_eq!(again, Some(message), "input");
+}
+
+fn rumble(data: &[u8]) {
+    let Some(message) = RumbleMessage::parse(data) else { return };
+    let body = message.wishes().fold(Body::default(), |body, (rumble, change)| {
+        assert!(rumble.millis <= 5000, "SPEC §10.8");
+        let body = body.u8(rumble.gamepad.index()).u8(change);
+        body.u16(rumble.strong).u16(rumble.weak).u16(rumble.millis)
+    });
+    assert_eq!(body.0, data, "rumble");
 }
 
 fn picture(data: &[u8]) {
@@ -211,6 +225,8 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::Pairing => PairingMessage::parse(data).is_some(),
         FrameType::Input => InputMessage::parse(data).is_some(),
         FrameType::InputAcknowledged => InputAcknowledged::parse(data).is_some(),
+        FrameType::Rumble => RumbleMessage::parse(data).is_some(),
+        FrameType::InputShown => InputShownMessage::parse(data).is_some(),
         FrameType::Cursor => CursorPosition::parse(data).is_some(),
         FrameType::StreamParameters => StreamParametersMessage::parse(data).is_some(),
         FrameType::Repair => Repair::parse(data).is_some(),

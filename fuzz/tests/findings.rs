@@ -29,7 +29,7 @@ fn drain<M: Memory>(session: &mut Session<M, Known>, now: Instant) -> usize {
 }
 
 fn presses(first: u32, keys: core::ops::Range<u16>) -> (u8, Body) {
-    let body = Body::default().u32(first).u8(0).u8(0);
+    let body = Body::default().u32(first).u8(0).u8(0).u8(0);
     (0x08, keys.fold(body, |body, key| body.u8(1).u16(key)))
 }
 
@@ -74,7 +74,7 @@ fn everything_is_released_at_the_end_however_much_waits() {
     host.admit(START, Permissions::default_control());
     // In one datagram: 30 keys go down, motion fills the queue, the session ends.
     let motion = |first: u32, count: u32| {
-        let body = Body::default().u32(first).u8(0).u8(0);
+        let body = Body::default().u32(first).u8(0).u8(0).u8(0);
         (0x08, (0..count).fold(body, |body, _| body.u8(7).u16(1).u16(1)))
     };
     put(&mut host, &attacker, 0, &[presses(0, 1..31), motion(30, 64), motion(94, 64)]);

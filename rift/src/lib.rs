@@ -21,6 +21,7 @@ pub mod time;
 pub mod wire;
 
 pub use channel::capture::{CaptureCondition, CaptureState, SignalDescription};
+pub use channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, GamepadState, Rumble};
 pub use channel::input::{Button, InputEvent, Scancode};
 pub use channel::permissions::Permissions;
 pub use channel::video::incoming::{Media, TakenMedia};
@@ -33,8 +34,8 @@ pub use delta::Budget;
 pub use endpoint::{Endpoint, Route, SessionIndex};
 pub use pairing::{BackingOff, Guess, PairingWindow, Pin, PinError};
 pub use session::{
-    Class, ClockRelation, CloseReason, Config, Discard, Established, Event, PROLOGUE, PathId, SendError,
-    Session, Stats, Timer, Transmit,
+    Class, ClockRelation, CloseReason, Config, Discard, Established, Event, InputTrace, PROLOGUE, PathId,
+    PictureTrace, SendError, Session, Stats, Timer, Transmit,
 };
 pub use storage::{Memory, Storage};
 pub use time::Instant;

@@ -29,6 +29,15 @@ pub const INPUT_RECEIVED_MAX: usize = 256;
 /// Keys that may be held at once: more than two hands' fingers and a rollover keyboard's report.
 pub const KEYS_HELD_MAX: usize = 32;
 
+/// Gamepads of one client: what a living room has.
+pub const GAMEPADS_MAX: usize = 4;
+
+/// Contacts on a touch screen at once: two hands' fingers.
+pub const CONTACTS_MAX: usize = 10;
+
+/// Events whose time of creation a client remembers, for the picture that shows them: a second of a 125 Hz mouse.
+pub const INPUT_TRACED_MAX: usize = 128;
+
 /// Packets one feedback frame reports on: its 2 bytes each still fit the smallest datagram.
 pub const FEEDBACK_PACKETS_MAX: usize = 512;
 
@@ -69,7 +78,13 @@ const _: () = {
         FEEDBACK_PACKETS_MAX * 2 + 64 <= DATAGRAM_MIN,
         "a full feedback frame fits the smallest datagram"
     );
-    assert!(INPUT_PER_DATAGRAM_MAX * 8 + KEYS_HELD_MAX * 2 + 64 <= DATAGRAM_MIN, "full input fits");
+    assert!(
+        INPUT_PER_DATAGRAM_MAX * 8 + KEYS_HELD_MAX * 2 + GAMEPADS_MAX * 16 + CONTACTS_MAX * 4 + 64
+            <= DATAGRAM_MIN,
+        "full input fits"
+    );
+    assert!(GAMEPADS_MAX <= 4 && CONTACTS_MAX <= 16, "masks on the wire hold them");
+    assert!(INPUT_TRACED_MAX.is_power_of_two());
     assert!(INPUT_PER_DATAGRAM_MAX <= INPUT_UNACKNOWLEDGED_MAX);
     assert!(DATAGRAM_MIN <= DATAGRAM_MAX && DATAGRAM_MAX <= u16::MAX as usize);
 };

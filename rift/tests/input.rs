@@ -2,7 +2,11 @@
 
 use core::time::Duration;
 
-use rift::{Button, InputEvent, Instant, Permissions, Scancode};
+use rift::wire::input::Held;
+use rift::{
+    Button, Contact, Event, Gamepad, GamepadAxis, GamepadButton, GamepadState, InputEvent, Instant,
+    Permissions, Rumble, Scancode, SendError,
+};
 use rift_sim::peer::{Pair, PairConfig, Repertoire, Typist};
 use rift_sim::{Jitter, LinkConfig, Loss, Random, Time};
 
@@ -177,4 +181,136 @@ fn revoked_rights_release_and_stop_input() {
     let count = received(&pair).len();
     pair.network.run_for(Duration::from_secs(3));
     assert_eq!(received(&pair).len(), count, "and nothing comes after");
+}
+
+fn with_devices(seed: u64, link: LinkConfig, count: u64, period_us: u64) -> Pair {
+    let permissions = Permissions::GAMEPAD | Permissions::TOUCH | Permissions::VIEW;
+    let mut pair = Pair::new(&PairConfig { permissions, ..PairConfig::new(seed, link) });
+    let typist = Typist::new(Random::new(seed), Repertoire::Devices, count, period_us, Instant::ZERO);
+    pair.network.act(pair.client, |peer, _| peer.client_mut().typist = Some(typist));
+    pair
+}
+
+fn held_after(events: &[InputEvent]) -> Held {
+    let mut held = Held::NOTHING;
+    events.iter().for_each(|event| held.apply(event));
+    held
+}
+
+#[test]
+fn gamepads_and_contacts_arrive_once_and_in_order() {
+    for seed in SEEDS {
+        let mut pair = with_devices(seed, bad_link(), 10_000, 4000);
+        run_to_end(&mut pair, seed);
+        let (sent, received) = (sent(&pair), received(&pair));
+        // Motion may have been merged; nothing else.
+        let others = |events: &[InputEvent]| -> Vec<InputEvent> {
+            events.iter().filter(|event| !event.is_motion()).copied().collect()
+        };
+        assert_eq!(others(sent), others(&received), "seed {seed}");
+        assert!(others(sent).len() > 3000, "seed {seed}");
+        assert_eq!(held_after(sent), held_after(&received), "seed {seed}");
+    }
+}
+
+#[test]
+fn flood_of_sticks_and_fingers_merges_but_ends_where_it_should() {
+    for seed in SEEDS {
+        let mut pair = with_devices(seed, bad_link(), 20_000, 250);
+        run_to_end(&mut pair, seed);
+        let (sent, received) = (sent(&pair), received(&pair));
+        assert!(received.len() < sent.len(), "seed {seed}: some motion was merged");
+        // At every press and release the rest stands where the client had it.
+        let states = |events: &[InputEvent]| {
+            let mut held = Held::NOTHING;
+            let mut states = Vec::new();
+            for event in events {
+                held.apply(event);
+                if !event.is_motion() {
+                    states.push((*event, held.clone()));
+                }
+            }
+            states
+        };
+        assert!(states(sent) == states(&received), "seed {seed}");
+    }
+}
+
+#[test]
+fn silence_lets_gamepads_rest_and_fingers_go_and_return_makes_it_right() {
+    let mut pair = with_devices(1, LinkConfig::default(), 0, 1000);
+    pair.network.run_until(Time::from_secs(2));
+    let (gamepad, contact) = (Gamepad::new(2).expect("below 4"), Contact::new(9).expect("below 10"));
+    let press = [
+        InputEvent::GamepadConnected(gamepad),
+        InputEvent::GamepadButton { gamepad, button: GamepadButton::SOUTH, pressed: true },
+        InputEvent::GamepadAxis { gamepad, axis: GamepadAxis::Y, value: -32_768 },
+        InputEvent::TouchDown { contact, x: 1, y: 2 },
+        InputEvent::TouchMove { contact, x: 3, y: 4 },
+    ];
+    pair.network.act(pair.client, |peer, now| {
+        for event in press {
+            peer.client_mut().session_mut().send_input(now, event).expect("the host permits it");
+        }
+        let stray = InputEvent::TouchMove { contact: Contact::new(0).expect("below 10"), x: 0, y: 0 };
+        assert_eq!(peer.client_mut().session_mut().send_input(now, stray), Err(SendError::Full));
+    });
+    pair.network.run_for(Duration::from_secs(1));
+    assert_eq!(received(&pair), press);
+    pair.network.link_mut(pair.upward).loss = Loss::Random(1.0);
+    pair.network.run_for(Duration::from_secs(1));
+    let held = held_after(&received(&pair));
+    assert!(held.is_empty() && held.gamepad(gamepad) == Some(GamepadState::AT_REST), "{held:?}");
+    pair.network.link_mut(pair.upward).loss = Loss::None;
+    pair.network.run_for(Duration::from_secs(1));
+    assert_eq!(held_after(&received(&pair)), held_after(&press), "still held at the client");
+    pair.network
+        .act(pair.client, |peer, now| peer.client_mut().session_mut().release_input(now))
+        .expect("room");
+    pair.network.run_for(Duration::from_secs(1));
+    assert!(held_after(&received(&pair)).is_empty());
+}
+
+#[test]
+fn gamepads_and_touch_need_their_own_rights() {
+    let mut pair = Pair::new(&PairConfig::new(1, LinkConfig::default()));
+    pair.network.run_until(Time::from_secs(1));
+    let gamepad = Gamepad::new(0).expect("below 4");
+    let contact = Contact::new(0).expect("below 10");
+    for event in [InputEvent::GamepadConnected(gamepad), InputEvent::TouchDown { contact, x: 0, y: 0 }] {
+        let refused =
+            pair.network.act(pair.client, |peer, now| peer.client_mut().session_mut().send_input(now, event));
+        assert_eq!(refused, Err(SendError::NotPermitted));
+    }
+    let rumble = Rumble { gamepad, strong: 1, weak: 2, millis: 3 };
+    let refused =
+        pair.network.act(pair.host, |peer, now| peer.host_mut().session_mut(0).send_rumble(now, rumble));
+    assert_eq!(refused, Err(SendError::NotPermitted));
+}
+
+#[test]
+fn rumble_arrives_once_for_each_gamepad_whatever_is_lost() {
+    for seed in SEEDS {
+        let mut pair = with_devices(seed, bad_link(), 0, 1000);
+        pair.network.run_until(Time::from_secs(3));
+        let wish = |index, strong| {
+            let gamepad = Gamepad::new(index).expect("below 4");
+            Rumble { gamepad, strong, weak: 7, millis: 60_000 }
+        };
+        let mut expected = Vec::new();
+        for round in 0..20 {
+            for rumble in [wish(0, round), wish(3, round + 100)] {
+                pair.network.act(pair.host, |peer, now| {
+                    peer.host_mut().session_mut(0).send_rumble(now, rumble).expect("permitted");
+                });
+                expected.push(Rumble { millis: Rumble::MILLIS_MAX, ..rumble });
+            }
+            pair.network.run_for(Duration::from_secs(1));
+        }
+        let events = pair.client().events.iter();
+        let heard: Vec<_> = events
+            .filter_map(|(_, event)| if let Event::Rumble(rumble) = event { Some(*rumble) } else { None })
+            .collect();
+        assert_eq!(heard, expected, "seed {seed}");
+    }
 }

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use rift::{Config, Event, Instant};
-use rift_sim::peer::{Pair, PairConfig};
-use rift_sim::{Jitter, LinkConfig, Loss, QueueLimit, Rate, Time};
+use rift::{Config, Event, Instant, PictureTrace};
+use rift_sim::peer::{Pair, PairConfig, Repertoire, Typist};
+use rift_sim::{Jitter, LinkConfig, Loss, QueueLimit, Random, Rate, Time};
 
 fn jittery(delay_ms: u64, jitter_us: u64) -> LinkConfig {
     LinkConfig {
@@ -100,4 +100,59 @@ fn first_round_trips_are_measured_before_the_first_picture_is_old() {
     assert!(first - admitted < Duration::from_millis(120), "{:?}", first - admitted);
     let now: Instant = pair.network.local(pair.client);
     assert!(client.session().clock_relation(now).is_some());
+}
+
+#[test]
+fn every_stage_from_the_hand_to_the_picture_is_told() {
+    for (seed, up_ms, down_ms) in [(1, 10, 10), (2, 5, 45), (3, 60, 20)] {
+        let mut pair = Pair::new(&config(seed, up_ms, down_ms));
+        let typist = Typist::new(Random::new(seed), Repertoire::Presses, 600, 50_000, Instant::ZERO);
+        pair.network.act(pair.client, |peer, _| peer.client_mut().typist = Some(typist));
+        pair.network.run_until(Time::from_secs(30));
+        let client = pair.client();
+        let traces: Vec<_> = client
+            .events
+            .iter()
+            .filter_map(|(_, event)| if let Event::InputShown(trace) = event { Some(*trace) } else { None })
+            .collect();
+        assert!(traces.len() > 300, "seed {seed}: {} traces", traces.len());
+        let error = u64::from(client.session().stats(pair.network.local(pair.client)).clock_error_us) + 2000;
+        for trace in &traces {
+            // 10 ms of repetition for each loss, and jitter of a few milliseconds.
+            let uplink = trace.received_at.plus_micros(error).micros_since(trace.created_at);
+            assert!(uplink + 7000 >= up_ms * 1000, "seed {seed}: {trace:?}");
+            assert!(uplink <= up_ms * 1000 + 2 * error + 60_000, "seed {seed}: {trace:?}");
+            assert!(trace.injected_at >= trace.received_at, "seed {seed}: {trace:?}");
+            let shown = client.shown.iter().find(|shown| shown.id == trace.picture);
+            let Some(shown) = shown else { continue };
+            assert!(shown.at > trace.injected_at.minus_micros(error), "seed {seed}: {trace:?}");
+        }
+        assert!(traces.windows(2).all(|two| two[0].event < two[1].event), "seed {seed}: each once, in order");
+    }
+}
+
+#[test]
+fn stages_sum_to_the_total_whatever_the_clocks_say() {
+    let at = Instant::from_micros;
+    let picture = PictureTrace {
+        captured_at: at(1000),
+        encoded_at: at(5000),
+        sent_at: at(5100),
+        // The host's clock is ahead: it seems that the shard came before it left.
+        first_at: at(4800),
+        whole_at: at(6000),
+        error_us: 400,
+    };
+    let (stages, total) = picture.stages(at(7500), at(9000));
+    assert_eq!((stages, total), ([4000, 100, -300, 1200, 1500, 1500], 8000));
+    let input = rift::InputTrace {
+        picture: rift::PictureId(1),
+        event: 0,
+        created_at: at(100),
+        received_at: at(600),
+        injected_at: at(700),
+    };
+    let (stages, total) = input.stages(&picture, at(7500), at(9000));
+    assert_eq!((stages.iter().sum::<i64>(), total), (8900, 8900));
+    assert_eq!(stages[..3], [500, 100, 300]);
 }

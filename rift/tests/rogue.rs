@@ -166,7 +166,7 @@ impl Rogue {
 
     /// One to four frames, of known and unknown types, with bodies of the usual lengths and others.
     fn frames(&mut self) -> Vec<u8> {
-        const TYPES: [(u8, u64); 16] = [
+        const TYPES: [(u8, u64); 19] = [
             (0x00, 8),
             (0x01, 4),
             (0x02, 16),
@@ -174,10 +174,13 @@ impl Rogue {
             (0x05, 4),
             (0x08, 40),
             (0x09, 4),
+            (0x0a, 8),
+            (0x0b, 16),
             (0x0c, 9),
             (0x10, 13),
             (0x11, 8),
             (0x12, 4),
+            (0x13, 20),
             (0x14, 40),
             (0x18, 60),
             (0x19, 9),
@@ -186,7 +189,7 @@ impl Rogue {
         ];
         let mut payload = Vec::new();
         for _ in 0..=self.below(4) {
-            let (code, usual) = TYPES[self.below(16)];
+            let (code, usual) = TYPES[self.below(19)];
             let len = if self.random.chance(0.7) { usual } else { self.random.below(100) };
             let len = usize::try_from(len).expect("small");
             let body = match code {
@@ -223,11 +226,21 @@ impl Rogue {
         for key in 0..keys {
             body.extend([0, (key * 40 + 1 + self.below(39)) as u8]);
         }
+        let devices = self.below(4) * self.below(8);
+        body.push(devices as u8);
+        for _ in 0..(devices & 15).count_ones() {
+            body.extend([&[0, 1][..], &self.bytes(14)].concat());
+        }
+        if devices & 16 != 0 {
+            body.extend([&[2, 1][..], &self.bytes(8)].concat());
+        }
         for _ in 0..self.below(20) {
-            let event = match self.below(4) {
+            let event = match self.below(6) {
                 0 => vec![1 + self.below(2) as u8, 0, 1 + self.below(200) as u8],
                 1 => vec![3, 0, 0, 0, 1 + self.below(120) as u8],
                 2 => vec![4 + self.below(2) as u8, self.below(8) as u8],
+                3 => vec![11 + self.below(2) as u8, self.below(5) as u8, self.below(20) as u8],
+                4 => [&[14 + self.below(2) as u8, self.below(11) as u8][..], &self.bytes(4)].concat(),
                 _ => [&[6 + self.below(3) as u8][..], &self.bytes(4)].concat(),
             };
             body.extend(event);
@@ -364,7 +377,7 @@ fn frames_before_admission_reach_no_channel() {
     let peer = identities().0.public();
     assert_eq!(session.poll_event(), Some(Event::Authenticated(peer)));
     let frames: [(FrameType, &[u8]); 5] = [
-        (FrameType::Input, &[0, 0, 0, 0, 0, 1, 0, 30, 1, 0, 30]),
+        (FrameType::Input, &[0, 0, 0, 0, 0, 1, 0, 30, 0, 1, 0, 30]),
         (FrameType::Repair, &[0, 0, 0, 0, 0, 0, 0, 1]),
         (FrameType::Stream, b"\0\0\0\0\0a word"),
         (FrameType::Admitted, &[0xff, 0xff, 0xff, 0xff]),
@@ -390,7 +403,7 @@ fn rights_that_were_not_granted_are_not_had() {
     session.admit(START, Permissions::POINTER);
     while session.poll_event().is_some() {}
     // Key A down, text, then the pointer moves.
-    let body = [0, 0, 0, 0, 0, 1, 0, 30, 1, 0, 30, 3, 0, 0, 0, 65, 7, 0, 5, 0, 6];
+    let body = [0, 0, 0, 0, 0, 1, 0, 30, 0, 1, 0, 30, 3, 0, 0, 0, 65, 7, 0, 5, 0, 6];
     let mut datagram = rogue.seal_frame(FrameType::Input, &body);
     assert_eq!(session.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram), Ok(()));
     assert_eq!(session.poll_event(), Some(Event::Input(InputEvent::PointerRelative { dx: 5, dy: 6 })));
@@ -403,7 +416,7 @@ fn rights_that_were_not_granted_are_not_had() {
     session.admit(START, Permissions::default_control());
     while session.poll_event().is_some() {}
     let mut datagram =
-        rogue.seal_frame(FrameType::Input, &[0, 0, 0, 3, 0, 2, 0, 99, 0, 30, 1, 0, 99, 1, 0, 30]);
+        rogue.seal_frame(FrameType::Input, &[0, 0, 0, 3, 0, 2, 0, 99, 0, 30, 0, 1, 0, 99, 1, 0, 30]);
     assert_eq!(session.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram), Ok(()));
     let key = Scancode::new(30).expect("KEY_A");
     let mut events = Vec::new();

@@ -2,7 +2,9 @@
 //! so that a fuzzer reaches what lies behind the first check.
 
 use rift::wire::picture::{CodedRectangle, PictureHead};
-use rift::{Button, Codec, InputEvent, Instant, Rectangle, Scancode};
+use rift::{
+    Button, Codec, Contact, Gamepad, GamepadAxis, GamepadButton, InputEvent, Instant, Rectangle, Scancode,
+};
 
 use crate::bytes::{Bytes, Noise};
 use crate::messages::{self, Body};
@@ -66,6 +68,14 @@ impl Frames {
                 let limit = bytes.near(next);
                 (0x19, body.u8(u8::try_from(channel).expect("0 or 1")).u32(next).u32(limit))
             }
+            19 if bytes.u8() < 64 => {
+                let wish = body.u8(bytes.u8() % 5).u8(bytes.u8() % 4).u16(bytes.u16()).u16(9);
+                (0x0a, wish.u16(bytes.u16() % 5002))
+            }
+            19 if bytes.u8() < 64 => {
+                let shown = body.u32(bytes.near(self.picture)).u32(bytes.near(self.input));
+                (0x0b, shown.u32(bytes.near(low)).u32(bytes.near(0)))
+            }
             19 if bytes.flag() => {
                 let state = body.u8(bytes.u8() % 9).u16(bytes.u16()).u32(bytes.u32());
                 (0x13, state.bytes(bytes.run(50)))
@@ -96,6 +106,17 @@ impl Frames {
         let step = u16::from(bytes.u8());
         for key in 1..=u16::from(keys) {
             body = body.u16(key + step);
+        }
+        // Now and then everything is held on a gamepad and a contact or two.
+        let devices = if keys & 3 == 3 { bytes.u8() & 0x17 } else { 0 };
+        body = body.u8(devices);
+        for _ in 0..(devices & 0x0f).count_ones() {
+            body = (0..6).fold(body.u32(u32::from(bytes.u16()) << 3), |body, _| body.u16(bytes.u8().into()));
+        }
+        if devices & 0x10 != 0 {
+            let contacts = u16::from(bytes.u8());
+            body =
+                (0..contacts.count_ones()).fold(body.u16(contacts), |body, _| body.u16(bytes.u16()).u16(7));
         }
         let shape = bytes.u8();
         let count = shape & 63;
@@ -170,7 +191,23 @@ pub(crate) fn event(bytes: &mut Bytes<'_>) -> InputEvent {
         }
         5 => InputEvent::PointerAbsolute { x: bytes.u16(), y: bytes.u16() },
         6 => InputEvent::PointerRelative { dx: bytes.u16().cast_signed(), dy: 1 },
+        _ if code & 0x30 == 0x30 => device_event(code, bytes),
         _ => InputEvent::Wheel { dx: 0, dy: bytes.u16().cast_signed() },
+    }
+}
+
+fn device_event(code: u8, bytes: &mut Bytes<'_>) -> InputEvent {
+    let gamepad = Gamepad::new(code >> 6).expect("one of four");
+    let contact = Contact::new(code >> 6).expect("one of ten");
+    let button = GamepadButton::new(bytes.u8() % GamepadButton::COUNT).expect("below the count");
+    match bytes.u8() % 7 {
+        0 => InputEvent::GamepadConnected(gamepad),
+        1 => InputEvent::GamepadDisconnected(gamepad),
+        2 => InputEvent::GamepadButton { gamepad, button, pressed: code & 8 != 0 },
+        3 => InputEvent::GamepadAxis { gamepad, axis: GamepadAxis::X, value: bytes.u16().cast_signed() },
+        4 => InputEvent::TouchDown { contact, x: bytes.u16(), y: 3 },
+        5 => InputEvent::TouchMove { contact, x: bytes.u16(), y: 4 },
+        _ => InputEvent::TouchUp(contact),
     }
 }
 

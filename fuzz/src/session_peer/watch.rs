@@ -24,6 +24,7 @@ pub(super) struct Watch {
     permissions: Option<Permissions>,
     keys: BTreeSet<u16>,
     buttons: BTreeSet<u8>,
+    devices: crate::streams::Devices,
     is_closed: bool,
     has_parameters: bool,
     announced: Vec<PictureId>,
@@ -41,6 +42,7 @@ impl Watch {
             permissions: None,
             keys: BTreeSet::new(),
             buttons: BTreeSet::new(),
+            devices: crate::streams::Devices::new(),
             is_closed: false,
             has_parameters: false,
             announced: Vec::new(),
@@ -126,7 +128,11 @@ impl Watch {
             // Pictures may overtake the admission (SPEC §6.1).
             FrameType::Repair => !is_host,
             FrameType::InputAcknowledged => is_host && self.permissions.is_some(),
+            FrameType::Rumble => {
+                is_host && self.permissions.is_some_and(|granted| granted.contains(Permissions::GAMEPAD))
+            }
             FrameType::Cursor
+            | FrameType::InputShown
             | FrameType::StreamParameters
             | FrameType::VideoPosition
             | FrameType::CaptureState
@@ -186,7 +192,10 @@ impl Watch {
                 assert!(was_held || granted.allow(event), "{event:?} with {granted:?}");
             }
         } else {
-            assert!(granted.allow(event), "{event:?} with {granted:?}");
+            let was_held = !self.devices.is_empty();
+            crate::streams::hold(&mut self.devices, event);
+            let lets_go = was_held && crate::streams::lets_go(event);
+            assert!(lets_go || granted.allow(event), "{event:?} with {granted:?}");
         }
         assert!(self.keys.len() <= 32, "at most 32 keys are held (SPEC §10.6)");
     }
@@ -194,6 +203,7 @@ impl Watch {
     fn must_hold_nothing(&self) {
         let (keys, buttons) = (&self.keys, &self.buttons);
         assert!(keys.is_empty() && buttons.is_empty(), "left pressed: {keys:?} {buttons:?} (SPEC §6.4)");
+        assert!(self.devices.is_empty(), "left pressed: {:?} (SPEC §6.4)", self.devices);
     }
 
     /// The application has had every chance to hear that the session is over.

@@ -3,8 +3,12 @@
 //! Keys are named by the physical key (Linux evdev code, so the host's layout decides what they mean);
 //! text is named by the character, and the host finds a way to type it.
 
+pub mod devices;
 pub(crate) mod receiver;
+pub(crate) mod rumble;
 pub(crate) mod sender;
+
+use devices::{Contact, Gamepad, GamepadAxis, GamepadButton};
 
 /// A physical key by its Linux evdev code (`KEY_*` in `linux/input-event-codes.h`), `1..=767`.
 ///
@@ -101,13 +105,63 @@ pub enum InputEvent {
         /// Away from the user (up) is positive.
         dy: i16,
     },
+    /// A gamepad was plugged in: nothing of it is pressed and its axes are at rest. Any other event of a gamepad says
+    /// the same.
+    GamepadConnected(Gamepad),
+    /// A gamepad was pulled out; what was held on it no longer is.
+    GamepadDisconnected(Gamepad),
+    /// A button of a gamepad went down or up.
+    GamepadButton {
+        /// Which gamepad.
+        gamepad: Gamepad,
+        /// Which button.
+        button: GamepadButton,
+        /// Down (`true`) or up.
+        pressed: bool,
+    },
+    /// A stick or a trigger of a gamepad moved.
+    GamepadAxis {
+        /// Which gamepad.
+        gamepad: Gamepad,
+        /// Which axis.
+        axis: GamepadAxis,
+        /// Sticks: right and down positive, 0 at rest. Triggers: from 0 to 32767.
+        value: i16,
+    },
+    /// A finger or a pen touched the screen.
+    TouchDown {
+        /// Which of those that touch it.
+        contact: Contact,
+        /// From the left edge, as for the pointer.
+        x: u16,
+        /// From the top edge.
+        y: u16,
+    },
+    /// A contact moved; without its [`InputEvent::TouchDown`] it says nothing and is not taken.
+    TouchMove {
+        /// Which.
+        contact: Contact,
+        /// From the left edge.
+        x: u16,
+        /// From the top edge.
+        y: u16,
+    },
+    /// A contact left the screen.
+    TouchUp(Contact),
 }
 
 impl InputEvent {
-    /// Whether two such events in a row may be merged when the channel is full: motion and wheel may,
-    /// keys, buttons and text never do (SPEC §10.5).
+    /// Whether two such events in a row may be merged when the channel is full: motion, wheel, sticks and moving
+    /// contacts may, keys, buttons and text never do (SPEC §10.5).
     #[must_use]
     pub const fn is_motion(&self) -> bool {
-        matches!(self, Self::PointerAbsolute { .. } | Self::PointerRelative { .. } | Self::Wheel { .. })
+        matches!(
+            self,
+            Self::PointerAbsolute { .. }
+                | Self::PointerRelative { .. }
+                | Self::Wheel { .. }
+                | Self::GamepadAxis { .. }
+                | Self::TouchMove { .. }
+        )
     }
 }

@@ -70,6 +70,13 @@ impl Permissions {
             | InputEvent::PointerAbsolute { .. }
             | InputEvent::PointerRelative { .. }
             | InputEvent::Wheel { .. } => self.contains(Self::POINTER),
+            InputEvent::GamepadConnected(_)
+            | InputEvent::GamepadDisconnected(_)
+            | InputEvent::GamepadButton { .. }
+            | InputEvent::GamepadAxis { .. } => self.contains(Self::GAMEPAD),
+            InputEvent::TouchDown { .. } | InputEvent::TouchMove { .. } | InputEvent::TouchUp(_) => {
+                self.contains(Self::TOUCH)
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::sent::Carried;
 use super::{CloseReason, SendError, Session};
 use crate::channel::capture::CaptureState;
+use crate::channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, Rumble};
 use crate::channel::input::{Button, InputEvent};
 use crate::channel::permissions::Permissions;
 use crate::channel::video::incoming::{self, Media, TakenMedia};
@@ -92,18 +93,18 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     ///
     /// # Errors
     /// [`SendError::NotConnected`], [`SendError::NotPermitted`]; [`SendError::Full`] when 256 events are
-    /// unacknowledged and this one is no motion, or 32 keys are held.
-    pub fn send_input(&mut self, _now: Instant, event: InputEvent) -> Result<(), SendError> {
+    /// unacknowledged and this one is no motion, when 32 keys are held, or when a contact moves that does not touch.
+    pub fn send_input(&mut self, now: Instant, event: InputEvent) -> Result<(), SendError> {
         if self.side != Side::Initiator || !self.is_established() {
             return Err(SendError::NotConnected);
         }
         if !self.permissions.is_some_and(|granted| granted.allow(&event)) {
             return Err(SendError::NotPermitted);
         }
-        if self.input_out.push(event) { Ok(()) } else { Err(SendError::Full) }
+        if self.input_out.push(now, event) { Ok(()) } else { Err(SendError::Full) }
     }
 
-    /// Client: releases every key and button it holds, for instance when its window loses the focus.
+    /// Client: releases every key, button and contact it holds and lets its gamepads rest, for instance when its window loses the focus.
     ///
     /// # Errors
     /// As [`Self::send_input`]; what is still held can be released by another call.
@@ -116,6 +117,38 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 self.send_input(now, InputEvent::Button { button, pressed: false })?;
             }
         }
+        for contact in Contact::all() {
+            if self.input_out.held().contact(contact).is_some() {
+                self.send_input(now, InputEvent::TouchUp(contact))?;
+            }
+        }
+        Gamepad::all().try_for_each(|gamepad| self.rest_gamepad(now, gamepad))
+    }
+
+    fn rest_gamepad(&mut self, now: Instant, gamepad: Gamepad) -> Result<(), SendError> {
+        let Some(held) = self.input_out.held().gamepad(gamepad) else { return Ok(()) };
+        for button in GamepadButton::all().filter(|&button| held.has(button)) {
+            self.send_input(now, InputEvent::GamepadButton { gamepad, button, pressed: false })?;
+        }
+        for axis in GamepadAxis::all().filter(|&axis| held.axis(axis) != 0) {
+            self.send_input(now, InputEvent::GamepadAxis { gamepad, axis, value: 0 })?;
+        }
+        Ok(())
+    }
+
+    /// Host: says what a gamepad's motors should do. Only the newest wish for each gamepad counts.
+    ///
+    /// # Errors
+    /// [`SendError::NotConnected`]; [`SendError::NotPermitted`] when the client may not use gamepads.
+    pub fn send_rumble(&mut self, _now: Instant, rumble: Rumble) -> Result<(), SendError> {
+        if self.side != Side::Responder || !self.is_established() {
+            return Err(SendError::NotConnected);
+        }
+        if !self.permissions.is_some_and(|granted| granted.contains(Permissions::GAMEPAD)) {
+            return Err(SendError::NotPermitted);
+        }
+        self.rumbles.set(rumble);
+        self.latches.set(Carried::RUMBLE, self.sent.next());
         Ok(())
     }
 
@@ -217,5 +250,5 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
 /// The permissions whose loss releases what is held.
 const fn steering() -> Permissions {
-    Permissions::POINTER.union(Permissions::KEYBOARD)
+    Permissions::POINTER.union(Permissions::KEYBOARD).union(Permissions::GAMEPAD).union(Permissions::TOUCH)
 }

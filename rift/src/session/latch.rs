@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 5]);
+pub(crate) struct Latches([Latch; 6]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -27,6 +27,7 @@ impl Latches {
             latch(Carried::CURSOR),
             latch(Carried::POSITION),
             latch(Carried::CAPTURE),
+            latch(Carried::RUMBLE),
         ])
     }
 
@@ -77,6 +78,7 @@ pub(super) struct Told {
     pub(super) parameters: u64,
     pub(super) cursor: u64,
     pub(super) capture: u64,
+    pub(super) rumble: u64,
 }
 
 impl Told {

@@ -21,15 +21,18 @@ mod latch;
 mod pairing;
 mod receive;
 pub mod sent;
+mod trace;
 mod transmit;
 mod types;
 
 pub use clock::ClockRelation;
 pub use handshake::{Established, PROLOGUE};
+pub use trace::{InputTrace, PictureTrace};
 pub use types::{Class, CloseReason, Config, Discard, Event, PathId, SendError, Stats, Timer, Transmit};
 
 use crate::channel::capture::CaptureState;
 use crate::channel::input::receiver::InputReceiver;
+use crate::channel::input::rumble::Rumbles;
 use crate::channel::input::sender::InputSender;
 use crate::channel::permissions::Permissions;
 use crate::channel::stream::Stream;
@@ -99,6 +102,7 @@ pub struct Session<M: Memory, H: Handshake> {
     video_in: VideoReceiver,
     input_out: InputSender,
     input_in: InputReceiver,
+    rumbles: Rumbles,
     streams: [Stream; Channel::ALL.len()],
     pending: PendingEvents,
     heard_at: Instant,
@@ -117,6 +121,7 @@ struct PendingEvents {
     parameters: bool,
     cursor: bool,
     capture: bool,
+    shown: Option<InputTrace>,
     repair: Option<Repair>,
     closed: Option<CloseReason>,
 }
@@ -160,6 +165,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             video_in: VideoReceiver::new(),
             input_out: InputSender::new(),
             input_in: InputReceiver::new(now),
+            rumbles: Rumbles::new(),
             streams: [const { Stream::new() }; Channel::ALL.len()],
             pending: PendingEvents::default(),
             heard_at: now,
@@ -365,6 +371,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if core::mem::take(&mut self.pending.cursor) {
             return Some(Event::Cursor(self.cursor));
+        }
+        if let Some(rumble) = self.rumbles.take_news() {
+            return Some(Event::Rumble(rumble));
+        }
+        if let Some(trace) = self.pending.shown.take() {
+            return Some(Event::InputShown(trace));
         }
         if core::mem::take(&mut self.pending.capture)
             && let Some((state, _)) = self.capture

@@ -17,7 +17,7 @@ use crate::wire::close::{Admitted, Close};
 use crate::wire::cursor::CursorPosition;
 use crate::wire::feedback::{Ecn, Feedback};
 use crate::wire::header::{DataHeader, Kind};
-use crate::wire::input::{InputAcknowledged, InputMessage};
+use crate::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use crate::wire::shard::ShardHead;
 use crate::wire::stream::{StreamAcknowledged, StreamPart};
 use crate::wire::video::{Repair, StreamParametersMessage, VideoPosition};
@@ -153,6 +153,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     | FrameType::ClockReply
                     | FrameType::Close
                     | FrameType::InputAcknowledged
+                    | FrameType::InputShown
                     | FrameType::StreamAcknowledged
             );
             result = result.and(self.handle_frame(now, received_at, number, &frame));
@@ -195,6 +196,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             | FrameType::StreamParameters
             | FrameType::VideoPosition
             | FrameType::CaptureState
+            | FrameType::Rumble
+            | FrameType::InputShown
             | FrameType::Shard => return self.handle_from_host(now, received_at, number, frame),
             FrameType::Stream => {
                 let part = StreamPart::parse(body).ok_or(Discard::Malformed)?;
@@ -274,6 +277,18 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 self.parameters = Some(message);
                 self.pending.parameters = true;
             }
+            return Ok(());
+        }
+        if frame.frame_type == FrameType::Rumble {
+            let message = RumbleMessage::parse(body).ok_or(Discard::Malformed)?;
+            if Told::is_news(&mut self.told.rumble, number) {
+                message.wishes().for_each(|(rumble, change)| self.rumbles.on_wish(rumble, change));
+            }
+            return Ok(());
+        }
+        if frame.frame_type == FrameType::InputShown {
+            let message = InputShownMessage::parse(body).ok_or(Discard::Malformed)?;
+            self.on_input_shown(now, &message);
             return Ok(());
         }
         if frame.frame_type == FrameType::CaptureState {

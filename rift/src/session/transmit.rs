@@ -14,7 +14,7 @@ use crate::wire::close::{Admitted, Close};
 use crate::wire::feedback::Ecn;
 use crate::wire::frame::{FrameType, emit, emit_last};
 use crate::wire::header::DataHeader;
-use crate::wire::input::InputAcknowledged;
+use crate::wire::input::{InputAcknowledged, RumbleMessage};
 use crate::wire::shard::ShardHead;
 use crate::wire::stream::Channel;
 use crate::wire::video::{Repair, VideoPosition};
@@ -118,6 +118,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             let message = InputAcknowledged { next: self.input_in.acknowledge(now) };
             let _ = emit(writer, FrameType::InputAcknowledged, |body| message.emit(body));
         }
+        if self.latches.is_due(Carried::RUMBLE, now)
+            && self.sendable_states().contains(Carried::RUMBLE)
+            && emit(writer, FrameType::Rumble, |body| RumbleMessage::emit(body, self.rumbles.wishes()))
+                .is_some()
+        {
+            *carried |= Carried::RUMBLE | Carried::ELICITING;
+        }
     }
 
     fn write_video_control(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
@@ -147,6 +154,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             let position = VideoPosition { picture: self.video_out.left() };
             if emit(writer, FrameType::VideoPosition, |body| position.emit(body)).is_some() {
                 *carried |= Carried::POSITION | Carried::ELICITING;
+            }
+            if let Some(shown) = self.input_in.take_shown() {
+                // Only a measurement: where there is no room for it, it is done without.
+                let _ = emit(writer, FrameType::InputShown, |body| shown.emit(body));
             }
         }
     }
@@ -183,7 +194,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// The states that may be sent now: those of the picture go to viewers only (SPEC §8.3).
     pub(super) fn sendable_states(&self) -> Carried {
-        if self.is_viewed() { Carried::all() } else { Carried::ADMITTED }
+        let granted = self.permissions.unwrap_or(Permissions::empty());
+        let viewed = if self.is_viewed() { Carried::all() } else { Carried::ADMITTED };
+        if granted.contains(Permissions::GAMEPAD) {
+            viewed | Carried::RUMBLE
+        } else {
+            viewed.difference(Carried::RUMBLE)
+        }
     }
 
     /// When shards may leave; `None` when none wait.
@@ -224,6 +241,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             at += len;
             if next.is_last {
                 self.latches.set(Carried::POSITION, self.sent.next());
+                self.input_in.on_picture_left(self.video_out.left(), self.video_out.left_captured_at());
                 break;
             }
         }

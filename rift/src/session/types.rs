@@ -1,7 +1,9 @@
 //! What goes into a session and comes out of it.
 
+use super::InputTrace;
 use crate::channel::capture::CaptureState;
 use crate::channel::input::InputEvent;
+use crate::channel::input::devices::Rumble;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::{PictureId, StreamParameters};
 use crate::crypto::PublicKey;
@@ -91,6 +93,10 @@ pub enum Event {
     Picture(PictureId),
     /// Something was done at the client.
     Input(InputEvent),
+    /// A gamepad's motors should do this.
+    Rumble(Rumble),
+    /// A picture shows what was done: when it was created, received and injected.
+    InputShown(InputTrace),
     /// The host's cursor moved or changed.
     Cursor(CursorPosition),
     /// The host's capture does something else, or something else is known of its signal.

@@ -31,6 +31,10 @@ pub enum FrameType {
     Input,
     /// `0x09`: input taken.
     InputAcknowledged,
+    /// `0x0a`: what the gamepads' motors should do.
+    Rumble,
+    /// `0x0b`: which input a picture shows first.
+    InputShown,
     /// `0x0c`: cursor position and shape id.
     Cursor,
     /// `0x10`: what the pictures are.
@@ -66,6 +70,8 @@ impl FrameType {
             Self::Pairing => 0x06,
             Self::Input => 0x08,
             Self::InputAcknowledged => 0x09,
+            Self::Rumble => 0x0a,
+            Self::InputShown => 0x0b,
             Self::Cursor => 0x0c,
             Self::StreamParameters => 0x10,
             Self::Repair => 0x11,
@@ -90,6 +96,8 @@ impl FrameType {
             0x06 => Self::Pairing,
             0x08 => Self::Input,
             0x09 => Self::InputAcknowledged,
+            0x0a => Self::Rumble,
+            0x0b => Self::InputShown,
             0x0c => Self::Cursor,
             0x10 => Self::StreamParameters,
             0x11 => Self::Repair,

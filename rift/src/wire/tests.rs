@@ -13,13 +13,14 @@ use super::cursor::{CursorPosition, ShapeHead};
 use super::feedback::{Arrival, Ecn, Feedback};
 use super::frame::{emit, emit_last};
 use super::handshake::{INITIATION_NOISE_LEN, Initiation, Reply};
-use super::input::{Held, InputAcknowledged, InputMessage};
+use super::input::{Held, InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use super::picture::{CodedRectangle, PictureHead};
 use super::shard::ShardHead;
 use super::stream::{Channel, StreamAcknowledged, StreamPart};
 use super::video::{Repair, StreamParametersMessage, VideoPosition};
 use super::{DataHeader, Frame, FrameType, Frames, Kind, Writer};
 use crate::channel::capture::{CaptureCondition, SignalDescription};
+use crate::channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, Rumble};
 use crate::channel::input::{Button, InputEvent, Scancode};
 use crate::channel::permissions::Permissions;
 use crate::channel::video::{Codec, PictureId, Rectangle, StreamParameters};
@@ -46,7 +47,40 @@ fn event() -> impl Strategy<Value = InputEvent> {
         any::<(u16, u16)>().prop_map(|(x, y)| InputEvent::PointerAbsolute { x, y }),
         any::<(i16, i16)>().prop_map(|(dx, dy)| InputEvent::PointerRelative { dx, dy }),
         any::<(i16, i16)>().prop_map(|(dx, dy)| InputEvent::Wheel { dx, dy }),
+        device_event(),
     ]
+}
+
+fn device_event() -> impl Strategy<Value = InputEvent> {
+    prop_oneof![
+        gamepad().prop_map(InputEvent::GamepadConnected),
+        gamepad().prop_map(InputEvent::GamepadDisconnected),
+        (gamepad(), 0..19u8, any::<bool>()).prop_map(|(gamepad, button, pressed)| {
+            InputEvent::GamepadButton { gamepad, button: GamepadButton::new(button).unwrap(), pressed }
+        }),
+        (gamepad(), 0..6u8, any::<i16>()).prop_map(|(gamepad, axis, value)| {
+            InputEvent::GamepadAxis { gamepad, axis: GamepadAxis::new(axis).unwrap(), value }
+        }),
+        (contact(), any::<(u16, u16)>()).prop_map(|(contact, (x, y))| InputEvent::TouchDown {
+            contact,
+            x,
+            y
+        }),
+        (contact(), any::<(u16, u16)>()).prop_map(|(contact, (x, y))| InputEvent::TouchMove {
+            contact,
+            x,
+            y
+        }),
+        contact().prop_map(InputEvent::TouchUp),
+    ]
+}
+
+fn gamepad() -> impl Strategy<Value = Gamepad> {
+    (0..4u8).prop_map(|index| Gamepad::new(index).unwrap())
+}
+
+fn contact() -> impl Strategy<Value = Contact> {
+    (0..10u8).prop_map(|index| Contact::new(index).unwrap())
 }
 
 fn codec() -> impl Strategy<Value = Codec> {
@@ -84,6 +118,27 @@ proptest! {
         let body = body_of(FrameType::CaptureState, |body| message.emit(body));
         prop_assert_eq!(CaptureStateMessage::parse(&body), Some(message));
         prop_assert_eq!(condition.code(), code);
+    }
+
+    #[test]
+    fn rumble_survives_the_wire(wishes in prop::collection::vec(
+        (gamepad(), any::<u8>(), any::<(u16, u16)>(), 0..=5000u16), 1..=4,
+    )) {
+        let wishes: Vec<_> = wishes
+            .into_iter()
+            .map(|(gamepad, change, (strong, weak), millis)| (Rumble { gamepad, strong, weak, millis }, change))
+            .collect();
+        let body = body_of(FrameType::Rumble, |body| RumbleMessage::emit(body, wishes.iter().copied()));
+        prop_assert_eq!(RumbleMessage::parse(&body).unwrap().wishes().collect::<Vec<_>>(), wishes);
+        prop_assert_eq!(RumbleMessage::parse(&body[1..]), None);
+    }
+
+    #[test]
+    fn input_shown_survives_the_wire(picture: u32, event: u32, received_us: u32, injected_after_us: u32) {
+        let picture = PictureId(picture);
+        let message = InputShownMessage { picture, event, received_us, injected_after_us };
+        let body = body_of(FrameType::InputShown, |body| message.emit(body));
+        prop_assert_eq!(InputShownMessage::parse(&body), Some(message));
     }
 
     #[test]

@@ -226,6 +226,7 @@ impl HostPeer {
                     }
                 }
             }
+            guest.session.input_injected(now);
         }
     }
 

@@ -1,6 +1,10 @@
 //! Somebody at a keyboard who never tires.
 
-use rift::{Button, InputEvent, Instant, Scancode, SendError};
+use rift::wire::input::Held;
+use rift::{
+    Button, Contact, Gamepad, GamepadAxis, GamepadButton, GamepadState, InputEvent, Instant, Scancode,
+    SendError,
+};
 
 use crate::random::Random;
 
@@ -14,6 +18,8 @@ pub enum Repertoire {
     Presses,
     /// The same, and pointer and wheel in between.
     Everything,
+    /// Gamepads and a touch screen.
+    Devices,
 }
 
 /// Makes input events at a steady pace; a refused one is tried again.
@@ -26,6 +32,8 @@ pub struct Typist {
     next: Instant,
     keys: Vec<Scancode>,
     buttons: [bool; Button::COUNT as usize],
+    /// What is held on gamepads and the touch screen.
+    devices: Held,
     waiting: Option<InputEvent>,
     sent: Vec<InputEvent>,
 }
@@ -48,6 +56,7 @@ impl Typist {
             next: start,
             keys: Vec::new(),
             buttons: [false; Button::COUNT as usize],
+            devices: Held::NOTHING,
             waiting: None,
             sent: Vec::new(),
         }
@@ -62,7 +71,8 @@ impl Typist {
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.left == 0 && self.waiting.is_none() && self.keys.is_empty() && !self.buttons.contains(&true)
+        let holds_nothing = self.keys.is_empty() && !self.buttons.contains(&true) && self.devices.is_empty();
+        self.left == 0 && self.waiting.is_none() && holds_nothing
     }
 
     /// When there is something to do.
@@ -95,6 +105,11 @@ impl Typist {
         let kinds = match self.repertoire {
             Repertoire::Presses => 5,
             Repertoire::Everything => 16,
+            Repertoire::Devices => {
+                let event = self.device();
+                self.devices.apply(&event);
+                return event;
+            }
         };
         match self.random.below(kinds) {
             0 | 1 => self.key(),
@@ -131,6 +146,10 @@ impl Typist {
     }
 
     fn release(&mut self) -> InputEvent {
+        if let Some(event) = self.release_device() {
+            self.devices.apply(&event);
+            return event;
+        }
         if let Some(key) = self.keys.pop() {
             return InputEvent::Key { key, pressed: false };
         }
@@ -139,6 +158,38 @@ impl Typist {
         self.buttons[index] = false;
         let button = u8::try_from(index).ok().and_then(Button::new).expect("below the number of buttons");
         InputEvent::Button { button, pressed: false }
+    }
+
+    fn device(&mut self) -> InputEvent {
+        let gamepad = Gamepad::new(self.below(Gamepad::COUNT)).expect("below the count");
+        let contact = Contact::new(self.below(Contact::COUNT)).expect("below the count");
+        let button = GamepadButton::new(self.below(GamepadButton::COUNT)).expect("below the count");
+        let axis = GamepadAxis::new(self.below(GamepadAxis::COUNT)).expect("below the count");
+        let held = self.devices.gamepad(gamepad).unwrap_or_default();
+        let (x, y) = (self.place(), self.place());
+        match (self.below(20), self.devices.contact(contact)) {
+            (0, _) => InputEvent::GamepadConnected(gamepad),
+            (1, _) => InputEvent::GamepadDisconnected(gamepad),
+            (2..=5, _) => InputEvent::GamepadButton { gamepad, button, pressed: !held.has(button) },
+            (6..=12, _) => InputEvent::GamepadAxis { gamepad, axis, value: x.cast_signed() },
+            (_, None) => InputEvent::TouchDown { contact, x, y },
+            (13..=14, Some(_)) => InputEvent::TouchUp(contact),
+            (_, Some(_)) => InputEvent::TouchMove { contact, x, y },
+        }
+    }
+
+    fn release_device(&self) -> Option<InputEvent> {
+        if let Some(contact) = Contact::all().find(|contact| self.devices.contact(*contact).is_some()) {
+            return Some(InputEvent::TouchUp(contact));
+        }
+        let is_at_rest = |gamepad: &Gamepad| {
+            self.devices.gamepad(*gamepad).is_none_or(|state| state == GamepadState::AT_REST)
+        };
+        Gamepad::all().find(|gamepad| !is_at_rest(gamepad)).map(InputEvent::GamepadDisconnected)
+    }
+
+    fn below(&mut self, count: u8) -> u8 {
+        u8::try_from(self.random.below(count.into())).unwrap_or(0)
     }
 
     fn character(&mut self) -> char {

@@ -2,10 +2,12 @@
 
 use heapless::Deque;
 
+use crate::channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, GamepadState};
 use crate::channel::input::{Button, InputEvent};
-use crate::limits::{INPUT_RECEIVED_MAX, KEYS_HELD_MAX};
+use crate::channel::video::PictureId;
+use crate::limits::{CONTACTS_MAX, GAMEPADS_MAX, INPUT_RECEIVED_MAX, KEYS_HELD_MAX};
 use crate::time::Instant;
-use crate::wire::input::{Held, InputMessage};
+use crate::wire::input::{Held, InputMessage, InputShownMessage};
 
 /// Acknowledgements are at least this far apart.
 const ACKNOWLEDGE_SPACING_US: u64 = 3_000;
@@ -14,7 +16,20 @@ const SILENCE_US_MIN: u64 = 400_000;
 /// And at most this long.
 const SILENCE_US_MAX: u64 = 1_000_000;
 /// Room for the release of everything that may be held, whatever waits: presses leave it free.
-const RELEASES_MAX: usize = KEYS_HELD_MAX + Button::COUNT as usize;
+const RELEASES_MAX: usize = KEYS_HELD_MAX
+    + Button::COUNT as usize
+    + CONTACTS_MAX
+    + GAMEPADS_MAX * (GamepadButton::COUNT as usize + GamepadAxis::COUNT as usize);
+/// Injections that wait for the first picture after them: several pictures may be on their way through the encoder.
+const INJECTED_MAX: usize = 8;
+
+/// Everything up to an event was injected.
+#[derive(Clone, Copy, Debug)]
+struct Injected {
+    event: u64,
+    received_at: Instant,
+    at: Instant,
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct InputReceiver {
@@ -26,6 +41,12 @@ pub(crate) struct InputReceiver {
     heard_at: Instant,
     acknowledge: bool,
     acknowledged_at: Option<Instant>,
+    /// When the newest event came.
+    taken_at: Instant,
+    /// One past the newest event that was injected.
+    injected_end: u64,
+    injected: Deque<Injected, INJECTED_MAX>,
+    shown: Option<InputShownMessage>,
 }
 
 impl InputReceiver {
@@ -37,6 +58,10 @@ impl InputReceiver {
             heard_at: now,
             acknowledge: false,
             acknowledged_at: None,
+            taken_at: now,
+            injected_end: 0,
+            injected: Deque::new(),
+            shown: None,
         }
     }
 
@@ -65,6 +90,7 @@ impl InputReceiver {
                 return taken;
             }
             self.expected += 1;
+            self.taken_at = received_at;
             taken += 1;
         }
         if first + message.events.len() as u64 == self.expected {
@@ -96,6 +122,82 @@ impl InputReceiver {
                 return;
             }
         }
+        for contact in Contact::all() {
+            if !self.reconcile_contact(contact, wanted, &permitted) {
+                return;
+            }
+        }
+        for gamepad in Gamepad::all() {
+            if !self.reconcile_gamepad(gamepad, wanted, &permitted) {
+                return;
+            }
+        }
+    }
+
+    fn reconcile_gamepad(
+        &mut self,
+        gamepad: Gamepad,
+        wanted: &Held,
+        permitted: impl Fn(&InputEvent) -> bool,
+    ) -> bool {
+        let (held, wanted) = (self.held.gamepad(gamepad), wanted.gamepad(gamepad));
+        let (before, after) = (held.unwrap_or_default(), wanted.unwrap_or_default());
+        if before != after && !self.change_gamepad(gamepad, before, after, &permitted) {
+            return false;
+        }
+        let event = match (self.held.gamepad(gamepad).is_some(), wanted.is_some()) {
+            (true, false) => InputEvent::GamepadDisconnected(gamepad),
+            (false, true) => InputEvent::GamepadConnected(gamepad),
+            (true, true) | (false, false) => return true,
+        };
+        !permitted(&event) || self.put(event)
+    }
+
+    /// Makes the state of a gamepad another. What only lets go always has room.
+    fn change_gamepad(
+        &mut self,
+        gamepad: Gamepad,
+        before: GamepadState,
+        after: GamepadState,
+        permitted: &impl Fn(&InputEvent) -> bool,
+    ) -> bool {
+        for button in GamepadButton::all().filter(|&button| before.has(button) != after.has(button)) {
+            let pressed = after.has(button);
+            let event = InputEvent::GamepadButton { gamepad, button, pressed };
+            if !pressed {
+                self.release(event);
+            } else if permitted(&event) && !self.put(event) {
+                return false;
+            }
+        }
+        for axis in GamepadAxis::all().filter(|&axis| before.axis(axis) != after.axis(axis)) {
+            let value = after.axis(axis);
+            let event = InputEvent::GamepadAxis { gamepad, axis, value };
+            if value == 0 {
+                self.release(event);
+            } else if permitted(&event) && !self.put(event) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn reconcile_contact(
+        &mut self,
+        contact: Contact,
+        wanted: &Held,
+        permitted: impl Fn(&InputEvent) -> bool,
+    ) -> bool {
+        let event = match (self.held.contact(contact), wanted.contact(contact)) {
+            (Some(_), None) => {
+                self.release(InputEvent::TouchUp(contact));
+                return true;
+            }
+            (None, Some((x, y))) => InputEvent::TouchDown { contact, x, y },
+            (Some(held), Some((x, y))) if held != (x, y) => InputEvent::TouchMove { contact, x, y },
+            (Some(_), Some(_)) | (None, None) => return true,
+        };
+        !permitted(&event) || self.put(event)
     }
 
     /// Queues an event; `false` when too many wait.
@@ -133,6 +235,48 @@ impl InputReceiver {
         for button in self.held.buttons() {
             self.release(InputEvent::Button { button, pressed: false });
         }
+        for contact in Contact::all() {
+            if self.held.contact(contact).is_some() {
+                self.release(InputEvent::TouchUp(contact));
+            }
+        }
+        for gamepad in Gamepad::all() {
+            let held = self.held.gamepad(gamepad).unwrap_or_default();
+            let _ = self.change_gamepad(gamepad, held, GamepadState::AT_REST, &|_| true);
+        }
+    }
+
+    /// The application has injected everything it was given.
+    pub(crate) fn on_injected(&mut self, now: Instant) {
+        if self.expected == self.injected_end || !self.queue.is_empty() {
+            return;
+        }
+        self.injected_end = self.expected;
+        if self.injected.is_full() {
+            self.injected.pop_front();
+        }
+        let injected = Injected { event: self.expected - 1, received_at: self.taken_at, at: now };
+        let pushed = self.injected.push_back(injected);
+        debug_assert!(pushed.is_ok(), "room was made");
+    }
+
+    /// A picture has left. If it is the first captured after an injection, its viewer is told so.
+    pub(crate) fn on_picture_left(&mut self, picture: PictureId, captured_at: Instant) {
+        while let Some(first) = self.injected.front().filter(|first| first.at <= captured_at) {
+            let after_us = first.at.micros_since(first.received_at);
+            self.shown = Some(InputShownMessage {
+                picture,
+                event: first.event as u32,
+                received_us: first.received_at.as_micros() as u32,
+                injected_after_us: u32::try_from(after_us).unwrap_or(u32::MAX),
+            });
+            self.injected.pop_front();
+        }
+    }
+
+    /// What the viewer is to be told of the input that a picture shows; once.
+    pub(crate) const fn take_shown(&mut self) -> Option<InputShownMessage> {
+        self.shown.take()
     }
 
     /// When an acknowledgement should leave.

@@ -3,7 +3,7 @@
 use heapless::Deque;
 
 use crate::channel::input::InputEvent;
-use crate::limits::{INPUT_PER_DATAGRAM_MAX, INPUT_UNACKNOWLEDGED_MAX};
+use crate::limits::{INPUT_PER_DATAGRAM_MAX, INPUT_TRACED_MAX, INPUT_UNACKNOWLEDGED_MAX};
 use crate::time::Instant;
 use crate::wire::Writer;
 use crate::wire::frame::{FrameType, emit};
@@ -30,6 +30,8 @@ pub(crate) struct InputSender {
     /// A key, button or text among the unsent.
     urgent: bool,
     last_sent: Option<Instant>,
+    /// When the newest events were created, by number, in our microseconds modulo 2³².
+    created: [u32; INPUT_TRACED_MAX],
 }
 
 impl InputSender {
@@ -42,6 +44,7 @@ impl InputSender {
             sent_end: 0,
             urgent: false,
             last_sent: None,
+            created: [0; INPUT_TRACED_MAX],
         }
     }
 
@@ -59,16 +62,18 @@ impl InputSender {
     }
 
     /// Takes an event; `false` when there is no room and it may not be merged.
-    pub(crate) fn push(&mut self, event: InputEvent) -> bool {
+    pub(crate) fn push(&mut self, now: Instant, event: InputEvent) -> bool {
         if !self.held.has_room_for(&event) {
             return false;
         }
         if event.is_motion() && self.merge(&event) {
+            self.held.apply(&event);
             return true;
         }
         if self.unacknowledged.push_back(event).is_err() {
             return false;
         }
+        self.created[slot(self.end() - 1)] = now.as_micros() as u32;
         self.held.apply(&event);
         self.urgent |= !event.is_motion();
         true
@@ -78,6 +83,10 @@ impl InputSender {
     fn merge(&mut self, event: &InputEvent) -> bool {
         if self.unacknowledged.len() < INPUT_PER_DATAGRAM_MAX || self.end() <= self.sent_end + 1 {
             return false;
+        }
+        let unsent = (self.end() - self.sent_end - 1) as usize;
+        if is_place(event) {
+            return replace(self.unacknowledged.iter_mut().rev().take(unsent), event);
         }
         let Some(last) = self.unacknowledged.back_mut() else { return false };
         match (last, *event) {
@@ -95,6 +104,17 @@ impl InputSender {
             }
             _ => false,
         }
+    }
+
+    /// When event `low` (its number modulo 2³²) was created; `None` when that is forgotten or has not been.
+    pub(crate) fn created_at(&self, low: u32, now: Instant) -> Option<Instant> {
+        let behind = u64::from((self.end() as u32).wrapping_sub(low));
+        if behind == 0 || behind > INPUT_TRACED_MAX as u64 {
+            return None;
+        }
+        let number = self.end().checked_sub(behind)?;
+        let age_us = (now.as_micros() as u32).wrapping_sub(self.created[slot(number)]);
+        Some(now.minus_micros(age_us.into()))
     }
 
     pub(crate) fn on_acknowledged(&mut self, next_low: u32) {
@@ -138,4 +158,41 @@ impl InputSender {
         self.last_sent = Some(now);
         Some(())
     }
+}
+
+/// Where event `number`'s time of creation is kept.
+const fn slot(number: u64) -> usize {
+    (number % INPUT_TRACED_MAX as u64) as usize
+}
+
+/// Whether the event says where something is, and no other event before it matters for that.
+const fn is_place(event: &InputEvent) -> bool {
+    matches!(event, InputEvent::GamepadAxis { .. } | InputEvent::TouchMove { .. })
+}
+
+/// Puts a new place into the newest of these events that has an older one of the same thing. `backwards` are the
+/// events that have not left yet, newest first; nothing is carried across one that is no motion.
+fn replace<'e>(backwards: impl Iterator<Item = &'e mut InputEvent>, event: &InputEvent) -> bool {
+    for old in backwards {
+        let is_motion = old.is_motion();
+        match (old, event) {
+            (
+                InputEvent::GamepadAxis { gamepad, axis, value },
+                InputEvent::GamepadAxis { gamepad: of, axis: along, value: to },
+            ) if gamepad == of && axis == along => {
+                *value = *to;
+                return true;
+            }
+            (
+                InputEvent::TouchMove { contact, x, y },
+                InputEvent::TouchMove { contact: of, x: to_x, y: to_y },
+            ) if contact == of => {
+                (*x, *y) = (*to_x, *to_y);
+                return true;
+            }
+            _ if is_motion => {}
+            _ => return false,
+        }
+    }
+    false
 }

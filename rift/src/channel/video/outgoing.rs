@@ -49,11 +49,19 @@ pub(crate) struct VideoSender {
     repair: Option<(PictureId, Option<PictureId>)>,
     /// The newest picture that has left whole.
     left: PictureId,
+    left_captured_at: Instant,
 }
 
 impl VideoSender {
     pub(crate) const fn new() -> Self {
-        Self { queue: Deque::new(), newest: PictureId(0), queued: 0, repair: None, left: PictureId(0) }
+        Self {
+            queue: Deque::new(),
+            newest: PictureId(0),
+            queued: 0,
+            repair: None,
+            left: PictureId(0),
+            left_captured_at: Instant::ZERO,
+        }
     }
 
     /// Bytes queued and not yet sent, parity included.
@@ -66,6 +74,11 @@ impl VideoSender {
 
     pub(crate) const fn left(&self) -> PictureId {
         self.left
+    }
+
+    /// When the newest picture that has left whole was captured.
+    pub(crate) const fn left_captured_at(&self) -> Instant {
+        self.left_captured_at
     }
 
     /// Queues a picture in shards of `shard_len` with `parity` parity shards (fewer where the code has a limit).
@@ -184,6 +197,7 @@ impl VideoSender {
         front.next_shard += 1;
         if usize::from(front.next_shard) == front.layout.shards() {
             self.left = front.picture.id;
+            self.left_captured_at = front.picture.captured_at;
             self.queue.pop_front();
         }
         Some(head)
