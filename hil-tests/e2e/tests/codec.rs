@@ -1,10 +1,6 @@
 //! What the encoder makes, the decoder shows: quality, rate, repair and refinement of the H.264 backends together.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails at an error, and a measurement prints"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails at an error")]
 
 use rift::{Instant, PictureId, Rectangle};
 use rift_ffmpeg::FfmpegDecoder;
@@ -363,103 +359,4 @@ fn a_stream_of_another_size_follows_without_a_new_decoder() {
             assert_eq!((frame.width(), frame.height()), (width, height));
         }
     }
-}
-
-/// Prints what encoding and decoding cost here, in milliseconds: `cargo test -p wavry-e2e --test codec --release --
-/// --ignored --nocapture`. It asserts nothing: figures are of one machine at one moment.
-#[test]
-#[ignore = "measures; run it on an idle machine"]
-fn measure() {
-    let (width, height) = (1920, 1080);
-    let mut scenes: Vec<Scene> = (0..24).map(|_| Scene::new(width, height)).collect();
-    println!("1080p; ms p50/p90/min: encode, first slice, decode; bytes p50, quantiser p50, dB at the end");
-    for case in ["page", "scroll", "patch", "still"] {
-        for (tick, scene) in scenes.iter_mut().enumerate() {
-            let tick = tick as u32;
-            let shift = match case {
-                "page" => tick * 1001,
-                "scroll" => tick,
-                _ => 0,
-            };
-            scene.draw(shift);
-            if case == "patch" && tick % 2 == 1 {
-                scene.fill(
-                    (600, 300, 1200, 700),
-                    |x, y| {
-                        if ink(x, y, 9) { [9, 9, 9] } else { [240, 250, 255] }
-                    },
-                );
-            }
-        }
-        for (threads, slices) in [(1, 1), (1, 8), (2, 2), (2, 8)] {
-            let options = Options { threads, slices, ..Options::default() };
-            measure_case(case, &scenes, &options);
-        }
-    }
-}
-
-fn measure_case(case: &str, scenes: &[Scene], options: &Options) {
-    let (width, height) = (scenes[0].width, scenes[0].height);
-    let mut encoder = X264Encoder::new(&settings(width, height, 50_000_000), options).unwrap();
-    let mut decoder = decoder();
-    let [mut whole, mut first, mut decode, mut sizes, mut quantisers] = [const { Vec::new() }; 5];
-    let mut quality = 0.0;
-    for id in 0..240_u32 {
-        let scene = &scenes[id as usize % scenes.len()];
-        let damage = match case {
-            "patch" => Some(Rectangle { x: 600, y: 300, width: 600, height: 400 }),
-            "still" => Some(Rectangle::default()),
-            _ => None,
-        };
-        let (mut coded, mut slice_ms) = (Vec::with_capacity(1 << 20), 0.0);
-        let start = clock();
-        let sink = &mut |part: &[u8]| {
-            if slice_ms == 0.0 && part.len() > 64 {
-                slice_ms = milliseconds(start);
-            }
-            coded.extend_from_slice(part);
-        };
-        let encoded =
-            encoder.encode_slices(&scene.frame(), &EncodeRequest { damage, ..request(id) }, sink).unwrap();
-        let whole_ms = milliseconds(start);
-        let start = clock();
-        let frame = shown(&mut decoder, &coded);
-        let decode_ms = milliseconds(start);
-        if id == 239 {
-            quality = psnr(&scene.luma(), &frame);
-        }
-        if id > 10 {
-            whole.push(whole_ms);
-            first.push(slice_ms);
-            decode.push(decode_ms);
-            sizes.push(encoded.len as f64);
-            quantisers.push(f64::from(encoded.quantiser));
-        }
-    }
-    let [whole, first, decode, sizes, quantisers] = [whole, first, decode, sizes, quantisers].map(quantiles);
-    let show = |[min, p50, p90]: [f64; 3]| format!("{p50:.2}/{p90:.2}/{min:.2}");
-    println!(
-        "{case:>6} {}t {}s: {} | {} | {} | {} | {} | {quality:.1}",
-        options.threads,
-        options.slices,
-        show(whole),
-        show(first),
-        show(decode),
-        sizes[1],
-        quantisers[1]
-    );
-}
-
-fn quantiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [0, values.len() / 2, values.len() * 9 / 10].map(|index| values[index])
-}
-
-fn milliseconds(since: std::time::Instant) -> f64 {
-    clock().duration_since(since).as_secs_f64() * 1000.0
-}
-
-#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
-fn clock() -> std::time::Instant {
-    std::time::Instant::now()
 }
