@@ -9,8 +9,9 @@ use crate::failure::Failure;
 
 /// What is printed beside a complaint.
 pub(crate) const HELP: &str =
-    "usage: wavry-bench NAME --json FILE [--strict] [--quick] [--blocks N] [--n N] [--only PAIR,…]
+    "usage: wavry-bench NAME --json FILE [--strict] [--quick] [--blocks N] [--n N] [--only PAIR,…] [--plots DIR]
   NAME      core: what the protocol costs by itself; takes no other options than --json and --strict
+            delta: congestion control beside its rivals, in virtual time; --n is the number of seeds
             glass: from drawing on the host's screen to the viewer's framebuffer
             input: from an event at the viewer's window to a program on the host
   --json    where the rows go, one JSON object a line
@@ -18,6 +19,7 @@ pub(crate) const HELP: &str =
   --quick   two small blocks, to see that everything runs; its figures prove nothing
   --blocks  how many interleaved blocks [default: 5]
   --n       how many events per case, pair and block [glass: 400, input: 200]
+  --plots   delta: a directory for pictures of rate, queue and delay over time (SVG)
   --only    only these pairs, such as wavry,x11vnc; the rows of the others fail
 Programs of ours are taken from the directory WAVRY_BIN, or else from target/release of the main workspace.";
 
@@ -26,6 +28,8 @@ Programs of ours are taken from the directory WAVRY_BIN, or else from target/rel
 pub(crate) enum Bench {
     /// The protocol by itself.
     Core,
+    /// Congestion control.
+    Delta,
     /// Draw to framebuffer.
     Glass,
     /// Event to event, and event to picture.
@@ -33,12 +37,13 @@ pub(crate) enum Bench {
 }
 
 impl Bench {
-    const ALL: [Self; 3] = [Self::Core, Self::Glass, Self::Input];
+    const ALL: [Self; 4] = [Self::Core, Self::Delta, Self::Glass, Self::Input];
 
     /// Its stable name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Core => "core",
+            Self::Delta => "delta",
             Self::Glass => "glass",
             Self::Input => "input",
         }
@@ -62,6 +67,8 @@ pub(crate) struct Options {
     pub(crate) n: Option<usize>,
     /// Names of pairs to run; empty = all.
     pub(crate) only: Vec<String>,
+    /// Where pictures of the runs go.
+    pub(crate) plots: Option<PathBuf>,
 }
 
 impl Options {
@@ -92,7 +99,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Options
     let mut bench = None;
     let mut json = None;
     let (mut strict, mut quick, mut blocks, mut n) = (false, false, None, None);
-    let mut only = Vec::new();
+    let (mut only, mut plots) = (Vec::new(), None);
     while let Some(word) = parser.next()? {
         match word {
             Value(name) if bench.is_none() => {
@@ -101,6 +108,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Options
                 bench = Some(known.ok_or_else(|| format!("there is no benchmark `{name}`"))?);
             }
             Long("json") => json = Some(PathBuf::from(parser.value()?)),
+            Long("plots") => plots = Some(PathBuf::from(parser.value()?)),
             Long("strict") => strict = true,
             Long("quick") => quick = true,
             Long("blocks") => blocks = Some(parser.value()?.parse::<usize>()?.max(1)),
@@ -113,5 +121,5 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Options
     }
     let bench = bench.ok_or("which benchmark?")?;
     let json = json.ok_or("where should the rows go? (--json FILE)")?;
-    Ok(Options { bench, json, strict, quick, blocks, n, only })
+    Ok(Options { bench, json, strict, quick, blocks, n, only, plots })
 }

@@ -7,6 +7,7 @@ mod clock;
 mod contest;
 mod core;
 mod cost;
+mod delta;
 mod failure;
 mod glass;
 mod input;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<Vec<Row>, Failure> {
     let rows = match options.bench {
         Bench::Core => core::run(),
+        Bench::Delta => delta::run(options)?,
         Bench::Glass => glass::run(options)?,
         Bench::Input => input::run(options)?,
     };

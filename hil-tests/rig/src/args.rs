@@ -69,6 +69,8 @@ pub struct Bench {
     pub json: PathBuf,
     /// Exit with 1 when a goal is missed.
     pub strict: bool,
+    /// Where pictures of the runs go, for benchmarks that draw them.
+    pub plots: Option<PathBuf>,
 }
 
 /// What `vm` is to run.
@@ -293,12 +295,14 @@ fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
 
 fn bench(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let (mut setup, mut name, mut json, mut strict) = (Setup::default(), None, None, false);
+    let mut plots = None;
     while let Some(word) = parser.next().map_err(complaint)? {
         match word {
             Long("yes") | Short('y') => setup.yes = true,
             Long("no-setup") => setup.skip = true,
             Long("json") => json = Some(PathBuf::from(parser.value().map_err(complaint)?)),
             Long("strict") => strict = true,
+            Long("plots") => plots = Some(PathBuf::from(parser.value().map_err(complaint)?)),
             Long("help") | Short('h') => return Ok(Command::Help(Topic::Bench)),
             Value(word) if name.is_none() => name = Some(word.to_string_lossy().into_owned()),
             other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
@@ -308,7 +312,7 @@ fn bench(mut parser: lexopt::Parser) -> Result<Command, Failure> {
         name.ok_or_else(|| Failure::unusable("which benchmark? Try `cargo rig bench core --json FILE`"))?;
     let json =
         json.ok_or_else(|| Failure::unusable(format!("`bench {name}` needs --json FILE for its rows")))?;
-    Ok(Command::Bench(Bench { setup, name, json, strict }))
+    Ok(Command::Bench(Bench { setup, name, json, strict, plots }))
 }
 
 fn number(
@@ -428,13 +432,14 @@ Leaves the picture last presented and the session's figures in the target direct
   --no-setup    take the machine as it is (systems without apt)";
 
 const BENCH: &str = "\
-cargo rig bench NAME --json FILE [--strict] [--yes] [--no-setup]
+cargo rig bench NAME --json FILE [--strict] [--plots DIR] [--yes] [--no-setup]
 
 Sets up (rivals included), builds a release and measures. FILE gets one JSON object a line:
 {\"bench\",\"case\",\"metric\",\"unit\",\"ours\",\"rivals\":{name:value},\"goal\",\"met\"}
 
   --json FILE   where the rows go
   --strict      exit with 1 when a goal is missed
+  --plots       delta: a directory for pictures of rate, queue and delay over time (SVG)
   -y, --yes     install without asking
   --no-setup    take the machine as it is (systems without apt)";
 

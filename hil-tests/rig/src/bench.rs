@@ -31,6 +31,12 @@ pub fn run(options: &Bench) -> Result<(), Failure> {
     if options.strict {
         command.arg("--strict");
     }
+    if let Some(plots) = &options.plots {
+        let plots = std::path::absolute(plots).map_err(|error| {
+            Failure::unusable(format!("cannot make a full path of {}: {error}", plots.display()))
+        })?;
+        command.arg("--plots").arg(plots);
+    }
     let status = command
         .stdin(Stdio::null())
         .status()
