@@ -8,7 +8,7 @@ use rift::crypto::{Mac1Key, Side, verify_mac1};
 use rift::limits::PENDING_HANDSHAKES;
 use rift::wire::handshake::{INITIATION_LEN, INITIATION_NOISE_LEN, Initiation, Reply, connection_of};
 use rift::wire::{DataHeader, Kind};
-use rift::{Endpoint, Handshake, Identity, Instant, NoiseXx, PROLOGUE, PublicKey, Route, SessionIndex};
+use rift::{Endpoint, Handshake, Identity, Instant, Noise, Opening, Pattern, PublicKey, Route, SessionIndex};
 
 use crate::bytes::Bytes;
 use crate::known::{HOST, Known};
@@ -24,12 +24,12 @@ pub fn run(data: &[u8]) {
         let identity = Identity::from_secret([1; 32]);
         let stranger = Identity::from_secret([2; 32]);
         let key = identity.public();
-        let responder = || NoiseXx::responder(&identity, [3; 32], PROLOGUE);
-        let initiator = || NoiseXx::initiator(&stranger, [4; 32], PROLOGUE);
+        let responder = |opening| Noise::responder(&identity, [3; 32], opening);
+        let initiator = || Noise::initiator(&stranger, [4; 32], Opening::XX);
         Play::new(key, responder, initiator, Some(REAL_HANDSHAKES_MAX)).run(&mut bytes);
     } else {
-        let responder = || Known::new(Side::Responder);
-        let initiator = || Known::new(Side::Initiator);
+        let responder = |opening: Opening| Known::new(Side::Responder, opening.pattern);
+        let initiator = || Known::new(Side::Initiator, Pattern::Xx);
         Play::new(HOST, responder, initiator, None).run(&mut bytes);
     }
 }
@@ -55,7 +55,7 @@ struct Play<H, R, I> {
     adopted: BTreeSet<(u32, u16)>,
 }
 
-impl<H: Handshake, R: Fn() -> H, I: Fn() -> H> Play<H, R, I> {
+impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
     fn new(key: PublicKey, responder: R, initiator: I, patience: Option<usize>) -> Self {
         Self {
             key,
@@ -174,9 +174,9 @@ impl<H: Handshake, R: Fn() -> H, I: Fn() -> H> Play<H, R, I> {
         let mut reply = [0xa5; 200];
         let patience = self.patience;
         let mut begun = 0;
-        let responder = || {
+        let responder = |opening| {
             begun += 1;
-            (self.responder)()
+            (self.responder)(opening)
         };
         // A flight that would cost more than the fuzzer has time for is left out.
         let kind = datagram.first().and_then(|&first| Kind::of(first));

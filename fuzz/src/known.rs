@@ -1,8 +1,8 @@
 //! A handshake without curves, for surfaces where the handshake is not what is attacked: the messages have the lengths
-//! of `Noise_XX`, a tag nobody else can make, and the keys are known beforehand. It makes a session in microseconds.
+//! of `Noise_XX` or `Noise_IK`, a tag nobody else can make, and the keys are known beforehand. It makes a session in microseconds.
 
 use rift::crypto::{Aead, Side};
-use rift::{ChaChaPoly, Handshake, HandshakeError, PublicKey, Secrets};
+use rift::{ChaChaPoly, Handshake, HandshakeError, Pattern, PublicKey, Secrets};
 
 /// The host's static key.
 pub const HOST: PublicKey = PublicKey::from_bytes([0x41; 32]);
@@ -14,7 +14,9 @@ pub const CLIENT_KEY: [u8; 32] = [0x43; 32];
 pub const HOST_KEY: [u8; 32] = [0x44; 32];
 
 /// What each message adds to its payload, in bytes (SPEC §4.3, §4.4).
-const OVERHEAD: [usize; 3] = [32, 96, 64];
+const OVERHEAD_XX: [usize; 3] = [32, 96, 64];
+/// The same of a call and its answer (SPEC §4.11).
+const OVERHEAD_IK: [usize; 2] = [96, 48];
 const TAG_LEN: usize = 16;
 const TAG_KEY: [u8; 32] = [0x45; 32];
 
@@ -22,6 +24,7 @@ const TAG_KEY: [u8; 32] = [0x45; 32];
 #[derive(Clone, Debug)]
 pub struct Known {
     side: Side,
+    pattern: Pattern,
     done: usize,
     expected: Option<PublicKey>,
 }
@@ -29,8 +32,15 @@ pub struct Known {
 impl Known {
     /// The side that starts or answers.
     #[must_use]
-    pub const fn new(side: Side) -> Self {
-        Self { side, done: 0, expected: None }
+    pub const fn new(side: Side, pattern: Pattern) -> Self {
+        Self { side, pattern, done: 0, expected: None }
+    }
+
+    const fn overheads(&self) -> &'static [usize] {
+        match self.pattern {
+            Pattern::Xx => &OVERHEAD_XX,
+            Pattern::Ik => &OVERHEAD_IK,
+        }
     }
 
     const fn other(&self) -> PublicKey {
@@ -41,7 +51,7 @@ impl Known {
     }
 
     fn overhead(&self, to_write: bool) -> Result<usize, HandshakeError> {
-        let overhead = OVERHEAD.get(self.done).ok_or(HandshakeError::OutOfTurn)?;
+        let overhead = self.overheads().get(self.done).ok_or(HandshakeError::OutOfTurn)?;
         let is_initiators = self.done.is_multiple_of(2);
         let is_mine = is_initiators == (self.side == Side::Initiator);
         if is_mine == to_write { Ok(*overhead) } else { Err(HandshakeError::OutOfTurn) }
@@ -55,6 +65,10 @@ impl Known {
 }
 
 impl Handshake for Known {
+    fn pattern(&self) -> Pattern {
+        self.pattern
+    }
+
     fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
         let len = payload.len() + self.overhead(true)?;
         let out = out.get_mut(..len).ok_or(HandshakeError::BufferTooSmall)?;
@@ -70,7 +84,8 @@ impl Handshake for Known {
         let len = message.len().checked_sub(self.overhead(false)?).ok_or(HandshakeError::Malformed)?;
         let payload = payload.get_mut(..len).ok_or(HandshakeError::BufferTooSmall)?;
         let (sealed, tag) = message.split_at(message.len() - TAG_LEN);
-        let is_foreign = self.done > 0 && self.expected.is_some_and(|expected| expected != self.other());
+        let is_said = self.done > 0 || self.pattern == Pattern::Ik;
+        let is_foreign = is_said && self.expected.is_some_and(|expected| expected != self.other());
         if self.tag(sealed) != tag || is_foreign {
             return Err(HandshakeError::Authentication);
         }
@@ -84,12 +99,16 @@ impl Handshake for Known {
     }
 
     fn peer(&self) -> Option<PublicKey> {
-        let proven_after = if self.side == Side::Initiator { 2 } else { 3 };
+        let proven_after = match (self.side, self.pattern) {
+            (Side::Initiator, _) => 2,
+            (Side::Responder, Pattern::Xx) => 3,
+            (Side::Responder, Pattern::Ik) => 1,
+        };
         (self.done >= proven_after).then_some(self.other())
     }
 
     fn finish(&mut self) -> Option<Secrets> {
-        if self.done < OVERHEAD.len() {
+        if self.done < self.overheads().len() {
             return None;
         }
         let (send, receive) = match self.side {

@@ -1,10 +1,11 @@
 //! The core's own Noise beside snow's over the same messages, true and damaged: same verdicts, bytes, hashes, keys
 //! (SPEC §4; Noise revision 34).
 
-use rift::{Handshake, HandshakeError, Identity, NoiseXx, PublicKey, Secrets};
-use rift_snow::SnowXx;
+use rift::crypto::Side;
+use rift::{Handshake, HandshakeError, Identity, Noise, Pattern, PublicKey, Secrets};
+use rift_snow::Snow;
 
-use crate::bytes::{Bytes, Noise};
+use crate::bytes::{Bytes, Noise as Filler};
 
 /// Each message costs milliseconds under a fuzzer.
 const STEPS_MAX: usize = 16;
@@ -12,30 +13,31 @@ const ROOM: usize = 2048;
 
 /// One side, by both.
 struct Twin {
-    core: NoiseXx,
-    snow: SnowXx,
+    core: Noise,
+    snow: Snow,
 }
 
 /// Plays messages between two sides; see the module.
 pub fn run(data: &[u8]) {
     let mut bytes = Bytes::new(data);
-    let mut noise = Noise::new(bytes.u8().into());
+    let mut noise = Filler::new(bytes.u8().into());
     let mut key = || <[u8; 32]>::try_from(noise.bytes(32)).expect("32 bytes");
     let identities = [Identity::from_secret(key()), Identity::from_secret(key())];
     let ephemerals = [key(), key()];
     let shape = bytes.u8();
     let prologue = bytes.run(40).to_vec();
     let other = if shape & 7 == 7 { bytes.run(40).to_vec() } else { prologue.clone() };
+    let pattern = if shape & 8 == 0 { Pattern::Xx } else { Pattern::Ik };
     let mut twins = [
-        Twin {
-            core: NoiseXx::initiator(&identities[0], ephemerals[0], &prologue),
-            snow: SnowXx::initiator(&identities[0], ephemerals[0], &prologue),
-        },
-        Twin {
-            core: NoiseXx::responder(&identities[1], ephemerals[1], &other),
-            snow: SnowXx::responder(&identities[1], ephemerals[1], &other),
-        },
+        Twin::new(Side::Initiator, pattern, &identities[0], ephemerals[0], &prologue),
+        Twin::new(Side::Responder, pattern, &identities[1], ephemerals[1], &other),
     ];
+    // The first byte of the shape that is left says whom a caller calls, if anybody.
+    match shape >> 4 & 3 {
+        0 | 1 if pattern == Pattern::Ik => twins[0].expect(identities[1].public()),
+        2 => twins[0].expect(PublicKey::from_bytes([shape; 32])),
+        _ => {}
+    }
     let mut messages: Vec<Vec<u8>> = Vec::new();
     for _ in 0..STEPS_MAX {
         if bytes.is_empty() {
@@ -87,6 +89,13 @@ fn draw(messages: &[Vec<u8>], bytes: &mut Bytes<'_>) -> Vec<u8> {
 }
 
 impl Twin {
+    fn new(side: Side, pattern: Pattern, identity: &Identity, ephemeral: [u8; 32], prologue: &[u8]) -> Self {
+        Self {
+            core: Noise::with_prologue(side, pattern, identity, ephemeral, prologue),
+            snow: Snow::with_prologue(side, pattern, identity, ephemeral, prologue),
+        }
+    }
+
     fn expect(&mut self, peer: PublicKey) {
         self.core.expect_peer(peer);
         self.snow.expect_peer(peer);

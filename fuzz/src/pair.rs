@@ -4,7 +4,9 @@ use core::net::SocketAddr;
 
 use rift::crypto::{ReceiveKey, SendKey, Side, packet_number};
 use rift::wire::DataHeader;
-use rift::{Config, Endpoint, Instant, NoPictures, PathId, Route, Session, SessionIndex, Storage};
+use rift::{
+    Config, Endpoint, Instant, NoPictures, Opening, PathId, Pattern, Route, Session, SessionIndex, Storage,
+};
 
 use crate::known::{CLIENT_KEY, HOST, HOST_KEY, Known};
 
@@ -41,7 +43,15 @@ pub fn client(config: &Config, now: Instant) -> Client {
     for index in 0..PICTURES {
         memory.lend(index, vec![0; PICTURE_LEN_MAX]);
     }
-    Session::connect(config, Known::new(Side::Initiator), HOST, CLIENT_CONNECTION, memory, PATH, now)
+    Session::connect(
+        config,
+        Known::new(Side::Initiator, Pattern::Xx),
+        HOST,
+        CLIENT_CONNECTION,
+        memory,
+        PATH,
+        now,
+    )
 }
 
 /// An endpoint of the host.
@@ -55,7 +65,7 @@ pub fn endpoint() -> Endpoint<Known> {
 pub fn connected(config: &Config) -> (Client, Host) {
     let (mut client, mut endpoint) = (client(config, START), endpoint());
     let (mut out, mut reply) = ([0; DATAGRAM_MAX], [0; 256]);
-    let responder = || Known::new(Side::Responder);
+    let responder = |opening: Opening| Known::new(Side::Responder, opening.pattern);
     let sent = client.poll_transmit(START, &NoPictures, &mut out).expect("a first flight");
     let route = endpoint.handle_datagram(START, ADDRESS, &out[..sent.len], responder, &mut reply);
     let Ok(Route::Reply(len)) = route else { panic!("a response, not {route:?}") };

@@ -118,7 +118,7 @@ impl Session {
 
     fn shake(&mut self, endpoint: &mut rift::Endpoint<Known>, datagram: &[u8]) {
         let mut reply = [0; 256];
-        let responder = || Known::new(Side::Responder);
+        let responder = |opening: Opening| Known::new(Side::Responder, opening.pattern);
         match endpoint.handle_datagram(self.now, ADDRESS, datagram, responder, &mut reply) {
             Ok(Route::Reply(len)) => self.post(false, &reply[..len]),
             Ok(Route::Established(established)) => {

@@ -139,8 +139,8 @@ fn clock_that_shows_the_end_of_time_is_not_believed() {
 #[test]
 fn proven_peer_is_not_replaced_by_an_expected_one() {
     let identities = [rift::Identity::from_secret([1; 32]), rift::Identity::from_secret([2; 32])];
-    let mut initiator = rift::NoiseXx::initiator(&identities[0], [3; 32], b"");
-    let mut responder = rift::NoiseXx::responder(&identities[1], [4; 32], b"");
+    let mut initiator = rift::Noise::initiator(&identities[0], [3; 32], rift::Opening::XX);
+    let mut responder = rift::Noise::responder(&identities[1], [4; 32], rift::Opening::XX);
     let (mut message, mut payload) = ([0; 256], [0; 256]);
     let len = initiator.write_message(&[], &mut message).expect("its turn");
     responder.read_message(&message[..len], &mut payload).expect("true");

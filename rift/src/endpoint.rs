@@ -12,7 +12,7 @@ use blake2::digest::{FixedOutput, Mac, Update};
 use heapless::{Deque, Vec};
 use zeroize::Zeroize;
 
-use crate::crypto::{Handshake, Mac1Key, PublicKey};
+use crate::crypto::{Handshake, Mac1Key, Opening, PublicKey};
 use crate::limits::{PENDING_HANDSHAKES, SESSIONS_MAX};
 use crate::session::{CloseReason, Discard, Established, TAG_LEN};
 use crate::time::Instant;
@@ -89,7 +89,7 @@ impl<H: Handshake> Endpoint<H> {
     }
 
     /// Finds out where a datagram belongs. `responder` makes the handshake of a new peer (from
-    /// [`crate::PROLOGUE`] and fresh entropy); it is called only for a stranger who knows the host's key. A reply is
+    /// the opening it is given and fresh entropy); it is called only for a stranger who knows the host's key. A reply is
     /// written to `reply`, 160 bytes of it at most.
     ///
     /// Work: a look-up for known sessions; a MAC for anything else; a handshake message for who knows the key.
@@ -101,7 +101,7 @@ impl<H: Handshake> Endpoint<H> {
         now: Instant,
         from: SocketAddr,
         datagram: &[u8],
-        responder: impl FnOnce() -> H,
+        responder: impl FnOnce(Opening) -> H,
         reply: &mut [u8],
     ) -> Result<Route, Discard> {
         match datagram.first().and_then(|&first| Kind::of(first)) {
@@ -174,7 +174,7 @@ impl<H: Handshake> Endpoint<H> {
         now: Instant,
         from: SocketAddr,
         datagram: &[u8],
-        responder: impl FnOnce() -> H,
+        responder: impl FnOnce(Opening) -> H,
         reply: &mut [u8],
     ) -> Result<Route, Discard> {
         let initiation = Initiation::parse(datagram).map_err(|error| match error {
@@ -191,7 +191,7 @@ impl<H: Handshake> Endpoint<H> {
         if let Some(pending) = self.pending.iter().find(same) {
             return put(&pending.response, reply);
         }
-        let mut handshake = responder();
+        let mut handshake = responder(Opening::XX);
         let mut payload = [0; INITIATION_PAYLOAD_LEN];
         handshake.read_message(initiation.noise, &mut payload).map_err(|_| Discard::Authentication)?;
         let remote_connection = connection_of(&payload).ok_or(Discard::Malformed)?;

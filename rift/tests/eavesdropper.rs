@@ -11,7 +11,7 @@ use rift::crypto::{ReceiveKey, packet_number};
 use rift::wire::{DataHeader, Kind};
 use rift::{
     ChaChaPoly, Channel, Config, CursorPosition, Handshake, HandshakeError, Identity, InputEvent, Instant,
-    NoiseXx, PROLOGUE, PublicKey, Secrets,
+    Noise, Opening, PublicKey, Secrets,
 };
 use rift_sim::peer::{Camera, ClientPeer, HostPeer};
 use rift_sim::{Captured, Clock, Host, LinkConfig, Network, NodeId, Packet, Random, Time};
@@ -21,9 +21,13 @@ const WORDS_DOWN: &[u8] = b"And the host answers in another one that is as secre
 const TYPED: &str = "correct horse battery staple, Grüße";
 
 /// A handshake that gives a copy of its outcome away: the test checks its own tools with it.
-struct Leaky(NoiseXx, std::rc::Rc<core::cell::RefCell<Option<Secrets>>>);
+struct Leaky(Noise, std::rc::Rc<core::cell::RefCell<Option<Secrets>>>);
 
 impl Handshake for Leaky {
+    fn pattern(&self) -> rift::Pattern {
+        self.0.pattern()
+    }
+
     fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
         self.0.write_message(payload, out)
     }
@@ -131,7 +135,7 @@ fn record(seed: u64) -> Recording {
     camera.kept = Some(Vec::new());
     host.camera = Some(camera);
     let host = network.add_host(Party::Host(Box::new(host)), Clock::default());
-    let noise = NoiseXx::initiator(&client_identity, ephemeral, PROLOGUE);
+    let noise = Noise::initiator(&client_identity, ephemeral, Opening::XX);
     let handshake = Leaky(noise, std::rc::Rc::clone(&outcome));
     let key = host_identity.public();
     let client = ClientPeer::with_handshake(&config, handshake, key, host, &mut random, Instant::ZERO);
@@ -339,7 +343,7 @@ fn public_values(recording: &Recording) -> Vec<[u8; 32]> {
     }
     let mut transcript = hash(b"Noise_XX_25519_ChaChaPoly_BLAKE2s");
     values.push(transcript);
-    transcript = hash(&[&transcript[..], PROLOGUE].concat());
+    transcript = hash(&[&transcript[..], &Opening::XX.prologue()].concat());
     values.push(transcript);
     for sent in recording.handshake() {
         values.extend(sent.bytes.windows(32).map(|window| <[u8; 32]>::try_from(window).expect("32 bytes")));

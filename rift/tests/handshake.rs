@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use rift::crypto::Mac1Key;
-use rift::{CloseReason, Config, Event, Handshake, HandshakeError, Identity, NoiseXx, PROLOGUE, Permissions};
+use rift::{CloseReason, Config, Event, Handshake, HandshakeError, Identity, Noise, Opening, Permissions};
 use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer};
 use rift_sim::{Clock, Fate, Jitter, LinkConfig, Loss, Random, Time};
 
@@ -154,7 +154,7 @@ fn response_of_a_foreign_host_ends_nothing() {
     readdressed[end..].copy_from_slice(&mac);
     let mut reply = [0; 256];
     let from = core::net::SocketAddr::from(([10, 0, 0, 1], 4433));
-    let responder = || NoiseXx::responder(&impostor, [7; 32], PROLOGUE);
+    let responder = |opening| Noise::responder(&impostor, [7; 32], opening);
     let route = endpoint.handle_datagram(rift::Instant::ZERO, from, &readdressed, responder, &mut reply);
     let Ok(rift::Route::Reply(len)) = route else { panic!("the impostor answers: {route:?}") };
     pair.network.inject(Duration::from_millis(1), pair.host, pair.client, &reply[..len]);
@@ -170,7 +170,7 @@ fn refuses_a_foreign_answer(mut initiator: impl Handshake) {
     let (mut first, mut foreign, mut own, mut payload) = ([0; 128], [0; 128], [0; 128], [0; 128]);
     let first_len = initiator.write_message(b"", &mut first).expect("its turn");
     let mut answer = |identity, out: &mut [u8]| {
-        let mut responder = NoiseXx::responder(identity, [3; 32], PROLOGUE);
+        let mut responder = Noise::responder(identity, [3; 32], Opening::XX);
         responder.read_message(&first[..first_len], &mut payload).expect("a first message");
         responder.write_message(b"", out).expect("its turn")
     };
@@ -184,6 +184,6 @@ fn refuses_a_foreign_answer(mut initiator: impl Handshake) {
 #[test]
 fn only_the_expected_host_is_taken() {
     let client = Identity::from_secret([4; 32]);
-    refuses_a_foreign_answer(NoiseXx::initiator(&client, [5; 32], PROLOGUE));
-    refuses_a_foreign_answer(rift_snow::SnowXx::initiator(&client, [5; 32], PROLOGUE));
+    refuses_a_foreign_answer(Noise::initiator(&client, [5; 32], Opening::XX));
+    refuses_a_foreign_answer(rift_snow::Snow::initiator(&client, [5; 32], Opening::XX));
 }

@@ -6,7 +6,7 @@ use rift::crypto::Mac1Key;
 use rift::wire::DataHeader;
 use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation};
 use rift::{
-    Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant, NoiseXx, PROLOGUE,
+    Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant, Noise, Opening,
     Permissions, Stats,
 };
 use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer, Repertoire, Typist};
@@ -348,7 +348,7 @@ fn flood_of_first_flights_does_not_keep_a_client_out() {
         // The worst attacker: one who knows the host's key and uses a new ephemeral key each time.
         for count in 0..2000 {
             let stranger = Identity::from_secret(random.bytes32());
-            let mut handshake = NoiseXx::initiator(&stranger, random.bytes32(), PROLOGUE);
+            let mut handshake = Noise::initiator(&stranger, random.bytes32(), Opening::XX);
             let (mut noise, mut datagram) = ([0; 256], [0; 256]);
             let len = handshake.write_message(&[0; INITIATION_PAYLOAD_LEN], &mut noise).expect("its turn");
             let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");

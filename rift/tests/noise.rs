@@ -1,11 +1,12 @@
 //! The handshake (SPEC §4): the core's own Noise against snow and against a hostile network.
 //!
-//! Everything runs for both implementations, in every pairing, through the `Handshake` trait.
+//! Everything runs for both patterns and both implementations, in every pairing, through the `Handshake` trait.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use rift::{Handshake, HandshakeError, Identity, NoiseXx, PublicKey, Secrets};
-use rift_snow::SnowXx;
+use rift::crypto::Side;
+use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
+use rift_snow::Snow;
 
 const ROOM: usize = 70_000;
 
@@ -15,6 +16,7 @@ enum Kind {
     Snow,
 }
 
+const PATTERNS: [Pattern; 2] = [Pattern::Xx, Pattern::Ik];
 const KINDS: [Kind; 2] = [Kind::Rift, Kind::Snow];
 const PAIRINGS: [[Kind; 2]; 4] =
     [[Kind::Rift, Kind::Rift], [Kind::Rift, Kind::Snow], [Kind::Snow, Kind::Rift], [Kind::Snow, Kind::Snow]];
@@ -22,6 +24,7 @@ const PAIRINGS: [[Kind; 2]; 4] =
 /// Everything a handshake is made from: same arguments, same bytes.
 #[derive(Clone)]
 struct Arguments {
+    pattern: Pattern,
     identities: [Identity; 2],
     ephemerals: [[u8; 32]; 2],
     prologues: [Vec<u8>; 2],
@@ -53,11 +56,12 @@ impl Chance {
 }
 
 impl Arguments {
-    fn of_seed(seed: u64) -> Self {
+    fn of_seed(seed: u64, pattern: Pattern) -> Self {
         let mut chance = Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let prologue_len = chance.up_to(300);
         let prologue = chance.bytes(prologue_len);
         Self {
+            pattern,
             identities: [Identity::from_secret(chance.key()), Identity::from_secret(chance.key())],
             ephemerals: [chance.key(), chance.key()],
             prologues: [prologue.clone(), prologue],
@@ -69,20 +73,41 @@ impl Arguments {
     }
 
     /// Short payloads, so that every bit can be flipped in little time.
-    fn short() -> Self {
-        Self { payloads: [b"hello".to_vec(), b"".to_vec(), b"bye".to_vec()], ..Self::of_seed(1) }
+    fn short(pattern: Pattern) -> Self {
+        Self { payloads: [b"hello".to_vec(), b"".to_vec(), b"bye".to_vec()], ..Self::of_seed(1, pattern) }
+    }
+
+    /// How many messages a handshake has.
+    fn len(&self) -> usize {
+        self.overheads().len()
+    }
+
+    /// What each message adds to its payload, by the patterns of Noise.
+    fn overheads(&self) -> &'static [usize] {
+        match self.pattern {
+            Pattern::Xx => &[32, 96, 64],
+            Pattern::Ik => &[96, 48],
+        }
+    }
+
+    /// Whether a reader can tell that this message was altered.
+    fn is_sealed(&self, turn: usize) -> bool {
+        turn > 0 || self.pattern == Pattern::Ik
     }
 
     /// Side 0 is the initiator, side 1 the responder.
     fn side(&self, side: usize, kind: Kind) -> Box<dyn Handshake> {
         let (identity, ephemeral) = (&self.identities[side], self.ephemerals[side]);
         let prologue = &self.prologues[side];
-        match (kind, side) {
-            (Kind::Rift, 0) => Box::new(NoiseXx::initiator(identity, ephemeral, prologue)),
-            (Kind::Rift, _) => Box::new(NoiseXx::responder(identity, ephemeral, prologue)),
-            (Kind::Snow, 0) => Box::new(SnowXx::initiator(identity, ephemeral, prologue)),
-            (Kind::Snow, _) => Box::new(SnowXx::responder(identity, ephemeral, prologue)),
+        let role = if side == 0 { Side::Initiator } else { Side::Responder };
+        let mut handshake: Box<dyn Handshake> = match kind {
+            Kind::Rift => Box::new(Noise::with_prologue(role, self.pattern, identity, ephemeral, prologue)),
+            Kind::Snow => Box::new(Snow::with_prologue(role, self.pattern, identity, ephemeral, prologue)),
+        };
+        if self.pattern == Pattern::Ik && side == 0 {
+            handshake.expect_peer(self.identities[1].public());
         }
+        handshake
     }
 
     /// Both sides after `passed` messages, and those messages.
@@ -100,7 +125,7 @@ impl Arguments {
 
     /// The messages of an undisturbed handshake and what it leaves behind on both sides.
     fn reference(&self) -> (Vec<Vec<u8>>, [Outcome; 2]) {
-        let (mut sides, messages) = self.after(3, [Kind::Rift; 2]);
+        let (mut sides, messages) = self.after(self.len(), [Kind::Rift; 2]);
         let outcomes = core::array::from_fn(|side| outcome(sides[side].as_mut()).unwrap());
         (messages, outcomes)
     }
@@ -141,7 +166,7 @@ fn finish_as_if_undisturbed(
     what: &str,
 ) {
     let (messages, outcomes) = arguments.reference();
-    for turn in passed..3 {
+    for turn in passed..arguments.len() {
         let written = write(sides[turn % 2].as_mut(), &arguments.payloads[turn]);
         assert_eq!(written.as_ref(), Ok(&messages[turn]), "message {turn} {what}");
         let read = read(sides[1 - turn % 2].as_mut(), &messages[turn]);
@@ -154,15 +179,15 @@ fn finish_as_if_undisturbed(
 
 #[test]
 fn all_pairings_write_the_same_bytes_and_derive_the_same_keys() {
-    for seed in 0..64 {
-        let arguments = Arguments::of_seed(seed);
+    for (seed, pattern) in (0..64).flat_map(|seed| PATTERNS.map(|pattern| (seed, pattern))) {
+        let arguments = Arguments::of_seed(seed, pattern);
         let (messages, [first, second]) = arguments.reference();
         assert_eq!((first.0, first.1, first.3), (second.1, second.0, second.3), "seed {seed}");
         assert_ne!(first.0, first.1, "seed {seed}");
         assert_eq!(first.2, arguments.identities[1].public(), "seed {seed}");
         assert_eq!(second.2, arguments.identities[0].public(), "seed {seed}");
         for kinds in PAIRINGS {
-            let (mut sides, written) = arguments.after(3, kinds);
+            let (mut sides, written) = arguments.after(arguments.len(), kinds);
             assert_eq!(written, messages, "seed {seed}, {kinds:?}");
             assert_eq!(outcome(sides[0].as_mut()), Some(first), "seed {seed}, {kinds:?}");
             assert_eq!(outcome(sides[1].as_mut()), Some(second), "seed {seed}, {kinds:?}");
@@ -171,10 +196,10 @@ fn all_pairings_write_the_same_bytes_and_derive_the_same_keys() {
     }
 }
 
-/// The first message is not sealed, so its reader cannot tell; the initiator must when the answer comes.
+/// The first message of XX is not sealed, so its reader cannot tell; the initiator must when the answer comes.
 #[test]
 fn flipped_bit_of_the_first_message_is_refused_by_who_sent_it() {
-    let arguments = Arguments::short();
+    let arguments = Arguments::short(Pattern::Xx);
     let (messages, _) = arguments.reference();
     for kinds in PAIRINGS {
         let mut initiator = arguments.side(0, kinds[0]);
@@ -197,17 +222,18 @@ fn flipped_bit_of_the_first_message_is_refused_by_who_sent_it() {
 
 #[test]
 fn flipped_bit_of_a_sealed_message_is_refused_and_the_true_one_then_taken() {
-    let arguments = Arguments::short();
-    let (messages, _) = arguments.reference();
-    for kinds in PAIRINGS {
-        for (turn, message) in messages.iter().enumerate().skip(1) {
+    for (pattern, kinds) in PATTERNS.into_iter().flat_map(|pattern| PAIRINGS.map(|kinds| (pattern, kinds))) {
+        let arguments = Arguments::short(pattern);
+        let (messages, _) = arguments.reference();
+        let is_sealed = |&(turn, _): &(usize, _)| arguments.is_sealed(turn);
+        for (turn, message) in messages.iter().enumerate().filter(is_sealed) {
             let (mut sides, _) = arguments.after(turn, kinds);
             let reader = sides[1 - turn % 2].as_mut();
             for bit in 0..message.len() * 8 {
                 assert_eq!(
                     read(reader, &flipped(message, bit)),
                     Err(HandshakeError::Authentication),
-                    "bit {bit} of message {turn}, {kinds:?}"
+                    "bit {bit} of message {turn}, {pattern:?}, {kinds:?}"
                 );
             }
             finish_as_if_undisturbed(&arguments, sides, turn, &format!("after flips, {kinds:?}"));
@@ -217,16 +243,16 @@ fn flipped_bit_of_a_sealed_message_is_refused_and_the_true_one_then_taken() {
 
 #[test]
 fn message_of_another_length_is_refused_and_the_true_one_then_taken() {
-    let arguments = Arguments::short();
-    let (messages, _) = arguments.reference();
-    for kind in KINDS {
+    for (pattern, kind) in PATTERNS.into_iter().flat_map(|pattern| KINDS.map(|kind| (pattern, kind))) {
+        let arguments = Arguments::short(pattern);
+        let (messages, _) = arguments.reference();
         for (turn, message) in messages.iter().enumerate() {
             let (mut sides, _) = arguments.after(turn, [kind; 2]);
             let reader = sides[1 - turn % 2].as_mut();
             let overhead = message.len() - arguments.payloads[turn].len();
             for len in 0..message.len() {
-                // A first message may be cut within its payload: nothing seals it.
-                if turn > 0 || len < overhead {
+                // A first message of XX may be cut within its payload: nothing seals it.
+                if arguments.is_sealed(turn) || len < overhead {
                     let refused = read(reader, &message[..len]);
                     let expected = if len < overhead {
                         HandshakeError::Malformed
@@ -237,7 +263,7 @@ fn message_of_another_length_is_refused_and_the_true_one_then_taken() {
                 }
             }
             let longer = [&message[..], &[0]].concat();
-            if turn > 0 {
+            if arguments.is_sealed(turn) {
                 assert_eq!(read(reader, &longer), Err(HandshakeError::Authentication), "{turn}, {kind:?}");
             }
             assert_eq!(read(reader, &vec![0; 65_536]), Err(HandshakeError::Malformed), "{turn}, {kind:?}");
@@ -248,11 +274,12 @@ fn message_of_another_length_is_refused_and_the_true_one_then_taken() {
 
 #[test]
 fn message_of_another_handshake_is_refused_and_the_true_one_then_taken() {
-    let arguments = Arguments::short();
-    let (foreign, _) =
-        Arguments { payloads: arguments.payloads.clone(), ..Arguments::of_seed(2) }.reference();
-    for kind in KINDS {
-        for (turn, message) in foreign.iter().enumerate().skip(1) {
+    for (pattern, kind) in PATTERNS.into_iter().flat_map(|pattern| KINDS.map(|kind| (pattern, kind))) {
+        let arguments = Arguments::short(pattern);
+        let payloads = arguments.payloads.clone();
+        let (foreign, _) = Arguments { payloads, ..Arguments::of_seed(2, pattern) }.reference();
+        let is_sealed = |&(turn, _): &(usize, _)| arguments.is_sealed(turn);
+        for (turn, message) in foreign.iter().enumerate().filter(is_sealed) {
             let (mut sides, own) = arguments.after(turn, [kind; 2]);
             let reader = sides[1 - turn % 2].as_mut();
             assert_eq!(read(reader, message), Err(HandshakeError::Authentication), "{turn}, {kind:?}");
@@ -267,10 +294,10 @@ fn message_of_another_handshake_is_refused_and_the_true_one_then_taken() {
 
 #[test]
 fn call_out_of_turn_is_refused_and_changes_nothing() {
-    let arguments = Arguments::short();
-    let (messages, outcomes) = arguments.reference();
-    for kinds in PAIRINGS {
-        for turn in 0..3 {
+    for (pattern, kinds) in PATTERNS.into_iter().flat_map(|pattern| PAIRINGS.map(|kinds| (pattern, kinds))) {
+        let arguments = Arguments::short(pattern);
+        let (messages, outcomes) = arguments.reference();
+        for turn in 0..arguments.len() {
             let (mut sides, _) = arguments.after(turn, kinds);
             for message in &messages {
                 assert_eq!(read(sides[turn % 2].as_mut(), message), Err(HandshakeError::OutOfTurn));
@@ -279,10 +306,10 @@ fn call_out_of_turn_is_refused_and_changes_nothing() {
             assert!(sides.iter_mut().all(|side| side.finish().is_none()), "{turn}, {kinds:?}");
             finish_as_if_undisturbed(&arguments, sides, turn, &format!("out of turn, {kinds:?}"));
         }
-        let (mut sides, _) = arguments.after(3, kinds);
+        let (mut sides, _) = arguments.after(arguments.len(), kinds);
         for (side, expected) in sides.iter_mut().zip(outcomes) {
             assert_eq!(write(side.as_mut(), b""), Err(HandshakeError::OutOfTurn));
-            assert_eq!(read(side.as_mut(), &messages[2]), Err(HandshakeError::OutOfTurn));
+            assert_eq!(read(side.as_mut(), &messages[arguments.len() - 1]), Err(HandshakeError::OutOfTurn));
             assert_eq!(outcome(side.as_mut()), Some(expected));
         }
     }
@@ -290,9 +317,9 @@ fn call_out_of_turn_is_refused_and_changes_nothing() {
 
 #[test]
 fn buffer_too_small_changes_nothing_and_the_retry_writes_the_same_bytes() {
-    let arguments = Arguments::of_seed(3);
-    for kind in KINDS {
-        for turn in 0..3 {
+    for (pattern, kind) in PATTERNS.into_iter().flat_map(|pattern| KINDS.map(|kind| (pattern, kind))) {
+        let arguments = Arguments::of_seed(3, pattern);
+        for turn in 0..arguments.len() {
             let (mut sides, _) = arguments.after(turn, [kind; 2]);
             let (messages, _) = arguments.reference();
             let payload = &arguments.payloads[turn];
@@ -325,9 +352,9 @@ fn buffer_too_small_changes_nothing_and_the_retry_writes_the_same_bytes() {
 
 #[test]
 fn longest_message_of_noise_passes_and_a_longer_one_is_not_written() {
-    for kind in KINDS {
-        for (turn, overhead) in [32, 96, 64].into_iter().enumerate() {
-            let mut arguments = Arguments::short();
+    for (pattern, kind) in PATTERNS.into_iter().flat_map(|pattern| KINDS.map(|kind| (pattern, kind))) {
+        for (turn, &overhead) in Arguments::short(pattern).overheads().iter().enumerate() {
+            let mut arguments = Arguments::short(pattern);
             arguments.payloads[turn] = vec![0x5a; 65_535 - overhead];
             let (mut sides, _) = arguments.after(turn, [kind; 2]);
             let longer = vec![0x5a; 65_536 - overhead];
@@ -340,9 +367,9 @@ fn longest_message_of_noise_passes_and_a_longer_one_is_not_written() {
 
 #[test]
 fn ephemeral_key_of_small_order_is_refused_and_the_true_message_then_taken() {
-    let arguments = Arguments::short();
-    let (messages, _) = arguments.reference();
-    for kind in KINDS {
+    for (pattern, kind) in PATTERNS.into_iter().flat_map(|pattern| KINDS.map(|kind| (pattern, kind))) {
+        let arguments = Arguments::short(pattern);
+        let (messages, _) = arguments.reference();
         for (turn, message) in messages.iter().enumerate().take(2) {
             let (mut sides, _) = arguments.after(turn, [kind; 2]);
             let reader = sides[1 - turn % 2].as_mut();
@@ -366,9 +393,14 @@ fn ephemeral_key_of_small_order_is_refused_and_the_true_message_then_taken() {
 }
 
 #[test]
-fn another_prologue_is_refused_with_the_second_message() {
+fn another_prologue_is_refused_as_soon_as_something_is_sealed() {
     for kinds in PAIRINGS {
-        let mut arguments = Arguments::short();
+        let mut called = Arguments::short(Pattern::Ik);
+        called.prologues[1].push(0);
+        let call = write(called.side(0, kinds[0]).as_mut(), b"").unwrap();
+        let refused = read(called.side(1, kinds[1]).as_mut(), &call);
+        assert_eq!(refused, Err(HandshakeError::Authentication), "{kinds:?}");
+        let mut arguments = Arguments::short(Pattern::Xx);
         arguments.prologues[1].push(0);
         let (mut sides, _) = arguments.after(1, kinds);
         let answer = write(sides[1].as_mut(), b"").unwrap();
@@ -377,7 +409,42 @@ fn another_prologue_is_refused_with_the_second_message() {
 }
 
 #[test]
+fn call_without_a_callee_is_not_written_and_one_for_another_is_not_read() {
+    let arguments = Arguments::short(Pattern::Ik);
+    let [caller, callee] = &arguments.identities;
+    for kinds in PAIRINGS {
+        let opening = Opening::IK;
+        let initiator = |kind| -> Box<dyn Handshake> {
+            match kind {
+                Kind::Rift => Box::new(Noise::initiator(caller, arguments.ephemerals[0], opening)),
+                Kind::Snow => Box::new(Snow::initiator(caller, arguments.ephemerals[0], opening)),
+            }
+        };
+        let mut responder: Box<dyn Handshake> = match kinds[1] {
+            Kind::Rift => Box::new(Noise::responder(callee, arguments.ephemerals[1], opening)),
+            Kind::Snow => Box::new(Snow::responder(callee, arguments.ephemerals[1], opening)),
+        };
+        let mut lost = initiator(kinds[0]);
+        assert_eq!(write(lost.as_mut(), b""), Err(HandshakeError::UnknownPeer), "{kinds:?}");
+        lost.expect_peer(Identity::from_secret([9; 32]).public());
+        let misdirected = write(lost.as_mut(), b"").unwrap();
+        assert_eq!(read(responder.as_mut(), &misdirected), Err(HandshakeError::Authentication), "{kinds:?}");
+        let mut true_one = initiator(kinds[0]);
+        true_one.expect_peer(callee.public());
+        let call = write(true_one.as_mut(), b"").unwrap();
+        // Who has been called stays who was called, and has proven nothing yet.
+        true_one.expect_peer(caller.public());
+        assert_eq!(true_one.peer(), None, "{kinds:?}");
+        assert_eq!(read(responder.as_mut(), &call), Ok(Vec::new()), "{kinds:?}");
+        assert_eq!(responder.peer(), Some(caller.public()), "{kinds:?}");
+        let answer = write(responder.as_mut(), b"").unwrap();
+        assert_eq!(read(true_one.as_mut(), &answer), Ok(Vec::new()), "{kinds:?}");
+        assert_eq!(true_one.peer(), Some(callee.public()), "{kinds:?}");
+    }
+}
+
+#[test]
 fn state_of_a_pending_handshake_is_small() {
-    println!("NoiseXx: {} bytes", size_of::<NoiseXx>());
-    assert!(size_of::<NoiseXx>() <= 400);
+    println!("Noise: {} bytes", size_of::<Noise>());
+    assert!(size_of::<Noise>() <= 400);
 }

@@ -8,13 +8,13 @@ use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply, connectio
 use rift::wire::{DataHeader, FrameType, Frames};
 use rift::{
     ChaChaPoly, Channel, Codec, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity, InputEvent,
-    Instant, NoPictures, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, Route, Scancode, Secrets,
-    SendError, Session, Storage, StreamParameters,
+    Instant, NoPictures, Noise, Opening, PathId, Permissions, PictureId, Route, Scancode, Secrets, SendError,
+    Session, Storage, StreamParameters,
 };
 use rift_sim::Random;
 
 type Memory = Storage<Vec<u8>, 128, 128, 4, 1024>;
-type Victim = Session<Box<Memory>, NoiseXx>;
+type Victim = Session<Box<Memory>, Noise>;
 
 const SEEDS: core::ops::Range<u64> = 1..7;
 const DATAGRAMS: usize = 20_000;
@@ -47,13 +47,13 @@ fn identities() -> (Identity, Identity) {
 /// A client's session with a rogue host.
 fn client_and_rogue(seed: u64) -> (Victim, Rogue) {
     let (client, host) = identities();
-    let handshake = NoiseXx::initiator(&client, [3; 32], PROLOGUE);
+    let handshake = Noise::initiator(&client, [3; 32], Opening::XX);
     let mut session =
         Session::connect(&Config::default(), handshake, host.public(), 77, memory(), PathId(0), START);
     let mut out = [0; 2000];
     let len = session.poll_transmit(START, &NoPictures, &mut out).expect("a first flight").len;
     let initiation = Initiation::parse(&out[..len]).expect("a first flight");
-    let mut responder = NoiseXx::responder(&host, [4; 32], PROLOGUE);
+    let mut responder = Noise::responder(&host, [4; 32], Opening::XX);
     let mut payload = [0; INITIATION_PAYLOAD_LEN];
     responder.read_message(initiation.noise, &mut payload).expect("the client's");
     let connection = connection_of(&payload).expect("its connection");
@@ -72,14 +72,14 @@ fn client_and_rogue(seed: u64) -> (Victim, Rogue) {
 fn host_and_rogue(seed: u64) -> (Victim, Rogue) {
     let (client, host) = identities();
     let from = SocketAddr::from(([10, 0, 0, 9], 4433));
-    let mut initiator = NoiseXx::initiator(&client, [3; 32], PROLOGUE);
+    let mut initiator = Noise::initiator(&client, [3; 32], Opening::XX);
     let mut endpoint = Endpoint::new(&host.public(), [5; 32]);
     let (mut noise, mut datagram, mut reply) = ([0; 256], [0; 256], [0; 256]);
     let mut payload = [0; INITIATION_PAYLOAD_LEN];
     let len = initiator.write_message(&payload, &mut noise).expect("its turn");
     let key = Mac1Key::new(&host.public());
     let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
-    let responder = || NoiseXx::responder(&host, [4; 32], PROLOGUE);
+    let responder = |opening| Noise::responder(&host, [4; 32], opening);
     let route = endpoint.handle_datagram(START, from, &datagram[..len], responder, &mut reply);
     let Ok(Route::Reply(len)) = route else { panic!("a response: {route:?}") };
     let message = Reply::parse(&reply[..len]).expect("a response").noise;
@@ -87,7 +87,7 @@ fn host_and_rogue(seed: u64) -> (Victim, Rogue) {
     let connection = connection_of(&payload[..len]).expect("its connection");
     Reply::emit_head(&mut datagram, true, connection).expect("room");
     let len = initiator.write_message(&[], &mut datagram[Reply::HEAD_LEN..]).expect("its turn");
-    let responder = || unreachable!("the handshake goes on");
+    let responder = |_| unreachable!("the handshake goes on");
     let confirmation = &datagram[..Reply::HEAD_LEN + len];
     let route = endpoint.handle_datagram(START, from, confirmation, responder, &mut reply);
     let Ok(Route::Established(established)) = route else { panic!("established: {route:?}") };

@@ -4,12 +4,12 @@ use core::net::SocketAddr;
 
 use rift::{
     Channel, CloseReason, Codec, Config, CursorPosition, Ecn, Endpoint, Event, Identity, InputEvent, Instant,
-    NoPictures, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, PictureInfo, Pictures, Rectangle,
+    NoPictures, Noise, Opening, PathId, Permissions, PictureId, PictureInfo, Pictures, Rectangle,
     RectangleData, Route, Scancode, Session, SessionIndex, Storage, StreamParameters,
 };
 
 type Memory = Box<Storage<Vec<u8>, 1024, 1024, 4, 4096>>;
-type Peer = Session<Memory, NoiseXx>;
+type Peer = Session<Memory, Noise>;
 
 const CLIENT_ADDRESS: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 1);
 const ONE_WAY_US: u64 = 1_000;
@@ -26,7 +26,7 @@ struct Pair {
     now: Instant,
     client: Peer,
     host: Option<Peer>,
-    endpoint: Endpoint<NoiseXx>,
+    endpoint: Endpoint<Noise>,
     host_identity: Identity,
     pictures: Pictures<Vec<u8>, 4>,
     /// Datagrams on their way: when they arrive, whether to the host, the bytes.
@@ -40,7 +40,7 @@ impl Pair {
         let (client_identity, host_identity) =
             (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
         let now = Instant::from_millis(1);
-        let handshake = NoiseXx::initiator(&client_identity, [3; 32], PROLOGUE);
+        let handshake = Noise::initiator(&client_identity, [3; 32], Opening::XX);
         let client = Session::connect(
             &Config::default(),
             handshake,
@@ -131,7 +131,7 @@ impl Pair {
     fn host_receives(&mut self, datagram: &mut [u8]) {
         let mut reply = [0; 256];
         let identity = &self.host_identity;
-        let responder = || NoiseXx::responder(identity, [4; 32], PROLOGUE);
+        let responder = |opening| Noise::responder(identity, [4; 32], opening);
         match self.endpoint.handle_datagram(self.now, CLIENT_ADDRESS, datagram, responder, &mut reply) {
             Ok(Route::Session(_)) => {
                 let now = self.now;
@@ -315,12 +315,12 @@ fn silent_client_releases_what_it_held_and_then_the_session_ends() {
 fn refusal_that_was_lost_is_told_again() {
     let (client, host) = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
     let now = Instant::from_millis(1);
-    let handshake = NoiseXx::initiator(&client, [3; 32], PROLOGUE);
+    let handshake = Noise::initiator(&client, [3; 32], Opening::XX);
     let mut client: Peer =
         Session::connect(&Config::default(), handshake, host.public(), 7, memory(), PathId(0), now);
     let mut endpoint = Endpoint::new(&host.public(), [9; 32]);
     let (mut out, mut reply) = (vec![0; 2000], [0; 256]);
-    let responder = || NoiseXx::responder(&host, [4; 32], PROLOGUE);
+    let responder = |opening| Noise::responder(&host, [4; 32], opening);
     let sent = client.poll_transmit(now, &NoPictures, &mut out).expect("a first flight");
     let route = endpoint.handle_datagram(now, CLIENT_ADDRESS, &out[..sent.len], responder, &mut reply);
     let Ok(Route::Reply(len)) = route else { panic!("{route:?}") };
@@ -328,7 +328,7 @@ fn refusal_that_was_lost_is_told_again() {
 
     let mut confirm = |client: &mut Peer, now: Instant, reply: &mut [u8]| {
         let sent = client.poll_transmit(now, &NoPictures, &mut out).expect("a confirmation");
-        let responder = || NoiseXx::responder(&host, [5; 32], PROLOGUE);
+        let responder = |opening| Noise::responder(&host, [5; 32], opening);
         match endpoint.handle_datagram(now, CLIENT_ADDRESS, &out[..sent.len], responder, reply) {
             Ok(Route::Established(stranger)) => endpoint.refuse(stranger, CloseReason::Refused, reply),
             Ok(Route::Reply(len)) => len,

@@ -1,7 +1,7 @@
 //! The handshake the person chose.
 
-use rift::{Handshake, HandshakeError, Identity, NoiseXx, PROLOGUE, PublicKey, Secrets};
-use rift_snow::SnowXx;
+use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
+use rift_snow::Snow;
 
 use crate::args::HandshakeKind;
 
@@ -9,9 +9,9 @@ use crate::args::HandshakeKind;
 #[derive(Debug)]
 pub enum ChosenHandshake {
     /// The protocol's own.
-    Rift(Box<NoiseXx>),
+    Rift(Box<Noise>),
     /// The crate snow's.
-    Snow(Box<SnowXx>),
+    Snow(Box<Snow>),
 }
 
 impl ChosenHandshake {
@@ -19,13 +19,20 @@ impl ChosenHandshake {
     #[must_use]
     pub fn initiator(kind: HandshakeKind, identity: &Identity, ephemeral: [u8; 32]) -> Self {
         match kind {
-            HandshakeKind::Rift => Self::Rift(Box::new(NoiseXx::initiator(identity, ephemeral, PROLOGUE))),
-            HandshakeKind::Snow => Self::Snow(Box::new(SnowXx::initiator(identity, ephemeral, PROLOGUE))),
+            HandshakeKind::Rift => Self::Rift(Box::new(Noise::initiator(identity, ephemeral, Opening::XX))),
+            HandshakeKind::Snow => Self::Snow(Box::new(Snow::initiator(identity, ephemeral, Opening::XX))),
         }
     }
 }
 
 impl Handshake for ChosenHandshake {
+    fn pattern(&self) -> Pattern {
+        match self {
+            Self::Rift(noise) => noise.pattern(),
+            Self::Snow(snow) => snow.pattern(),
+        }
+    }
+
     fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
         match self {
             Self::Rift(noise) => noise.write_message(payload, out),

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rift::{
     Channel, CloseReason, Codec, Config, Ecn, Endpoint, Event, Identity, InputEvent, Instant, Memory,
-    NoPictures, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, PictureInfo, PictureStore, Pictures,
+    NoPictures, Noise, Opening, PathId, Permissions, PictureId, PictureInfo, PictureStore, Pictures,
     Rectangle, RectangleData, Route, Scancode, Session, SessionIndex, Storage, StreamParameters,
 };
 
@@ -76,14 +76,14 @@ macro_rules! take_static {
     }};
 }
 
-type Peer = Session<&'static mut ThinStorage, NoiseXx>;
+type Peer = Session<&'static mut ThinStorage, Noise>;
 
 struct World {
     now: Instant,
     client: Peer,
     host: Option<Peer>,
     host_memory: Option<&'static mut ThinStorage>,
-    endpoint: Endpoint<NoiseXx>,
+    endpoint: Endpoint<Noise>,
     identity: Identity,
     pictures: Pictures<&'static mut [u8], 2>,
     to_host: &'static mut Wire,
@@ -117,7 +117,7 @@ fn new_world() -> World {
     let (client, identity) = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
     let now = Instant::from_millis(1);
     let config = Config { bitrate_bps_start: 20_000_000, ..Config::default() };
-    let handshake = NoiseXx::initiator(&client, [3; 32], PROLOGUE);
+    let handshake = Noise::initiator(&client, [3; 32], Opening::XX);
     let report = Report {
         pictures: 0,
         input_events: 0,
@@ -230,7 +230,7 @@ impl World {
     fn host_receives(&mut self, datagram: &mut [u8]) -> Result<(), &'static str> {
         let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
         let mut reply = [0; 160];
-        let responder = || NoiseXx::responder(&self.identity, [5; 32], PROLOGUE);
+        let responder = |opening| Noise::responder(&self.identity, [5; 32], opening);
         match self.endpoint.handle_datagram(self.now, from, datagram, responder, &mut reply) {
             Ok(Route::Reply(len)) => self.to_client.push(&reply[..len]),
             Ok(Route::Established(established)) => {
@@ -291,7 +291,7 @@ impl World {
 
 fn drain<M: Memory>(
     now: Instant,
-    session: &mut Session<M, NoiseXx>,
+    session: &mut Session<M, Noise>,
     pictures: &impl PictureStore,
     wire: &mut Wire,
 ) -> Result<(), &'static str> {

@@ -1,7 +1,7 @@
 //! Which implementation of the handshake answers. Both speak the same on the wire.
 
-use rift::{Handshake, HandshakeError, Identity, NoiseXx, PROLOGUE, PublicKey, Secrets};
-use rift_snow::SnowXx;
+use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
+use rift_snow::Snow;
 
 /// An implementation of the handshake, as `--handshake` names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -17,22 +17,34 @@ pub enum Implementation {
 pub struct Responder(Inner);
 
 enum Inner {
-    Rift(Box<NoiseXx>),
-    Snow(Box<SnowXx>),
+    Rift(Box<Noise>),
+    Snow(Box<Snow>),
 }
 
 impl Responder {
     /// Answers for the host `identity`. `ephemeral` is 32 bytes of entropy never used before.
     #[must_use]
-    pub fn new(implementation: Implementation, identity: &Identity, ephemeral: [u8; 32]) -> Self {
+    pub fn new(
+        implementation: Implementation,
+        identity: &Identity,
+        ephemeral: [u8; 32],
+        opening: Opening,
+    ) -> Self {
         Self(match implementation {
-            Implementation::Rift => Inner::Rift(Box::new(NoiseXx::responder(identity, ephemeral, PROLOGUE))),
-            Implementation::Snow => Inner::Snow(Box::new(SnowXx::responder(identity, ephemeral, PROLOGUE))),
+            Implementation::Rift => Inner::Rift(Box::new(Noise::responder(identity, ephemeral, opening))),
+            Implementation::Snow => Inner::Snow(Box::new(Snow::responder(identity, ephemeral, opening))),
         })
     }
 }
 
 impl Handshake for Responder {
+    fn pattern(&self) -> Pattern {
+        match &self.0 {
+            Inner::Rift(handshake) => handshake.pattern(),
+            Inner::Snow(handshake) => handshake.pattern(),
+        }
+    }
+
     fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
         match &mut self.0 {
             Inner::Rift(handshake) => handshake.write_message(payload, out),

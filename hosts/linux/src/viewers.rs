@@ -13,8 +13,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rift::{
-    CaptureState, Channel, CloseReason, Codec, Config, Event, Identity, Instant, Permissions, PictureId,
-    Pictures, PublicKey, RectangleData, Session, SessionIndex, StreamParameters,
+    CaptureState, Channel, CloseReason, Codec, Config, Event, Identity, Instant, Opening, Permissions,
+    PictureId, Pictures, PublicKey, RectangleData, Session, SessionIndex, StreamParameters,
 };
 use rift_mio::{Decision, DesktopStorage, HostApplication, HostDriver, desktop_memory};
 use tracing::{debug, error, info, warn};
@@ -389,11 +389,11 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
         &self.pictures
     }
 
-    fn responder(&mut self) -> Responder {
+    fn responder(&mut self, opening: Opening) -> Responder {
         let mut ephemeral = [0; 32];
         // Without entropy nothing here is safe, and the kernel always has it once it has booted.
         getrandom::fill(&mut ephemeral).expect("the kernel gives random bytes");
-        Responder::new(self.policy.handshake, &self.policy.identity, ephemeral)
+        Responder::new(self.policy.handshake, &self.policy.identity, ephemeral, opening)
     }
 
     fn established(&mut self, _now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<SessionMemory> {

@@ -8,8 +8,8 @@ use std::io;
 
 use rift::limits::SESSIONS_MAX;
 use rift::{
-    Class, CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, PathId,
-    Permissions, PictureStore, PublicKey, Route, Session, SessionIndex, Transmit,
+    Class, CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening,
+    PathId, Permissions, PictureStore, PublicKey, Route, Session, SessionIndex, Transmit,
 };
 
 use crate::clock::Clock;
@@ -49,8 +49,8 @@ pub trait HostApplication<M: Memory, H: Handshake> {
     /// Where the pictures lie.
     fn pictures(&self) -> &Self::Pictures;
 
-    /// The answering side of a new handshake, from the host's identity, [`rift::PROLOGUE`] and fresh entropy.
-    fn responder(&mut self) -> H;
+    /// The answering side of a new handshake, from the host's identity, fresh entropy and `opening`.
+    fn responder(&mut self, opening: Opening) -> H;
 
     /// A peer has proven that `peer` is its key. Not called while all session places are taken.
     fn established(&mut self, now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<M>;
@@ -352,7 +352,7 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
         datagram: &[u8],
     ) -> Option<SessionIndex> {
         let mut reply = [0; REPLY_LEN];
-        let responder = || host.responder();
+        let responder = |opening| host.responder(opening);
         match self.endpoint.handle_datagram(self.now, destination.to, datagram, responder, &mut reply) {
             Ok(Route::Session(index)) => return Some(index),
             Ok(Route::Reply(len)) => self.answer(destination, &reply[..len]),

@@ -9,7 +9,7 @@ use std::alloc::System;
 use std::sync::Arc;
 
 use rift::{
-    Channel, Codec, Config, Event, Identity, InputEvent, Instant, NoiseXx, PROLOGUE, PathId, Permissions,
+    Channel, Codec, Config, Event, Identity, InputEvent, Instant, Noise, Opening, PathId, Permissions,
     PictureId, PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Scancode, SendError, Session,
     SessionIndex, StreamParameters,
 };
@@ -62,7 +62,7 @@ const PACKETS: u64 = 100_000;
 const PICTURE_LEN: usize = 60_000;
 
 type Memory = Box<DesktopStorage>;
-type Peer = Session<Memory, NoiseXx>;
+type Peer = Session<Memory, Noise>;
 
 fn config() -> Config {
     Config { bitrate_bps_start: 300_000_000, bitrate_bps_max: 600_000_000, ..Config::default() }
@@ -78,15 +78,15 @@ struct Application {
     inputs: u64,
 }
 
-impl HostApplication<Memory, NoiseXx> for Application {
+impl HostApplication<Memory, Noise> for Application {
     type Pictures = Pictures<Vec<u8>, 4>;
 
     fn pictures(&self) -> &Self::Pictures {
         &self.pictures
     }
 
-    fn responder(&mut self) -> NoiseXx {
-        NoiseXx::responder(&self.identity, [4; 32], PROLOGUE)
+    fn responder(&mut self, opening: Opening) -> Noise {
+        Noise::responder(&self.identity, [4; 32], opening)
     }
 
     fn established(&mut self, _: Instant, _: PublicKey, _: SocketAddr) -> Decision<Memory> {
@@ -118,7 +118,7 @@ impl HostApplication<Memory, NoiseXx> for Application {
 
 impl Application {
     /// Another picture as soon as the last one has left.
-    fn feed(&mut self, driver: &mut HostDriver<Memory, NoiseXx>) {
+    fn feed(&mut self, driver: &mut HostDriver<Memory, Noise>) {
         let now = driver.clock().now();
         for (_, _, session) in driver.sessions_mut() {
             if session.video_backlog_bytes() > 0 {
@@ -142,7 +142,7 @@ impl Application {
     }
 }
 
-fn run_host(mut driver: HostDriver<Memory, NoiseXx>, stop: &AtomicBool) -> Application {
+fn run_host(mut driver: HostDriver<Memory, Noise>, stop: &AtomicBool) -> Application {
     let mut application = Application {
         pictures: Pictures::new([(); 4].map(|()| vec![0; 1 << 20])),
         picture: (0..PICTURE_LEN).map(|at| at as u8).collect(),
@@ -159,7 +159,7 @@ fn run_host(mut driver: HostDriver<Memory, NoiseXx>, stop: &AtomicBool) -> Appli
 }
 
 /// Turns without rest until `packets` have gone each way; sends a byte each turn.
-fn run_client(client: &mut ClientDriver<Memory, NoiseXx>, packets: u64) -> u64 {
+fn run_client(client: &mut ClientDriver<Memory, Noise>, packets: u64) -> u64 {
     let key = Scancode::new(30).expect("A");
     let (waker, started) = (client.waker(), client.clock().now());
     let begin = client.session().stats(started);
@@ -204,7 +204,7 @@ fn hundred_thousand_packets_each_way_allocate_nothing() {
     let stop = Arc::new(AtomicBool::new(false));
     let their_stop = stop.clone();
     let thread = std::thread::spawn(move || run_host(driver, &their_stop));
-    let handshake = NoiseXx::initiator(&Identity::from_secret([1; 32]), [3; 32], PROLOGUE);
+    let handshake = Noise::initiator(&Identity::from_secret([1; 32]), [3; 32], Opening::XX);
     let now = Clock::new().now();
     let session = Session::connect(&config(), handshake, identity, 1, desktop_memory(true), PathId(0), now);
     let mut client = ClientDriver::connect(&SocketConfig::default(), address, session).expect("loopback");

@@ -6,6 +6,7 @@ mod identity;
 mod keys;
 mod mac1;
 mod noise;
+mod opening;
 pub mod packet_number;
 mod replay;
 mod symmetric;
@@ -14,7 +15,8 @@ pub use aead::ChaChaPoly;
 pub use identity::{Identity, IdentityError, PublicKey};
 pub use keys::{ReceiveKey, SendKey};
 pub use mac1::{MAC1_LEN, Mac1Key, mac1, verify_mac1};
-pub use noise::NoiseXx;
+pub use noise::Noise;
+pub use opening::{Opening, Pattern};
 pub use replay::ReplayWindow;
 
 /// Whether a side starts a handshake or answers it.
@@ -37,17 +39,23 @@ pub enum HandshakeError {
     Malformed,
     /// It was not sealed by who it claims, or an all-zero shared secret came out.
     Authentication,
+    /// The first message of IK is sealed for a peer, and nobody has said for whom.
+    UnknownPeer,
 }
 
-/// Messages in turn, two keys out. `NoiseXx` of this crate and `SnowXx` of `rift-snow` implement it.
+/// Messages in turn, two keys out. [`Noise`] of this crate and `Snow` of `rift-snow` implement it.
 ///
 /// Both directions are transactional: on `Err` nothing has changed, so a forged datagram ends nothing.
 pub trait Handshake {
+    /// Which messages, in which order.
+    fn pattern(&self) -> Pattern;
+
     /// Writes the next message, `payload` sealed as far as the pattern allows, to the start of `out`.
     /// Returns its length: `payload.len()` plus at most [`HANDSHAKE_OVERHEAD_MAX`].
     ///
     /// # Errors
-    /// [`HandshakeError::OutOfTurn`], [`HandshakeError::BufferTooSmall`].
+    /// [`HandshakeError::OutOfTurn`], [`HandshakeError::BufferTooSmall`]; [`HandshakeError::UnknownPeer`] before
+    /// [`Self::expect_peer`] when an initiator begins IK.
     fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError>;
 
     /// Reads the peer's next message and writes its payload to the start of `payload`. Returns its length.
@@ -58,7 +66,7 @@ pub trait Handshake {
 
     /// From now on only the peer of this static key is taken: a message that proves another one is refused with
     /// [`HandshakeError::Authentication`], so that whoever sees a first flight cannot end it with an answer of its own.
-    /// Without effect once a peer was proven.
+    /// Without effect once a peer was proven, or called by a first message of IK.
     fn expect_peer(&mut self, peer: PublicKey);
 
     /// The peer's static key, as soon as a message has proven it; `None` before that.

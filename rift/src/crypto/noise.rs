@@ -1,9 +1,14 @@
-//! `Noise_XX_25519_ChaChaPoly_BLAKE2s` (Noise revision 34; SPEC §4), composed from audited primitives.
+//! `Noise_XX_25519_ChaChaPoly_BLAKE2s` and `Noise_IK_25519_ChaChaPoly_BLAKE2s` (Noise revision 34; SPEC §4),
+//! composed from audited primitives.
 //!
 //! ```text
 //! XX:  -> e                 message 0, payload in the clear
 //!      <- e, ee, s, es      message 1
 //!      -> s, se             message 2
+//!
+//! IK:  <- s                 known beforehand
+//!      -> e, es, s, ss      message 0
+//!      <- e, ee, se         message 1
 //! ```
 //!
 //! It knows of no datagrams, no clock and no entropy: the ephemeral secret is an argument. Invariant: a call that
@@ -15,19 +20,39 @@ use core::fmt;
 use x25519_dalek::StaticSecret;
 
 use super::symmetric::{Symmetric, TAG_LEN};
-use super::{Handshake, HandshakeError, Identity, PublicKey, Secrets, Side};
-
-const NAME: &[u8] = b"Noise_XX_25519_ChaChaPoly_BLAKE2s";
+use super::{Handshake, HandshakeError, Identity, Opening, Pattern, PublicKey, Secrets, Side};
 
 const KEY_LEN: usize = 32;
 
 /// The longest message of Noise (§3), in bytes.
 const MESSAGE_LEN_MAX: usize = 65_535;
 
-/// What each message of XX adds to its payload: `e`; `e`, a sealed `s` and a tag; a sealed `s` and a tag.
-const OVERHEAD: [usize; MESSAGES] = [KEY_LEN, 2 * KEY_LEN + 2 * TAG_LEN, KEY_LEN + 2 * TAG_LEN];
+impl Pattern {
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Xx => b"Noise_XX_25519_ChaChaPoly_BLAKE2s",
+            Self::Ik => b"Noise_IK_25519_ChaChaPoly_BLAKE2s",
+        }
+    }
 
-const MESSAGES: usize = 3;
+    /// What each message adds to its payload: its keys, and a tag for each sealed field.
+    const fn overhead(self) -> &'static [usize] {
+        match self {
+            Self::Xx => &[KEY_LEN, 2 * KEY_LEN + 2 * TAG_LEN, KEY_LEN + 2 * TAG_LEN],
+            Self::Ik => &[2 * KEY_LEN + 2 * TAG_LEN, KEY_LEN + TAG_LEN],
+        }
+    }
+
+    /// After how many messages a side knows who the other is, and that it holds that key.
+    const fn proven_after(self, side: Side) -> usize {
+        match (self, side) {
+            // Each reads the other's key in a message that could not be sealed without it.
+            (Self::Xx, Side::Responder) => 3,
+            (Self::Xx | Self::Ik, Side::Initiator) => 2,
+            (Self::Ik, Side::Responder) => 1,
+        }
+    }
+}
 
 /// A Diffie-Hellman step; the letters say whose key is which: the initiator's first, the responder's second.
 #[derive(Clone, Copy)]
@@ -35,14 +60,16 @@ enum Token {
     Ee,
     Es,
     Se,
+    Ss,
 }
 
-/// One side of an XX handshake: the core's own, for every target.
+/// One side of a handshake: the core's own, for every target.
 ///
 /// A state has at most 400 bytes, allocates nothing, and costs a side one multiplication of the base point and
-/// three Diffie-Hellman exchanges.
+/// three Diffie-Hellman exchanges (XX) or four (IK).
 #[derive(Clone)]
-pub struct NoiseXx {
+pub struct Noise {
+    pattern: Pattern,
     symmetric: Symmetric,
     identity: Identity,
     ephemeral: StaticSecret,
@@ -51,27 +78,41 @@ pub struct NoiseXx {
     peer_static: PublicKey,
     is_peer_expected: bool,
     side: Side,
-    /// Messages written and read so far, 0 to [`MESSAGES`].
+    /// Messages written and read so far.
     done: u8,
 }
 
-impl NoiseXx {
-    /// The side that starts. `ephemeral` is 32 bytes of entropy never used before; `prologue` is what both sides
-    /// must agree on, of any length.
+impl Noise {
+    /// The side that starts. `ephemeral` is 32 bytes of entropy never used before; `opening` says which handshake it
+    /// is. One of IK needs [`Handshake::expect_peer`] before its first message.
     #[must_use]
-    pub fn initiator(identity: &Identity, ephemeral: [u8; 32], prologue: &[u8]) -> Self {
-        Self::new(Side::Initiator, identity, ephemeral, prologue)
+    pub fn initiator(identity: &Identity, ephemeral: [u8; 32], opening: Opening) -> Self {
+        Self::with_prologue(Side::Initiator, opening.pattern, identity, ephemeral, &opening.prologue())
     }
 
     /// The side that answers; the arguments are those of [`Self::initiator`].
     #[must_use]
-    pub fn responder(identity: &Identity, ephemeral: [u8; 32], prologue: &[u8]) -> Self {
-        Self::new(Side::Responder, identity, ephemeral, prologue)
+    pub fn responder(identity: &Identity, ephemeral: [u8; 32], opening: Opening) -> Self {
+        Self::with_prologue(Side::Responder, opening.pattern, identity, ephemeral, &opening.prologue())
     }
 
-    fn new(side: Side, identity: &Identity, ephemeral: [u8; 32], prologue: &[u8]) -> Self {
+    /// A side of a handshake under any prologue, of any length: what both sides must agree on.
+    #[must_use]
+    pub fn with_prologue(
+        side: Side,
+        pattern: Pattern,
+        identity: &Identity,
+        ephemeral: [u8; 32],
+        prologue: &[u8],
+    ) -> Self {
+        let mut symmetric = Symmetric::new(pattern.name(), prologue);
+        if pattern == Pattern::Ik && side == Side::Responder {
+            // The pre-message; the initiator mixes it in when it is told whom it calls.
+            symmetric.mix_hash(identity.public().as_bytes());
+        }
         Self {
-            symmetric: Symmetric::new(NAME, prologue),
+            pattern,
+            symmetric,
             identity: identity.clone(),
             ephemeral: StaticSecret::from(ephemeral),
             peer_ephemeral: PublicKey::from_bytes([0; KEY_LEN]),
@@ -85,8 +126,14 @@ impl NoiseXx {
     /// What the next message adds to its payload, if `writer` is who writes it.
     fn overhead_if_turn_of(&self, writer: Side) -> Result<usize, HandshakeError> {
         let next = if self.done.is_multiple_of(2) { Side::Initiator } else { Side::Responder };
-        let overhead = OVERHEAD.get(usize::from(self.done)).ok_or(HandshakeError::OutOfTurn)?;
+        let overhead = self.pattern.overhead().get(usize::from(self.done));
+        let overhead = overhead.ok_or(HandshakeError::OutOfTurn)?;
         if next == writer { Ok(*overhead) } else { Err(HandshakeError::OutOfTurn) }
+    }
+
+    /// Whether this side named its peer's key in its first message, and cannot take another any more.
+    fn is_committed(&self) -> bool {
+        self.pattern == Pattern::Ik && self.side == Side::Initiator && self.done > 0
     }
 
     const fn peer_side(&self) -> Side {
@@ -98,17 +145,34 @@ impl NoiseXx {
 
     /// Fills `out`, which has exactly the length of the message.
     fn write(&mut self, payload: &[u8], out: &mut [u8]) -> Result<(), HandshakeError> {
-        let body = match self.done {
-            0 => self.put_ephemeral(out)?,
-            1 => {
+        let body = match (self.pattern, self.done) {
+            (Pattern::Xx, 0) => self.put_ephemeral(out)?,
+            (Pattern::Xx, 1) => {
                 let rest = self.put_ephemeral(out)?;
                 self.mix_dh(Token::Ee)?;
                 let rest = self.put_static(rest)?;
                 self.mix_dh(Token::Es)?;
                 rest
             }
-            _ => {
+            (Pattern::Xx, _) => {
                 let rest = self.put_static(out)?;
+                self.mix_dh(Token::Se)?;
+                rest
+            }
+            (Pattern::Ik, 0) => {
+                if !self.is_peer_expected {
+                    return Err(HandshakeError::UnknownPeer);
+                }
+                self.symmetric.mix_hash(self.peer_static.as_bytes());
+                let rest = self.put_ephemeral(out)?;
+                self.mix_dh(Token::Es)?;
+                let rest = self.put_static(rest)?;
+                self.mix_dh(Token::Ss)?;
+                rest
+            }
+            (Pattern::Ik, _) => {
+                let rest = self.put_ephemeral(out)?;
+                self.mix_dh(Token::Ee)?;
                 self.mix_dh(Token::Se)?;
                 rest
             }
@@ -121,17 +185,30 @@ impl NoiseXx {
 
     /// Reads `message` and fills `payload`, which has exactly the length of the message's payload.
     fn read(&mut self, message: &[u8], payload: &mut [u8]) -> Result<(), HandshakeError> {
-        let body = match self.done {
-            0 => self.take_ephemeral(message)?,
-            1 => {
+        let body = match (self.pattern, self.done) {
+            (Pattern::Xx, 0) => self.take_ephemeral(message)?,
+            (Pattern::Xx, 1) => {
                 let rest = self.take_ephemeral(message)?;
                 self.mix_dh(Token::Ee)?;
                 let rest = self.take_static(rest)?;
                 self.mix_dh(Token::Es)?;
                 rest
             }
-            _ => {
+            (Pattern::Xx, _) => {
                 let rest = self.take_static(message)?;
+                self.mix_dh(Token::Se)?;
+                rest
+            }
+            (Pattern::Ik, 0) => {
+                let rest = self.take_ephemeral(message)?;
+                self.mix_dh(Token::Es)?;
+                let rest = self.take_static(rest)?;
+                self.mix_dh(Token::Ss)?;
+                rest
+            }
+            (Pattern::Ik, _) => {
+                let rest = self.take_ephemeral(message)?;
+                self.mix_dh(Token::Ee)?;
                 self.mix_dh(Token::Se)?;
                 rest
             }
@@ -187,6 +264,7 @@ impl NoiseXx {
             (Token::Es, Side::Responder) | (Token::Se, Side::Initiator) => {
                 self.identity.diffie_hellman(&self.peer_ephemeral)
             }
+            (Token::Ss, _) => self.identity.diffie_hellman(&self.peer_static),
         };
         // An all-zero secret is one that everybody knows (RFC 7748 §6.1).
         if !shared.was_contributory() {
@@ -201,7 +279,11 @@ fn diffie_hellman(secret: &StaticSecret, peer: &PublicKey) -> x25519_dalek::Shar
     secret.diffie_hellman(&x25519_dalek::PublicKey::from(*peer.as_bytes()))
 }
 
-impl Handshake for NoiseXx {
+impl Handshake for Noise {
+    fn pattern(&self) -> Pattern {
+        self.pattern
+    }
+
     fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
         let overhead = self.overhead_if_turn_of(self.side)?;
         let len = payload.len().saturating_add(overhead);
@@ -231,24 +313,20 @@ impl Handshake for NoiseXx {
     }
 
     fn expect_peer(&mut self, peer: PublicKey) {
-        // Who has been proven stays who was proven.
-        if self.peer().is_none() {
+        // Who has been proven stays who was proven, and who has been called who was called.
+        if self.peer().is_none() && !self.is_committed() {
             self.peer_static = peer;
             self.is_peer_expected = true;
         }
     }
 
     fn peer(&self) -> Option<PublicKey> {
-        // The initiator reads the responder's key in the second message, the responder reads hers in the third.
-        let proven_after = match self.side {
-            Side::Initiator => 2,
-            Side::Responder => MESSAGES,
-        };
+        let proven_after = self.pattern.proven_after(self.side);
         (usize::from(self.done) >= proven_after).then_some(self.peer_static)
     }
 
     fn finish(&mut self) -> Option<Secrets> {
-        if usize::from(self.done) != MESSAGES {
+        if usize::from(self.done) != self.pattern.overhead().len() {
             return None;
         }
         let (of_initiator, of_responder) = self.symmetric.split();
@@ -265,9 +343,10 @@ impl Handshake for NoiseXx {
     }
 }
 
-impl fmt::Debug for NoiseXx {
+impl fmt::Debug for Noise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NoiseXx")
+        f.debug_struct("Noise")
+            .field("pattern", &self.pattern)
             .field("side", &self.side)
             .field("identity", &self.identity)
             .field("done", &self.done)
@@ -280,7 +359,7 @@ impl fmt::Debug for NoiseXx {
 const _: () = assert!(core::mem::needs_drop::<StaticSecret>() && core::mem::needs_drop::<Symmetric>());
 
 // Pending handshakes are bounded by bytes (`limits.rs`).
-const _: () = assert!(size_of::<NoiseXx>() <= 400);
+const _: () = assert!(size_of::<Noise>() <= 400);
 
 #[cfg(test)]
 mod tests {
@@ -289,7 +368,8 @@ mod tests {
     #[test]
     fn static_key_of_small_order_is_refused_in_every_exchange_with_it() {
         for side in [Side::Initiator, Side::Responder] {
-            let mut state = NoiseXx::new(side, &Identity::from_secret([1; 32]), [2; 32], b"");
+            let mut state =
+                Noise::with_prologue(side, Pattern::Xx, &Identity::from_secret([1; 32]), [2; 32], b"");
             let (before, token) = match side {
                 Side::Initiator => (*state.symmetric.transcript(), Token::Es),
                 Side::Responder => (*state.symmetric.transcript(), Token::Se),
@@ -304,9 +384,12 @@ mod tests {
     #[test]
     fn debug_prints_no_secret() {
         extern crate std;
-        let state = NoiseXx::initiator(&Identity::from_secret([1; 32]), [2; 32], b"");
+        let state = Noise::initiator(&Identity::from_secret([1; 32]), [2; 32], Opening::XX);
         let text = std::format!("{state:?}");
-        assert!(text.starts_with("NoiseXx { side: Initiator, identity: Identity { public: "), "{text}");
+        assert!(
+            text.starts_with("Noise { pattern: Xx, side: Initiator, identity: Identity { public: "),
+            "{text}"
+        );
         assert!(text.ends_with(", done: 0, .. }"), "{text}");
     }
 }

@@ -8,10 +8,7 @@ use crate::time::Instant;
 use crate::wire::handshake::{
     INITIATION_LEN, INITIATION_NOISE_LEN, INITIATION_PAYLOAD_LEN, Initiation, Reply,
 };
-use crate::wire::{Kind, VERSION, handshake};
-
-/// What both sides mix into the handshake before its first message: the protocol, its version, the pattern.
-pub const PROLOGUE: &[u8] = &[b'R', b'I', b'F', b'T', VERSION, b'X', b'X'];
+use crate::wire::{Kind, handshake};
 
 /// A first flight is repeated after this long, then each time half as long again.
 const FIRST_REPEAT_US: u64 = 100_000;
@@ -110,7 +107,7 @@ impl core::fmt::Debug for Established {
 }
 
 impl<M: Memory, H: Handshake> Session<M, H> {
-    /// Client: begins a session with `host`. `handshake` is an initiator made with [`PROLOGUE`]; `connection` is an
+    /// Client: begins a session with `host`. `handshake` is an initiator of [`Opening::XX`](crate::Opening::XX); `connection` is an
     /// unpredictable number by which this side will know the session's datagrams.
     ///
     /// A handshake that cannot write its first message gives a session that is closed from the start.

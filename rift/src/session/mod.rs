@@ -26,7 +26,7 @@ mod transmit;
 mod types;
 
 pub use clock::ClockRelation;
-pub use handshake::{Established, PROLOGUE};
+pub use handshake::Established;
 pub use trace::{InputTrace, PictureTrace};
 pub use types::{Class, CloseReason, Config, Discard, Event, PathId, SendError, Stats, Timer, Transmit};
 

@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
 use rift::{
-    Channel, CloseReason, Codec, Config, CursorPosition, Event, Identity, InputEvent, Instant, NoiseXx,
-    PROLOGUE, Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Session,
+    Channel, CloseReason, Codec, Config, CursorPosition, Event, Identity, InputEvent, Instant, Noise,
+    Opening, Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Session,
     SessionIndex, ShapeHead, StreamParameters,
 };
 use rift_hal::{EncodeRequest, Encoder, EncoderSettings, Frame, PixelFormat, Plane};
@@ -24,7 +24,7 @@ pub(crate) const WIDTH: u32 = 321;
 pub(crate) const HEIGHT: u32 = 179;
 
 type Memory = Box<DesktopStorage>;
-type HostSession = Session<Memory, NoiseXx>;
+type HostSession = Session<Memory, Noise>;
 
 /// What a host does after some pictures, counted from its start.
 #[derive(Clone, Copy)]
@@ -102,7 +102,7 @@ fn tick(stopped: &Receiver<()>, due: &Due, waker: &Waker) {
     waker.wake();
 }
 
-fn serve(mut driver: HostDriver<Memory, NoiseXx>, mut host: Application, due: &Due) {
+fn serve(mut driver: HostDriver<Memory, Noise>, mut host: Application, due: &Due) {
     let settings =
         EncoderSettings { width: WIDTH, height: HEIGHT, rate_millihertz: 60_000, bitrate_bps: 20_000_000 };
     let mut encoder = X264Encoder::new(&settings, &Options { quantiser: 12, ..Options::default() }).unwrap();
@@ -143,7 +143,7 @@ struct Application {
 impl Application {
     fn send(
         &mut self,
-        driver: &mut HostDriver<Memory, NoiseXx>,
+        driver: &mut HostDriver<Memory, Noise>,
         encoder: &mut X264Encoder,
         scene: &[u8],
         now: Instant,
@@ -178,16 +178,16 @@ impl Application {
     }
 }
 
-impl HostApplication<Memory, NoiseXx> for Application {
+impl HostApplication<Memory, Noise> for Application {
     type Pictures = Pictures<Vec<u8>, 8>;
 
     fn pictures(&self) -> &Self::Pictures {
         &self.pictures
     }
 
-    fn responder(&mut self) -> NoiseXx {
+    fn responder(&mut self, opening: Opening) -> Noise {
         self.entropy += 1;
-        NoiseXx::responder(&self.identity, [self.entropy; 32], PROLOGUE)
+        Noise::responder(&self.identity, [self.entropy; 32], opening)
     }
 
     fn established(&mut self, _now: Instant, peer: PublicKey, _from: SocketAddr) -> Decision<Memory> {

@@ -2,8 +2,8 @@
 
 use core::hint::black_box;
 
-use rift::{Handshake, Identity, NoiseXx, PROLOGUE};
-use rift_snow::SnowXx;
+use rift::{Handshake, Identity, Noise, Opening};
+use rift_snow::Snow;
 use snow::Builder;
 
 use super::measure::{self, Contender};
@@ -24,8 +24,8 @@ pub(super) fn run() -> Vec<Row> {
             Box::new(|| {
                 timed(|seed| {
                     both_sides(
-                        NoiseXx::initiator(client, [seed; 32], PROLOGUE),
-                        NoiseXx::responder(host, [seed ^ 0xff; 32], PROLOGUE),
+                        Noise::initiator(client, [seed; 32], Opening::XX),
+                        Noise::responder(host, [seed ^ 0xff; 32], Opening::XX),
                     )
                 })
             }),
@@ -36,8 +36,8 @@ pub(super) fn run() -> Vec<Row> {
             Box::new(|| {
                 timed(|seed| {
                     both_sides(
-                        SnowXx::initiator(client, [seed; 32], PROLOGUE),
-                        SnowXx::responder(host, [seed ^ 0xff; 32], PROLOGUE),
+                        Snow::initiator(client, [seed; 32], Opening::XX),
+                        Snow::responder(host, [seed ^ 0xff; 32], Opening::XX),
                     )
                 })
             }),
@@ -72,7 +72,8 @@ fn both_sides<H: Handshake>(mut client: H, mut host: H) -> Option<()> {
 }
 
 fn raw_snow() -> Option<()> {
-    let builder = || Builder::new(SUITE.parse().expect("snow knows this suite")).prologue(PROLOGUE);
+    let prologue = Opening::XX.prologue();
+    let builder = || Builder::new(SUITE.parse().expect("snow knows this suite")).prologue(&prologue);
     let (client_key, host_key) = ([1; 32], [2; 32]);
     let mut client = builder().ok()?.local_private_key(&client_key).ok()?.build_initiator().ok()?;
     let mut host = builder().ok()?.local_private_key(&host_key).ok()?.build_responder().ok()?;

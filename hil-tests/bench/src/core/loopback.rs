@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use rift::{
-    CloseReason, Codec, Config, Event, Identity, Instant, NoiseXx, PROLOGUE, PathId, Permissions, PictureId,
+    CloseReason, Codec, Config, Event, Identity, Instant, Noise, Opening, PathId, Permissions, PictureId,
     PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Session, SessionIndex, StreamParameters,
 };
 use rift_mio::{
@@ -112,7 +112,7 @@ impl Screen {
         }
     }
 
-    fn serve(mut self, mut driver: HostDriver<Memory, NoiseXx>) {
+    fn serve(mut self, mut driver: HostDriver<Memory, Noise>) {
         let shared = Arc::clone(&self.shared);
         while !shared.stop.load(Ordering::Acquire) && driver.turn(&mut self).is_ok() {
             if shared.wanted.swap(false, Ordering::AcqRel) || self.is_key_wanted {
@@ -131,7 +131,7 @@ impl Screen {
         }
     }
 
-    fn send(&mut self, driver: &mut HostDriver<Memory, NoiseXx>) {
+    fn send(&mut self, driver: &mut HostDriver<Memory, Noise>) {
         let now = driver.clock().now();
         let is_key = core::mem::take(&mut self.is_key_wanted) || self.next == 1;
         let reference = (!is_key).then(|| PictureId(self.next - 1));
@@ -148,15 +148,15 @@ impl Screen {
     }
 }
 
-impl HostApplication<Memory, NoiseXx> for Screen {
+impl HostApplication<Memory, Noise> for Screen {
     type Pictures = Pictures<Vec<u8>, 4>;
 
     fn pictures(&self) -> &Self::Pictures {
         &self.pictures
     }
 
-    fn responder(&mut self) -> NoiseXx {
-        NoiseXx::responder(&self.identity, entropy(), PROLOGUE)
+    fn responder(&mut self, opening: Opening) -> Noise {
+        Noise::responder(&self.identity, entropy(), opening)
     }
 
     fn established(&mut self, _: Instant, _: PublicKey, _: SocketAddr) -> Decision<Memory> {
@@ -171,7 +171,7 @@ impl HostApplication<Memory, NoiseXx> for Screen {
         _: Instant,
         _: SessionIndex,
         _: SocketAddr,
-        session: &mut Session<Memory, NoiseXx>,
+        session: &mut Session<Memory, Noise>,
         event: Event,
     ) {
         if matches!(event, Event::Authenticated(_)) {
@@ -192,7 +192,7 @@ impl HostApplication<Memory, NoiseXx> for Screen {
 
 /// A viewer, driven on the caller's thread.
 pub(super) struct Viewer {
-    pub(super) driver: ClientDriver<Memory, NoiseXx>,
+    pub(super) driver: ClientDriver<Memory, Noise>,
     clock: Clock,
     /// From the host's taking a picture in hand to its delivery here, in µs.
     pub(super) latencies_us: Vec<f64>,
@@ -202,7 +202,7 @@ impl Viewer {
     /// One that will connect to `host`; room for `pictures` latencies.
     pub(super) fn new(host: &Host, pictures: usize) -> io::Result<Self> {
         let identity = Identity::from_secret(entropy());
-        let handshake = NoiseXx::initiator(&identity, entropy(), PROLOGUE);
+        let handshake = Noise::initiator(&identity, entropy(), Opening::XX);
         let connection = u32::from_be_bytes(entropy());
         let memory = desktop_memory(true);
         let now = Clock::new().now();

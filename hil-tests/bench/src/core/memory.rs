@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::mpsc;
 use std::thread::{self, Scope};
 
-use rift::{NoiseXx, Session, Storage};
+use rift::{Noise, Session, Storage};
 use rift_mio::{PICTURE_BUFFER_LEN, desktop_memory};
 
 use super::loopback::{Host, PATIENCE, Viewer};
@@ -17,7 +17,7 @@ use crate::report::Row;
 
 /// The memory of a thin client.
 type ThinStorage = Storage<&'static mut [u8], 256, 512, 2, 4096>;
-type ThinPeer = Session<&'static mut ThinStorage, NoiseXx>;
+type ThinPeer = Session<&'static mut ThinStorage, Noise>;
 
 const THIN_MAX: f64 = 96.0 * 1024.0;
 const DESKTOP_MAX: f64 = 8.0 * 1024.0 * 1024.0;

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
-use rift::{InputEvent, PROLOGUE, PathId, PictureInfo, Rectangle, Scancode, SendError};
+use rift::{InputEvent, Opening, PathId, PictureInfo, Rectangle, Scancode, SendError};
 use rift_mio::{ClientDriver, Clock, SocketConfig};
 
 use super::*;
@@ -73,7 +73,7 @@ impl Rig {
         let identity = Identity::from_secret([seed; 32]);
         let mut ephemeral = [0; 32];
         getrandom::fill(&mut ephemeral).unwrap();
-        let handshake = rift::NoiseXx::initiator(&identity, ephemeral, PROLOGUE);
+        let handshake = rift::Noise::initiator(&identity, ephemeral, Opening::XX);
         let connection = u32::from_ne_bytes([ephemeral[0] ^ 1, ephemeral[1], ephemeral[2], ephemeral[3]]);
         let (memory, now) = (desktop_memory(true), Clock::new().now());
         let session =
@@ -125,7 +125,7 @@ impl Drop for Rig {
 }
 
 struct Guest {
-    driver: ClientDriver<SessionMemory, rift::NoiseXx>,
+    driver: ClientDriver<SessionMemory, rift::Noise>,
     rights: Vec<Permissions>,
     pictures: Vec<PictureId>,
     capture: Option<CaptureState>,

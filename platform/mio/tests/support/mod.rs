@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use rift::{
-    CloseReason, Codec, Config, Event, Identity, Instant, NoiseXx, PROLOGUE, PathId, Permissions, PictureId,
+    CloseReason, Codec, Config, Event, Identity, Instant, Noise, Opening, PathId, Permissions, PictureId,
     PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Session, SessionIndex, StreamParameters,
 };
 use rift_mio::{
@@ -17,9 +17,9 @@ use rift_mio::{
 };
 
 pub(crate) type Memory = Box<DesktopStorage>;
-pub(crate) type Peer = Session<Memory, NoiseXx>;
-pub(crate) type Client = ClientDriver<Memory, NoiseXx>;
-pub(crate) type Driver = HostDriver<Memory, NoiseXx>;
+pub(crate) type Peer = Session<Memory, Noise>;
+pub(crate) type Client = ClientDriver<Memory, Noise>;
+pub(crate) type Driver = HostDriver<Memory, Noise>;
 type Task = Box<dyn FnOnce(&mut Application, &mut Driver) + Send>;
 
 /// No wait in a test is longer: it only ends one that would hang.
@@ -43,18 +43,18 @@ pub(crate) struct Application {
     spare: Vec<Memory>,
 }
 
-impl HostApplication<Memory, NoiseXx> for Application {
+impl HostApplication<Memory, Noise> for Application {
     type Pictures = Pictures<Vec<u8>, 4>;
 
     fn pictures(&self) -> &Self::Pictures {
         &self.pictures
     }
 
-    fn responder(&mut self) -> NoiseXx {
+    fn responder(&mut self, opening: Opening) -> Noise {
         self.drawn += 1;
         let mut ephemeral = [7; 32];
         ephemeral[..8].copy_from_slice(&self.drawn.to_ne_bytes());
-        NoiseXx::responder(&host_identity(), ephemeral, PROLOGUE)
+        Noise::responder(&host_identity(), ephemeral, opening)
     }
 
     fn established(&mut self, _: Instant, peer: PublicKey, _: SocketAddr) -> Decision<Memory> {
@@ -183,7 +183,7 @@ impl Drop for Host {
 pub(crate) fn session(number: u8, host: PublicKey, draw: u32, config: &Config) -> Peer {
     let mut ephemeral = [number; 32];
     ephemeral[..4].copy_from_slice(&draw.to_ne_bytes());
-    let handshake = NoiseXx::initiator(&client_identity(number), ephemeral, PROLOGUE);
+    let handshake = Noise::initiator(&client_identity(number), ephemeral, Opening::XX);
     let connection = u32::from(number) << 24 | draw;
     Session::connect(config, handshake, host, connection, desktop_memory(true), PathId(0), Clock::new().now())
 }

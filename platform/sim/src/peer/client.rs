@@ -3,8 +3,8 @@
 use core::fmt;
 
 use rift::{
-    Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant, NoPictures, NoiseXx,
-    PROLOGUE, PathId, PictureId, PublicKey, Session, Storage, Timer,
+    Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant, NoPictures, Noise,
+    Opening, PathId, PictureId, PublicKey, Session, Storage, Timer,
 };
 
 use super::outbox::Outbox;
@@ -33,7 +33,7 @@ pub struct Shown {
 }
 
 /// A client that connects once and shows what comes.
-pub struct ClientPeer<H: Handshake = NoiseXx> {
+pub struct ClientPeer<H: Handshake = Noise> {
     session: Session<Box<ClientMemory>, H>,
     host: NodeId,
     outbox: Outbox,
@@ -65,7 +65,7 @@ impl ClientPeer {
         random: &mut Random,
         now: Instant,
     ) -> Self {
-        let handshake = NoiseXx::initiator(identity, random.bytes32(), PROLOGUE);
+        let handshake = Noise::initiator(identity, random.bytes32(), Opening::XX);
         Self::with_handshake(config, handshake, host, node, random, now)
     }
 }

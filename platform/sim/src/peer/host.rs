@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use rift::{
     Budget, Channel, CloseReason, Codec, Config, Discard, Ecn, Endpoint, Established, Event, Identity,
-    InputEvent, Instant, NoiseXx, PROLOGUE, PathId, Permissions, PictureId, PictureInfo, Pictures, PublicKey,
-    Rectangle, RectangleData, Route, SendError, Session, SessionIndex, Storage, StreamParameters,
+    InputEvent, Instant, Noise, PathId, Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle,
+    RectangleData, Route, SendError, Session, SessionIndex, Storage, StreamParameters,
 };
 
 use super::earlier;
@@ -29,7 +29,7 @@ type HostMemory = Storage<Vec<u8>, 1024, 1024, 0, 4096>;
 #[derive(Debug)]
 pub struct Guest {
     /// Its session.
-    pub session: Session<Box<HostMemory>, NoiseXx>,
+    pub session: Session<Box<HostMemory>, Noise>,
     /// Where it is.
     pub node: NodeId,
     /// What it did.
@@ -105,7 +105,7 @@ pub struct HostPeer {
     config: Config,
     identity: Identity,
     random: Random,
-    endpoint: Endpoint<NoiseXx>,
+    endpoint: Endpoint<Noise>,
     allowed: BTreeMap<PublicKey, Permissions>,
     pictures: Pictures<Vec<u8>, PICTURES>,
     outbox: Outbox,
@@ -150,7 +150,7 @@ impl HostPeer {
     }
 
     /// The session of guest `index`.
-    pub fn session_mut(&mut self, index: usize) -> &mut Session<Box<HostMemory>, NoiseXx> {
+    pub fn session_mut(&mut self, index: usize) -> &mut Session<Box<HostMemory>, Noise> {
         &mut self.guests[index].session
     }
 
@@ -166,7 +166,7 @@ impl HostPeer {
         datagram: &mut [u8],
     ) -> Result<(), Discard> {
         let (identity, random) = (&self.identity, &mut self.random);
-        let responder = || NoiseXx::responder(identity, random.bytes32(), PROLOGUE);
+        let responder = |opening| Noise::responder(identity, random.bytes32(), opening);
         let address = address_of(from);
         match self.endpoint.handle_datagram(now, address, datagram, responder, self.outbox.buffer())? {
             Route::Session(index) => {
