@@ -10,7 +10,7 @@ use std::rc::Rc;
 use embassy_futures::join::join;
 use embassy_net::StackResources;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
-use rift::{Config, Event, Instant, NoiseXx, PublicKey, Session};
+use rift::{Config, Event, Instant, Noise, Opening, PublicKey, Session};
 use rift_smoltcp::{Network, NetworkStorage};
 
 use crate::frames::{Card, Frames};
@@ -24,7 +24,7 @@ const UDP_PACKETS: usize = 16;
 /// How often an application on embassy-net looks at its own affairs.
 const TICK_US: u64 = 1_000;
 
-type Peer<S> = Session<Box<S>, NoiseXx>;
+type Peer<S> = Session<Box<S>, Noise>;
 
 /// Something that does what is due when it is told the time.
 pub trait Node {
@@ -75,7 +75,7 @@ fn network<F: Frames>(frames: F, place: Place, port: u16, seed: u64, now: Instan
 /// A watcher on bare smoltcp.
 #[derive(Debug)]
 pub struct SmoltcpClient<F: Frames> {
-    driver: rift_smoltcp::ClientDriver<Card<F>, Box<ThinStorage>, NoiseXx>,
+    driver: rift_smoltcp::ClientDriver<Card<F>, Box<ThinStorage>, Noise>,
     watcher: Watcher,
     /// When the driver wants its next turn.
     due: Option<Instant>,
@@ -111,7 +111,7 @@ impl<F: Frames> Node for SmoltcpClient<F> {
 /// A sharer on bare smoltcp.
 #[derive(Debug)]
 pub struct SmoltcpHost<F: Frames> {
-    driver: rift_smoltcp::HostDriver<Card<F>, Box<HostStorage>, NoiseXx>,
+    driver: rift_smoltcp::HostDriver<Card<F>, Box<HostStorage>, Noise>,
     sharer: Sharer,
 }
 
@@ -124,15 +124,15 @@ impl<F: Frames> SmoltcpHost<F> {
     }
 }
 
-impl rift_smoltcp::HostApplication<Box<HostStorage>, NoiseXx> for Sharer {
+impl rift_smoltcp::HostApplication<Box<HostStorage>, Noise> for Sharer {
     type Pictures = rift::Pictures<Vec<u8>, 8>;
 
     fn pictures(&self) -> &Self::Pictures {
         &self.pictures
     }
 
-    fn responder(&mut self) -> NoiseXx {
-        Self::responder(self)
+    fn responder(&mut self, opening: Opening) -> Noise {
+        Self::responder(self, opening)
     }
 
     fn established(
@@ -217,7 +217,7 @@ fn set_clock(now: Instant) {
 /// What a task says when its session is over.
 type Report = Rc<RefCell<Option<Result<(), String>>>>;
 
-impl rift_embassy::Application<Box<ThinStorage>, NoiseXx> for Watcher {
+impl rift_embassy::Application<Box<ThinStorage>, Noise> for Watcher {
     fn event(&mut self, now: Instant, session: &mut Peer<ThinStorage>, event: Event) {
         Self::event(self, now, session, event);
     }
@@ -288,15 +288,15 @@ struct Reporting {
     report: Report,
 }
 
-impl rift_embassy::HostApplication<Box<HostStorage>, NoiseXx> for Reporting {
+impl rift_embassy::HostApplication<Box<HostStorage>, Noise> for Reporting {
     type Pictures = rift::Pictures<Vec<u8>, 8>;
 
     fn pictures(&self) -> &Self::Pictures {
         &self.sharer.pictures
     }
 
-    fn responder(&mut self) -> NoiseXx {
-        self.sharer.responder()
+    fn responder(&mut self, opening: Opening) -> Noise {
+        self.sharer.responder(opening)
     }
 
     fn established(

@@ -1,7 +1,7 @@
 //! Who watches and who shares, whatever drives their sessions.
 
 use rift::{
-    CloseReason, Codec, Config, Event, Identity, InputEvent, Instant, Memory, NoiseXx, PROLOGUE, PathId,
+    CloseReason, Codec, Config, Event, Identity, InputEvent, Instant, Memory, Noise, Opening, PathId,
     Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Scancode, Session,
     Storage, StreamParameters,
 };
@@ -37,8 +37,8 @@ fn client_identity() -> Identity {
 
 /// A session that asks for [`host_identity`].
 #[must_use]
-pub fn session<M: Memory>(seed: u64, memory: M, now: Instant) -> Session<M, NoiseXx> {
-    let handshake = NoiseXx::initiator(&client_identity(), Random::new(seed).fork(7).bytes32(), PROLOGUE);
+pub fn session<M: Memory>(seed: u64, memory: M, now: Instant) -> Session<M, Noise> {
+    let handshake = Noise::initiator(&client_identity(), Random::new(seed).fork(7).bytes32(), Opening::XX);
     let connection = u32::try_from(seed & 0xffff).expect("16 bits") + 1;
     Session::connect(
         &Config::default(),
@@ -95,7 +95,7 @@ impl Watcher {
     }
 
     /// Takes an event.
-    pub fn event<M: Memory>(&mut self, now: Instant, session: &mut Session<M, NoiseXx>, event: Event) {
+    pub fn event<M: Memory>(&mut self, now: Instant, session: &mut Session<M, Noise>, event: Event) {
         if let Event::Admitted(_) = event {
             self.next_key = Some(now);
         } else if let Event::Picture(id) = event {
@@ -113,7 +113,7 @@ impl Watcher {
     }
 
     /// Types, and says goodbye when all is seen and heard.
-    pub fn work<M: Memory>(&mut self, now: Instant, session: &mut Session<M, NoiseXx>) {
+    pub fn work<M: Memory>(&mut self, now: Instant, session: &mut Session<M, Noise>) {
         if let Some(due) = self.next_key
             && due <= now
             && self.typed < 2 * KEYS
@@ -180,8 +180,8 @@ impl Sharer {
     }
 
     /// The answering side of a new handshake.
-    pub fn responder(&mut self) -> NoiseXx {
-        NoiseXx::responder(&host_identity(), self.random.bytes32(), PROLOGUE)
+    pub fn responder(&mut self, opening: Opening) -> Noise {
+        Noise::responder(&host_identity(), self.random.bytes32(), opening)
     }
 
     /// What a peer that has proven this key may do; `None` = nothing.
@@ -191,7 +191,7 @@ impl Sharer {
     }
 
     /// Takes an event.
-    pub fn event<M: Memory>(&mut self, session: &mut Session<M, NoiseXx>, event: Event) {
+    pub fn event<M: Memory>(&mut self, session: &mut Session<M, Noise>, event: Event) {
         if let Event::Authenticated(_) = event {
             let parameters =
                 StreamParameters { width: 640, height: 360, rate_millihertz: 60_000, codec: Codec::H264 };
@@ -211,7 +211,7 @@ impl Sharer {
     }
 
     /// Captures and sends a picture, if one is due.
-    pub fn work<M: Memory>(&mut self, now: Instant, session: &mut Session<M, NoiseXx>) {
+    pub fn work<M: Memory>(&mut self, now: Instant, session: &mut Session<M, Noise>) {
         if !self.is_watched || now < self.next_picture || session.video_backlog_bytes() > 0 {
             return;
         }

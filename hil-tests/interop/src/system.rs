@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use rift::{Event, Instant, NoiseXx, PublicKey, Session, SessionIndex};
+use rift::{Event, Instant, Noise, Opening, PublicKey, Session, SessionIndex};
 use rift_mio::{
     ClientDriver, Clock, Decision, DesktopStorage, HostApplication, HostDriver, SocketConfig, Waker,
     desktop_memory,
@@ -114,15 +114,15 @@ struct Guests {
     is_over: bool,
 }
 
-impl HostApplication<Memory, NoiseXx> for Guests {
+impl HostApplication<Memory, Noise> for Guests {
     type Pictures = rift::Pictures<Vec<u8>, 8>;
 
     fn pictures(&self) -> &Self::Pictures {
         &self.sharer.pictures
     }
 
-    fn responder(&mut self) -> NoiseXx {
-        self.sharer.responder()
+    fn responder(&mut self, opening: Opening) -> Noise {
+        self.sharer.responder(opening)
     }
 
     fn established(&mut self, _: Instant, peer: PublicKey, _: SocketAddr) -> Decision<Memory> {
@@ -141,7 +141,7 @@ impl HostApplication<Memory, NoiseXx> for Guests {
         _: Instant,
         _: SessionIndex,
         _: SocketAddr,
-        session: &mut Session<Memory, NoiseXx>,
+        session: &mut Session<Memory, Noise>,
         event: Event,
     ) {
         self.sharer.event(session, event);

@@ -4,8 +4,8 @@ use core::net::SocketAddr;
 
 use embassy_net::udp::UdpSocket;
 use rift::{
-    CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, PathId, Permissions,
-    PictureStore, PublicKey, Route, Session, SessionIndex,
+    CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening, PathId,
+    Permissions, PictureStore, PublicKey, Route, Session, SessionIndex,
 };
 
 use crate::link::{Link, Scratch, Woken, not_before, now};
@@ -40,8 +40,8 @@ pub trait HostApplication<M: Memory, H: Handshake> {
     /// Where the pictures lie.
     fn pictures(&self) -> &Self::Pictures;
 
-    /// The answering side of a new handshake, from the host's identity, [`rift::PROLOGUE`] and fresh entropy.
-    fn responder(&mut self) -> H;
+    /// The answering side of a new handshake, from the host's identity, fresh entropy and `opening`.
+    fn responder(&mut self, opening: Opening) -> H;
 
     /// A peer has proven that `peer` is its key. Not called while there is a session: others are told that it is busy.
     fn established(&mut self, now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<M>;
@@ -154,7 +154,7 @@ impl<M: Memory, H: Handshake, A: HostApplication<M, H>> Host<'_, '_, M, H, A> {
         for _ in 0..RECEIVES_PER_ROUND {
             let Some((from, datagram)) = self.link.receive().await else { return };
             let mut reply = [0; REPLY_LEN];
-            let responder = || self.application.responder();
+            let responder = |opening| self.application.responder(opening);
             match self.driver.endpoint.handle_datagram(time, from, datagram, responder, &mut reply) {
                 Ok(Route::Session(_)) => {
                     if let Some(guest) = self.driver.guest.as_mut().filter(|guest| guest.from == from) {

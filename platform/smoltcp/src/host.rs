@@ -3,8 +3,8 @@
 use core::net::SocketAddr;
 
 use rift::{
-    CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, PathId, Permissions,
-    PictureStore, PublicKey, Route, Session, SessionIndex,
+    CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening, PathId,
+    Permissions, PictureStore, PublicKey, Route, Session, SessionIndex,
 };
 use smoltcp::phy::Device;
 
@@ -40,8 +40,8 @@ pub trait HostApplication<M: Memory, H: Handshake> {
     /// Where the pictures lie.
     fn pictures(&self) -> &Self::Pictures;
 
-    /// The answering side of a new handshake, from the host's identity, [`rift::PROLOGUE`] and fresh entropy.
-    fn responder(&mut self) -> H;
+    /// The answering side of a new handshake, from the host's identity, fresh entropy and `opening`.
+    fn responder(&mut self, opening: Opening) -> H;
 
     /// A peer has proven that `peer` is its key. Not called while there is a session: others are told that it is busy.
     fn established(&mut self, now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<M>;
@@ -135,7 +135,13 @@ impl<D: Device, M: Memory, H: Handshake> HostDriver<D, M, H> {
     fn receive<A: HostApplication<M, H>>(&mut self, now: Instant, host: &mut A) -> bool {
         let Some((from, datagram)) = self.network.receive() else { return false };
         let mut reply = [0; REPLY_LEN];
-        match self.endpoint.handle_datagram(now, from, datagram, || host.responder(), &mut reply) {
+        match self.endpoint.handle_datagram(
+            now,
+            from,
+            datagram,
+            |opening| host.responder(opening),
+            &mut reply,
+        ) {
             Ok(Route::Session(_)) => {
                 if let Some(guest) = self.guest.as_mut().filter(|guest| guest.from == from) {
                     // Discards are counted by the session.

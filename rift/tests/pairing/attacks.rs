@@ -8,7 +8,7 @@ use rift::wire::pairing::PairingMessage;
 use rift::wire::{DataHeader, FrameType, Frames};
 use rift::{
     ChaChaPoly, CloseReason, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity, Instant, NoPictures,
-    NoiseXx, PROLOGUE, PairingWindow, PathId, Route, Secrets, Session,
+    Noise, Opening, PairingWindow, PathId, Route, Secrets, Session,
 };
 
 use crate::parties::{Memory, Peer, pin};
@@ -75,13 +75,13 @@ fn identity(seed: u8) -> Identity {
 
 /// A client that pairs, whose flights end at an attacker.
 fn client() -> (Peer, Attacker) {
-    let handshake = NoiseXx::initiator(&identity(1), [3; 32], PROLOGUE);
+    let handshake = Noise::initiator(&identity(1), [3; 32], Opening::XX);
     let memory = Box::new(Memory::new());
     let mut session = Session::approach(&Config::default(), handshake, 77, memory, PathId(0), START);
     let mut out = [0; 2000];
     let len = session.poll_transmit(START, &NoPictures, &mut out).expect("a first flight").len;
     let initiation = Initiation::parse(&out[..len]).expect("a first flight");
-    let mut responder = NoiseXx::responder(&identity(66), [4; 32], PROLOGUE);
+    let mut responder = Noise::responder(&identity(66), [4; 32], Opening::XX);
     let mut payload = [0; INITIATION_PAYLOAD_LEN];
     responder.read_message(initiation.noise, &mut payload).expect("the client's");
     let mut reply = [0; 256];
@@ -100,7 +100,7 @@ fn client() -> (Peer, Attacker) {
 /// A host with an open window, and an attacker who came through it.
 fn host() -> (Peer, Attacker) {
     let from = SocketAddr::from(([10, 0, 0, 9], 4433));
-    let mut initiator = NoiseXx::initiator(&identity(66), [3; 32], PROLOGUE);
+    let mut initiator = Noise::initiator(&identity(66), [3; 32], Opening::XX);
     let mut endpoint = Endpoint::new(&identity(2).public(), [5; 32]);
     endpoint.set_pairing_window(true);
     let (mut noise, mut datagram, mut reply) = ([0; 256], [0; 256], [0; 256]);
@@ -108,7 +108,7 @@ fn host() -> (Peer, Attacker) {
     let len = initiator.write_message(&payload, &mut noise).expect("its turn");
     let key = Mac1Key::stranger();
     let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
-    let responder = || NoiseXx::responder(&identity(2), [4; 32], PROLOGUE);
+    let responder = |opening| Noise::responder(&identity(2), [4; 32], opening);
     let route = endpoint.handle_datagram(START, from, &datagram[..len], responder, &mut reply);
     let Ok(Route::Reply(len)) = route else { panic!("a response: {route:?}") };
     let message = Reply::parse(&reply[..len]).expect("a response").noise;
@@ -116,7 +116,7 @@ fn host() -> (Peer, Attacker) {
     let connection = connection_of(&payload[..len]).expect("its connection");
     Reply::emit_head(&mut datagram, true, connection).expect("room");
     let len = initiator.write_message(&[], &mut datagram[Reply::HEAD_LEN..]).expect("its turn");
-    let responder = || unreachable!("the handshake goes on");
+    let responder = |_| unreachable!("the handshake goes on");
     let confirmation = &datagram[..Reply::HEAD_LEN + len];
     let route = endpoint.handle_datagram(START, from, confirmation, responder, &mut reply);
     let Ok(Route::Established(established)) = route else { panic!("established: {route:?}") };

@@ -3,13 +3,13 @@
 use core::net::SocketAddr;
 
 use rift::{
-    CloseReason, Config, Endpoint, Event, Identity, Instant, NoPictures, NoiseXx, PROLOGUE, PairingWindow,
+    CloseReason, Config, Endpoint, Event, Identity, Instant, NoPictures, Noise, Opening, PairingWindow,
     PathId, Permissions, Pin, PublicKey, Route, Session, SessionIndex, Storage,
 };
 use rift_sim::{Clock, Host, LinkConfig, Network, NodeId, Packet, Random};
 
 pub(crate) type Memory = Storage<Vec<u8>, 128, 128, 0, 256>;
-pub(crate) type Peer = Session<Box<Memory>, NoiseXx>;
+pub(crate) type Peer = Session<Box<Memory>, Noise>;
 
 pub(crate) const HOST: NodeId = NodeId(0);
 
@@ -43,7 +43,7 @@ pub(crate) struct Party {
     pub(crate) seats: Vec<Seat>,
     /// Tries were asked for and no guess was left.
     pub(crate) refused: u32,
-    endpoint: Option<Endpoint<NoiseXx>>,
+    endpoint: Option<Endpoint<Noise>>,
     random: Random,
     /// Answers of the endpoint.
     replies: Vec<(NodeId, Vec<u8>)>,
@@ -63,7 +63,7 @@ impl Party {
         let identity = Identity::from_secret(random.bytes32());
         let mut party = Self::new(identity, random);
         party.window.open(now, pin(digits)).expect("nothing was wrong yet");
-        let handshake = NoiseXx::initiator(&party.identity, party.random.bytes32(), PROLOGUE);
+        let handshake = Noise::initiator(&party.identity, party.random.bytes32(), Opening::XX);
         let memory = Box::new(Memory::new());
         let session = Session::approach(&Config::default(), handshake, 7, memory, PathId(0), now);
         party.seats.push(Seat { session, node: HOST, events: Vec::new() });
@@ -137,7 +137,7 @@ impl Party {
             return;
         };
         let (identity, random) = (&self.identity, &mut self.random);
-        let responder = || NoiseXx::responder(identity, random.bytes32(), PROLOGUE);
+        let responder = |opening| Noise::responder(identity, random.bytes32(), opening);
         let (mut reply, node) = ([0; 256], packet.from);
         let port = u16::try_from(node.0).expect("few nodes") + 1;
         let from = SocketAddr::from(([10, 0, 0, 1], port));
