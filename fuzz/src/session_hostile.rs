@@ -5,7 +5,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
 use rift::crypto::Side;
-use rift::{Channel, Codec, Config, CursorPosition, Discard, Ecn, Event, InputEvent, Instant, NoPictures, Opening, PathId, Permissions, PictureId, PictureInfo, Pictures, Rectangle, RectangleData, Route, Scancode, SessionIndex, Stats, StreamParameters};
+use rift::{
+    Channel, Codec, Config, CursorPosition, Discard, Ecn, Event, InputEvent, Instant, NoPictures, Opening,
+    PathId, Permissions, PictureId, PictureInfo, Pictures, Rectangle, RectangleData, Route, Scancode,
+    SessionIndex, Stats, StreamParameters,
+};
 
 use crate::bytes::{Bytes, Noise};
 use crate::known::Known;
