@@ -26,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 19] = [
+pub const TYPES: [FrameType; 21] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -43,6 +43,8 @@ pub const TYPES: [FrameType; 19] = [
     FrameType::Repair,
     FrameType::VideoPosition,
     FrameType::CaptureState,
+    FrameType::Capabilities,
+    FrameType::TileReport,
     FrameType::Shard,
     FrameType::Stream,
     FrameType::StreamAcknowledged,

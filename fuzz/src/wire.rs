@@ -1,6 +1,7 @@
 //! Any bytes to every parser: none panics, and what parses is written again, by the specification alone, as the bytes it
 //! was read from and parses as the same (SPEC §2–§14).
 
+use rift::wire::capabilities::{CapabilitiesMessage, TileReport};
 use rift::wire::capture::CaptureStateMessage;
 use rift::wire::clock::{ClockReply, ClockRequest};
 use rift::wire::close::{Admitted, Close};
@@ -109,6 +110,11 @@ fn body(frame_type: FrameType, data: &[u8]) {
             assert!(words.iter().all(|byte| (b' '..=b'~').contains(byte)), "SPEC §11.8");
             empty().u8(m.condition.code()).u16(m.change).u32(m.age_ms).bytes(words)
         }),
+        FrameType::Capabilities => return capabilities(data),
+        FrameType::TileReport => TileReport::parse(data).map(|m| {
+            assert!((1..=192).contains(&m.wrong.len()), "SPEC §11.10");
+            empty().u32(m.after.0).bytes(&m.wrong)
+        }),
         FrameType::Shard => ShardHead::parse(data).map(|(m, bytes)| {
             assert!(m.shard < m.data_shards + u16::from(m.parity_shards), "SPEC §11.4");
             assert!((1..=usize::from(m.shard_len)).contains(&bytes.len()), "SPEC §11.4");
@@ -147,6 +153,20 @@ fn feedback(data: &[u8]) {
             assert_eq!(pair[0] & 0x80, 0, "an item");
         }
     }
+}
+
+fn capabilities(data: &[u8]) {
+    let Some(message) = CapabilitiesMessage::parse(data) else { return };
+    let told = &message.0;
+    assert!((1..=8).contains(&told.codecs.len()), "SPEC §11.9");
+    assert!(told.width_max.max(told.height_max) <= 16384 && told.width_max.min(told.height_max) > 0);
+    let mut body = Body::default().u8(u8::try_from(told.codecs.len()).expect("at most 8"));
+    for codec in &told.codecs {
+        body = body.u8(codec.code());
+    }
+    body = body.u8(u8::from(told.colours.rgb888) | u8::from(told.colours.rgb565) << 1);
+    body = body.u16(told.width_max).u16(told.height_max).u32(told.picture_len_max);
+    assert_eq!(CapabilitiesMessage::parse(&body.0), Some(message), "capabilities");
 }
 
 fn admitted(data: &[u8]) {
@@ -232,6 +252,8 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::Repair => Repair::parse(data).is_some(),
         FrameType::VideoPosition => VideoPosition::parse(data).is_some(),
         FrameType::CaptureState => CaptureStateMessage::parse(data).is_some(),
+        FrameType::Capabilities => CapabilitiesMessage::parse(data).is_some(),
+        FrameType::TileReport => TileReport::parse(data).is_some(),
         FrameType::Shard => ShardHead::parse(data).is_some(),
         FrameType::Stream => StreamPart::parse(data).is_some(),
         FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),

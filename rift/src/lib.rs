@@ -20,6 +20,7 @@ pub mod storage;
 pub mod time;
 pub mod wire;
 
+pub use channel::capabilities::{Capabilities, Colours};
 pub use channel::capture::{CaptureCondition, CaptureState, SignalDescription};
 pub use channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, GamepadState, Rumble};
 pub use channel::input::{Button, InputEvent, Scancode};

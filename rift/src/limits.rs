@@ -17,6 +17,12 @@ pub const RECTANGLES_MAX: usize = 16;
 /// a burst that the application did not expect. Beyond that the application must skip (SPEC §11.7).
 pub const PICTURES_QUEUED_MAX: usize = 4;
 
+/// Codecs that a viewer may tell of: more than there are.
+pub const CODECS_MAX: usize = 8;
+
+/// Bytes of a report of wrong tiles: 64 runs of them. What does not fit is told once those are mended.
+pub const TILE_REPORT_MAX: usize = 192;
+
 /// Input events kept until the host has acknowledged them: 2 s of a 125 Hz mouse.
 pub const INPUT_UNACKNOWLEDGED_MAX: usize = 256;
 

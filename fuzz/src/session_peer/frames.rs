@@ -80,6 +80,11 @@ impl Frames {
                 let state = body.u8(bytes.u8() % 9).u16(bytes.u16()).u32(bytes.u32());
                 (0x13, state.bytes(bytes.run(50)))
             }
+            _ if bytes.flag() => {
+                let codecs = body.u8(bytes.u8() % 10).bytes(bytes.run(9)).u8(bytes.u8() % 5);
+                (0x15, codecs.u16(bytes.u16()).u16(bytes.u16()).u32(bytes.u32()))
+            }
+            _ if bytes.flag() => (0x16, body.u32(bytes.near(self.picture)).bytes(bytes.run(200))),
             _ => (0x0e, body.bytes(bytes.run(64))),
         };
         (code, body.0)

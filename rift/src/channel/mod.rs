@@ -3,6 +3,7 @@
 //! Priority, highest first: control, input, audio, cursor, video, bulk (SPEC §9.1). A channel's
 //! state machine lives beside its vocabulary; how its frames look on the wire is `crate::wire`'s matter.
 
+pub mod capabilities;
 pub mod capture;
 pub mod input;
 pub mod permissions;

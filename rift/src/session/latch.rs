@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 6]);
+pub(crate) struct Latches([Latch; 8]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -28,6 +28,8 @@ impl Latches {
             latch(Carried::POSITION),
             latch(Carried::CAPTURE),
             latch(Carried::RUMBLE),
+            latch(Carried::CAPABILITIES),
+            latch(Carried::TILE_REPORT),
         ])
     }
 

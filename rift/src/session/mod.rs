@@ -24,6 +24,7 @@ pub mod sent;
 mod trace;
 mod transmit;
 mod types;
+mod viewer;
 
 pub use clock::ClockRelation;
 pub use handshake::Established;
@@ -55,6 +56,7 @@ use handshake::Phase;
 use latch::{Latches, Told};
 use pairing::Pairing;
 use sent::{Carried, SentLog};
+use viewer::Viewer;
 
 /// Assumed before the first round trip is measured.
 const ROUND_TRIP_US_DEFAULT: u64 = 100_000;
@@ -98,6 +100,8 @@ pub struct Session<M: Memory, H: Handshake> {
     /// What the capture is doing, and the number of that change.
     capture: Option<(CaptureState, u16)>,
     told: Told,
+    /// The client's words about itself.
+    viewer: Viewer,
     video_out: VideoSender,
     video_in: VideoReceiver,
     input_out: InputSender,
@@ -161,6 +165,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             cursor: CursorPosition::default(),
             capture: None,
             told: Told::default(),
+            viewer: Viewer::default(),
             video_out: VideoSender::new(),
             video_in: VideoReceiver::new(),
             input_out: InputSender::new(),
@@ -358,6 +363,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         {
             return Some(Event::Admitted(permissions));
         }
+        if core::mem::take(&mut self.viewer.has_capabilities_event) {
+            return Some(Event::Capabilities);
+        }
         if let Some(event) = self.input_in.pop() {
             return Some(Event::Input(event));
         }
@@ -368,6 +376,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if let Some(repair) = self.pending.repair.take() {
             return Some(Event::RepairWanted { after: (repair.after.0 != 0).then_some(repair.after) });
+        }
+        if core::mem::take(&mut self.viewer.has_report_event) {
+            return Some(Event::TileReport);
         }
         if core::mem::take(&mut self.pending.cursor) {
             return Some(Event::Cursor(self.cursor));

@@ -191,6 +191,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
                 return self.handle_steering(received_at, frame);
             }
+            FrameType::Capabilities | FrameType::TileReport => return self.handle_viewer(number, frame),
             FrameType::Admitted
             | FrameType::Cursor
             | FrameType::StreamParameters

@@ -28,6 +28,10 @@ bitflags::bitflags! {
         const CAPTURE = 1 << 9;
         /// What the gamepads' motors should do.
         const RUMBLE = 1 << 10;
+        /// What the viewer can show.
+        const CAPABILITIES = 1 << 11;
+        /// Tiles that the viewer shows wrongly.
+        const TILE_REPORT = 1 << 12;
     }
 }
 

@@ -73,6 +73,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let mut carried = Carried::empty();
         self.write_control(now, &mut writer, &mut carried);
         self.write_input(now, &mut writer, &mut carried);
+        self.write_viewer(now, &mut writer, &mut carried);
         self.write_video_control(now, &mut writer, &mut carried);
         self.write_streams(now, &mut writer, &mut carried);
         let is_worth_it = writer.len() > 0 || self.arrivals.due().is_some_and(|due| due <= now);
@@ -194,6 +195,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// The states that may be sent now: those of the picture go to viewers only (SPEC §8.3).
     pub(super) fn sendable_states(&self) -> Carried {
+        if self.side == Side::Initiator {
+            return self.viewer_states();
+        }
         let granted = self.permissions.unwrap_or(Permissions::empty());
         let viewed = if self.is_viewed() { Carried::all() } else { Carried::ADMITTED };
         if granted.contains(Permissions::GAMEPAD) {

@@ -111,6 +111,10 @@ pub enum Event {
         /// The newest picture the viewer has.
         after: Option<PictureId>,
     },
+    /// Host: the viewer has said what it can show: [`Session::capabilities`](crate::Session::capabilities).
+    Capabilities,
+    /// Host: the viewer found parts of its screen to be wrong: [`Session::tile_report`](crate::Session::tile_report).
+    TileReport,
     /// The session is over. Delivered once, and last.
     Closed(CloseReason),
 }

@@ -45,6 +45,10 @@ pub enum FrameType {
     VideoPosition,
     /// `0x13`: what the host's capture is doing.
     CaptureState,
+    /// `0x15`: what the viewer can show.
+    Capabilities,
+    /// `0x16`: parts of the screen that the viewer found to be wrong.
+    TileReport,
     /// `0x14`: a shard of a picture.
     Shard,
     /// `0x18`: a part of a reliable stream.
@@ -78,6 +82,8 @@ impl FrameType {
             Self::VideoPosition => 0x12,
             Self::CaptureState => 0x13,
             Self::Shard => 0x14,
+            Self::Capabilities => 0x15,
+            Self::TileReport => 0x16,
             Self::Stream => 0x18,
             Self::StreamAcknowledged => 0x19,
         }
@@ -104,6 +110,8 @@ impl FrameType {
             0x12 => Self::VideoPosition,
             0x13 => Self::CaptureState,
             0x14 => Self::Shard,
+            0x15 => Self::Capabilities,
+            0x16 => Self::TileReport,
             0x18 => Self::Stream,
             0x19 => Self::StreamAcknowledged,
             _ => return None,

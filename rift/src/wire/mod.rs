@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
 mod bytes;
+pub mod capabilities;
 pub mod capture;
 pub mod clock;
 pub mod close;

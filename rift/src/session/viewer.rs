@@ -1,0 +1,150 @@
+//! What a viewer can show and what it shows wrongly: told by the client, heard by the host (SPEC §11.9–§11.10).
+
+use super::sent::Carried;
+use super::{Discard, SendError, Session, Told};
+use crate::channel::capabilities::Capabilities;
+use crate::channel::permissions::Permissions;
+use crate::channel::video::PictureId;
+use crate::crypto::{Handshake, Side};
+use crate::storage::Memory;
+use crate::wire::capabilities::{CapabilitiesMessage, TileReport};
+use crate::wire::frame::{FrameType, emit};
+use crate::wire::{Frame, Writer};
+
+/// The client's words about itself: at the client what it says, at the host what it was told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Viewer {
+    capabilities: Option<CapabilitiesMessage>,
+    report: Option<TileReport>,
+    /// One past the newest packets from which they were taken.
+    capabilities_end: u64,
+    report_end: u64,
+    pub(super) has_capabilities_event: bool,
+    pub(super) has_report_event: bool,
+}
+
+impl<M: Memory, H: Handshake> Session<M, H> {
+    /// Client: says what this viewer can show. May be called at once after connecting, and again when it changes.
+    ///
+    /// # Errors
+    /// [`SendError::NotConnected`] at a host; [`SendError::TooLarge`] without a codec or a colour, or with a side
+    /// that is not `1..=16384`.
+    pub fn set_capabilities(&mut self, capabilities: Capabilities) -> Result<(), SendError> {
+        if self.side != Side::Initiator {
+            return Err(SendError::NotConnected);
+        }
+        let message = CapabilitiesMessage(capabilities);
+        let mut bytes = [0; 64];
+        let mut writer = Writer::new(&mut bytes);
+        let is_told = message.emit(&mut writer).is_some();
+        let len = writer.len();
+        // What the host would not take is not said.
+        if !is_told || bytes.get(..len).and_then(CapabilitiesMessage::parse).as_ref() != Some(&message) {
+            return Err(SendError::TooLarge);
+        }
+        if self.viewer.capabilities.as_ref() != Some(&message) {
+            self.viewer.capabilities = Some(message);
+            self.latches.set(Carried::CAPABILITIES, self.sent.next());
+        }
+        Ok(())
+    }
+
+    /// What the viewer can show: as said here, or as told by the client.
+    #[must_use]
+    pub const fn capabilities(&self) -> Option<&Capabilities> {
+        match &self.viewer.capabilities {
+            Some(message) => Some(&message.0),
+            None => None,
+        }
+    }
+
+    /// Client: says which parts of the screen turned out to be wrong after picture `after`, in the terms of the codec
+    /// that found them; a newer report takes the place of an older one. What is longer than
+    /// [`TILE_REPORT_MAX`](crate::limits::TILE_REPORT_MAX) is cut.
+    ///
+    /// # Errors
+    /// [`SendError::NotConnected`]; [`SendError::NotPermitted`] before admission; [`SendError::TooLarge`] without
+    /// anything to say.
+    pub fn report_tiles(&mut self, after: PictureId, wrong: &[u8]) -> Result<(), SendError> {
+        if self.side != Side::Initiator || !self.is_established() {
+            return Err(SendError::NotConnected);
+        }
+        if self.permissions.is_none() {
+            return Err(SendError::NotPermitted);
+        }
+        let report = TileReport::of(after, wrong).ok_or(SendError::TooLarge)?;
+        self.viewer.report = Some(report);
+        self.latches.set(Carried::TILE_REPORT, self.sent.next());
+        Ok(())
+    }
+
+    /// The newest report of wrong parts: the picture after which they were so, and which.
+    #[must_use]
+    pub fn tile_report(&self) -> Option<(PictureId, &[u8])> {
+        self.viewer.report.as_ref().map(|report| (report.after, &*report.wrong))
+    }
+
+    /// The states of a client that may be sent now.
+    pub(super) fn viewer_states(&self) -> Carried {
+        // Who comes to pair has nothing to show (SPEC §8.5).
+        if self.side != Side::Initiator || self.is_stranger {
+            return Carried::empty();
+        }
+        if self.permissions.is_some() {
+            Carried::CAPABILITIES | Carried::TILE_REPORT
+        } else {
+            Carried::CAPABILITIES
+        }
+    }
+
+    pub(super) fn write_viewer(
+        &self,
+        now: crate::time::Instant,
+        writer: &mut Writer<'_>,
+        carried: &mut Carried,
+    ) {
+        let states = self.viewer_states();
+        if states.contains(Carried::CAPABILITIES)
+            && self.latches.is_due(Carried::CAPABILITIES, now)
+            && let Some(message) = &self.viewer.capabilities
+            && emit(writer, FrameType::Capabilities, |body| message.emit(body)).is_some()
+        {
+            *carried |= Carried::CAPABILITIES | Carried::ELICITING;
+        }
+        if states.contains(Carried::TILE_REPORT)
+            && self.latches.is_due(Carried::TILE_REPORT, now)
+            && let Some(report) = &self.viewer.report
+            && emit(writer, FrameType::TileReport, |body| report.emit(body)).is_some()
+        {
+            *carried |= Carried::TILE_REPORT | Carried::ELICITING;
+        }
+    }
+
+    /// Frames about the viewer, which only a host takes. Capabilities may come before the admission: they are no
+    /// channel's, and the host acts upon them when it sends pictures.
+    pub(super) fn handle_viewer(&mut self, number: u64, frame: &Frame<'_>) -> Result<(), Discard> {
+        if self.side != Side::Responder || self.is_stranger {
+            return Err(Discard::Unexpected);
+        }
+        if frame.frame_type == FrameType::Capabilities {
+            let message = CapabilitiesMessage::parse(frame.body).ok_or(Discard::Malformed)?;
+            if Told::is_news(&mut self.viewer.capabilities_end, number)
+                && self.viewer.capabilities.as_ref() != Some(&message)
+            {
+                self.viewer.capabilities = Some(message);
+                self.viewer.has_capabilities_event = true;
+            }
+            return Ok(());
+        }
+        let granted = self.permissions.ok_or(Discard::Unexpected)?;
+        let report = TileReport::parse(frame.body).ok_or(Discard::Malformed)?;
+        if granted.contains(Permissions::VIEW)
+            && Told::is_news(&mut self.viewer.report_end, number)
+            && self.viewer.report.as_ref() != Some(&report)
+        {
+            self.viewer.report = Some(report);
+            self.viewer.has_report_event = true;
+        }
+        Ok(())
+    }
+}
