@@ -65,6 +65,8 @@ impl Known {
 }
 
 impl Handshake for Known {
+    type Aead = ChaChaPoly;
+
     fn pattern(&self) -> Pattern {
         self.pattern
     }

@@ -24,6 +24,8 @@ const TYPED: &str = "correct horse battery staple, Grüße";
 struct Leaky(Noise, std::rc::Rc<core::cell::RefCell<Option<Secrets>>>);
 
 impl Handshake for Leaky {
+    type Aead = ChaChaPoly;
+
     fn pattern(&self) -> rift::Pattern {
         self.0.pattern()
     }

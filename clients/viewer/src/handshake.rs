@@ -1,6 +1,7 @@
 //! The handshake the person chose.
 
 use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
+use rift_aead::RingChaChaPoly;
 use rift_snow::Snow;
 
 use crate::args::HandshakeKind;
@@ -26,6 +27,8 @@ impl ChosenHandshake {
 }
 
 impl Handshake for ChosenHandshake {
+    type Aead = RingChaChaPoly;
+
     fn pattern(&self) -> Pattern {
         match self {
             Self::Rift(noise) => noise.pattern(),

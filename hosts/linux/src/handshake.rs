@@ -1,6 +1,7 @@
 //! Which implementation of the handshake answers. Both speak the same on the wire.
 
 use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
+use rift_aead::RingChaChaPoly;
 use rift_snow::Snow;
 
 /// An implementation of the handshake, as `--handshake` names it.
@@ -38,6 +39,8 @@ impl Responder {
 }
 
 impl Handshake for Responder {
+    type Aead = RingChaChaPoly;
+
     fn pattern(&self) -> Pattern {
         match &self.0 {
             Inner::Rift(handshake) => handshake.pattern(),

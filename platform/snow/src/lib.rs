@@ -16,7 +16,7 @@ mod resolver;
 use core::fmt;
 
 use rift::crypto::Side;
-use rift::{Handshake, HandshakeError, Identity, Opening, Pattern, PublicKey, Secrets};
+use rift::{ChaChaPoly, Handshake, HandshakeError, Identity, Opening, Pattern, PublicKey, Secrets};
 use snow::{Builder, HandshakeState};
 use zeroize::Zeroizing;
 
@@ -152,6 +152,8 @@ impl Start {
 }
 
 impl Handshake for Snow {
+    type Aead = ChaChaPoly;
+
     fn pattern(&self) -> Pattern {
         self.start.pattern
     }

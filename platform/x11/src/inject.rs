@@ -272,7 +272,15 @@ impl InputSink for X11Sink {
             }
             InputEvent::PointerRelative { dx, dy } => self.fake(xproto::MOTION_NOTIFY_EVENT, 1, dx, dy),
             InputEvent::Wheel { dx, dy } => self.turn_wheel(dx, dy),
-            _ => Err(Error::Event),
+            // XTEST has no gamepads and no fingers.
+            InputEvent::GamepadConnected(_)
+            | InputEvent::GamepadDisconnected(_)
+            | InputEvent::GamepadButton { .. }
+            | InputEvent::GamepadAxis { .. }
+            | InputEvent::TouchDown { .. }
+            | InputEvent::TouchMove { .. }
+            | InputEvent::TouchUp(_)
+            | _ => Err(Error::Event),
         }
     }
 

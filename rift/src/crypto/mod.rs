@@ -47,6 +47,10 @@ pub enum HandshakeError {
 ///
 /// Both directions are transactional: on `Err` nothing has changed, so a forged datagram ends nothing.
 pub trait Handshake {
+    /// What seals and opens the packets of a session that begins so. It goes with the handshake, because the handshake
+    /// names the suite; engines of one suite understand each other.
+    type Aead: Aead;
+
     /// Which messages, in which order.
     fn pattern(&self) -> Pattern;
 

@@ -20,7 +20,7 @@ use core::fmt;
 use x25519_dalek::StaticSecret;
 
 use super::symmetric::{Symmetric, TAG_LEN};
-use super::{Handshake, HandshakeError, Identity, Opening, Pattern, PublicKey, Secrets, Side};
+use super::{ChaChaPoly, Handshake, HandshakeError, Identity, Opening, Pattern, PublicKey, Secrets, Side};
 
 const KEY_LEN: usize = 32;
 
@@ -280,6 +280,8 @@ fn diffie_hellman(secret: &StaticSecret, peer: &PublicKey) -> x25519_dalek::Shar
 }
 
 impl Handshake for Noise {
+    type Aead = ChaChaPoly;
+
     fn pattern(&self) -> Pattern {
         self.pattern
     }

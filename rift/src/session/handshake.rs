@@ -1,7 +1,7 @@
 //! How a session begins and ends (SPEC §4, §6).
 
 use super::{CloseReason, Config, Keys, PathId, Session, Transmit, transmit};
-use crate::crypto::{Handshake, Mac1Key, PublicKey, ReceiveKey, Secrets, SendKey, Side};
+use crate::crypto::{ChaChaPoly, Handshake, Mac1Key, PublicKey, ReceiveKey, Secrets, SendKey, Side};
 use crate::session::types::Discard;
 use crate::storage::Memory;
 use crate::time::Instant;
@@ -92,7 +92,8 @@ impl Established {
 
     /// Seals the one datagram that tells the peer why it is not let in. Returns its length, 0 when `out` is too short.
     pub(crate) fn refuse(self, reason: CloseReason, out: &mut [u8]) -> usize {
-        let key = SendKey::new(self.secrets.send, 0);
+        // One packet: the core's own engine is as good as any.
+        let key = SendKey::<ChaChaPoly>::new(self.secrets.send, 0);
         transmit::seal_close(&key, self.remote_connection, 0, reason.code(), out).unwrap_or(0)
     }
 }

@@ -63,9 +63,9 @@ const ROUND_TRIP_US_DEFAULT: u64 = 100_000;
 /// Bytes of the seal behind every datagram.
 pub(crate) const TAG_LEN: usize = 16;
 
-struct Keys {
-    send: SendKey,
-    receive: ReceiveKey,
+struct Keys<A> {
+    send: SendKey<A>,
+    receive: ReceiveKey<A>,
 }
 
 /// One session with one peer; see the module. `M` is its memory, `H` its handshake, dropped when it is done.
@@ -78,7 +78,7 @@ pub struct Session<M: Memory, H: Handshake> {
     peer: Option<PublicKey>,
     local_connection: u32,
     remote_connection: u32,
-    keys: Option<Keys>,
+    keys: Option<Keys<H::Aead>>,
     replay: ReplayWindow,
     sent: SentLog,
     arrivals: ArrivalLog,

@@ -5,7 +5,7 @@ use crate::channel::capture::CaptureState;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::PictureId;
 use crate::channel::video::pictures::PictureStore;
-use crate::crypto::{Handshake, SendKey, Side, packet_number};
+use crate::crypto::{Aead, Handshake, SendKey, Side, packet_number};
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -321,7 +321,13 @@ pub(super) const fn realtime(path: PathId, len: usize) -> Transmit {
     Transmit { path, len, segment: None, class: Class::Realtime, ecn: Ecn::Ect1 }
 }
 
-fn seal(key: &SendKey, connection: u32, number: u64, payload_len: usize, out: &mut [u8]) -> Option<usize> {
+fn seal<A: Aead>(
+    key: &SendKey<A>,
+    connection: u32,
+    number: u64,
+    payload_len: usize,
+    out: &mut [u8],
+) -> Option<usize> {
     let header = DataHeader { connection, packet_number: packet_number::truncate(number) };
     header.emit(out)?;
     let (head, rest) = out.split_at_mut_checked(DataHeader::LEN)?;
@@ -332,8 +338,8 @@ fn seal(key: &SendKey, connection: u32, number: u64, payload_len: usize, out: &m
 }
 
 /// A datagram that says only that it is over.
-pub(super) fn seal_close(
-    key: &SendKey,
+pub(super) fn seal_close<A: Aead>(
+    key: &SendKey<A>,
     connection: u32,
     number: u64,
     code: u16,
