@@ -102,7 +102,7 @@ fn key(hex: &str) -> [u8; 32] {
 }
 
 /// Runs the handshake, then the transport messages, from both sides.
-fn check(what: &str, vector: &Vector, mut sides: [Box<dyn Handshake>; 2]) {
+fn check(what: &str, vector: &Vector, mut sides: [Box<dyn Handshake<Aead = ChaChaPoly>>; 2]) {
     let (mut out, mut read) = ([0; 256], [0; 256]);
     for (turn, (payload, message)) in vector.messages.iter().enumerate().take(vector.handshake_len) {
         let len = sides[turn % 2].write_message(&bytes(payload), &mut out).unwrap();
@@ -127,7 +127,7 @@ fn check(what: &str, vector: &Vector, mut sides: [Box<dyn Handshake>; 2]) {
     }
 }
 
-type Constructor = fn(Side, Pattern, &Identity, [u8; 32], &[u8]) -> Box<dyn Handshake>;
+type Constructor = fn(Side, Pattern, &Identity, [u8; 32], &[u8]) -> Box<dyn Handshake<Aead = ChaChaPoly>>;
 
 #[test]
 fn published_vectors_are_reproduced_byte_for_byte() {
