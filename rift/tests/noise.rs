@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use rift::crypto::Side;
-use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
+use rift::{ChaChaPoly, Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
 use rift_snow::Snow;
 
 const ROOM: usize = 70_000;
@@ -96,11 +96,11 @@ impl Arguments {
     }
 
     /// Side 0 is the initiator, side 1 the responder.
-    fn side(&self, side: usize, kind: Kind) -> Box<dyn Handshake> {
+    fn side(&self, side: usize, kind: Kind) -> Box<dyn Handshake<Aead = ChaChaPoly>> {
         let (identity, ephemeral) = (&self.identities[side], self.ephemerals[side]);
         let prologue = &self.prologues[side];
         let role = if side == 0 { Side::Initiator } else { Side::Responder };
-        let mut handshake: Box<dyn Handshake> = match kind {
+        let mut handshake: Box<dyn Handshake<Aead = ChaChaPoly>> = match kind {
             Kind::Rift => Box::new(Noise::with_prologue(role, self.pattern, identity, ephemeral, prologue)),
             Kind::Snow => Box::new(Snow::with_prologue(role, self.pattern, identity, ephemeral, prologue)),
         };
@@ -111,7 +111,11 @@ impl Arguments {
     }
 
     /// Both sides after `passed` messages, and those messages.
-    fn after(&self, passed: usize, kinds: [Kind; 2]) -> ([Box<dyn Handshake>; 2], Vec<Vec<u8>>) {
+    fn after(
+        &self,
+        passed: usize,
+        kinds: [Kind; 2],
+    ) -> ([Box<dyn Handshake<Aead = ChaChaPoly>>; 2], Vec<Vec<u8>>) {
         let mut sides = [self.side(0, kinds[0]), self.side(1, kinds[1])];
         let mut messages = Vec::new();
         for turn in 0..passed {
@@ -134,18 +138,18 @@ impl Arguments {
 /// `Secrets`, comparable: send, receive, peer, transcript.
 type Outcome = ([u8; 32], [u8; 32], PublicKey, [u8; 32]);
 
-fn outcome(side: &mut dyn Handshake) -> Option<Outcome> {
+fn outcome(side: &mut dyn Handshake<Aead = ChaChaPoly>) -> Option<Outcome> {
     side.finish().map(|secrets: Secrets| (secrets.send, secrets.receive, secrets.peer, secrets.transcript))
 }
 
-fn write(side: &mut dyn Handshake, payload: &[u8]) -> Result<Vec<u8>, HandshakeError> {
+fn write(side: &mut dyn Handshake<Aead = ChaChaPoly>, payload: &[u8]) -> Result<Vec<u8>, HandshakeError> {
     let mut out = vec![0; ROOM];
     let len = side.write_message(payload, &mut out)?;
     out.truncate(len);
     Ok(out)
 }
 
-fn read(side: &mut dyn Handshake, message: &[u8]) -> Result<Vec<u8>, HandshakeError> {
+fn read(side: &mut dyn Handshake<Aead = ChaChaPoly>, message: &[u8]) -> Result<Vec<u8>, HandshakeError> {
     let mut payload = vec![0; ROOM];
     let len = side.read_message(message, &mut payload)?;
     payload.truncate(len);
@@ -161,7 +165,7 @@ fn flipped(message: &[u8], bit: usize) -> Vec<u8> {
 /// Goes on from `passed` messages to the end and checks that nothing on the way there has left a trace.
 fn finish_as_if_undisturbed(
     arguments: &Arguments,
-    mut sides: [Box<dyn Handshake>; 2],
+    mut sides: [Box<dyn Handshake<Aead = ChaChaPoly>>; 2],
     passed: usize,
     what: &str,
 ) {
@@ -414,13 +418,13 @@ fn call_without_a_callee_is_not_written_and_one_for_another_is_not_read() {
     let [caller, callee] = &arguments.identities;
     for kinds in PAIRINGS {
         let opening = Opening::IK;
-        let initiator = |kind| -> Box<dyn Handshake> {
+        let initiator = |kind| -> Box<dyn Handshake<Aead = ChaChaPoly>> {
             match kind {
                 Kind::Rift => Box::new(Noise::initiator(caller, arguments.ephemerals[0], opening)),
                 Kind::Snow => Box::new(Snow::initiator(caller, arguments.ephemerals[0], opening)),
             }
         };
-        let mut responder: Box<dyn Handshake> = match kinds[1] {
+        let mut responder: Box<dyn Handshake<Aead = ChaChaPoly>> = match kinds[1] {
             Kind::Rift => Box::new(Noise::responder(callee, arguments.ephemerals[1], opening)),
             Kind::Snow => Box::new(Snow::responder(callee, arguments.ephemerals[1], opening)),
         };
