@@ -10,6 +10,8 @@ use rift_snow::Snow;
 
 const ROOM: usize = 70_000;
 
+type Boxed = Box<dyn Handshake<Aead = ChaChaPoly>>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Rift,
@@ -96,11 +98,11 @@ impl Arguments {
     }
 
     /// Side 0 is the initiator, side 1 the responder.
-    fn side(&self, side: usize, kind: Kind) -> Box<dyn Handshake<Aead = ChaChaPoly>> {
+    fn side(&self, side: usize, kind: Kind) -> Boxed {
         let (identity, ephemeral) = (&self.identities[side], self.ephemerals[side]);
         let prologue = &self.prologues[side];
         let role = if side == 0 { Side::Initiator } else { Side::Responder };
-        let mut handshake: Box<dyn Handshake<Aead = ChaChaPoly>> = match kind {
+        let mut handshake: Boxed = match kind {
             Kind::Rift => Box::new(Noise::with_prologue(role, self.pattern, identity, ephemeral, prologue)),
             Kind::Snow => Box::new(Snow::with_prologue(role, self.pattern, identity, ephemeral, prologue)),
         };
@@ -111,11 +113,7 @@ impl Arguments {
     }
 
     /// Both sides after `passed` messages, and those messages.
-    fn after(
-        &self,
-        passed: usize,
-        kinds: [Kind; 2],
-    ) -> ([Box<dyn Handshake<Aead = ChaChaPoly>>; 2], Vec<Vec<u8>>) {
+    fn after(&self, passed: usize, kinds: [Kind; 2]) -> ([Boxed; 2], Vec<Vec<u8>>) {
         let mut sides = [self.side(0, kinds[0]), self.side(1, kinds[1])];
         let mut messages = Vec::new();
         for turn in 0..passed {
@@ -163,12 +161,7 @@ fn flipped(message: &[u8], bit: usize) -> Vec<u8> {
 }
 
 /// Goes on from `passed` messages to the end and checks that nothing on the way there has left a trace.
-fn finish_as_if_undisturbed(
-    arguments: &Arguments,
-    mut sides: [Box<dyn Handshake<Aead = ChaChaPoly>>; 2],
-    passed: usize,
-    what: &str,
-) {
+fn finish_as_if_undisturbed(arguments: &Arguments, mut sides: [Boxed; 2], passed: usize, what: &str) {
     let (messages, outcomes) = arguments.reference();
     for turn in passed..arguments.len() {
         let written = write(sides[turn % 2].as_mut(), &arguments.payloads[turn]);
@@ -418,13 +411,13 @@ fn call_without_a_callee_is_not_written_and_one_for_another_is_not_read() {
     let [caller, callee] = &arguments.identities;
     for kinds in PAIRINGS {
         let opening = Opening::IK;
-        let initiator = |kind| -> Box<dyn Handshake<Aead = ChaChaPoly>> {
+        let initiator = |kind| -> Boxed {
             match kind {
                 Kind::Rift => Box::new(Noise::initiator(caller, arguments.ephemerals[0], opening)),
                 Kind::Snow => Box::new(Snow::initiator(caller, arguments.ephemerals[0], opening)),
             }
         };
-        let mut responder: Box<dyn Handshake<Aead = ChaChaPoly>> = match kinds[1] {
+        let mut responder: Boxed = match kinds[1] {
             Kind::Rift => Box::new(Noise::responder(callee, arguments.ephemerals[1], opening)),
             Kind::Snow => Box::new(Snow::responder(callee, arguments.ephemerals[1], opening)),
         };
