@@ -158,7 +158,7 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
     fn send_data(&mut self, bytes: &mut Bytes<'_>) {
         let adopted = self.adopted.iter().nth(bytes.below(self.adopted.len())).copied();
         let connection = adopted.map_or(0, |(connection, _)| connection);
-        let header = DataHeader { connection, packet_number: bytes.u16().into() };
+        let header = DataHeader { phase: false, connection, packet_number: bytes.u16().into() };
         let mut datagram = header.to_bytes().to_vec();
         datagram.extend_from_slice(bytes.run(64));
         self.put(address(bytes), &datagram);

@@ -26,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 21] = [
+pub const TYPES: [FrameType; 23] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -48,6 +48,8 @@ pub const TYPES: [FrameType; 21] = [
     FrameType::Shard,
     FrameType::Stream,
     FrameType::StreamAcknowledged,
+    FrameType::KeyRequest,
+    FrameType::KeyReply,
 ];
 
 /// A body put together field by field.

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use rift::crypto::{ReceiveKey, SendKey, Side, packet_number};
+use rift::crypto::{PacketKey, Side, packet_number};
 use rift::wire::DataHeader;
 use rift::{
     Config, Endpoint, Instant, NoPictures, Opening, PathId, Pattern, Route, Session, SessionIndex, Storage,
@@ -82,8 +82,8 @@ pub fn connected(config: &Config) -> (Client, Host) {
 /// A peer that has the keys and respects nothing.
 #[derive(Debug)]
 pub struct Attacker {
-    send: SendKey,
-    receive: ReceiveKey,
+    send: PacketKey,
+    receive: PacketKey,
     victim: u32,
     /// The packet number that an honest peer would use next.
     pub next: u64,
@@ -100,8 +100,8 @@ impl Attacker {
             Side::Initiator => (HOST_KEY, CLIENT_KEY),
         };
         Self {
-            send: SendKey::new(send, 0),
-            receive: ReceiveKey::new(receive, 0),
+            send: PacketKey::new(send),
+            receive: PacketKey::new(receive),
             victim: connection,
             next: 0,
             expected: 0,
@@ -112,10 +112,11 @@ impl Attacker {
     #[must_use]
     pub fn seal(&self, number: u64, frames: &[u8]) -> Vec<u8> {
         let packet_number = packet_number::truncate(number);
-        let mut datagram = DataHeader { connection: self.victim, packet_number }.to_bytes().to_vec();
+        let mut datagram =
+            DataHeader { phase: false, connection: self.victim, packet_number }.to_bytes().to_vec();
         datagram.extend_from_slice(frames);
         let (head, text) = datagram.split_at_mut(DataHeader::LEN);
-        let tag = self.send.seal(number, head, text);
+        let tag = self.send.seal(0, number, head, text);
         datagram.extend_from_slice(&tag);
         datagram
     }
@@ -133,7 +134,7 @@ impl Attacker {
         let (head, sealed) = datagram.split_at_mut(DataHeader::LEN);
         let (text, tag) = sealed.split_at_mut(text_len);
         let tag: [u8; 16] = (&*tag).try_into().expect("a tag is 16 bytes");
-        assert!(self.receive.open(number, head, text, &tag), "packet {number} opens");
+        assert!(self.receive.open(0, number, head, text, &tag), "packet {number} opens");
         text
     }
 }

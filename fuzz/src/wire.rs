@@ -11,6 +11,7 @@ use rift::wire::handshake::{Initiation, Reply, connection_of};
 use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
 use rift::wire::picture::PictureHead;
+use rift::wire::renewal::Renewing;
 use rift::wire::shard::ShardHead;
 use rift::wire::stream::{StreamAcknowledged, StreamPart};
 use rift::wire::video::{Repair, StreamParametersMessage, VideoPosition};
@@ -125,6 +126,9 @@ fn body(frame_type: FrameType, data: &[u8]) {
         }
         FrameType::StreamAcknowledged => {
             StreamAcknowledged::parse(data).map(|m| empty().u8(m.channel.code()).u32(m.next).u32(m.limit))
+        }
+        FrameType::KeyRequest | FrameType::KeyReply => {
+            Renewing::parse(data).map(|m| empty().u32(m.generation).bytes(&m.message))
         }
     };
     if let Some(message) = message {
@@ -257,6 +261,7 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::Shard => ShardHead::parse(data).is_some(),
         FrameType::Stream => StreamPart::parse(data).is_some(),
         FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),
+        FrameType::KeyRequest | FrameType::KeyReply => Renewing::parse(data).is_some(),
     };
     assert!(sound, "a session sent a broken {:?}", frame.frame_type);
 }

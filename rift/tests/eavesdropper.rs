@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use blake2::{Blake2s256, Digest};
 use hmac::{Mac, SimpleHmac};
-use rift::crypto::{ReceiveKey, packet_number};
+use rift::crypto::{PacketKey, packet_number};
 use rift::wire::{DataHeader, Kind};
 use rift::{
     ChaChaPoly, Channel, Config, CursorPosition, Handshake, HandshakeError, Identity, InputEvent, Instant,
@@ -212,7 +212,7 @@ fn open(key: &[u8; 32], sent: &Captured, header: DataHeader, expected: u64) -> O
     let (text, tag) = sealed.split_at_mut(sealed.len() - 16);
     let tag: [u8; 16] = (&*tag).try_into().expect("16 bytes");
     let number = packet_number::expand(header.packet_number, expected);
-    ReceiveKey::<ChaChaPoly>::new(*key, 0).open(number, head, text, &tag).then(|| text.to_vec())
+    PacketKey::<ChaChaPoly>::new(*key).open(0, number, head, text, &tag).then(|| text.to_vec())
 }
 
 #[test]

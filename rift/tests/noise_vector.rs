@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use rift::crypto::{ReceiveKey, SendKey, Side};
+use rift::crypto::{PacketKey, Side};
 use rift::{ChaChaPoly, Handshake, Identity, Noise, Pattern};
 use rift_snow::Snow;
 
@@ -120,9 +120,9 @@ fn check(what: &str, vector: &Vector, mut sides: [Box<dyn Handshake<Aead = ChaCh
         let first = vector.handshake_len + (turn - vector.handshake_len) % 2;
         let pn = u64::try_from((turn - first) / 2).unwrap();
         let mut text = bytes(payload);
-        let tag = SendKey::<ChaChaPoly>::new(from.send, 0).seal(pn, &[], &mut text);
+        let tag = PacketKey::<ChaChaPoly>::new(from.send).seal(0, pn, &[], &mut text);
         assert_eq!([&text[..], &tag[..]].concat(), bytes(sealed), "message {turn}, {what}");
-        assert!(ReceiveKey::<ChaChaPoly>::new(to.receive, 0).open(pn, &[], &mut text, &tag));
+        assert!(PacketKey::<ChaChaPoly>::new(to.receive).open(0, pn, &[], &mut text, &tag));
         assert_eq!(text, bytes(payload), "message {turn}, {what}");
     }
 }

@@ -3,7 +3,7 @@
 
 use core::net::SocketAddr;
 
-use rift::crypto::{Mac1Key, ReceiveKey, SendKey};
+use rift::crypto::{Mac1Key, PacketKey};
 use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply, connection_of};
 use rift::wire::{DataHeader, FrameType, Frames};
 use rift::{
@@ -25,8 +25,8 @@ const OUTPUTS_MAX: usize = 2000;
 
 /// Seals what it likes.
 struct Rogue {
-    key: SendKey<ChaChaPoly>,
-    ear: ReceiveKey<ChaChaPoly>,
+    key: PacketKey<ChaChaPoly>,
+    ear: PacketKey<ChaChaPoly>,
     connection: u32,
     next: u64,
     random: Random,
@@ -107,7 +107,7 @@ fn admitted_and_rogue(seed: u64) -> (Victim, Rogue) {
 
 impl Rogue {
     fn new(secrets: &Secrets, connection: u32, seed: u64) -> Self {
-        let (key, ear) = (SendKey::new(secrets.send, 0), ReceiveKey::new(secrets.receive, 0));
+        let (key, ear) = (PacketKey::new(secrets.send), PacketKey::new(secrets.receive));
         Self { key, ear, connection, next: 0, random: Random::new(seed) }
     }
 
@@ -124,7 +124,7 @@ impl Rogue {
             let number = u64::from(DataHeader::parse(head).expect("sealed data").packet_number);
             let (text, tag) = sealed.split_at_mut(transmit.len - DataHeader::LEN - 16);
             let tag: [u8; 16] = (&*tag).try_into().expect("16 bytes");
-            assert!(self.ear.open(number, head, text, &tag));
+            assert!(self.ear.open(0, number, head, text, &tag));
             found.extend(Frames::new(text).map(|frame| frame.frame_type));
         }
         found
@@ -138,11 +138,12 @@ impl Rogue {
     fn seal(&mut self, payload: &[u8]) -> Vec<u8> {
         let number = self.next;
         self.next += 1 + if self.random.chance(0.02) { self.random.below(3000) } else { 0 };
-        let header = DataHeader { connection: self.connection, packet_number: (number & 0x00ff_ffff) as u32 };
+        let packet_number = (number & 0x00ff_ffff) as u32;
+        let header = DataHeader { phase: false, connection: self.connection, packet_number };
         let mut datagram = header.to_bytes().to_vec();
         datagram.extend_from_slice(payload);
         let (head, text) = datagram.split_at_mut(DataHeader::LEN);
-        let tag = self.key.seal(number, head, text);
+        let tag = self.key.seal(0, number, head, text);
         datagram.extend_from_slice(&tag);
         datagram
     }

@@ -80,6 +80,7 @@ impl Frames {
                 let state = body.u8(bytes.u8() % 9).u16(bytes.u16()).u32(bytes.u32());
                 (0x13, state.bytes(bytes.run(50)))
             }
+            19 if bytes.flag() => (0x2c + (bytes.u8() & 1), body.u32(bytes.near(1)).bytes(bytes.run(48))),
             _ if bytes.flag() => {
                 let codecs = body.u8(bytes.u8() % 10).bytes(bytes.run(9)).u8(bytes.u8() % 5);
                 (0x15, codecs.u16(bytes.u16()).u16(bytes.u16()).u32(bytes.u32()))

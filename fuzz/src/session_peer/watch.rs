@@ -91,6 +91,9 @@ impl Watch {
                 assert!(events <= EVENTS_MAX, "{events} events at once");
                 self.on_event(&event);
             }
+            if session.wants_entropy() {
+                session.add_entropy(now, [7; 32]);
+            }
             match session.poll_timeout() {
                 Some((due, _)) if due <= now => session.handle_timeout(now),
                 _ => return,
@@ -123,6 +126,8 @@ impl Watch {
             | FrameType::Feedback
             | FrameType::Close
             | FrameType::StreamAcknowledged => true,
+            FrameType::KeyRequest => !is_host,
+            FrameType::KeyReply => is_host,
             FrameType::Admitted => is_host && self.permissions.is_some(),
             FrameType::Input => !is_host && self.permissions.is_some(),
             // Pictures may overtake the admission (SPEC §6.1).

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::outbox::Outbox;
 use crate::poller::{Poller, Waker, not_before};
 use crate::socket::{Destination, Socket, SocketConfig};
+use crate::sys;
 
 /// Receive calls of one turn: what is left waits for the next, so that sending is never starved.
 const RECEIVES_PER_TURN: usize = 4;
@@ -134,7 +135,7 @@ impl<M: Memory, H: Handshake> Core<M, H> {
     pub(crate) fn begin_turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> Option<Wait> {
         let mut polled_at = self.transmit();
         for _ in 0..ROUNDS_MAX {
-            if !tell(&mut self.session, on_event) {
+            if !tell(polled_at, &mut self.session, on_event) {
                 break;
             }
             polled_at = self.transmit();
@@ -158,8 +159,9 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         on_event: &mut dyn FnMut(&mut Session<M, H>, Event),
     ) -> io::Result<()> {
         self.receive(is_readable, on_event)?;
-        self.session.handle_timeout(self.clock.now());
-        tell(&mut self.session, on_event);
+        let now = self.clock.now();
+        self.session.handle_timeout(now);
+        tell(now, &mut self.session, on_event);
         self.transmit();
         Ok(())
     }
@@ -193,7 +195,7 @@ impl<M: Memory, H: Handshake> Core<M, H> {
                 let now = clock.now();
                 let (at, stride) = (batch.received_at, batch.stride);
                 session.handle_datagrams(now, PathId(0), at, batch.ecn, batch.bytes, stride);
-                tell(session, on_event);
+                tell(now, session, on_event);
             })?;
             *is_readable = count > 0;
         }
@@ -201,12 +203,17 @@ impl<M: Memory, H: Handshake> Core<M, H> {
     }
 }
 
-/// Whether anything happened.
+/// Whether anything happened. Entropy is given where it is wanted.
 fn tell<M: Memory, H: Handshake>(
+    now: Instant,
     session: &mut Session<M, H>,
     on_event: &mut dyn FnMut(&mut Session<M, H>, Event),
 ) -> bool {
     let mut any = false;
+    if session.wants_entropy() {
+        session.add_entropy(now, sys::entropy());
+        any = true;
+    }
     while let Some(event) = session.poll_event() {
         on_event(session, event);
         any = true;

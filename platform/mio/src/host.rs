@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::outbox::{Outbox, Wire};
 use crate::poller::{Poller, Waker, not_before};
 use crate::socket::{Destination, Received, Sender, Socket, SocketConfig};
+use crate::sys;
 
 /// Receive calls of one turn: what is left waits for the next, so that sending is never starved.
 const RECEIVES_PER_TURN: usize = 4;
@@ -266,6 +267,10 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         let now = self.clock.now();
         let mut any = false;
         for (index, slot) in occupied(&mut self.slots) {
+            if slot.session.wants_entropy() {
+                slot.session.add_entropy(now, sys::entropy());
+                any = true;
+            }
             while let Some(event) = slot.session.poll_event() {
                 slot.is_told |= matches!(event, Event::Closed(_));
                 host.event(now, index, slot.destination.to, &mut slot.session, event);

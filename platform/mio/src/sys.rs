@@ -29,6 +29,21 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
+/// 32 bytes of the kernel's entropy. Blocks only while a machine has just started and has none.
+pub(crate) fn entropy() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    loop {
+        // SAFETY: the pointer leads to `bytes`, which is as long as is said and outlives the call.
+        let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        if usize::try_from(got) == Ok(bytes.len()) {
+            return bytes;
+        }
+        let error = io::Error::last_os_error();
+        // Up to 256 bytes come whole; only a signal at the start of the machine can come between.
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted, "every Linux since 3.17 has entropy");
+    }
+}
+
 /// A timer file on `CLOCK_MONOTONIC`.
 pub(crate) fn timer_create() -> io::Result<OwnedFd> {
     // SAFETY: takes no pointers.

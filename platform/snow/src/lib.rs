@@ -11,6 +11,8 @@
 //!
 //! What it cannot add: snow leaves its secrets in memory when dropped. The core's own `Noise` does not.
 
+#[cfg(test)]
+mod renewal;
 mod resolver;
 
 use core::fmt;

@@ -8,12 +8,13 @@ mod mac1;
 mod noise;
 mod opening;
 pub mod packet_number;
+pub mod renewal;
 mod replay;
 mod symmetric;
 
 pub use aead::ChaChaPoly;
 pub use identity::{Identity, IdentityError, PublicKey};
-pub use keys::{ReceiveKey, SendKey};
+pub use keys::PacketKey;
 pub use mac1::{MAC1_LEN, Mac1Key, mac1, verify_mac1};
 pub use noise::Noise;
 pub use opening::{Opening, Pattern};

@@ -53,6 +53,18 @@ impl Symmetric {
         self.nonce = 0;
     }
 
+    /// `MixKeyAndHash`.
+    pub(super) fn mix_key_and_hash(&mut self, material: &[u8; 32]) {
+        let extracted = hmac_blake2s(&self.chaining, material, &[]);
+        let chaining = hmac_blake2s(&extracted, &[1], &[]);
+        let hash = hmac_blake2s(&extracted, &*chaining, &[2]);
+        let key = hmac_blake2s(&extracted, &*hash, &[3]);
+        self.chaining = *chaining;
+        self.mix_hash(&*hash);
+        self.key = Some(*key);
+        self.nonce = 0;
+    }
+
     /// `EncryptAndHash` in place: `field` is the text and, once there is a key, [`TAG_LEN`] bytes for the tag.
     pub(super) fn seal(&mut self, field: &mut [u8]) {
         if let Some(key) = &self.key {

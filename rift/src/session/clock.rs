@@ -53,6 +53,11 @@ impl PeerClock {
         self.request_at
     }
 
+    /// The next request should leave now.
+    pub(crate) fn request_now(&mut self, now: Instant) {
+        self.request_at = self.request_at.min(now);
+    }
+
     pub(crate) fn request(&mut self, now: Instant) -> ClockRequest {
         self.requests = self.requests.saturating_add(1);
         let pause = if (self.requests as usize) < SAMPLES { FAST_US } else { SLOW_US };

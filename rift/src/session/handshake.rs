@@ -1,7 +1,7 @@
 //! How a session begins and ends (SPEC §4, §6).
 
 use super::{CloseReason, Config, Keys, PathId, Session, Transmit, transmit};
-use crate::crypto::{ChaChaPoly, Handshake, Mac1Key, PublicKey, ReceiveKey, Secrets, SendKey, Side};
+use crate::crypto::{ChaChaPoly, Handshake, Mac1Key, PacketKey, PublicKey, Secrets, Side};
 use crate::session::types::Discard;
 use crate::storage::Memory;
 use crate::time::Instant;
@@ -93,8 +93,8 @@ impl Established {
     /// Seals the one datagram that tells the peer why it is not let in. Returns its length, 0 when `out` is too short.
     pub(crate) fn refuse(self, reason: CloseReason, out: &mut [u8]) -> usize {
         // One packet: the core's own engine is as good as any.
-        let key = SendKey::<ChaChaPoly>::new(self.secrets.send, 0);
-        transmit::seal_close(&key, self.remote_connection, 0, reason.code(), out).unwrap_or(0)
+        let key = PacketKey::<ChaChaPoly>::new(self.secrets.send);
+        transmit::seal_close(&key, false, self.remote_connection, 0, reason.code(), out).unwrap_or(0)
     }
 }
 
@@ -194,8 +194,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     fn install(&mut self, secrets: &Secrets) {
         self.peer = Some(secrets.peer);
         self.transcript = secrets.transcript;
-        self.keys =
-            Some(Keys { send: SendKey::new(secrets.send, 0), receive: ReceiveKey::new(secrets.receive, 0) });
+        self.keys = Some(Keys::new(self.side, secrets, self.now));
     }
 
     /// Client: takes the host's answer.
@@ -282,7 +281,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 }
                 let number = self.sent.next();
                 let keys = self.keys.as_ref()?;
-                let len = transmit::seal_close(&keys.send, self.remote_connection, number, code, out)?;
+                let len = transmit::seal_close(
+                    keys.send(),
+                    keys.send_phase(),
+                    self.remote_connection,
+                    number,
+                    code,
+                    out,
+                )?;
                 self.note_sent(now, len, super::Carried::empty());
                 len
             }

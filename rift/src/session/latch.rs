@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 8]);
+pub(crate) struct Latches([Latch; 9]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -30,6 +30,7 @@ impl Latches {
             latch(Carried::RUMBLE),
             latch(Carried::CAPABILITIES),
             latch(Carried::TILE_REPORT),
+            latch(Carried::KEYS),
         ])
     }
 
@@ -37,6 +38,13 @@ impl Latches {
     pub(crate) fn set(&mut self, which: Carried, next_packet: u64) {
         for latch in self.0.iter_mut().filter(|latch| latch.carried == which) {
             (latch.wanted, latch.since, latch.resend_at) = (true, next_packet, Instant::ZERO);
+        }
+    }
+
+    /// A value need not be told any more.
+    pub(crate) fn clear(&mut self, which: Carried) {
+        for latch in self.0.iter_mut().filter(|latch| latch.carried == which) {
+            latch.wanted = false;
         }
     }
 

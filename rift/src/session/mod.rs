@@ -14,12 +14,15 @@
 //! of their own; each channel's state machine lives in [`crate::channel`].
 
 pub mod arrivals;
+mod chance;
 mod clock;
 mod commands;
 mod handshake;
+mod keys;
 mod latch;
 mod pairing;
 mod receive;
+mod renewal;
 pub mod sent;
 mod trace;
 mod transmit;
@@ -39,7 +42,7 @@ use crate::channel::permissions::Permissions;
 use crate::channel::stream::Stream;
 use crate::channel::video::incoming::{self, VideoReceiver};
 use crate::channel::video::outgoing::VideoSender;
-use crate::crypto::{Handshake, PublicKey, ReceiveKey, ReplayWindow, SendKey, Side};
+use crate::crypto::{Handshake, PublicKey, ReplayWindow, Side};
 use crate::delta::{self, Budget, Delta};
 use crate::pacing::Pacer;
 use crate::storage::Memory;
@@ -51,8 +54,10 @@ use crate::wire::stream::Channel;
 use crate::wire::video::{Repair, StreamParametersMessage};
 
 use arrivals::ArrivalLog;
+use chance::Chance;
 use clock::PeerClock;
 use handshake::Phase;
+use keys::Keys;
 use latch::{Latches, Told};
 use pairing::Pairing;
 use sent::{Carried, SentLog};
@@ -62,11 +67,6 @@ use viewer::Viewer;
 const ROUND_TRIP_US_DEFAULT: u64 = 100_000;
 /// Bytes of the seal behind every datagram.
 pub(crate) const TAG_LEN: usize = 16;
-
-struct Keys<A> {
-    send: SendKey<A>,
-    receive: ReceiveKey<A>,
-}
 
 /// One session with one peer; see the module. `M` is its memory, `H` its handshake, dropped when it is done.
 pub struct Session<M: Memory, H: Handshake> {
@@ -79,6 +79,7 @@ pub struct Session<M: Memory, H: Handshake> {
     local_connection: u32,
     remote_connection: u32,
     keys: Option<Keys<H::Aead>>,
+    chance: Chance,
     replay: ReplayWindow,
     sent: SentLog,
     arrivals: ArrivalLog,
@@ -128,6 +129,8 @@ struct PendingEvents {
     shown: Option<InputTrace>,
     repair: Option<Repair>,
     closed: Option<CloseReason>,
+    /// The application was told that entropy is wanted.
+    is_entropy_told: bool,
 }
 
 impl<M: Memory, H: Handshake> Session<M, H> {
@@ -149,6 +152,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             local_connection: 0,
             remote_connection: 0,
             keys: None,
+            chance: Chance::new(),
             replay: ReplayWindow::new(),
             sent: SentLog::new(),
             arrivals: ArrivalLog::new(),
@@ -264,6 +268,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             loss_permille: measured.loss_permille,
             parity_permille: budget.parity_permille,
             bitrate_bps: budget.bitrate_bps,
+            key_generation: self.keys.as_ref().map_or(0, Keys::generation),
             packets_missing: self.replay.expected().saturating_sub(self.stats.packets_received),
             ..self.stats
         }
@@ -286,6 +291,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if self.pairing.has_given_up(now) {
             self.fail_pairing(now, CloseReason::PairingOver);
+            return;
+        }
+        if self.handle_key_timeout(now) {
             return;
         }
         let round_trip = self.round_trip_us();
@@ -334,6 +342,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             (stream, Timer::Stream),
             (if is_host { self.delta.poll_timeout() } else { None }, Timer::Delta),
             (Some(self.heard_at.plus_micros(self.config.idle_us.into())), Timer::Idle),
+            (self.key_due(), Timer::Keys),
         ]
         .into_iter()
         .filter_map(|(due, timer)| due.map(|due| (due, timer)))
@@ -357,6 +366,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             && let Some(peer) = self.peer
         {
             return Some(Event::Paired(peer));
+        }
+        if self.take_entropy_wanted() {
+            return Some(Event::EntropyWanted);
         }
         if core::mem::take(&mut self.pending.admitted)
             && let Some(permissions) = self.permissions

@@ -113,8 +113,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let text_len = sealed.len().checked_sub(TAG_LEN).ok_or(Discard::Malformed)?;
         let (text, tag) = sealed.split_at_mut(text_len);
         let tag: [u8; TAG_LEN] = (&*tag).try_into().map_err(|_| Discard::Malformed)?;
-        let keys = self.keys.as_ref().ok_or(Discard::Unexpected)?;
-        if !keys.receive.open(number, head, text, &tag) {
+        let linger_us = 3 * self.round_trip_us();
+        let keys = self.keys.as_mut().ok_or(Discard::Unexpected)?;
+        if !keys.open(header.phase, 0, number, head, text, &tag, now, linger_us) {
             return Err(Discard::Authentication);
         }
         self.replay.accept(number);
@@ -188,6 +189,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             }
             FrameType::Close => Close::parse(body).map(|close| self.on_close(now, close.code)),
             FrameType::Pairing => return self.handle_pairing(now, body),
+            FrameType::KeyRequest | FrameType::KeyReply => return self.handle_renewal(now, frame),
             FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
                 return self.handle_steering(received_at, frame);
             }

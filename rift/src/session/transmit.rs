@@ -5,7 +5,7 @@ use crate::channel::capture::CaptureState;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::PictureId;
 use crate::channel::video::pictures::PictureStore;
-use crate::crypto::{Aead, Handshake, SendKey, Side, packet_number};
+use crate::crypto::{Aead, Handshake, PacketKey, Side, packet_number};
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -72,6 +72,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let mut writer = Writer::new(&mut out[DataHeader::LEN..end]);
         let mut carried = Carried::empty();
         self.write_control(now, &mut writer, &mut carried);
+        self.write_renewal(now, &mut writer, &mut carried);
         self.write_input(now, &mut writer, &mut carried);
         self.write_viewer(now, &mut writer, &mut carried);
         self.write_video_control(now, &mut writer, &mut carried);
@@ -199,7 +200,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             return self.viewer_states();
         }
         let granted = self.permissions.unwrap_or(Permissions::empty());
-        let viewed = if self.is_viewed() { Carried::all() } else { Carried::ADMITTED };
+        let viewed = if self.is_viewed() { Carried::all() } else { Carried::ADMITTED | Carried::KEYS };
         if granted.contains(Permissions::GAMEPAD) {
             viewed | Carried::RUMBLE
         } else {
@@ -298,7 +299,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// Puts header and seal around `payload_len` bytes that stand behind the header's place.
     fn seal(&self, out: &mut [u8], payload_len: usize) -> Option<usize> {
         let keys = self.keys.as_ref()?;
-        seal(&keys.send, self.remote_connection, self.sent.next(), payload_len, out)
+        seal(keys.send(), keys.send_phase(), self.remote_connection, self.sent.next(), payload_len, out)
     }
 
     pub(super) fn note_sent(&mut self, now: Instant, len: usize, carried: Carried) {
@@ -322,24 +323,26 @@ pub(super) const fn realtime(path: PathId, len: usize) -> Transmit {
 }
 
 fn seal<A: Aead>(
-    key: &SendKey<A>,
+    key: &PacketKey<A>,
+    phase: bool,
     connection: u32,
     number: u64,
     payload_len: usize,
     out: &mut [u8],
 ) -> Option<usize> {
-    let header = DataHeader { connection, packet_number: packet_number::truncate(number) };
+    let header = DataHeader { phase, connection, packet_number: packet_number::truncate(number) };
     header.emit(out)?;
     let (head, rest) = out.split_at_mut_checked(DataHeader::LEN)?;
     let (text, rest) = rest.split_at_mut_checked(payload_len)?;
-    let tag = key.seal(number, head, text);
+    let tag = key.seal(0, number, head, text);
     rest.get_mut(..TAG_LEN)?.copy_from_slice(&tag);
     Some(DataHeader::LEN + payload_len + TAG_LEN)
 }
 
 /// A datagram that says only that it is over.
 pub(super) fn seal_close<A: Aead>(
-    key: &SendKey<A>,
+    key: &PacketKey<A>,
+    phase: bool,
     connection: u32,
     number: u64,
     code: u16,
@@ -350,5 +353,5 @@ pub(super) fn seal_close<A: Aead>(
         emit(&mut writer, FrameType::Close, |body| Close { code }.emit(body))?;
         writer.len()
     };
-    seal(key, connection, number, payload_len, out)
+    seal(key, phase, connection, number, payload_len, out)
 }

@@ -32,10 +32,12 @@ pub struct Config {
     pub idle_us: u32,
     /// A client gives up a handshake after this long, in microseconds.
     pub handshake_us: u32,
+    /// A client replaces the session's keys after this long, in microseconds; at most ten minutes.
+    pub key_us: u32,
 }
 
 impl Default for Config {
-    /// 1200-byte datagrams, 0.5 to 100 Mbit/s from 10, 5 s of silence, 10 s for a handshake.
+    /// 1200-byte datagrams, 0.5 to 100 Mbit/s from 10, 5 s of silence, 10 s for a handshake, 5 minutes for a key.
     fn default() -> Self {
         Self {
             datagram_len: 1200,
@@ -44,6 +46,7 @@ impl Default for Config {
             bitrate_bps_max: 100_000_000,
             idle_us: 5_000_000,
             handshake_us: 10_000_000,
+            key_us: 300_000_000,
         }
     }
 }
@@ -85,6 +88,8 @@ pub enum Event {
     /// Both sides have proven that they know the PIN: the peer's key is to be kept. The client then closes the session
     /// and comes back as one who is known.
     Paired(PublicKey),
+    /// The session waits for [`crate::Session::add_entropy`].
+    EntropyWanted,
     /// The host let this client in.
     Admitted(Permissions),
     /// The pictures from here on are these.
@@ -147,7 +152,7 @@ pub enum CloseReason {
     WrongPeer,
     /// The peer fell silent.
     Idle,
-    /// All packet numbers are used up.
+    /// All packet numbers are used up, or keys that were not renewed.
     Exhausted,
 }
 
@@ -260,6 +265,8 @@ pub enum Timer {
     Delta,
     /// The peer was silent too long.
     Idle,
+    /// Keys are renewed, old ones let go.
+    Keys,
 }
 
 /// Counters and current values of a session.
@@ -311,4 +318,6 @@ pub struct Stats {
     pub parity_permille: u16,
     /// What the encoder is granted, in bits per second.
     pub bitrate_bps: u32,
+    /// How often the keys were replaced.
+    pub key_generation: u32,
 }

@@ -55,6 +55,10 @@ pub enum FrameType {
     Stream,
     /// `0x19`: stream bytes taken, and credit.
     StreamAcknowledged,
+    /// `0x2c`: the client asks for fresh keys.
+    KeyRequest,
+    /// `0x2d`: the host's half of them.
+    KeyReply,
 }
 
 impl FrameType {
@@ -86,6 +90,8 @@ impl FrameType {
             Self::TileReport => 0x16,
             Self::Stream => 0x18,
             Self::StreamAcknowledged => 0x19,
+            Self::KeyRequest => 0x2c,
+            Self::KeyReply => 0x2d,
         }
     }
 
@@ -114,6 +120,8 @@ impl FrameType {
             0x16 => Self::TileReport,
             0x18 => Self::Stream,
             0x19 => Self::StreamAcknowledged,
+            0x2c => Self::KeyRequest,
+            0x2d => Self::KeyReply,
             _ => return None,
         })
     }

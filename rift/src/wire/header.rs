@@ -51,10 +51,12 @@ impl Kind {
 /// +-------+-------------------------------+-----------------------+
 /// | kind  | receiver's connection id      | packet number, low 24 |
 /// +-------+-------------------------------+-----------------------+
-/// kind = 0x40 | flags; no flag is defined yet, all must be 0
+/// kind = 0x40 | flags; bit 0 = key phase, no other flag is defined yet, all others must be 0
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataHeader {
+    /// The key phase: which of two generations of keys seals it.
+    pub phase: bool,
     /// The id the receiver chose for this session.
     pub connection: u32,
     /// The packet number's low 24 bits.
@@ -65,18 +67,20 @@ impl DataHeader {
     /// Bytes on the wire.
     pub const LEN: usize = 8;
     const FIRST: u8 = 0x40;
+    const PHASE: u8 = 0x01;
 
     /// Reads a header; `None` when it is none or has a flag this version does not know.
     #[must_use]
     pub fn parse(datagram: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(datagram);
-        if reader.u8()? != Self::FIRST {
+        let first = reader.u8()?;
+        if first & !Self::PHASE != Self::FIRST {
             return None;
         }
         let connection = reader.u32()?;
         let high = u32::from(reader.u8()?);
         let low = u32::from(reader.u16()?);
-        Some(Self { connection, packet_number: high << 16 | low })
+        Some(Self { phase: first & Self::PHASE != 0, connection, packet_number: high << 16 | low })
     }
 
     /// Its bytes; the packet number's high 8 bits are left out.
@@ -84,7 +88,8 @@ impl DataHeader {
     pub const fn to_bytes(self) -> [u8; Self::LEN] {
         let [a, b, c, d] = self.connection.to_be_bytes();
         let [_, e, f, g] = self.packet_number.to_be_bytes();
-        [Self::FIRST, a, b, c, d, e, f, g]
+        let first = if self.phase { Self::FIRST | Self::PHASE } else { Self::FIRST };
+        [first, a, b, c, d, e, f, g]
     }
 
     /// Writes it to the front of `out`; `None` when that is too short.

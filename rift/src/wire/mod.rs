@@ -18,6 +18,7 @@ pub mod header;
 pub mod input;
 pub mod pairing;
 pub mod picture;
+pub mod renewal;
 pub mod shard;
 pub mod stream;
 pub mod video;

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use rift::crypto::{Mac1Key, ReceiveKey, SendKey};
+use rift::crypto::{Mac1Key, PacketKey};
 use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply, connection_of};
 use rift::wire::pairing::PairingMessage;
 use rift::wire::{DataHeader, FrameType, Frames};
@@ -18,15 +18,15 @@ const START: Instant = Instant::from_millis(9_000);
 
 /// A peer that seals what it likes and reads what it gets.
 struct Attacker {
-    key: SendKey<ChaChaPoly>,
-    ear: ReceiveKey<ChaChaPoly>,
+    key: PacketKey<ChaChaPoly>,
+    ear: PacketKey<ChaChaPoly>,
     connection: u32,
     next: u32,
 }
 
 impl Attacker {
     fn new(secrets: &Secrets, connection: u32) -> Self {
-        let (key, ear) = (SendKey::new(secrets.send, 0), ReceiveKey::new(secrets.receive, 0));
+        let (key, ear) = (PacketKey::new(secrets.send), PacketKey::new(secrets.receive));
         Self { key, ear, connection, next: 0 }
     }
 
@@ -39,12 +39,12 @@ impl Attacker {
     }
 
     fn seal(&mut self, victim: &mut Peer, frame: FrameType, body: &[u8]) -> Result<(), Discard> {
-        let header = DataHeader { connection: self.connection, packet_number: self.next };
+        let header = DataHeader { phase: false, connection: self.connection, packet_number: self.next };
         let mut datagram = header.to_bytes().to_vec();
         datagram.push(0x80 | frame.code());
         datagram.extend_from_slice(body);
         let (head, text) = datagram.split_at_mut(DataHeader::LEN);
-        let tag = self.key.seal(self.next.into(), head, text);
+        let tag = self.key.seal(0, self.next.into(), head, text);
         datagram.extend_from_slice(&tag);
         self.next += 1;
         victim.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram)
@@ -61,7 +61,7 @@ impl Attacker {
             let number = u64::from(DataHeader::parse(head).expect("sealed data").packet_number);
             let (text, tag) = sealed.split_at_mut(transmit.len - DataHeader::LEN - 16);
             let tag: [u8; 16] = (&*tag).try_into().expect("16 bytes");
-            assert!(self.ear.open(number, head, text, &tag));
+            assert!(self.ear.open(0, number, head, text, &tag));
             let frames = Frames::new(text).filter(|frame| frame.frame_type == FrameType::Pairing);
             found.extend(frames.filter_map(|frame| PairingMessage::parse(frame.body)));
         }

@@ -37,6 +37,7 @@ pub struct ClientPeer<H: Handshake = Noise> {
     session: Session<Box<ClientMemory>, H>,
     host: NodeId,
     outbox: Outbox,
+    random: Random,
     decoder: Decoder,
     /// Who produces input, if anybody does.
     pub typist: Option<Typist>,
@@ -91,6 +92,7 @@ impl<H: Handshake> ClientPeer<H> {
             session,
             host: node,
             outbox: Outbox::new(),
+            random: random.fork(0xc11e),
             decoder: Decoder::new(),
             typist: None,
             shown: Vec::new(),
@@ -143,6 +145,9 @@ impl<H: Handshake> ClientPeer<H> {
     }
 
     fn handle_events(&mut self, now: Instant) {
+        if self.session.wants_entropy() {
+            self.session.add_entropy(now, self.random.bytes32());
+        }
         while let Some(event) = self.session.poll_event() {
             if let Event::Picture(id) = event {
                 self.show(now, id);

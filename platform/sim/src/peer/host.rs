@@ -212,6 +212,9 @@ impl HostPeer {
 
     fn handle_events(&mut self, now: Instant) {
         for guest in &mut self.guests {
+            if guest.session.wants_entropy() {
+                guest.session.add_entropy(now, self.random.bytes32());
+            }
             while let Some(event) = guest.session.poll_event() {
                 if let Event::Input(event) = event {
                     guest.input.push((now, event));
