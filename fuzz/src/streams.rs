@@ -44,7 +44,7 @@ pub fn run(data: &[u8]) {
 }
 
 const fn granted() -> Permissions {
-    Permissions::default_control().union(Permissions::GAMEPAD).union(Permissions::TOUCH)
+    Permissions::all()
 }
 
 /// One direction of one stream.
@@ -138,7 +138,7 @@ struct Play {
     /// To the host (`true`) or to the client.
     on_way: Vec<(bool, Vec<u8>)>,
     /// To the host and to the client, each with all channels.
-    flows: [[Flow; 2]; 2],
+    flows: [[Flow; Channel::ALL.len()]; 2],
     done: Effect,
     injected: Effect,
     cursor: (CursorPosition, CursorPosition),
@@ -181,7 +181,7 @@ impl Play {
             }
             7 | 8 => self.pass(u64::from(bytes.u8()) * 100),
             9 => self.write(bytes),
-            10 => self.read(bytes.below(4), usize::from(bytes.u16()) % 700),
+            10 => self.read(bytes.below(2 * Channel::ALL.len()), usize::from(bytes.u16()) % 700),
             11 | 12 => {
                 let event = event(bytes);
                 if self.client.send_input(self.now, event).is_ok() {
@@ -227,7 +227,7 @@ impl Play {
     }
 
     fn write(&mut self, bytes: &mut Bytes<'_>) {
-        let (direction, channel) = (bytes.below(2), bytes.below(2));
+        let (direction, channel) = (bytes.below(2), bytes.below(Channel::ALL.len()));
         let flow = &mut self.flows[direction][channel];
         let room = STREAM_BYTES_MAX.saturating_sub(flow.written.len());
         let len = (usize::from(bytes.u16()) % 700).min(room);
@@ -245,7 +245,7 @@ impl Play {
     }
 
     fn read(&mut self, which: usize, len: usize) {
-        let (direction, channel) = (which / 2, which % 2);
+        let (direction, channel) = (which / Channel::ALL.len(), which % Channel::ALL.len());
         let mut out = [0; 700];
         let out = &mut out[..len];
         let count = if direction == 0 {
@@ -335,7 +335,7 @@ impl Play {
         let (mut has_shown, mut stalls) = (false, 0);
         while self.now < end {
             self.settle();
-            for which in 0..4 {
+            for which in 0..2 * Channel::ALL.len() {
                 self.read(which, 700);
             }
             if !self.on_way.is_empty() {

@@ -124,9 +124,10 @@ fn body(frame_type: FrameType, data: &[u8]) {
         FrameType::Stream => {
             StreamPart::parse(data).map(|m| empty().u8(m.channel.code()).u32(m.offset).bytes(m.data))
         }
-        FrameType::StreamAcknowledged => {
-            StreamAcknowledged::parse(data).map(|m| empty().u8(m.channel.code()).u32(m.next).u32(m.limit))
-        }
+        FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).map(|m| {
+            let body = empty().u8(m.channel.code()).u32(m.next).u32(m.limit);
+            m.beyond.iter().fold(body, |body, (start, end)| body.u32(*start).u32(*end))
+        }),
         FrameType::KeyRequest | FrameType::KeyReply => {
             Renewing::parse(data).map(|m| empty().u32(m.generation).bytes(&m.message))
         }

@@ -20,6 +20,7 @@ pub mod storage;
 pub mod time;
 pub mod wire;
 
+pub use channel::Priority;
 pub use channel::capabilities::{Capabilities, Colours};
 pub use channel::capture::{CaptureCondition, CaptureState, SignalDescription};
 pub use channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, GamepadState, Rumble};
@@ -42,6 +43,8 @@ pub use session::{
 };
 pub use storage::{Memory, Storage};
 pub use time::Instant;
+pub use wire::clipboard::ClipboardHead;
 pub use wire::cursor::{CursorPosition, ShapeHead};
 pub use wire::feedback::Ecn;
+pub use wire::file::{FileHead, FileMessage, FileName, FileReason};
 pub use wire::stream::Channel;

@@ -44,6 +44,10 @@ pub const CONTACTS_MAX: usize = 10;
 /// Events whose time of creation a client remembers, for the picture that shows them: a second of a 125 Hz mouse.
 pub const INPUT_TRACED_MAX: usize = 128;
 
+/// Runs of bytes a stream keeps beyond a gap: a window of 64 parts that loses an eighth of them seldom has more, and
+/// what is beyond is sent again.
+pub const STREAM_GAPS_MAX: usize = 8;
+
 /// Packets one feedback frame reports on: its 2 bytes each still fit the smallest datagram.
 pub const FEEDBACK_PACKETS_MAX: usize = 512;
 

@@ -41,17 +41,33 @@ pub trait Memory {
 /// - `SENT`, `ARRIVALS`: packets remembered each way; powers of two, at least 64. They must span a round trip and
 ///   the feedback interval at the highest packet rate, or losses are assumed where there were none.
 /// - `PICTURES`: pictures in reassembly or lent; 0 for a side that only sends.
-/// - `STREAM`: bytes of each ring of each reliable stream.
+/// - `STREAM`: bytes of each ring of the control and the cursor stream.
+/// - `BULK`: bytes of each ring of the clipboard and the file stream, which bound what they carry in a round trip; 64
+///   where nobody copies.
 #[derive(Debug)]
-pub struct Storage<B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const STREAM: usize> {
+pub struct Storage<
+    B,
+    const SENT: usize,
+    const ARRIVALS: usize,
+    const PICTURES: usize,
+    const STREAM: usize,
+    const BULK: usize = STREAM,
+> {
     sent: [SentPacket; SENT],
     arrivals: [ArrivedPacket; ARRIVALS],
     pictures: [PictureSlot<B>; PICTURES],
-    streams: [[[u8; STREAM]; 2]; Channel::ALL.len()],
+    streams: [[[u8; STREAM]; 2]; 2],
+    bulk: [[[u8; BULK]; 2]; 2],
 }
 
-impl<B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const STREAM: usize>
-    Storage<B, SENT, ARRIVALS, PICTURES, STREAM>
+impl<
+    B,
+    const SENT: usize,
+    const ARRIVALS: usize,
+    const PICTURES: usize,
+    const STREAM: usize,
+    const BULK: usize,
+> Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK>
 {
     /// Empty memory; pictures have no buffers yet, see [`Self::lend`].
     #[must_use]
@@ -61,12 +77,14 @@ impl<B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const S
             assert!(ARRIVALS.is_power_of_two() && ARRIVALS >= 64, "ARRIVALS is a ring");
             assert!(PICTURES < 256, "pictures are searched one by one");
             assert!(STREAM >= 64 && STREAM <= u16::MAX as usize * 16, "a stream's window");
+            assert!(BULK >= 64 && BULK <= u16::MAX as usize * 256, "a stream's window");
         }
         Self {
             sent: [SentPacket::EMPTY; SENT],
             arrivals: [ArrivedPacket::EMPTY; ARRIVALS],
             pictures: [const { PictureSlot::EMPTY }; PICTURES],
-            streams: [[[0; STREAM]; 2]; Channel::ALL.len()],
+            streams: [[[0; STREAM]; 2]; 2],
+            bulk: [[[0; BULK]; 2]; 2],
         }
     }
 
@@ -80,17 +98,31 @@ impl<B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const S
     }
 }
 
-impl<B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const STREAM: usize> Default
-    for Storage<B, SENT, ARRIVALS, PICTURES, STREAM>
+impl<
+    B,
+    const SENT: usize,
+    const ARRIVALS: usize,
+    const PICTURES: usize,
+    const STREAM: usize,
+    const BULK: usize,
+> Default for Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK>
 {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<D, B, const SENT: usize, const ARRIVALS: usize, const PICTURES: usize, const STREAM: usize> Memory for D
+impl<
+    D,
+    B,
+    const SENT: usize,
+    const ARRIVALS: usize,
+    const PICTURES: usize,
+    const STREAM: usize,
+    const BULK: usize,
+> Memory for D
 where
-    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM>>,
+    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK>>,
     B: AsRef<[u8]> + AsMut<[u8]> + 'static,
 {
     type Buffer = B;
@@ -112,7 +144,13 @@ where
     }
 
     fn stream(&mut self, channel: Channel) -> StreamRings<'_> {
-        let [send, receive] = &mut self.deref_mut().streams[usize::from(channel.code())];
+        let storage = self.deref_mut();
+        let [send, receive]: [&mut [u8]; 2] = match channel {
+            Channel::Control => storage.streams[0].each_mut().map(|ring| &mut ring[..]),
+            Channel::Cursor => storage.streams[1].each_mut().map(|ring| &mut ring[..]),
+            Channel::Clipboard => storage.bulk[0].each_mut().map(|ring| &mut ring[..]),
+            Channel::File => storage.bulk[1].each_mut().map(|ring| &mut ring[..]),
+        };
         StreamRings { send, receive }
     }
 }

@@ -14,8 +14,8 @@ use crate::messages::{self, Body};
 pub(super) struct Frames {
     input: u32,
     picture: u32,
-    stream: [u32; 2],
-    acknowledged: [u32; 2],
+    stream: [u32; 4],
+    acknowledged: [u32; 4],
     reported: u32,
 }
 
@@ -62,11 +62,16 @@ impl Frames {
             16 => (0x14, self.picture(bytes)),
             17 => self.stream(bytes),
             18 => {
-                let channel = bytes.below(2);
+                let channel = bytes.below(4);
                 let next = bytes.near(self.acknowledged[channel]);
                 self.acknowledged[channel] = next;
                 let limit = bytes.near(next);
-                (0x19, body.u8(u8::try_from(channel).expect("0 or 1")).u32(next).u32(limit))
+                let body = body.u8(u8::try_from(channel).expect("below 4")).u32(next).u32(limit);
+                let runs = (0..bytes.below(4)).fold(body, |body, _| {
+                    let start = bytes.near(next);
+                    body.u32(start).u32(bytes.near(start))
+                });
+                (0x19, runs)
             }
             19 if bytes.u8() < 64 => {
                 let wish = body.u8(bytes.u8() % 5).u8(bytes.u8() % 4).u16(bytes.u16()).u16(9);
@@ -172,11 +177,11 @@ impl Frames {
     }
 
     fn stream(&mut self, bytes: &mut Bytes<'_>) -> (u8, Body) {
-        let channel = bytes.below(2);
+        let channel = bytes.below(4);
         let offset = bytes.near(self.stream[channel]);
         let data = bytes.run(1100);
         self.stream[channel] = offset.wrapping_add(u32::try_from(data.len()).expect("at most 1100"));
-        let code = u8::try_from(channel).expect("0 or 1");
+        let code = u8::try_from(channel).expect("below 4");
         (0x18, Body::default().u8(code).u32(offset).bytes(data))
     }
 }

@@ -201,7 +201,7 @@ fn permissions(bytes: &mut Bytes<'_>) -> Permissions {
 
 /// The application writes to and reads from a stream.
 fn converse<M: rift::Memory>(session: &mut Session<M, Known>, bytes: &mut Bytes<'_>, now: Instant) {
-    let channel = Channel::ALL[bytes.below(2)];
+    let channel = Channel::ALL[bytes.below(Channel::ALL.len())];
     let mut text = [0x55; 700];
     let count = usize::from(bytes.u16()) % text.len();
     let waiting = session.readable(channel);

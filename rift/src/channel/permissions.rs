@@ -1,6 +1,8 @@
 //! What an admitted peer may do (SPEC §8). Checked once, at dispatch, and again at the sink.
 
 use crate::channel::input::InputEvent;
+use crate::crypto::Side;
+use crate::wire::stream::Channel;
 
 bitflags::bitflags! {
     /// The rights of one admitted peer.
@@ -56,6 +58,18 @@ impl Permissions {
     #[must_use]
     pub const fn may_steer(self) -> bool {
         self.intersects(Self::POINTER.union(Self::KEYBOARD).union(Self::GAMEPAD).union(Self::TOUCH))
+    }
+
+    /// Whether `sender`, of a client with these rights and its host, may send on a stream (SPEC §8.4).
+    #[must_use]
+    pub(crate) const fn allow_stream(self, sender: Side, channel: Channel) -> bool {
+        match (channel, sender) {
+            (Channel::Control | Channel::Cursor, _) => true,
+            (Channel::Clipboard, Side::Initiator) => self.contains(Self::CLIPBOARD_WRITE),
+            (Channel::Clipboard, Side::Responder) => self.contains(Self::CLIPBOARD_READ),
+            // A file goes one way, and its answers the other.
+            (Channel::File, _) => self.intersects(Self::FILE_SEND.union(Self::FILE_RECEIVE)),
+        }
     }
 
     /// Whether a peer with these rights may cause `event` (SPEC §8.2).

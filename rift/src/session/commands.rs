@@ -190,12 +190,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// [`Event::Writable`](super::Event::Writable).
     ///
     /// # Errors
-    /// [`SendError::NotConnected`]; [`SendError::NotPermitted`] before admission.
+    /// [`SendError::NotConnected`]; [`SendError::NotPermitted`] before admission, and without the right to this stream.
     pub fn write(&mut self, _now: Instant, channel: Channel, bytes: &[u8]) -> Result<usize, SendError> {
         if !self.is_established() {
             return Err(SendError::NotConnected);
         }
-        if self.permissions.is_none() {
+        if !self.permissions.is_some_and(|granted| granted.allow_stream(self.side, channel)) {
             return Err(SendError::NotPermitted);
         }
         let rings = self.memory.stream(channel);
@@ -212,6 +212,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     #[must_use]
     pub const fn readable(&self, channel: Channel) -> usize {
         self.streams[channel.code() as usize].readable_len()
+    }
+
+    /// Bytes written to a reliable stream that the peer has not acknowledged.
+    #[must_use]
+    pub const fn unacknowledged(&self, channel: Channel) -> usize {
+        self.stream(channel).unacknowledged_len()
     }
 
     /// A delivered picture, lent where it was reassembled. `None` once released or taken.

@@ -34,6 +34,8 @@ pub use handshake::Established;
 pub use trace::{InputTrace, PictureTrace};
 pub use types::{Class, CloseReason, Config, Discard, Event, PathId, SendError, Stats, Timer, Transmit};
 
+use crate::channel::Priority;
+use crate::channel::bulk::Bulk;
 use crate::channel::capture::CaptureState;
 use crate::channel::input::receiver::InputReceiver;
 use crate::channel::input::rumble::Rumbles;
@@ -109,6 +111,7 @@ pub struct Session<M: Memory, H: Handshake> {
     input_in: InputReceiver,
     rumbles: Rumbles,
     streams: [Stream; Channel::ALL.len()],
+    bulk: Bulk,
     pending: PendingEvents,
     heard_at: Instant,
     /// The newest time any call was given.
@@ -176,6 +179,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             input_in: InputReceiver::new(now),
             rumbles: Rumbles::new(),
             streams: [const { Stream::new() }; Channel::ALL.len()],
+            bulk: Bulk::new(),
             pending: PendingEvents::default(),
             heard_at: now,
             now,
@@ -221,10 +225,16 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.capture.map(|(state, _)| state)
     }
 
-    /// What congestion control grants now.
+    /// What congestion control grants now. While the clipboard or a file is on its way the encoder's part is smaller by
+    /// their share.
     #[must_use]
     pub fn budget(&self) -> Budget {
-        self.delta.budget()
+        let budget = self.delta.budget();
+        if self.bulk.is_flowing(self.now) {
+            Budget { bitrate_bps: Bulk::beside(budget.bitrate_bps), ..budget }
+        } else {
+            budget
+        }
     }
 
     /// Bytes of pictures, parity included, that wait to leave.
@@ -328,7 +338,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let input = first(self.input_out.due(), self.input_in.acknowledge_due());
         let repair = self.video_in.repair_due(self.repair_repeat_us());
         let picture = first(self.video_in.due(self.memory.pictures_ref(), patience), repair);
-        let stream = self.streams.iter().filter_map(Stream::resend_due).min();
+        let urgent = |channel: &Channel| channel.priority() != Priority::Bulk;
+        let stream = Channel::ALL.into_iter().filter(urgent);
+        let stream = stream.filter_map(|channel| self.stream(channel).resend_due()).min();
         let is_host = self.side == Side::Responder;
         [
             (self.arrivals.due(), Timer::Feedback),
@@ -340,6 +352,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             (self.input_in.silence_due(round_trip), Timer::Silence),
             (picture, Timer::Picture),
             (stream, Timer::Stream),
+            (self.bulk_due(), Timer::Bulk),
             (if is_host { self.delta.poll_timeout() } else { None }, Timer::Delta),
             (Some(self.heard_at.plus_micros(self.config.idle_us.into())), Timer::Idle),
             (self.key_due(), Timer::Keys),
@@ -440,6 +453,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     fn picture_patience_us(&self) -> u64 {
         let usual = (self.round_trip_us() / 4).clamp(4_000, 50_000);
         usual.max((self.arrivals.lateness_us() * 3 / 2).min(self.round_trip_us().max(50_000)))
+    }
+
+    const fn stream(&self, channel: Channel) -> &Stream {
+        &self.streams[channel.code() as usize]
     }
 
     fn shard_len(&self) -> usize {

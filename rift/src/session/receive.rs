@@ -204,7 +204,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             | FrameType::Shard => return self.handle_from_host(now, received_at, number, frame),
             FrameType::Stream => {
                 let part = StreamPart::parse(body).ok_or(Discard::Malformed)?;
-                if self.permissions.is_none() {
+                let sender = match self.side {
+                    Side::Initiator => Side::Responder,
+                    Side::Responder => Side::Initiator,
+                };
+                if !self.permissions.is_some_and(|granted| granted.allow_stream(sender, part.channel)) {
                     return Err(Discard::Unexpected);
                 }
                 let rings = self.memory.stream(part.channel);
@@ -365,7 +369,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let patience = (round_trip / 4).clamp(2_000, 50_000);
         let overdue = round_trip + REPORT_PATIENCE_US;
         let (sent, ring, latches) = (&mut self.sent, self.memory.sent(), &mut self.latches);
-        let (streams, stats) = (&mut self.streams, &mut self.stats);
+        let (streams, bulk, stats) = (&mut self.streams, &mut self.bulk, &mut self.stats);
         let reports = core::iter::from_fn(|| {
             loop {
                 let told = sent.tell(ring, now, patience, overdue)?;
@@ -378,19 +382,21 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     None => {
                         stats.packets_lost += 1;
                         latches.on_lost(told.carried, told.packet_number);
-                        for (stream, carried) in
-                            streams.iter_mut().zip([Carried::CONTROL_STREAM, Carried::CURSOR_STREAM])
-                        {
+                        for (stream, carried) in streams.iter_mut().zip(Carried::STREAMS) {
                             if told.carried.contains(carried) {
-                                stream.on_lost();
+                                stream.on_lost(now, round_trip);
                             }
                         }
                         Outcome::Lost
                     }
                 };
+                let report = PacketReport { sent_at: told.sent_at, bytes: told.bytes, outcome };
+                if told.carried.intersects(Carried::BULK) {
+                    bulk.on_told(now, &report, round_trip);
+                }
                 // Packets that want no feedback may wait long for it: that is no delay of the path.
                 if told.carried.contains(Carried::ELICITING) {
-                    return Some(PacketReport { sent_at: told.sent_at, bytes: told.bytes, outcome });
+                    return Some(report);
                 }
             }
         });

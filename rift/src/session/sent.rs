@@ -5,7 +5,7 @@ use crate::time::Instant;
 bitflags::bitflags! {
     /// What a packet carried, so that its loss or arrival reaches whom it concerns.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Carried: u16 {
+    pub struct Carried: u32 {
         /// The permissions message.
         const ADMITTED = 1 << 0;
         /// Stream parameters.
@@ -34,7 +34,19 @@ bitflags::bitflags! {
         const TILE_REPORT = 1 << 12;
         /// A request for fresh keys, or the reply.
         const KEYS = 1 << 15;
+        /// A part of the clipboard stream.
+        const CLIPBOARD_STREAM = 1 << 13;
+        /// A part of the file stream.
+        const FILE_STREAM = 1 << 14;
     }
+}
+
+impl Carried {
+    /// A part of each stream, in the order of [`crate::Channel::ALL`].
+    pub(crate) const STREAMS: [Self; 4] =
+        [Self::CONTROL_STREAM, Self::CURSOR_STREAM, Self::CLIPBOARD_STREAM, Self::FILE_STREAM];
+    /// What bulk sends.
+    pub(crate) const BULK: Self = Self::CLIPBOARD_STREAM.union(Self::FILE_STREAM);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

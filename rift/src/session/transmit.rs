@@ -1,8 +1,10 @@
 //! What goes out: small things at once, shards as pacing lets them (SPEC §9).
 
 use super::{Carried, Class, PathId, Session, TAG_LEN, Transmit};
+use crate::channel::Priority;
 use crate::channel::capture::CaptureState;
 use crate::channel::permissions::Permissions;
+use crate::channel::stream::PART_MAX;
 use crate::channel::video::PictureId;
 use crate::channel::video::pictures::PictureStore;
 use crate::crypto::{Aead, Handshake, PacketKey, Side, packet_number};
@@ -41,7 +43,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         pictures: &impl PictureStore,
         out: &mut [u8],
     ) -> Option<Transmit> {
-        self.poll_realtime(now, out).or_else(|| self.transmit_media(now, pictures, out))
+        self.poll_realtime(now, out)
+            .or_else(|| self.transmit_media(now, pictures, out))
+            .or_else(|| self.transmit_bulk(now, out))
     }
 
     /// Like [`Self::poll_transmit`], but leaves shards where they are. For a driver with many sessions, whose small
@@ -71,12 +75,24 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let end = usize::from(self.config.datagram_len) - TAG_LEN;
         let mut writer = Writer::new(&mut out[DataHeader::LEN..end]);
         let mut carried = Carried::empty();
-        self.write_control(now, &mut writer, &mut carried);
-        self.write_renewal(now, &mut writer, &mut carried);
-        self.write_input(now, &mut writer, &mut carried);
-        self.write_viewer(now, &mut writer, &mut carried);
-        self.write_video_control(now, &mut writer, &mut carried);
-        self.write_streams(now, &mut writer, &mut carried);
+        for priority in Priority::TABLE {
+            match priority {
+                Priority::InputAndControl => {
+                    self.write_control(now, &mut writer, &mut carried);
+                    self.write_renewal(now, &mut writer, &mut carried);
+                    self.write_input(now, &mut writer, &mut carried);
+                    self.write_viewer(now, &mut writer, &mut carried);
+                    self.write_video_control(now, &mut writer, &mut carried);
+                    self.write_acknowledgements(&mut writer);
+                }
+                Priority::Cursor => self.write_cursor(now, &mut writer, &mut carried),
+                // They leave in datagrams of their own class.
+                Priority::Audio | Priority::Video | Priority::Bulk => {}
+            }
+            if priority.class() == Class::Realtime {
+                self.write_streams(priority, now, &mut writer, &mut carried);
+            }
+        }
         let is_worth_it = writer.len() > 0 || self.arrivals.due().is_some_and(|due| due <= now);
         if is_worth_it && self.arrivals.is_pending() {
             let _ = self.arrivals.emit(self.memory.arrivals(), now, &mut writer);
@@ -146,12 +162,6 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 *carried |= Carried::REPAIR | Carried::ELICITING;
             }
         }
-        if self.latches.is_due(Carried::CURSOR, now)
-            && self.is_viewed()
-            && emit(writer, FrameType::Cursor, |body| self.cursor.emit(body)).is_some()
-        {
-            *carried |= Carried::CURSOR | Carried::ELICITING;
-        }
         if self.latches.is_due(Carried::POSITION, now) && self.is_viewed() {
             let position = VideoPosition { picture: self.video_out.left() };
             if emit(writer, FrameType::VideoPosition, |body| position.emit(body)).is_some() {
@@ -176,18 +186,108 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
     }
 
-    fn write_streams(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
+    /// Parts of the streams of this priority.
+    fn write_streams(
+        &mut self,
+        priority: Priority,
+        now: Instant,
+        writer: &mut Writer<'_>,
+        carried: &mut Carried,
+    ) {
         let timeout = self.repeat_us();
-        let flags = [Carried::CONTROL_STREAM, Carried::CURSOR_STREAM];
-        for ((stream, channel), flag) in self.streams.iter_mut().zip(Channel::ALL).zip(flags) {
-            let rings = self.memory.stream(channel);
-            if stream.acknowledge_due() {
-                let _ = stream.emit_acknowledged(channel, rings.receive.len(), writer);
+        let part_max = if priority == Priority::Bulk { usize::MAX } else { PART_MAX };
+        let granted = self.permissions.unwrap_or(Permissions::empty());
+        for ((stream, channel), flag) in self.streams.iter_mut().zip(Channel::ALL).zip(Carried::STREAMS) {
+            if channel.priority() != priority || !granted.allow_stream(self.side, channel) {
+                continue;
             }
-            if stream.is_due(now) && stream.emit(channel, rings.send, now, timeout, writer).is_some() {
+            if priority == Priority::Bulk && stream.is_overdue(now) {
+                self.bulk.on_overdue();
+            }
+            let ring = self.memory.stream(channel).send;
+            if stream.is_due(now) && stream.emit(channel, ring, now, timeout, part_max, writer).is_some() {
                 *carried |= flag | Carried::ELICITING;
             }
         }
+    }
+
+    fn write_acknowledgements(&mut self, writer: &mut Writer<'_>) {
+        for (stream, channel) in self.streams.iter_mut().zip(Channel::ALL) {
+            if stream.acknowledge_due() {
+                let _ = stream.emit_acknowledged(channel, self.memory.stream(channel).receive.len(), writer);
+            }
+        }
+    }
+
+    fn write_cursor(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
+        if self.latches.is_due(Carried::CURSOR, now)
+            && self.is_viewed()
+            && emit(writer, FrameType::Cursor, |body| self.cursor.emit(body)).is_some()
+        {
+            *carried |= Carried::CURSOR | Carried::ELICITING;
+        }
+    }
+
+    /// Whether a stream of bulk has something to send.
+    fn has_bulk(&self, now: Instant) -> bool {
+        let granted = self.permissions.unwrap_or(Permissions::empty());
+        Channel::ALL.into_iter().any(|channel| {
+            channel.priority() == Priority::Bulk
+                && granted.allow_stream(self.side, channel)
+                && self.stream(channel).is_due(now)
+        })
+    }
+
+    /// When bulk may leave; `None` while it has nothing, or waits for something that has a timer of its own: shards,
+    /// or an account of what is on the way.
+    pub(super) fn bulk_due(&self) -> Option<Instant> {
+        let granted = self.permissions.unwrap_or(Permissions::empty());
+        if self.video_out.peek().is_some() {
+            return None;
+        }
+        if self.has_bulk(self.now) {
+            return self.bulk_ready_at();
+        }
+        let mine = Channel::ALL.into_iter().filter(|&channel| {
+            channel.priority() == Priority::Bulk && granted.allow_stream(self.side, channel)
+        });
+        mine.filter_map(|channel| self.stream(channel).resend_due()).min()
+    }
+
+    fn bulk_ready_at(&self) -> Option<Instant> {
+        let is_granted = self.side == Side::Initiator
+            || self.delta.sendable_bytes(self.now) >= usize::from(self.config.datagram_len);
+        let overdue = Channel::ALL
+            .into_iter()
+            .any(|channel| channel.priority() == Priority::Bulk && self.stream(channel).is_overdue(self.now));
+        if overdue {
+            return Some(self.now);
+        }
+        self.bulk.ready_at().filter(|_| is_granted)
+    }
+
+    /// One datagram of the clipboard or of files, once nothing else wants to leave.
+    fn transmit_bulk(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        if !self.is_established() || self.video_out.peek().is_some() || !self.has_bulk(now) {
+            return None;
+        }
+        if self.bulk_ready_at().is_none_or(|at| at > now) {
+            return None;
+        }
+        let end = usize::from(self.config.datagram_len) - TAG_LEN;
+        let mut writer = Writer::new(&mut out[DataHeader::LEN..end]);
+        let mut carried = Carried::empty();
+        self.write_streams(Priority::Bulk, now, &mut writer, &mut carried);
+        let payload_len = writer.len();
+        if payload_len == 0 {
+            return None;
+        }
+        let len = self.seal(out, payload_len)?;
+        self.note_sent(now, len, carried);
+        let grant = (self.side == Side::Responder).then(|| self.delta.budget().pacing_bps);
+        self.bulk.on_sent(now, len, grant, self.round_trip_us());
+        self.pacer.on_sent(now, len);
+        Some(Transmit { class: Class::Bulk, ..realtime(self.path, len) })
     }
 
     pub(super) fn is_viewed(&self) -> bool {
@@ -292,6 +392,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         head.emit(&mut writer)?;
         let len = self.seal(out, ShardHead::FRAME_LEN + shard_len)?;
         self.note_sent(now, len, Carried::MEDIA | Carried::ELICITING);
+        self.bulk.on_media(now);
         self.pacer.on_sent(now, len);
         Some(len)
     }

@@ -261,6 +261,8 @@ pub enum Timer {
     Picture,
     /// A stream repeats what was not acknowledged.
     Stream,
+    /// The next part of the clipboard or of a file may leave.
+    Bulk,
     /// Congestion control acts on missing feedback.
     Delta,
     /// The peer was silent too long.

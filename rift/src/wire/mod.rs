@@ -8,10 +8,12 @@
 mod bytes;
 pub mod capabilities;
 pub mod capture;
+pub mod clipboard;
 pub mod clock;
 pub mod close;
 pub mod cursor;
 pub mod feedback;
+pub mod file;
 pub mod frame;
 pub mod handshake;
 pub mod header;

@@ -7,10 +7,12 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use super::capture::CaptureStateMessage;
+use super::clipboard::ClipboardHead;
 use super::clock::{ClockReply, ClockRequest};
 use super::close::{Admitted, Close};
 use super::cursor::{CursorPosition, ShapeHead};
 use super::feedback::{Arrival, Ecn, Feedback};
+use super::file::{FileHead, FileMessage, FileName, FileReason};
 use super::frame::{emit, emit_last};
 use super::handshake::{INITIATION_NOISE_LEN, Initiation, Reply};
 use super::input::{Held, InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
@@ -222,7 +224,7 @@ proptest! {
         let taken = InputAcknowledged { next: a };
         prop_assert_eq!(InputAcknowledged::parse(&body_of(FrameType::InputAcknowledged, |w| taken.emit(w))), Some(taken));
         let channel = Channel::ALL[usize::from(flag)];
-        let stream = StreamAcknowledged { channel, next: a, limit: b };
+        let stream = StreamAcknowledged { channel, next: a, limit: b, beyond: [(a, b), (b, a)].into_iter().collect() };
         prop_assert_eq!(StreamAcknowledged::parse(&body_of(FrameType::StreamAcknowledged, |w| stream.emit(w))), Some(stream));
     }
 
@@ -233,6 +235,33 @@ proptest! {
         let parsed = StreamParametersMessage::parse(&body_of(FrameType::StreamParameters, |w| message.emit(w)));
         let in_range = (1..=16384).contains(&width) && (1..=16384).contains(&height);
         prop_assert_eq!(parsed, in_range.then_some(message));
+    }
+
+    #[test]
+    fn file_messages_survive_the_wire(transfer: u32, size: u64, digest: [u8; 32], name in "[a-zäß0-9_-]{1,40}", data in prop::collection::vec(any::<u8>(), 1..2000)) {
+        let name = FileName::new(&name).unwrap();
+        for message in [
+            FileMessage::Offer { size, digest, name },
+            FileMessage::Accept { offset: size },
+            FileMessage::Data(&data),
+            FileMessage::Done,
+            FileMessage::Cancel(FileReason::Damaged),
+        ] {
+            let mut out = [0; 2100];
+            let len = message.emit(transfer, &mut out).unwrap();
+            let head = FileHead::parse(out.first_chunk().unwrap()).unwrap();
+            prop_assert_eq!((head.transfer, FileHead::LEN + usize::from(head.len)), (transfer, len));
+            prop_assert_eq!(FileMessage::parse(&head, &out[FileHead::LEN..len]), Some(message));
+            prop_assert_eq!(message.emit(transfer, &mut out[..len - 1]), None);
+        }
+    }
+
+    #[test]
+    fn no_file_message_is_too_strange(kind: u8, body in prop::collection::vec(any::<u8>(), 0..300)) {
+        let head = FileHead { kind, transfer: 1, len: u16::try_from(body.len()).unwrap() };
+        if let Some(FileMessage::Offer { name, .. }) = FileMessage::parse(&head, &body) {
+            prop_assert!(!name.as_str().contains(['/', '\\', '\0']) && name.as_str() != "..");
+        }
     }
 
     #[test]
@@ -291,6 +320,47 @@ fn unknown_frames_are_skipped_and_critical_ones_end_the_walk() {
     assert_eq!(walk(0x7f), (0, true));
     let mut cut = Frames::new(&[0x12, 200]);
     assert_eq!((cut.next(), cut.is_malformed()), (None, true));
+}
+
+#[test]
+fn names_that_lead_elsewhere_or_deceive_are_refused() {
+    for name in ["report.pdf", "Änderung 2.txt", "a", "x.tar.gz", "写真.jpg"] {
+        assert!(FileName::new(name).is_some(), "{name}");
+    }
+    let long = "n".repeat(201);
+    for name in [
+        "",
+        ".",
+        "..",
+        "../x",
+        "/etc/passwd",
+        "a/b",
+        "a\\b",
+        "C:x",
+        ".bashrc",
+        "x.",
+        " x",
+        "x ",
+        "a\nb",
+        "a\u{0}b",
+        "gpj.\u{202e}exe",
+        "a\u{200b}b",
+        "\u{feff}a",
+        "a\u{7f}",
+        "con|x",
+        &long,
+    ] {
+        assert!(FileName::new(name).is_none(), "{name:?}");
+    }
+}
+
+#[test]
+fn clipboard_longer_than_may_be_is_refused() {
+    let head = ClipboardHead::of_text("häß").unwrap();
+    assert_eq!((head.kind, head.len), (ClipboardHead::TEXT, 5));
+    assert_eq!(ClipboardHead::parse(&head.to_bytes()), Some(head));
+    let long = ClipboardHead { kind: 1, len: ClipboardHead::LEN_MAX + 1 };
+    assert_eq!(ClipboardHead::parse(&long.to_bytes()), None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rift::{
 };
 
 use super::outbox::Outbox;
-use super::{Typist, earlier};
+use super::{Parcel, Typist, earlier};
 use crate::network::Host;
 use crate::packet::{NodeId, Packet};
 use crate::picture::{DecodeError, Decoder};
@@ -41,6 +41,8 @@ pub struct ClientPeer<H: Handshake = Noise> {
     decoder: Decoder,
     /// Who produces input, if anybody does.
     pub typist: Option<Typist>,
+    /// What it sends to the host, if anything.
+    pub parcel: Option<Parcel>,
     /// Everything shown.
     pub shown: Vec<Shown>,
     /// Pictures the decoder refused.
@@ -51,6 +53,8 @@ pub struct ClientPeer<H: Handshake = Noise> {
     pub control: Vec<u8>,
     /// Bytes of the cursor stream.
     pub cursors: Vec<u8>,
+    /// Bytes of the clipboard and the file stream.
+    pub bulk: [Vec<u8>; 2],
     /// Why datagrams were discarded.
     pub discards: Vec<Discard>,
 }
@@ -95,11 +99,13 @@ impl<H: Handshake> ClientPeer<H> {
             random: random.fork(0xc11e),
             decoder: Decoder::new(),
             typist: None,
+            parcel: None,
             shown: Vec::new(),
             refused: Vec::new(),
             events: Vec::new(),
             control: Vec::new(),
             cursors: Vec::new(),
+            bulk: [Vec::new(), Vec::new()],
             discards: Vec::new(),
         }
     }
@@ -155,6 +161,10 @@ impl<H: Handshake> ClientPeer<H> {
                 read(&mut self.session, Channel::Control, &mut self.control);
             } else if event == Event::Readable(Channel::Cursor) {
                 read(&mut self.session, Channel::Cursor, &mut self.cursors);
+            } else if event == Event::Readable(Channel::Clipboard) {
+                read(&mut self.session, Channel::Clipboard, &mut self.bulk[0]);
+            } else if event == Event::Readable(Channel::File) {
+                read(&mut self.session, Channel::File, &mut self.bulk[1]);
             } else {
                 self.events.push((now, event));
             }
@@ -182,6 +192,9 @@ impl<H: Handshake> ClientPeer<H> {
         if let Some(typist) = &mut self.typist {
             let session = &mut self.session;
             typist.work(now, |event| session.send_input(now, event));
+        }
+        if let Some(parcel) = &mut self.parcel {
+            parcel.work(now, &mut self.session);
         }
     }
 }

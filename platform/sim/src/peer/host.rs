@@ -10,8 +10,8 @@ use rift::{
     RectangleData, Route, SendError, Session, SessionIndex, Storage, StreamParameters,
 };
 
-use super::earlier;
 use super::outbox::Outbox;
+use super::{Parcel, earlier};
 use crate::network::Host;
 use crate::packet::{NodeId, Packet};
 use crate::picture::{Encoder, EncoderStats, Motion, Screen};
@@ -38,6 +38,10 @@ pub struct Guest {
     pub events: Vec<(Instant, Event)>,
     /// Bytes of the control stream.
     pub control: Vec<u8>,
+    /// Bytes of the clipboard and the file stream.
+    pub bulk: [Vec<u8>; 2],
+    /// What the host sends to it, if anything.
+    pub parcel: Option<Parcel>,
 }
 
 /// What a host shares.
@@ -206,7 +210,15 @@ impl HostPeer {
             let first = PictureId(camera.stats().pictures + 1);
             session.set_stream(first, camera.parameters()).expect("the session was just established");
         }
-        self.guests.push(Guest { session, node, input: Vec::new(), events: Vec::new(), control: Vec::new() });
+        self.guests.push(Guest {
+            session,
+            node,
+            input: Vec::new(),
+            events: Vec::new(),
+            control: Vec::new(),
+            bulk: [Vec::new(), Vec::new()],
+            parcel: None,
+        });
         self.handle_events(now);
     }
 
@@ -222,6 +234,10 @@ impl HostPeer {
                     let mut bytes = [0; 4096];
                     let count = guest.session.read(Channel::Control, &mut bytes);
                     guest.control.extend_from_slice(&bytes[..count]);
+                } else if let Event::Readable(channel @ (Channel::Clipboard | Channel::File)) = event {
+                    let mut bytes = [0; 4096];
+                    let count = guest.session.read(channel, &mut bytes);
+                    guest.bulk[usize::from(channel == Channel::File)].extend_from_slice(&bytes[..count]);
                 } else {
                     guest.events.push((now, event));
                     if let Some(camera) = &mut self.camera {
@@ -292,6 +308,9 @@ impl Host for HostPeer {
         }
         self.capture(now);
         for guest in &mut self.guests {
+            if let Some(parcel) = &mut guest.parcel {
+                parcel.work(now, &mut guest.session);
+            }
             if let Some(transmit) = guest.session.poll_transmit(now, &self.pictures, self.outbox.buffer()) {
                 self.outbox.fill(&transmit, guest.node);
                 return self.outbox.take(packet);

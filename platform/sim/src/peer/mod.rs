@@ -8,6 +8,7 @@ mod client;
 mod host;
 mod outbox;
 mod pair;
+mod parcel;
 mod typist;
 
 use rift::Instant;
@@ -15,6 +16,7 @@ use rift::Instant;
 pub use client::{ClientPeer, Shown};
 pub use host::{Camera, Guest, HostPeer};
 pub use pair::{Pair, PairConfig};
+pub use parcel::Parcel;
 pub use typist::{Repertoire, Typist};
 
 use crate::network::Host;
