@@ -4,8 +4,8 @@ use rift::Storage;
 use rift::limits::{DATAGRAM_MIN, SHARDS_MAX};
 
 /// The memory of one desktop session: packets of more than 100 ms at 400 Mbit/s remembered each way, five pictures,
-/// streams with a window of 64 KiB.
-pub type DesktopStorage = Storage<Vec<u8>, 4096, 4096, PICTURES, 65_536>;
+/// the control and cursor streams with a window of 32 KiB, the clipboard and files with one of 64 KiB.
+pub type DesktopStorage = Storage<Vec<u8>, 4096, 4096, PICTURES, 32_768, 65_536>;
 
 /// With their buffers five stay below the 8 MiB a desktop session may use.
 const PICTURES: usize = 5;
