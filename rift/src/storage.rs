@@ -3,9 +3,11 @@
 //! [`Storage`] has its capacities in its type and can be a `static`; a session takes anything that leads to one:
 //! `&mut Storage` on a board, `Box<Storage>` where there is a heap. Impossible capacities do not compile.
 
+use core::marker::PhantomData;
 use core::ops::DerefMut;
 
 use crate::channel::video::incoming::PictureSlot;
+use crate::fec::{MulAdd, Portable};
 use crate::session::arrivals::ArrivedPacket;
 use crate::session::sent::SentPacket;
 use crate::wire::stream::Channel;
@@ -23,6 +25,8 @@ pub struct StreamRings<'m> {
 pub trait Memory {
     /// Holds one picture while it is reassembled: `Vec<u8>` on std, `&'static mut [u8]` on a board.
     type Buffer: AsRef<[u8]> + AsMut<[u8]>;
+    /// What multiplies where parity is made and used: the machine's vector units, or the core's portable code.
+    type Kernel: MulAdd + Default;
 
     /// What was sent and not yet accounted for; a power of two long.
     fn sent(&mut self) -> &mut [SentPacket];
@@ -44,6 +48,7 @@ pub trait Memory {
 /// - `STREAM`: bytes of each ring of the control and the cursor stream.
 /// - `BULK`: bytes of each ring of the clipboard and the file stream, which bound what they carry in a round trip; 64
 ///   where nobody copies.
+/// - `K`: what multiplies for the erasure code; it takes no room.
 #[derive(Debug)]
 pub struct Storage<
     B,
@@ -52,7 +57,9 @@ pub struct Storage<
     const PICTURES: usize,
     const STREAM: usize,
     const BULK: usize = STREAM,
+    K = Portable,
 > {
+    kernel: PhantomData<fn() -> K>,
     sent: [SentPacket; SENT],
     arrivals: [ArrivedPacket; ARRIVALS],
     pictures: [PictureSlot<B>; PICTURES],
@@ -67,7 +74,8 @@ impl<
     const PICTURES: usize,
     const STREAM: usize,
     const BULK: usize,
-> Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK>
+    K,
+> Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, K>
 {
     /// Empty memory; pictures have no buffers yet, see [`Self::lend`].
     #[must_use]
@@ -80,6 +88,7 @@ impl<
             assert!(BULK >= 64 && BULK <= u16::MAX as usize * 256, "a stream's window");
         }
         Self {
+            kernel: PhantomData,
             sent: [SentPacket::EMPTY; SENT],
             arrivals: [ArrivedPacket::EMPTY; ARRIVALS],
             pictures: [const { PictureSlot::EMPTY }; PICTURES],
@@ -105,7 +114,8 @@ impl<
     const PICTURES: usize,
     const STREAM: usize,
     const BULK: usize,
-> Default for Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK>
+    K,
+> Default for Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, K>
 {
     fn default() -> Self {
         Self::new()
@@ -120,12 +130,15 @@ impl<
     const PICTURES: usize,
     const STREAM: usize,
     const BULK: usize,
+    K,
 > Memory for D
 where
-    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK>>,
+    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, K>>,
     B: AsRef<[u8]> + AsMut<[u8]> + 'static,
+    K: MulAdd + Default + 'static,
 {
     type Buffer = B;
+    type Kernel = K;
 
     fn sent(&mut self) -> &mut [SentPacket] {
         &mut self.deref_mut().sent

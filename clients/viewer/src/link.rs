@@ -11,18 +11,18 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rift::{CursorPosition, InputEvent, Instant, PictureId, SendError, Stats, StreamParameters, TakenMedia};
-use rift_mio::{DesktopStorage, Shortcut};
+use rift_mio::Shortcut;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::capture::CaptureHistory;
 use crate::handshake::ChosenHandshake;
-use crate::session::ClientSession;
+use crate::session::{ClientMemory, ClientSession};
 
 /// Orders carried out at once at most.
 const GIVEN_MAX: usize = 64;
 
 /// The viewing thread's way to the session.
-pub type SessionShortcut = Shortcut<Box<DesktopStorage>, ChosenHandshake>;
+pub type SessionShortcut = Shortcut<ClientMemory, ChosenHandshake>;
 
 /// A picture on its way to the decoder, with the times known so far.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::net::ToSocketAddrs;
 use std::sync::mpsc::RecvTimeoutError;
 
 use rift::{CloseReason, Config, Identity, PathId, PublicKey, Session};
-use rift_mio::{ClientDriver, Clock, DesktopStorage, SharedClient, SocketConfig, desktop_memory};
+use rift_mio::{ClientDriver, Clock, SharedClient, SocketConfig, desktop_memory};
 use tracing::{debug, info, warn};
 
 use crate::args::HandshakeKind;
@@ -17,11 +17,11 @@ use crate::error::{ClientError, describe};
 use crate::handshake::ChosenHandshake;
 use crate::link::{Order, Status};
 use crate::reconnect::{Backoff, Verdict, verdict};
-use crate::session::{Ends, Service};
+use crate::session::{ClientMemory, Ends, Service};
 
 /// How long an address has to answer. A person waits so long for nothing at most, for each address of a name.
 const HANDSHAKE_US: u32 = 5_000_000;
-type Driver = SharedClient<Box<DesktopStorage>, ChosenHandshake>;
+type Driver = SharedClient<ClientMemory, ChosenHandshake>;
 
 /// Whom to reach, and as whom.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 
 use rift::{Channel, CloseReason, Event, Instant, Permissions, PictureId, Session, StreamParameters};
 use rift_mio::DesktopStorage;
+use rift_simd::Simd;
 use tracing::{debug, info, warn};
 
 use crate::capture;
@@ -20,8 +21,10 @@ const STATS_US: u64 = 250_000;
 /// A goodbye that cannot leave is given up after this long.
 const GOODBYE_US: u64 = 300_000;
 
+/// Where it keeps what it holds.
+pub type ClientMemory = Box<DesktopStorage<Simd>>;
 /// A client's session on a desktop.
-pub type ClientSession = Session<Box<DesktopStorage>, ChosenHandshake>;
+pub type ClientSession = Session<ClientMemory, ChosenHandshake>;
 
 /// The network's ends of all channels.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ use rift::{
     PictureId, Pictures, PublicKey, RectangleData, Session, SessionIndex, StreamParameters,
 };
 use rift_mio::{Decision, DesktopStorage, HostApplication, HostDriver, desktop_memory};
+use rift_simd::Simd;
 use tracing::{debug, error, info, warn};
 
 use crate::allow::AllowFile;
@@ -30,7 +31,7 @@ use crate::status::Board;
 use viewer::{Viewer, give, load, show_cursor, start_bitrate_bps, tell_capture, tell_stream};
 
 /// The memory of one session.
-pub type SessionMemory = Box<DesktopStorage>;
+pub type SessionMemory = Box<DesktopStorage<Simd>>;
 /// One viewer's session.
 pub type ViewerSession = Session<SessionMemory, Responder>;
 /// What drives them all.

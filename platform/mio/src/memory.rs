@@ -1,11 +1,14 @@
 //! Memory of sessions on machines that have plenty.
 
 use rift::Storage;
+use rift::fec::{MulAdd, Portable};
 use rift::limits::{DATAGRAM_MIN, SHARDS_MAX};
 
 /// The memory of one desktop session: packets of more than 100 ms at 400 Mbit/s remembered each way, five pictures,
 /// the control and cursor streams with a window of 32 KiB, the clipboard and files with one of 64 KiB.
-pub type DesktopStorage = Storage<Vec<u8>, 4096, 4096, PICTURES, 32_768, 65_536>;
+///
+/// `K` multiplies for the erasure code.
+pub type DesktopStorage<K = Portable> = Storage<Vec<u8>, 4096, 4096, PICTURES, 32_768, 65_536, K>;
 
 /// With their buffers five stay below the 8 MiB a desktop session may use.
 const PICTURES: usize = 5;
@@ -17,7 +20,7 @@ pub const PICTURE_BUFFER_LEN: usize = SHARDS_MAX * DATAGRAM_MIN;
 /// Memory for one session. A viewer's comes with [`PICTURE_BUFFER_LEN`] bytes for each of its pictures, which cost
 /// nothing until they are used; a host receives no pictures and gets no buffers.
 #[must_use]
-pub fn desktop_memory(viewer: bool) -> Box<DesktopStorage> {
+pub fn desktop_memory<K: MulAdd>(viewer: bool) -> Box<DesktopStorage<K>> {
     let mut storage = Box::new(DesktopStorage::new());
     for index in 0..if viewer { PICTURES } else { 0 } {
         let replaced = storage.lend(index, vec![0; PICTURE_BUFFER_LEN]);
@@ -26,4 +29,5 @@ pub fn desktop_memory(viewer: bool) -> Box<DesktopStorage> {
     storage
 }
 
-const _: () = assert!(size_of::<DesktopStorage>() + PICTURES * PICTURE_BUFFER_LEN <= 8 << 20, "SPEC's bound");
+const _: () =
+    assert!(size_of::<DesktopStorage<Portable>>() + PICTURES * PICTURE_BUFFER_LEN <= 8 << 20, "SPEC's bound");

@@ -4,10 +4,48 @@
 
 use super::field::mul;
 
-/// Multiplies a slice by a coefficient of GF(2⁸) (polynomial 0x11d) and adds it to another.
+/// Multiplies slices by coefficients of GF(2⁸) (polynomial 0x11d) and adds them to another.
 pub trait MulAdd {
     /// `destination[i] ^= coefficient × source[i]` for the indices both slices have.
     fn mul_add(&self, destination: &mut [u8], source: &[u8], coefficient: u8);
+
+    /// [`Self::mul_add`] for each term. An engine that keeps sums in registers has its own.
+    fn mul_add_all(&self, destination: &mut [u8], terms: &[Term<'_>]) {
+        for term in terms {
+            self.mul_add(destination, term.source, term.coefficient);
+        }
+    }
+}
+
+/// What is added: a slice times a coefficient.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Term<'a> {
+    /// The bytes.
+    pub source: &'a [u8],
+    /// What each is multiplied by.
+    pub coefficient: u8,
+}
+
+/// Terms gathered at once: the data of most blocks, and less than a kilobyte of stack.
+const TERMS_MAX: usize = 32;
+
+/// Adds all terms there are, as many at once as are gathered.
+pub(super) fn add_all<'a>(
+    kernel: &impl MulAdd,
+    destination: &mut [u8],
+    terms: impl IntoIterator<Item = Term<'a>>,
+) {
+    let mut gathered = [Term::default(); TERMS_MAX];
+    let mut count = 0;
+    for term in terms {
+        gathered[count] = term;
+        count += 1;
+        if count == TERMS_MAX {
+            kernel.mul_add_all(destination, &gathered);
+            count = 0;
+        }
+    }
+    kernel.mul_add_all(destination, &gathered[..count]);
 }
 
 /// The kernel of the core: no tables beyond the field's, no unsafe code.

@@ -15,7 +15,8 @@ mod kernel;
 use core::ops::Range;
 
 use field::{div, mul};
-pub use kernel::{MulAdd, Portable};
+use kernel::add_all;
+pub use kernel::{MulAdd, Portable, Term};
 
 /// Data shards a block holds at most. More parity for a picture is cheaper in one block than in several, so a
 /// block is as large as the columns of the matrix allow while leaving room for its rows.
@@ -186,10 +187,12 @@ pub fn parity_shard_with(kernel: &impl MulAdd, layout: &Layout, data: &[u8], par
         return;
     }
     let (block, row) = (parity % layout.blocks, parity / layout.blocks);
-    for (column, shard) in (block..layout.data_shards).step_by(layout.blocks).enumerate() {
-        let source = data.get(layout.data_range(shard)).unwrap_or_default();
-        kernel.mul_add(out, source, coefficient(row, column));
-    }
+    let shards = (block..layout.data_shards).step_by(layout.blocks).enumerate();
+    let terms = shards.map(|(column, shard)| Term {
+        source: data.get(layout.data_range(shard)).unwrap_or_default(),
+        coefficient: coefficient(row, column),
+    });
+    add_all(kernel, out, terms);
 }
 
 /// Restores every missing data shard in place.
@@ -284,22 +287,23 @@ impl Repair {
             return;
         }
         // What a parity shard holds beyond the shards that arrived is its sum over the missing ones.
-        for (shard, column) in (self.block..layout.data_shards).step_by(layout.blocks).zip(0..) {
-            if received(shard) {
-                for row in rows {
-                    let factor = coefficient(usize::from(*row), usize::from(column));
-                    kernel.mul_add(&mut parity[place(*row)], &data[place(column)], factor);
-                }
-            }
+        for row in rows {
+            let shards = (self.block..layout.data_shards).step_by(layout.blocks).zip(0..);
+            let terms = shards.filter(|(shard, _)| received(*shard)).map(|(_, column)| Term {
+                source: &data[place(column)],
+                coefficient: coefficient(usize::from(*row), usize::from(column)),
+            });
+            add_all(kernel, &mut parity[place(*row)], terms);
         }
         let (row_factors, column_factors) = self.inverse_factors();
         for (column, column_factor) in columns.iter().zip(column_factors) {
             let out = &mut data[place(*column)];
             out.fill(0);
-            for (row, row_factor) in rows.iter().zip(row_factors) {
-                let factor = div(mul(row_factor, column_factor), x(*row) ^ y(*column));
-                kernel.mul_add(out, &parity[place(*row)], factor);
-            }
+            let terms = rows.iter().zip(row_factors).map(|(row, row_factor)| Term {
+                source: &parity[place(*row)],
+                coefficient: div(mul(row_factor, column_factor), x(*row) ^ y(*column)),
+            });
+            add_all(kernel, out, terms);
         }
         // A short last shard is restored at full length; its padding is zeros again by construction.
     }

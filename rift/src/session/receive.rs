@@ -311,7 +311,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             return Ok(());
         }
         let (head, bytes) = ShardHead::parse(body).ok_or(Discard::Malformed)?;
-        let taken = self.video_in.on_shard(self.memory.pictures(), &head, bytes, received_at);
+        let kernel = M::Kernel::default();
+        let taken = self.video_in.on_shard(&kernel, self.memory.pictures(), &head, bytes, received_at);
         self.advance_video(now);
         match taken {
             Taken::Fine => Ok(()),

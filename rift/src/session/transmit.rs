@@ -385,8 +385,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         shard_len: usize,
         out: &mut [u8],
     ) -> Option<usize> {
-        let body = DataHeader::LEN + ShardHead::FRAME_LEN;
-        let head = self.video_out.take(now, pictures, out.get_mut(body..body + shard_len)?)?;
+        let (kernel, body) = (M::Kernel::default(), DataHeader::LEN + ShardHead::FRAME_LEN);
+        let head = self.video_out.take(&kernel, now, pictures, out.get_mut(body..body + shard_len)?)?;
         let mut writer = Writer::new(&mut out[DataHeader::LEN..body]);
         emit_last(&mut writer, FrameType::Shard)?;
         head.emit(&mut writer)?;

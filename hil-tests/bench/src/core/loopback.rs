@@ -16,13 +16,14 @@ use rift_mio::{
     ClientDriver, Clock, Decision, DesktopStorage, HostApplication, HostDriver, PICTURE_BUFFER_LEN,
     SocketConfig, Waker, desktop_memory,
 };
+use rift_simd::Simd;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::allocations;
 use super::peers::PICTURE_HEAD_LEN;
 use crate::clock;
 
-type Memory = Box<DesktopStorage>;
+type Memory = Box<DesktopStorage<Simd>>;
 
 /// High enough that a picture leaves at once: sockets are measured here, not pacing.
 const GRANT_BPS: u32 = 2_000_000_000;

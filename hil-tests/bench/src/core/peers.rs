@@ -9,9 +9,10 @@ use rift::{
 };
 use rift_aead::WithRing;
 use rift_mio::{DesktopStorage, PICTURE_BUFFER_LEN, desktop_memory};
+use rift_simd::Simd;
 
 /// One side.
-pub(super) type Peer = Session<Box<DesktopStorage>, WithRing<Noise>>;
+pub(super) type Peer = Session<Box<DesktopStorage<Simd>>, WithRing<Noise>>;
 
 /// From picture to picture, in µs: 60 Hz.
 const PERIOD_US: u64 = 16_667;

@@ -11,7 +11,7 @@ pub(crate) use lending::{announce, lent, release, swap};
 use core::ops::Range;
 
 use super::PictureId;
-use crate::fec::{self, Layout};
+use crate::fec::{self, Layout, MulAdd};
 use crate::limits::{DELIVERED_HISTORY, SHARDS_MAX};
 use crate::time::Instant;
 use crate::wire::picture::PictureHead;
@@ -118,7 +118,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
 
     /// Restores what is missing if enough is there, and reads the head. `None` while shards are missing;
     /// `Some(false)` when the whole turns out to be no picture.
-    fn complete(&mut self, layout: &Layout) -> Option<bool> {
+    fn complete(&mut self, kernel: &impl MulAdd, layout: &Layout) -> Option<bool> {
         if usize::from(self.count) < layout.data_shards() {
             return None;
         }
@@ -127,7 +127,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
         let missing = (0..layout.data_shards()).any(|shard| !has(shard));
         let buffer = self.buffer.as_mut()?.as_mut();
         if missing {
-            if !layout.is_recoverable(&has) || fec::recover(layout, buffer, &has).is_err() {
+            if !layout.is_recoverable(&has) || fec::recover_with(kernel, layout, buffer, &has).is_err() {
                 return None;
             }
             self.repaired = true;
@@ -233,6 +233,7 @@ impl VideoReceiver {
     /// Takes a shard that arrived at `now`.
     pub(crate) fn on_shard<B: AsRef<[u8]> + AsMut<[u8]>>(
         &mut self,
+        kernel: &impl MulAdd,
         slots: &mut [PictureSlot<B>],
         head: &ShardHead,
         bytes: &[u8],
@@ -270,7 +271,7 @@ impl VideoReceiver {
             return Taken::Malformed;
         }
         if slot.state == State::Assembling && slot.store(&layout, usize::from(head.shard), bytes, now) {
-            match slot.complete(&layout) {
+            match slot.complete(kernel, &layout) {
                 Some(true) => slot.state = State::Whole,
                 Some(false) => {
                     slot.state = State::Free;

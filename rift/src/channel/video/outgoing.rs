@@ -4,7 +4,7 @@ use heapless::Deque;
 
 use super::PictureId;
 use super::pictures::{PictureRef, PictureStore};
-use crate::fec::{self, Layout};
+use crate::fec::{self, Layout, MulAdd};
 use crate::limits::{DELIVERED_HISTORY, PICTURES_QUEUED_MAX, SHARDS_MAX};
 use crate::time::Instant;
 use crate::wire::picture::PictureHead;
@@ -169,6 +169,7 @@ impl VideoSender {
     /// Writes the next shard's head and bytes; `out` is exactly as long as [`Self::peek`] said.
     pub(crate) fn take(
         &mut self,
+        kernel: &impl MulAdd,
         now: Instant,
         pictures: &impl PictureStore,
         out: &mut [u8],
@@ -187,7 +188,7 @@ impl VideoSender {
         if shard < data_shards {
             out.copy_from_slice(&bytes[front.layout.data_range(shard)]);
         } else {
-            fec::parity_shard(&front.layout, bytes, shard - data_shards, out);
+            fec::parity_shard_with(kernel, &front.layout, bytes, shard - data_shards, out);
         }
         if shard == 0 {
             let sent = u32::try_from(now.micros_since(front.picture.captured_at)).unwrap_or(u32::MAX).max(1);
