@@ -4,6 +4,7 @@ use core::hint::black_box;
 
 use reed_solomon_erasure::galois_8::ReedSolomon;
 use rift::fec::{self, Layout};
+use rift_simd::Kernel;
 
 use super::measure::{self, Contender, Figure};
 use super::rows::{Rivalry, row};
@@ -16,16 +17,31 @@ const BLOCKS: usize = 41;
 const ENCODINGS: usize = 4;
 const DECODINGS: usize = 20;
 
-/// Cases `fec_encode` and `fec_decode`.
+/// Cases `fec_encode` and `fec_decode` with the fastest kernel this processor has, and the same with those that older
+/// processors and boards have; a kernel that this processor lacks has no figure.
 pub(super) fn run() -> Vec<Row> {
+    let cases = [
+        (["fec_encode", "fec_decode"], Kernel::detect()),
+        (["fec_encode_avx2", "fec_decode_avx2"], Kernel::Avx2),
+        (["fec_encode_ssse3", "fec_decode_ssse3"], Kernel::Ssse3),
+        (["fec_encode_portable", "fec_decode_portable"], Kernel::Portable),
+    ];
+    cases.into_iter().flat_map(|(names, kernel)| rows(names, kernel)).collect()
+}
+
+fn rows([encoding, decoding]: [&'static str; 2], kernel: Kernel) -> [Row; 2] {
     // Bytes in a nanosecond are gigabytes in a second.
-    let rates = Rivalry::of(&encode(20, 10)).map(|nanos| (20 * SHARD_LEN) as f64 / nanos);
-    let decoding = Rivalry::of(&decode(20, 4)).map(|nanos| nanos / 1e3);
-    let encode_note = "20 data shards of 1200 bytes, 10 of parity; bytes of data by time; more is better";
-    let decode_note = "4 of 20 data shards of 1200 bytes restored from 4 of parity, copied in anew each time";
-    vec![
-        row(("fec_encode", "rate", "GB/s"), rates, None, BLOCKS * ENCODINGS, encode_note),
-        row(("fec_decode", "time", "us"), decoding, None, BLOCKS * DECODINGS, decode_note),
+    let rates = Rivalry::of(&encode(kernel, 20, 10)).map(|nanos| (20 * SHARD_LEN) as f64 / nanos);
+    let times = Rivalry::of(&decode(kernel, 20, 4)).map(|nanos| nanos / 1e3);
+    let encode_note = format!(
+        "{kernel:?}; 20 data shards of 1200 bytes, 10 of parity; bytes of data by time; more is better"
+    );
+    let decode_note = format!(
+        "{kernel:?}; 4 of 20 data shards of 1200 bytes restored from 4 of parity, copied in anew each time"
+    );
+    [
+        row((encoding, "rate", "GB/s"), rates, None, BLOCKS * ENCODINGS, &encode_note),
+        row((decoding, "time", "us"), times, None, BLOCKS * DECODINGS, &decode_note),
     ]
 }
 
@@ -33,7 +49,7 @@ fn data(shards: usize) -> Vec<u8> {
     (0..shards * SHARD_LEN).map(|index| (index * 31 / 8) as u8).collect()
 }
 
-fn encode(k: usize, m: usize) -> Vec<Figure> {
+fn encode(kernel: Kernel, k: usize, m: usize) -> Vec<Figure> {
     let source = data(k);
     let source = &source;
     let layout = Layout::new(source.len(), SHARD_LEN, m);
@@ -43,10 +59,16 @@ fn encode(k: usize, m: usize) -> Vec<Figure> {
         (
             "rift",
             Box::new(move || {
-                let layout = layout.as_ref()?;
+                let layout = layout.as_ref().filter(|_| kernel.is_available())?;
                 Some(measure::nanos_each(ENCODINGS, || {
                     for parity in 0..m {
-                        fec::parity_shard(layout, black_box(source), parity, black_box(&mut ours));
+                        fec::parity_shard_with(
+                            &kernel,
+                            layout,
+                            black_box(source),
+                            parity,
+                            black_box(&mut ours),
+                        );
                     }
                 }))
             }),
@@ -72,15 +94,15 @@ const fn is_lost(shard: usize) -> bool {
     matches!(shard, 1 | 7 | 8 | 19)
 }
 
-fn decode(k: usize, m: usize) -> Vec<Figure> {
+fn decode(kernel: Kernel, k: usize, m: usize) -> Vec<Figure> {
     let source = data(k);
-    let ours = decode_ours(source.clone(), k, m);
+    let ours = decode_ours(kernel, source.clone(), k, m);
     let theirs = decode_theirs(source, k, m);
     let mut contenders: [Contender<'_>; 2] = [("rift", Box::new(ours)), (RIVAL, Box::new(theirs))];
     measure::interleave(BLOCKS, &mut contenders)
 }
 
-fn decode_ours(source: Vec<u8>, k: usize, m: usize) -> impl FnMut() -> Option<f64> {
+fn decode_ours(kernel: Kernel, source: Vec<u8>, k: usize, m: usize) -> impl FnMut() -> Option<f64> {
     let layout = Layout::new(source.len(), SHARD_LEN, m).expect("the block is small");
     let mut parity = vec![0; m * SHARD_LEN];
     for (index, out) in parity.chunks_mut(SHARD_LEN).enumerate() {
@@ -92,9 +114,12 @@ fn decode_ours(source: Vec<u8>, k: usize, m: usize) -> impl FnMut() -> Option<f6
         let mut is_fine = true;
         let nanos = measure::nanos_each(DECODINGS, || {
             buffer[k * SHARD_LEN..].copy_from_slice(&parity);
-            is_fine &= fec::recover(&layout, black_box(&mut buffer), &|shard| !is_lost(shard)).is_ok();
+            is_fine &= {
+                let received = |shard: usize| !is_lost(shard);
+                fec::recover_with(&kernel, &layout, black_box(&mut buffer), &received).is_ok()
+            };
         });
-        (is_fine && buffer[..k * SHARD_LEN] == source).then_some(nanos)
+        (is_fine && kernel.is_available() && buffer[..k * SHARD_LEN] == source).then_some(nanos)
     }
 }
 

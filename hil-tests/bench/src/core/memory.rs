@@ -7,6 +7,7 @@ use std::thread::{self, Scope};
 
 use rift::{Noise, Session, Storage};
 use rift_mio::{PICTURE_BUFFER_LEN, desktop_memory};
+use rift_simd::Simd;
 
 use super::loopback::{Host, PATIENCE, Viewer};
 use super::peers::Peer;
@@ -59,7 +60,7 @@ pub(super) fn run() -> Vec<Row> {
 /// Bytes that a desktop session's memory takes from the allocator.
 fn given(viewer: bool) -> i64 {
     let before = allocations::live_here();
-    let memory = desktop_memory(viewer);
+    let memory = desktop_memory::<Simd>(viewer);
     let given = allocations::live_here() - before;
     drop(memory);
     given
