@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use rift::fec::Portable;
 use rift::{Event, Instant, Noise, Opening, PublicKey, Session, SessionIndex};
 use rift_mio::{
     ClientDriver, Clock, Decision, DesktopStorage, HostApplication, HostDriver, SocketConfig, Waker,
@@ -69,7 +70,7 @@ pub fn pause(time: Duration) {
 pub fn watch(remote: SocketAddr, seed: u64) -> Party {
     Party(std::thread::spawn(move || {
         let clock = Clock::new();
-        let session = session(seed, desktop_memory(true), clock.now());
+        let session = session(seed, desktop_memory::<Portable>(true), clock.now());
         let mut driver = ClientDriver::connect(&SocketConfig::default(), remote, session)
             .map_err(|error| error.to_string())?;
         let _ticker = Ticker::start(driver.waker());
