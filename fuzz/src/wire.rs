@@ -7,7 +7,7 @@ use rift::wire::clock::{ClockReply, ClockRequest};
 use rift::wire::close::{Admitted, Close};
 use rift::wire::cursor::{CursorPosition, ShapeHead};
 use rift::wire::feedback::Feedback;
-use rift::wire::handshake::{Initiation, Reply, connection_of};
+use rift::wire::handshake::{CallPayload, CookieReply, FirstFlight, Reply, Versions, connection_of};
 use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
 use rift::wire::picture::PictureHead;
@@ -38,16 +38,31 @@ fn datagram(data: &[u8]) {
         assert_eq!(header.to_bytes(), data[..DataHeader::LEN], "a header");
         assert_eq!(Kind::of(data[0]), Some(Kind::Data), "a header is data's");
     }
-    if let Ok(initiation) = Initiation::parse(data) {
+    if let Some(flight) = FirstFlight::parse(data)
+        && flight.version == 1
+    {
         let mut out = vec![0; data.len()];
-        let written = Initiation::emit(&mut out, initiation.noise, |_| initiation.mac);
-        assert_eq!(written, Some(data.len()), "an initiation");
-        assert_eq!(out, data, "an initiation");
+        let written = FirstFlight::emit(&mut out, flight.opening(), flight.noise, |_| flight.mac1);
+        assert!(written.is_some_and(|len| len <= data.len()), "a first flight");
+        let len = flight.with_mac1.len();
+        assert_eq!(out[..len], data[..len], "a first flight");
+    }
+    if let Some(call) = CallPayload::parse(data) {
+        let mut out = vec![0; data.len()];
+        assert_eq!(call.emit(&mut out), Some(data.len()), "a call");
+        assert_eq!(out, data, "a call");
+    }
+    if let Some(cookie) = CookieReply::parse(data) {
+        assert_eq!(cookie.to_bytes()[..], *data, "a cookie");
+    }
+    if let Some(versions) = Versions::parse(data)
+        && versions.spoken == [1]
+    {
+        assert_eq!(Versions::to_bytes(&versions.mac1)[..], *data, "the versions of this host");
     }
     if let Some(reply) = Reply::parse(data) {
         let mut out = data.to_vec();
-        let is_confirmation = reply.kind == Kind::Confirmation;
-        assert_eq!(Reply::emit_head(&mut out, is_confirmation, reply.connection), Some(()), "a reply");
+        assert_eq!(Reply::emit_head(&mut out, reply.kind, reply.connection), Some(()), "a reply");
         assert_eq!(out, data, "a reply");
     }
     assert_eq!(connection_of(data).is_some(), data.len() >= 4, "a connection id is 4 bytes");

@@ -32,14 +32,15 @@ pub use channel::video::pictures::{
 };
 pub use channel::video::{Codec, PictureId, Rectangle, StreamParameters};
 pub use crypto::{
-    Aead, ChaChaPoly, Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets,
+    AddressToken, Aead, ChaChaPoly, Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey,
+    Secrets,
 };
 pub use delta::Budget;
 pub use endpoint::{Endpoint, Route, SessionIndex};
 pub use pairing::{BackingOff, Guess, PairingWindow, Pin, PinError};
 pub use session::{
-    Class, ClockRelation, CloseReason, Config, Discard, Established, Event, InputTrace, PathId, PictureTrace,
-    SendError, Session, Stats, Timer, Transmit,
+    Callee, Class, ClockRelation, CloseReason, Config, Discard, Established, Event, InputTrace, PathId,
+    PictureTrace, SendError, Session, Stats, Timer, Transmit,
 };
 pub use storage::{Memory, Storage};
 pub use time::Instant;

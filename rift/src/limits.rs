@@ -55,6 +55,12 @@ pub const FEEDBACK_PACKETS_MAX: usize = 512;
 /// host's key evicts the oldest, and the client repeats itself.
 pub const PENDING_HANDSHAKES: usize = 64;
 
+/// Answered calls an endpoint keeps the answers of, to give them again: as many as may be on trial at once.
+pub const CALLS_ANSWERED: usize = 32;
+
+/// Clients whose call counter an endpoint remembers: more than one host's list has names. 24 bytes each.
+pub const CLIENTS_REMEMBERED: usize = 128;
+
 /// Sessions one endpoint routes to.
 pub const SESSIONS_MAX: usize = 64;
 

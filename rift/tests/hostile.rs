@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use rift::crypto::Mac1Key;
 use rift::wire::DataHeader;
-use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation};
+use rift::wire::handshake::FirstFlight;
 use rift::{
     Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant, Noise, Opening,
     Permissions, Stats,
@@ -350,8 +350,9 @@ fn flood_of_first_flights_does_not_keep_a_client_out() {
             let stranger = Identity::from_secret(random.bytes32());
             let mut handshake = Noise::initiator(&stranger, random.bytes32(), Opening::XX);
             let (mut noise, mut datagram) = ([0; 256], [0; 256]);
-            let len = handshake.write_message(&[0; INITIATION_PAYLOAD_LEN], &mut noise).expect("its turn");
-            let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
+            let len = handshake.write_message(&[0; 4], &mut noise).expect("its turn");
+            let len = FirstFlight::emit(&mut datagram, Opening::XX, &noise[..len], |bytes| key.mac1(bytes))
+                .expect("room");
             pair.network.inject(
                 Duration::from_micros(count * 1000),
                 pair.client,

@@ -4,8 +4,8 @@
 use core::net::SocketAddr;
 
 use rift::crypto::{Mac1Key, PacketKey};
-use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply, connection_of};
-use rift::wire::{DataHeader, FrameType, Frames};
+use rift::wire::handshake::{FirstFlight, Reply, connection_of};
+use rift::wire::{DataHeader, FrameType, Frames, Kind};
 use rift::{
     ChaChaPoly, Channel, Codec, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity, InputEvent,
     Instant, NoPictures, Noise, Opening, PathId, Permissions, PictureId, Route, Scancode, Secrets, SendError,
@@ -52,13 +52,13 @@ fn client_and_rogue(seed: u64) -> (Victim, Rogue) {
         Session::connect(&Config::default(), handshake, host.public(), 77, memory(), PathId(0), START);
     let mut out = [0; 2000];
     let len = session.poll_transmit(START, &NoPictures, &mut out).expect("a first flight").len;
-    let initiation = Initiation::parse(&out[..len]).expect("a first flight");
+    let initiation = FirstFlight::parse(&out[..len]).expect("a first flight");
     let mut responder = Noise::responder(&host, [4; 32], Opening::XX);
-    let mut payload = [0; INITIATION_PAYLOAD_LEN];
+    let mut payload = [0; 64];
     responder.read_message(initiation.noise, &mut payload).expect("the client's");
     let connection = connection_of(&payload).expect("its connection");
     let mut reply = [0; 256];
-    Reply::emit_head(&mut reply, false, connection).expect("room");
+    Reply::emit_head(&mut reply, Kind::Response, connection).expect("room");
     let len = responder.write_message(&9u32.to_be_bytes(), &mut reply[Reply::HEAD_LEN..]).expect("its turn");
     let reply = &mut reply[..Reply::HEAD_LEN + len];
     session.handle_datagram(START, PathId(0), START, Ecn::NotEct, reply).expect("the answer");
@@ -75,17 +75,18 @@ fn host_and_rogue(seed: u64) -> (Victim, Rogue) {
     let mut initiator = Noise::initiator(&client, [3; 32], Opening::XX);
     let mut endpoint = Endpoint::new(&host.public(), [5; 32]);
     let (mut noise, mut datagram, mut reply) = ([0; 256], [0; 256], [0; 256]);
-    let mut payload = [0; INITIATION_PAYLOAD_LEN];
-    let len = initiator.write_message(&payload, &mut noise).expect("its turn");
+    let mut payload = [0; 64];
+    let len = initiator.write_message(&payload[..4], &mut noise).expect("its turn");
     let key = Mac1Key::new(&host.public());
-    let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
+    let len =
+        FirstFlight::emit(&mut datagram, Opening::XX, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
     let responder = |opening| Noise::responder(&host, [4; 32], opening);
     let route = endpoint.handle_datagram(START, from, &datagram[..len], responder, &mut reply);
     let Ok(Route::Reply(len)) = route else { panic!("a response: {route:?}") };
     let message = Reply::parse(&reply[..len]).expect("a response").noise;
     let len = initiator.read_message(message, &mut payload).expect("the host's");
     let connection = connection_of(&payload[..len]).expect("its connection");
-    Reply::emit_head(&mut datagram, true, connection).expect("room");
+    Reply::emit_head(&mut datagram, Kind::Confirmation, connection).expect("room");
     let len = initiator.write_message(&[], &mut datagram[Reply::HEAD_LEN..]).expect("its turn");
     let responder = |_| unreachable!("the handshake goes on");
     let confirmation = &datagram[..Reply::HEAD_LEN + len];

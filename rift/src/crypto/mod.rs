@@ -1,6 +1,7 @@
 //! Keys, handshake, sealing (SPEC §4–§6). Composed from audited primitives; nothing here knows of packets.
 
 mod aead;
+mod cookie;
 pub mod cpace;
 mod identity;
 mod keys;
@@ -11,14 +12,17 @@ pub mod packet_number;
 pub mod renewal;
 mod replay;
 mod symmetric;
+mod token;
 
 pub use aead::ChaChaPoly;
+pub use cookie::{COOKIE_LEN, CookieJar, CookieKey, SEALED_COOKIE_LEN, mac2};
 pub use identity::{Identity, IdentityError, PublicKey};
 pub use keys::PacketKey;
 pub use mac1::{MAC1_LEN, Mac1Key, mac1, verify_mac1};
 pub use noise::Noise;
 pub use opening::{Opening, Pattern};
 pub use replay::ReplayWindow;
+pub use token::{AddressToken, TokenKey};
 
 /// Whether a side starts a handshake or answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,4 +110,13 @@ pub trait Aead {
     /// Opens `text` in place if `tag` is right, in constant time; returns whether it was.
     /// On `false` the text is unspecified and must not be used.
     fn open(key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], text: &mut [u8], tag: &[u8; 16]) -> bool;
+}
+
+/// A key for one purpose from a secret that serves several: BLAKE2s-256 keyed by the secret, over the purpose's label.
+pub(crate) fn derive(secret: &[u8; 32], label: &[u8]) -> [u8; 32] {
+    use hmac::Mac as _;
+    let mac = <blake2::Blake2sMac256 as hmac::Mac>::new_from_slice(secret);
+    let mut mac = mac.expect("BLAKE2s takes keys of 32 bytes");
+    mac.update(label);
+    mac.finalize().into_bytes().into()
 }

@@ -27,6 +27,7 @@ impl Latches {
             latch(Carried::CURSOR),
             latch(Carried::POSITION),
             latch(Carried::CAPTURE),
+            latch(Carried::TOKEN),
             latch(Carried::RUMBLE),
             latch(Carried::CAPABILITIES),
             latch(Carried::TILE_REPORT),
@@ -85,6 +86,7 @@ impl Latches {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
     pub(super) admitted: u64,
+    pub(super) token: u64,
     pub(super) parameters: u64,
     pub(super) cursor: u64,
     pub(super) capture: u64,

@@ -14,6 +14,7 @@
 //! of their own; each channel's state machine lives in [`crate::channel`].
 
 pub mod arrivals;
+mod calling;
 mod chance;
 mod clock;
 mod commands;
@@ -28,11 +29,13 @@ mod trace;
 mod transmit;
 mod types;
 mod viewer;
+mod welcome;
 
+pub use calling::Callee;
 pub use clock::ClockRelation;
-pub use handshake::Established;
 pub use trace::{InputTrace, PictureTrace};
 pub use types::{Class, CloseReason, Config, Discard, Event, PathId, SendError, Stats, Timer, Transmit};
+pub use welcome::Established;
 
 use crate::channel::Priority;
 use crate::channel::bulk::Bulk;
@@ -44,7 +47,7 @@ use crate::channel::permissions::Permissions;
 use crate::channel::stream::Stream;
 use crate::channel::video::incoming::{self, VideoReceiver};
 use crate::channel::video::outgoing::VideoSender;
-use crate::crypto::{Handshake, PublicKey, ReplayWindow, Side};
+use crate::crypto::{AddressToken, Handshake, PublicKey, ReplayWindow, Side};
 use crate::delta::{self, Budget, Delta};
 use crate::pacing::Pacer;
 use crate::storage::Memory;
@@ -64,6 +67,7 @@ use latch::{Latches, Told};
 use pairing::Pairing;
 use sent::{Carried, SentLog};
 use viewer::Viewer;
+use welcome::Trial;
 
 /// Assumed before the first round trip is measured.
 const ROUND_TRIP_US_DEFAULT: u64 = 100_000;
@@ -96,6 +100,12 @@ pub struct Session<M: Memory, H: Handshake> {
     pairing: Pairing,
     /// The handshake's hash.
     transcript: [u8; 32],
+    /// Host: what the client asked for.
+    wanted: Permissions,
+    /// Host: as long as the client may be a recording.
+    trial: Option<Trial>,
+    /// The newest address token: given here, or got from the host.
+    token: Option<AddressToken>,
     /// What the host granted: as granted here, or as told by it.
     permissions: Option<Permissions>,
     parameters: Option<StreamParametersMessage>,
@@ -123,6 +133,8 @@ pub struct Session<M: Memory, H: Handshake> {
 #[derive(Clone, Copy, Debug, Default)]
 struct PendingEvents {
     authenticated: bool,
+    live: bool,
+    token: bool,
     pairing_requested: bool,
     paired: bool,
     admitted: bool,
@@ -167,6 +179,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             is_stranger: false,
             pairing: Pairing::new(),
             transcript: [0; 32],
+            wanted: Permissions::all(),
+            trial: None,
+            token: None,
             permissions: None,
             parameters: None,
             cursor: CursorPosition::default(),
@@ -329,6 +344,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if !self.is_established() {
             return None;
         }
+        let idle = (self.heard_at.plus_micros(self.config.idle_us.into()), Timer::Idle);
+        if self.is_trial_spent() {
+            return Some(idle);
+        }
         let round_trip = self.round_trip_us();
         let patience = self.picture_patience_us();
         let first = |one: Option<Instant>, other: Option<Instant>| match (one, other) {
@@ -354,11 +373,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             (stream, Timer::Stream),
             (self.bulk_due(), Timer::Bulk),
             (if is_host { self.delta.poll_timeout() } else { None }, Timer::Delta),
-            (Some(self.heard_at.plus_micros(self.config.idle_us.into())), Timer::Idle),
             (self.key_due(), Timer::Keys),
         ]
         .into_iter()
         .filter_map(|(due, timer)| due.map(|due| (due, timer)))
+        .chain([idle])
         .min_by_key(|&(due, _)| due)
     }
 
@@ -371,6 +390,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             && let Some(peer) = self.peer
         {
             return Some(Event::Authenticated(peer));
+        }
+        if core::mem::take(&mut self.pending.live) {
+            return Some(Event::Live);
         }
         if core::mem::take(&mut self.pending.pairing_requested) {
             return Some(Event::PairingRequested);
@@ -390,6 +412,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if core::mem::take(&mut self.viewer.has_capabilities_event) {
             return Some(Event::Capabilities);
+        }
+        if core::mem::take(&mut self.pending.token)
+            && let Some(token) = self.token
+        {
+            return Some(Event::AddressToken(token));
         }
         if let Some(event) = self.input_in.pop() {
             return Some(Event::Input(event));

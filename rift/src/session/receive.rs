@@ -4,7 +4,7 @@ use super::{Discard, PathId, Session, Told};
 use crate::channel::capture::CaptureState;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::incoming::Taken;
-use crate::crypto::{Handshake, Side, packet_number};
+use crate::crypto::{AddressToken, Handshake, Side, packet_number};
 use crate::delta::{Outcome, PacketReport};
 use crate::session::TAG_LEN;
 use crate::session::arrivals::REPORT_PATIENCE_US;
@@ -16,6 +16,7 @@ use crate::wire::clock::{ClockReply, ClockRequest};
 use crate::wire::close::{Admitted, Close};
 use crate::wire::cursor::CursorPosition;
 use crate::wire::feedback::{Ecn, Feedback};
+use crate::wire::handshake::TOKEN_LEN;
 use crate::wire::header::{DataHeader, Kind};
 use crate::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use crate::wire::shard::ShardHead;
@@ -42,8 +43,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let result = match datagram.first().and_then(|&first| Kind::of(first)) {
             Some(Kind::Data) => self.handle_sealed(now, path, received_at.min(now), ecn, datagram),
             Some(Kind::Response) => self.handle_response(now, datagram),
+            Some(Kind::Answer) => self.handle_answer(now, path, received_at.min(now), ecn, datagram),
+            Some(Kind::Cookie) => self.handle_cookie(now, datagram),
+            Some(Kind::Versions) => self.handle_versions(datagram),
             Some(
                 Kind::Initiation
+                | Kind::Call
                 | Kind::Confirmation
                 | Kind::HandshakeReserved
                 | Kind::Reset
@@ -89,7 +94,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         *counter += 1;
     }
 
-    fn handle_sealed(
+    pub(super) fn handle_sealed(
         &mut self,
         now: Instant,
         path: PathId,
@@ -194,7 +199,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 return self.handle_steering(received_at, frame);
             }
             FrameType::Capabilities | FrameType::TileReport => return self.handle_viewer(number, frame),
+            // Said in a handshake, and of no meaning after it.
+            FrameType::Request => Some(()),
             FrameType::Admitted
+            | FrameType::AddressToken
             | FrameType::Cursor
             | FrameType::StreamParameters
             | FrameType::VideoPosition
@@ -264,6 +272,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             {
                 self.permissions = Some(message.permissions);
                 self.pending.admitted = true;
+            }
+            return Ok(());
+        }
+        if frame.frame_type == FrameType::AddressToken {
+            let token = <[u8; TOKEN_LEN]>::try_from(body).map_err(|_| Discard::Malformed)?;
+            if Told::is_news(&mut self.told.token, number) {
+                self.token = Some(AddressToken::from_bytes(token));
+                self.pending.token = true;
             }
             return Ok(());
         }

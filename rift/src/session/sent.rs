@@ -26,6 +26,8 @@ bitflags::bitflags! {
         const ELICITING = 1 << 8;
         /// What the capture is doing.
         const CAPTURE = 1 << 9;
+        /// An address token.
+        const TOKEN = 1 << 15;
         /// What the gamepads' motors should do.
         const RUMBLE = 1 << 10;
         /// What the viewer can show.

@@ -67,12 +67,15 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.finish(now, None, super::CloseReason::Exhausted);
             return None;
         }
+        if !self.is_live() {
+            return self.transmit_on_trial(now, out);
+        }
         self.transmit_realtime(now, out)
     }
 
-    /// One datagram with everything small that is due.
-    fn transmit_realtime(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
-        let end = usize::from(self.config.datagram_len) - TAG_LEN;
+    /// One datagram with everything small that is due and fits `out`.
+    pub(super) fn transmit_realtime(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
+        let end = out.len().min(self.config.datagram_len.into()) - TAG_LEN;
         let mut writer = Writer::new(&mut out[DataHeader::LEN..end]);
         let mut carried = Carried::empty();
         for priority in Priority::TABLE {
@@ -113,6 +116,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             && emit(writer, FrameType::Admitted, |body| Admitted { permissions }.emit(body)).is_some()
         {
             *carried |= Carried::ADMITTED | Carried::ELICITING;
+        }
+        if self.latches.is_due(Carried::TOKEN, now)
+            && self.side == Side::Responder
+            && let Some(token) = &self.token
+            && emit(writer, FrameType::AddressToken, |body| body.bytes(token.as_bytes())).is_some()
+        {
+            *carried |= Carried::TOKEN | Carried::ELICITING;
         }
         self.write_pairing(now, writer, carried);
         if let Some(reply) = self.clock.reply(now)
@@ -196,9 +206,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     ) {
         let timeout = self.repeat_us();
         let part_max = if priority == Priority::Bulk { usize::MAX } else { PART_MAX };
-        let granted = self.permissions.unwrap_or(Permissions::empty());
+        let (granted, is_live) = (self.granted(), self.is_live());
         for ((stream, channel), flag) in self.streams.iter_mut().zip(Channel::ALL).zip(Carried::STREAMS) {
-            if channel.priority() != priority || !granted.allow_stream(self.side, channel) {
+            // Shapes of the cursor belong to what is seen.
+            let may_leave = is_live || channel == Channel::Cursor;
+            if channel.priority() != priority || !may_leave || !granted.allow_stream(self.side, channel) {
                 continue;
             }
             if priority == Priority::Bulk && stream.is_overdue(now) {
@@ -294,14 +306,23 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.permissions.is_some_and(|granted| granted.contains(Permissions::VIEW))
     }
 
+    /// What the client may have now: until it is live it sees at most (SPEC §4.13).
+    fn granted(&self) -> Permissions {
+        let granted = self.permissions.unwrap_or(Permissions::empty());
+        if self.is_live() { granted } else { granted & Permissions::VIEW }
+    }
+
     /// The states that may be sent now: those of the picture go to viewers only (SPEC §8.3).
     pub(super) fn sendable_states(&self) -> Carried {
         if self.side == Side::Initiator {
             return self.viewer_states();
         }
-        let granted = self.permissions.unwrap_or(Permissions::empty());
-        let viewed = if self.is_viewed() { Carried::all() } else { Carried::ADMITTED | Carried::KEYS };
-        if granted.contains(Permissions::GAMEPAD) {
+        let viewed = if self.is_viewed() {
+            Carried::all()
+        } else {
+            Carried::ADMITTED | Carried::TOKEN | Carried::KEYS
+        };
+        if self.granted().contains(Permissions::GAMEPAD) {
             viewed | Carried::RUMBLE
         } else {
             viewed.difference(Carried::RUMBLE)
@@ -312,6 +333,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn media_due(&self) -> Option<Instant> {
         let next = self.video_out.peek()?;
         let segment = segment_len(next.len);
+        if self.trial_room() < segment {
+            return None;
+        }
         // Without the grant to send, feedback or DELTA's own timer is what is waited for.
         if self.delta.sendable_bytes(self.now) < segment && self.delta.poll_timeout().is_some() {
             return self.delta.poll_timeout();
@@ -350,6 +374,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 break;
             }
         }
+        self.spend_trial(at);
         let ecn = Ecn::Ect1;
         let segment = (at > segment).then(|| u16::try_from(segment).unwrap_or(u16::MAX));
         Some(Transmit { path: self.path, len: at, segment, class: Class::Media, ecn })
@@ -373,6 +398,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             .batch_bytes(segment)
             .min(self.pacer.budget_bytes(now).max(segment))
             .min(self.delta.sendable_bytes(now))
+            .min(self.trial_room())
             .min(room)
             .min(BATCH_BYTES_MAX);
         (bytes / segment).min(self.video_out.run_len()).min(BATCH_SEGMENTS_MAX)

@@ -6,7 +6,7 @@ use crate::channel::input::InputEvent;
 use crate::channel::input::devices::Rumble;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::{PictureId, StreamParameters};
-use crate::crypto::PublicKey;
+use crate::crypto::{AddressToken, PublicKey};
 use crate::wire::close::Close;
 use crate::wire::cursor::CursorPosition;
 use crate::wire::feedback::Ecn;
@@ -34,10 +34,13 @@ pub struct Config {
     pub handshake_us: u32,
     /// A client replaces the session's keys after this long, in microseconds; at most ten minutes.
     pub key_us: u32,
+    /// What a client asks for. The host may give less.
+    pub wanted: Permissions,
 }
 
 impl Default for Config {
-    /// 1200-byte datagrams, 0.5 to 100 Mbit/s from 10, 5 s of silence, 10 s for a handshake, 5 minutes for a key.
+    /// 1200-byte datagrams, 0.5 to 100 Mbit/s from 10, 5 s of silence, 10 s for a handshake, 5 minutes for a key; a client
+    /// asks for everything.
     fn default() -> Self {
         Self {
             datagram_len: 1200,
@@ -47,6 +50,7 @@ impl Default for Config {
             idle_us: 5_000_000,
             handshake_us: 10_000_000,
             key_us: 300_000_000,
+            wanted: Permissions::all(),
         }
     }
 }
@@ -83,6 +87,12 @@ pub struct Transmit {
 pub enum Event {
     /// The peer has proven who it is. A host now admits or refuses it.
     Authenticated(PublicKey),
+    /// Host: the client has shown that it is there now and can be reached where it says. After a call (IK) this comes
+    /// a round trip after [`Self::Authenticated`], else together with it. What must not be set off by a recording of a
+    /// client waits for it: taking over from somebody, waking something.
+    Live,
+    /// Client: the host gives this token for the next call to it, and takes back those before.
+    AddressToken(AddressToken),
     /// Host: the peer wants to pair. Try a PIN with [`Session::pair`](crate::Session::pair), or close the session.
     PairingRequested,
     /// Both sides have proven that they know the PIN: the peer's key is to be kept. The client then closes the session
@@ -148,6 +158,8 @@ pub enum CloseReason {
     Other(u16),
     /// Nobody answered the handshake: nobody there, not that key, or not at home to strangers.
     Unanswered,
+    /// Nobody answered the handshake but for somebody who said that the host speaks other versions of the protocol.
+    Version,
     /// The handshake was answered by another key than the one asked for.
     WrongPeer,
     /// The peer fell silent.
@@ -179,9 +191,13 @@ impl CloseReason {
             Self::WrongPin => Close::WRONG_PIN,
             Self::PairingOver => Close::PAIRING_OVER,
             Self::Other(code) => code,
-            Self::Local | Self::Done | Self::Unanswered | Self::WrongPeer | Self::Idle | Self::Exhausted => {
-                Close::DONE
-            }
+            Self::Local
+            | Self::Done
+            | Self::Unanswered
+            | Self::Version
+            | Self::WrongPeer
+            | Self::Idle
+            | Self::Exhausted => Close::DONE,
         }
     }
 }

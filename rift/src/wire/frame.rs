@@ -27,6 +27,8 @@ pub enum FrameType {
     Admitted,
     /// `0x06`: a message of a pairing.
     Pairing,
+    /// `0x07`: a token for the next call.
+    AddressToken,
     /// `0x08`: input events and state.
     Input,
     /// `0x09`: input taken.
@@ -59,6 +61,8 @@ pub enum FrameType {
     KeyRequest,
     /// `0x2d`: the host's half of them.
     KeyReply,
+    /// `0x2f`: what the client would like to do; in its handshake only.
+    Request,
 }
 
 impl FrameType {
@@ -76,6 +80,7 @@ impl FrameType {
             Self::Close => 0x04,
             Self::Admitted => 0x05,
             Self::Pairing => 0x06,
+            Self::AddressToken => 0x07,
             Self::Input => 0x08,
             Self::InputAcknowledged => 0x09,
             Self::Rumble => 0x0a,
@@ -92,6 +97,7 @@ impl FrameType {
             Self::StreamAcknowledged => 0x19,
             Self::KeyRequest => 0x2c,
             Self::KeyReply => 0x2d,
+            Self::Request => 0x2f,
         }
     }
 
@@ -106,6 +112,7 @@ impl FrameType {
             0x04 => Self::Close,
             0x05 => Self::Admitted,
             0x06 => Self::Pairing,
+            0x07 => Self::AddressToken,
             0x08 => Self::Input,
             0x09 => Self::InputAcknowledged,
             0x0a => Self::Rumble,
@@ -122,6 +129,7 @@ impl FrameType {
             0x19 => Self::StreamAcknowledged,
             0x2c => Self::KeyRequest,
             0x2d => Self::KeyReply,
+            0x2f => Self::Request,
             _ => return None,
         })
     }

@@ -13,7 +13,15 @@ pub enum Kind {
     Response,
     /// `0x12`: the handshake's third message.
     Confirmation,
-    /// `0x13–0x1f`: further handshake messages (IK, cookie, version negotiation, fragments). Reserved.
+    /// `0x13`: first message of a handshake with a host whose key is known (IK).
+    Call,
+    /// `0x14`: its answer, and perhaps a packet.
+    Answer,
+    /// `0x15`: a cookie for a first flight, from a host under load.
+    Cookie,
+    /// `0x16`: the versions a host speaks.
+    Versions,
+    /// `0x17–0x1f`: further handshake messages (fragments). Reserved.
     HandshakeReserved,
     /// `0x20`: stateless reset. Reserved.
     Reset,
@@ -34,7 +42,11 @@ impl Kind {
             0x10 => Some(Self::Initiation),
             0x11 => Some(Self::Response),
             0x12 => Some(Self::Confirmation),
-            0x13..=0x1f => Some(Self::HandshakeReserved),
+            0x13 => Some(Self::Call),
+            0x14 => Some(Self::Answer),
+            0x15 => Some(Self::Cookie),
+            0x16 => Some(Self::Versions),
+            0x17..=0x1f => Some(Self::HandshakeReserved),
             0x20 => Some(Self::Reset),
             0x28 => Some(Self::Probe),
             0x30 => Some(Self::Relayed),

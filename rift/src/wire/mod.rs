@@ -21,6 +21,7 @@ pub mod input;
 pub mod pairing;
 pub mod picture;
 pub mod renewal;
+pub mod request;
 pub mod shard;
 pub mod stream;
 pub mod video;

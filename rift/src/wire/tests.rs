@@ -14,9 +14,10 @@ use super::cursor::{CursorPosition, ShapeHead};
 use super::feedback::{Arrival, Ecn, Feedback};
 use super::file::{FileHead, FileMessage, FileName, FileReason};
 use super::frame::{emit, emit_last};
-use super::handshake::{INITIATION_NOISE_LEN, Initiation, Reply};
+use super::handshake::{CallPayload, CookieReply, FirstFlight, Reply, Versions, connection_of};
 use super::input::{Held, InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use super::picture::{CodedRectangle, PictureHead};
+use super::request;
 use super::shard::ShardHead;
 use super::stream::{Channel, StreamAcknowledged, StreamPart};
 use super::video::{Repair, StreamParametersMessage, VideoPosition};
@@ -26,6 +27,7 @@ use crate::channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButto
 use crate::channel::input::{Button, InputEvent, Scancode};
 use crate::channel::permissions::Permissions;
 use crate::channel::video::{Codec, PictureId, Rectangle, StreamParameters};
+use crate::crypto::Opening;
 
 /// Writes one frame and gives its body back as the parser finds it.
 fn body_of(frame_type: FrameType, write: impl FnOnce(&mut Writer<'_>) -> Option<()>) -> Vec<u8> {
@@ -295,7 +297,8 @@ proptest! {
             let _ = (ShapeHead::parse(body), StreamParametersMessage::parse(body), ClockReply::parse(body));
         }
         prop_assert!(steps <= bytes.len());
-        let _ = (DataHeader::parse(&bytes), Initiation::parse(&bytes), Reply::parse(&bytes));
+        let _ = (DataHeader::parse(&bytes), FirstFlight::parse(&bytes), Reply::parse(&bytes));
+        let _ = (CallPayload::parse(&bytes), CookieReply::parse(&bytes), Versions::parse(&bytes));
     }
 
     #[test]
@@ -394,12 +397,59 @@ fn first_byte_alone_names_the_kind() {
 }
 
 #[test]
-fn initiation_is_one_length_and_carries_its_mac_last() {
-    let mut out = [0; 200];
-    let noise = [5; INITIATION_NOISE_LEN];
-    let len = Initiation::emit(&mut out, &noise, |bytes| [u8::try_from(bytes.len()).unwrap(); 16]).unwrap();
-    let parsed = Initiation::parse(&out[..len]).unwrap();
-    assert_eq!((len, parsed.mac, parsed.noise), (128, [112; 16], &noise[..]));
-    assert!(Initiation::parse(&out[..len + 1]).is_err());
-    assert!(Initiation::parse(&out[..len - 1]).is_err());
+fn first_flight_is_padded_and_says_where_its_macs_are() {
+    let mut out = [0xa5; 1300];
+    for (opening, len, noise) in [(Opening::XX, 128, &[5; 36][..]), (Opening::IK, 1200, &[6; 150])] {
+        let mac = |bytes: &[u8]| [u8::try_from(bytes.len()).unwrap(); 16];
+        assert_eq!(FirstFlight::emit(&mut out, opening, noise, mac), Some(len));
+        let parsed = FirstFlight::parse(&out[..len]).unwrap();
+        let at = 5 + noise.len();
+        assert_eq!((parsed.version, parsed.opening(), parsed.noise), (1, opening, noise));
+        assert_eq!((parsed.mac1, parsed.mac2), ([u8::try_from(at).unwrap(); 16], [0; 16]));
+        assert_eq!((parsed.authenticated.len(), parsed.with_mac1.len()), (at, at + 16));
+        assert!(out[at + 32..len].iter().all(|&byte| byte == 0), "padding");
+        assert_eq!(FirstFlight::parse(&out[..len + 1]), Some(parsed), "more padding is no harm");
+        assert_eq!(FirstFlight::parse(&out[..len - 1]), None, "too short to be answered");
+        let mut older_newest = out;
+        older_newest[2] = 0;
+        assert_eq!(FirstFlight::parse(&older_newest[..len]), None, "newer than what its sender speaks");
+        let mut beyond = out;
+        beyond[3..5].copy_from_slice(&u16::try_from(len - 31).unwrap().to_be_bytes());
+        assert_eq!(FirstFlight::parse(&beyond[..len]), None, "MACs behind the end");
+        beyond[3..5].copy_from_slice(&4u16.to_be_bytes());
+        assert_eq!(FirstFlight::parse(&beyond[..len]), None, "MACs within the head");
+    }
+}
+
+#[test]
+fn later_handshake_messages_survive_the_wire() {
+    let mut out = [0; 64];
+    for kind in [Kind::Response, Kind::Confirmation, Kind::Answer] {
+        assert_eq!(Reply::emit_head(&mut out, kind, 0x0102_0304), Some(()));
+        let reply = Reply::parse(&out[..9]).unwrap();
+        assert_eq!((reply.kind, reply.connection, reply.noise.len()), (kind, 0x0102_0304, 4));
+    }
+    assert_eq!(Reply::emit_head(&mut out, Kind::Cookie, 1), None);
+    let call = CallPayload { counter: 7, connection: 9, token: [3; 24], frames: &[0x2f, 1, 0] };
+    let len = call.emit(&mut out).unwrap();
+    assert_eq!(CallPayload::parse(&out[..len]), Some(call));
+    assert_eq!(CallPayload::parse(&out[..35]), None);
+    let cookie = CookieReply { sealed: core::array::from_fn(|at| u8::try_from(at).unwrap()) };
+    assert_eq!(CookieReply::parse(&cookie.to_bytes()), Some(cookie));
+    assert_eq!(CookieReply::parse(&cookie.to_bytes()[..32]), None);
+    let versions = Versions::to_bytes(&[7; 16]);
+    assert_eq!(Versions::parse(&versions), Some(Versions { mac1: [7; 16], spoken: &[1] }));
+    assert_eq!(Versions::parse(&versions[..17]), None, "a host that speaks nothing");
+    assert_eq!(connection_of(&[1, 2, 3]), None);
+}
+
+#[test]
+fn request_is_found_among_other_frames() {
+    let mut out = [0; 16];
+    let len = request::emit(Permissions::VIEW, &mut out).unwrap();
+    assert_eq!(len, request::Request::FRAME_LEN);
+    assert_eq!(request::wanted(&out[..len]), Permissions::VIEW);
+    let among = [&[0x3f, 1, 9][..], &out[..len], &[0x00, 0]].concat();
+    assert_eq!(request::wanted(&among), Permissions::VIEW);
+    assert_eq!(request::wanted(&[]), Permissions::all(), "who does not say wants everything");
 }

@@ -3,9 +3,9 @@
 use core::net::SocketAddr;
 
 use rift::crypto::{Mac1Key, PacketKey};
-use rift::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, Reply, connection_of};
+use rift::wire::handshake::{FirstFlight, Reply, connection_of};
 use rift::wire::pairing::PairingMessage;
-use rift::wire::{DataHeader, FrameType, Frames};
+use rift::wire::{DataHeader, FrameType, Frames, Kind};
 use rift::{
     ChaChaPoly, CloseReason, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity, Instant, NoPictures,
     Noise, Opening, PairingWindow, PathId, Route, Secrets, Session,
@@ -80,12 +80,12 @@ fn client() -> (Peer, Attacker) {
     let mut session = Session::approach(&Config::default(), handshake, 77, memory, PathId(0), START);
     let mut out = [0; 2000];
     let len = session.poll_transmit(START, &NoPictures, &mut out).expect("a first flight").len;
-    let initiation = Initiation::parse(&out[..len]).expect("a first flight");
+    let initiation = FirstFlight::parse(&out[..len]).expect("a first flight");
     let mut responder = Noise::responder(&identity(66), [4; 32], Opening::XX);
-    let mut payload = [0; INITIATION_PAYLOAD_LEN];
+    let mut payload = [0; 64];
     responder.read_message(initiation.noise, &mut payload).expect("the client's");
     let mut reply = [0; 256];
-    Reply::emit_head(&mut reply, false, 77).expect("room");
+    Reply::emit_head(&mut reply, Kind::Response, 77).expect("room");
     let len = responder.write_message(&9u32.to_be_bytes(), &mut reply[Reply::HEAD_LEN..]).expect("its turn");
     let reply = &mut reply[..Reply::HEAD_LEN + len];
     session.handle_datagram(START, PathId(0), START, Ecn::NotEct, reply).expect("the answer");
@@ -104,17 +104,18 @@ fn host() -> (Peer, Attacker) {
     let mut endpoint = Endpoint::new(&identity(2).public(), [5; 32]);
     endpoint.set_pairing_window(true);
     let (mut noise, mut datagram, mut reply) = ([0; 256], [0; 256], [0; 256]);
-    let mut payload = [0; INITIATION_PAYLOAD_LEN];
-    let len = initiator.write_message(&payload, &mut noise).expect("its turn");
+    let mut payload = [0; 64];
+    let len = initiator.write_message(&payload[..4], &mut noise).expect("its turn");
     let key = Mac1Key::stranger();
-    let len = Initiation::emit(&mut datagram, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
+    let len =
+        FirstFlight::emit(&mut datagram, Opening::XX, &noise[..len], |bytes| key.mac1(bytes)).expect("room");
     let responder = |opening| Noise::responder(&identity(2), [4; 32], opening);
     let route = endpoint.handle_datagram(START, from, &datagram[..len], responder, &mut reply);
     let Ok(Route::Reply(len)) = route else { panic!("a response: {route:?}") };
     let message = Reply::parse(&reply[..len]).expect("a response").noise;
     let len = initiator.read_message(message, &mut payload).expect("the host's");
     let connection = connection_of(&payload[..len]).expect("its connection");
-    Reply::emit_head(&mut datagram, true, connection).expect("room");
+    Reply::emit_head(&mut datagram, Kind::Confirmation, connection).expect("room");
     let len = initiator.write_message(&[], &mut datagram[Reply::HEAD_LEN..]).expect("its turn");
     let responder = |_| unreachable!("the handshake goes on");
     let confirmation = &datagram[..Reply::HEAD_LEN + len];

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use rift::{
-    Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant, NoPictures, Noise,
-    Opening, PathId, PictureId, PublicKey, Session, Storage, Timer,
+    AddressToken, Callee, Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant,
+    NoPictures, Noise, Opening, PathId, PictureId, PublicKey, Session, Storage, Timer,
 };
 
 use super::outbox::Outbox;
@@ -43,6 +43,8 @@ pub struct ClientPeer<H: Handshake = Noise> {
     pub typist: Option<Typist>,
     /// What it sends to the host, if anything.
     pub parcel: Option<Parcel>,
+    /// The newest token the host gave for the next call.
+    pub token: Option<AddressToken>,
     /// Everything shown.
     pub shown: Vec<Shown>,
     /// Pictures the decoder refused.
@@ -75,6 +77,24 @@ impl ClientPeer {
     }
 }
 
+impl ClientPeer {
+    /// A client of this identity that calls a host that it knows, at `node`.
+    #[must_use]
+    pub fn calling(
+        config: &Config,
+        identity: &Identity,
+        callee: &Callee,
+        node: NodeId,
+        random: &mut Random,
+        now: Instant,
+    ) -> Self {
+        let handshake = Noise::initiator(identity, random.bytes32(), Opening::IK);
+        let connection = connection(random);
+        let session = Session::call(config, handshake, callee, connection, memory(), PathId(0), now);
+        Self::with_session(session, node)
+    }
+}
+
 impl<H: Handshake> ClientPeer<H> {
     /// A client with a handshake of the caller's.
     #[must_use]
@@ -86,12 +106,12 @@ impl<H: Handshake> ClientPeer<H> {
         random: &mut Random,
         now: Instant,
     ) -> Self {
-        let mut memory = Box::new(ClientMemory::new());
-        for index in 0..PICTURES {
-            memory.lend(index, vec![0; PICTURE_LEN_MAX]);
-        }
-        let connection = u32::try_from(random.next_u64() >> 32).expect("the upper half has 32 bits");
-        let session = Session::connect(config, handshake, host, connection, memory, PathId(0), now);
+        let connection = connection(random);
+        let session = Session::connect(config, handshake, host, connection, memory(), PathId(0), now);
+        Self::with_session(session, node)
+    }
+
+    fn with_session(session: Session<Box<ClientMemory>, H>, node: NodeId) -> Self {
         Self {
             session,
             host: node,
@@ -100,6 +120,7 @@ impl<H: Handshake> ClientPeer<H> {
             decoder: Decoder::new(),
             typist: None,
             parcel: None,
+            token: None,
             shown: Vec::new(),
             refused: Vec::new(),
             events: Vec::new(),
@@ -157,6 +178,8 @@ impl<H: Handshake> ClientPeer<H> {
         while let Some(event) = self.session.poll_event() {
             if let Event::Picture(id) = event {
                 self.show(now, id);
+            } else if let Event::AddressToken(token) = event {
+                self.token = Some(token);
             } else if event == Event::Readable(Channel::Control) {
                 read(&mut self.session, Channel::Control, &mut self.control);
             } else if event == Event::Readable(Channel::Cursor) {
@@ -197,6 +220,18 @@ impl<H: Handshake> ClientPeer<H> {
             parcel.work(now, &mut self.session);
         }
     }
+}
+
+fn memory() -> Box<ClientMemory> {
+    let mut memory = Box::new(ClientMemory::new());
+    for index in 0..PICTURES {
+        memory.lend(index, vec![0; PICTURE_LEN_MAX]);
+    }
+    memory
+}
+
+fn connection(random: &mut Random) -> u32 {
+    u32::try_from(random.next_u64() >> 32).expect("the upper half has 32 bits")
 }
 
 fn read<H: Handshake>(session: &mut Session<Box<ClientMemory>, H>, channel: Channel, out: &mut Vec<u8>) {

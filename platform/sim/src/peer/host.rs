@@ -121,17 +121,33 @@ pub struct HostPeer {
     pub turned_away: Vec<PublicKey>,
     /// Why datagrams were discarded.
     pub discards: Vec<Discard>,
+    /// Handshakes it began to compute.
+    pub handshakes: u32,
 }
 
 impl HostPeer {
     /// A host of this identity.
     #[must_use]
     pub fn new(config: &Config, identity: &Identity, mut random: Random) -> Self {
+        let secret = random.bytes32();
+        Self::with_secret(config, identity, secret, 0, random)
+    }
+
+    /// A host of this identity that keeps `secret` over restarts, and whose clock said `epoch_us` when it started.
+    #[must_use]
+    pub fn with_secret(
+        config: &Config,
+        identity: &Identity,
+        secret: [u8; 32],
+        epoch_us: u64,
+        random: Random,
+    ) -> Self {
         Self {
             config: *config,
             identity: identity.clone(),
-            endpoint: Endpoint::new(&identity.public(), random.bytes32()),
+            endpoint: Endpoint::new(&identity.public(), secret).with_epoch(epoch_us),
             random,
+            handshakes: 0,
             allowed: BTreeMap::new(),
             pictures: Pictures::new(core::array::from_fn(|_| vec![0; PICTURE_LEN_MAX])),
             outbox: Outbox::new(),
@@ -169,13 +185,21 @@ impl HostPeer {
         ecn: Ecn,
         datagram: &mut [u8],
     ) -> Result<(), Discard> {
-        let (identity, random) = (&self.identity, &mut self.random);
-        let responder = |opening| Noise::responder(identity, random.bytes32(), opening);
+        let (identity, random, handshakes) = (&self.identity, &mut self.random, &mut self.handshakes);
+        let responder = |opening| {
+            *handshakes += 1;
+            Noise::responder(identity, random.bytes32(), opening)
+        };
         let address = address_of(from);
         match self.endpoint.handle_datagram(now, address, datagram, responder, self.outbox.buffer())? {
             Route::Session(index) => {
                 let guest = &mut self.guests[usize::from(index.0)];
+                let was_live = guest.session.is_live();
                 let result = guest.session.handle_datagram(now, PathId(0), now, ecn, datagram);
+                if !was_live && guest.session.is_live() {
+                    // Whoever copied the call to this host, here is who made it.
+                    guest.node = from;
+                }
                 self.handle_events(now);
                 result
             }
@@ -239,6 +263,10 @@ impl HostPeer {
                     let count = guest.session.read(channel, &mut bytes);
                     guest.bulk[usize::from(channel == Channel::File)].extend_from_slice(&bytes[..count]);
                 } else {
+                    if let (Event::Live, Some(peer)) = (event, guest.session.peer()) {
+                        let token = self.endpoint.make_token(now, &peer, address_of(guest.node));
+                        guest.session.offer_token(token);
+                    }
                     guest.events.push((now, event));
                     if let Some(camera) = &mut self.camera {
                         camera.answer(&event);

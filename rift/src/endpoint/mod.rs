@@ -1,8 +1,12 @@
 //! Many sessions on one socket: finds the session of a datagram, and answers strangers' handshakes (SPEC §4).
 //!
-//! An endpoint knows nothing of sessions but their numbers. A stranger costs a MAC check; one who knows the host's
-//! key costs a bounded, evictable place among the pending handshakes; a session's memory is touched only after the
-//! peer has proven its key.
+//! An endpoint knows nothing of sessions but their numbers. A stranger costs a MAC check, and under load an answer that
+//! is not remembered; one who knows the host's key costs a bounded, evictable place among the pending handshakes; a
+//! session's memory is touched only after the peer has proven its key. Capacities stand in `limits.rs`.
+
+mod calls;
+mod flights;
+mod load;
 
 use core::net::SocketAddr;
 
@@ -12,17 +16,18 @@ use blake2::digest::{FixedOutput, Mac, Update};
 use heapless::{Deque, Vec};
 use zeroize::Zeroize;
 
-use crate::crypto::{Handshake, Mac1Key, Opening, PublicKey};
+use crate::crypto::{
+    AddressToken, CookieJar, CookieKey, Handshake, Mac1Key, Opening, PublicKey, TokenKey, derive,
+};
 use crate::limits::{PENDING_HANDSHAKES, SESSIONS_MAX};
 use crate::session::{CloseReason, Discard, Established, TAG_LEN};
 use crate::time::Instant;
-use crate::wire::handshake::{INITIATION_PAYLOAD_LEN, Initiation, InitiationError, Reply, connection_of};
+use crate::wire::handshake::ANSWER_LEN;
 use crate::wire::header::{DataHeader, Kind};
 
-/// Bytes of a second message: head, ephemeral, static key with its tag, connection id with its tag.
-const RESPONSE_LEN: usize = Reply::HEAD_LEN + 32 + 32 + 16 + 4 + 16;
-/// A pending handshake is forgotten after this long.
-const PENDING_US: u64 = 10_000_000;
+use calls::{Calls, Clients};
+use flights::Pending;
+use load::Load;
 
 /// Refusals remembered, to be said again to who did not hear them.
 const REFUSALS: usize = 16;
@@ -45,19 +50,6 @@ pub enum Route {
     Established(Established),
 }
 
-struct Pending<H> {
-    handshake: H,
-    from: SocketAddr,
-    since: Instant,
-    local_connection: u32,
-    remote_connection: u32,
-    /// Of the first flight, to tell its repetitions from another.
-    first_mac: [u8; 16],
-    /// It came through the pairing window.
-    is_stranger: bool,
-    response: [u8; RESPONSE_LEN],
-}
-
 /// Routes the datagrams of one socket; see the module.
 pub struct Endpoint<H> {
     secret: [u8; 32],
@@ -65,34 +57,63 @@ pub struct Endpoint<H> {
     /// Of those who do not know the host's key; heard while the pairing window is open.
     stranger_mac1: Mac1Key,
     is_window_open: bool,
+    cookie_key: CookieKey,
+    cookies: CookieJar,
+    tokens: TokenKey,
+    /// The newest token's serial.
+    token_serial: u64,
+    /// Unix time, in microseconds, at [`Instant::ZERO`].
+    epoch_us: u64,
     drawn: u64,
+    load: Load,
     pending: Vec<Pending<H>, PENDING_HANDSHAKES>,
+    calls: Calls,
+    clients: Clients,
     sessions: Vec<(u32, SessionIndex), SESSIONS_MAX>,
     /// The newest refusals by the connection id that was refused: a confirmation said again is answered the same.
     refusals: Deque<(u32, [u8; REFUSAL_LEN]), REFUSALS>,
 }
 
 impl<H: Handshake> Endpoint<H> {
-    /// An endpoint for a host with this key. `secret` makes its connection ids unpredictable: 32 bytes of entropy.
+    /// An endpoint for a host with this key. `secret` is 32 bytes of entropy that make its connection ids, cookies and
+    /// address tokens. A host that keeps it over restarts recognises the tokens of its earlier life; it then needs
+    /// [`Self::with_epoch`], so that no connection id comes again.
     #[must_use]
     pub fn new(host: &PublicKey, secret: [u8; 32]) -> Self {
         Self {
-            secret,
             mac1: Mac1Key::new(host),
             stranger_mac1: Mac1Key::stranger(),
             is_window_open: false,
+            cookie_key: CookieKey::new(host),
+            cookies: CookieJar::new(&secret),
+            tokens: TokenKey::new(&secret),
+            token_serial: 0,
+            epoch_us: 0,
             drawn: 0,
+            load: Load::new(),
             pending: Vec::new(),
+            calls: Calls::new(),
+            clients: Clients::new(derive(&secret, b"rift clients")),
             sessions: Vec::new(),
             refusals: Deque::new(),
+            secret,
         }
     }
 
-    /// Finds out where a datagram belongs. `responder` makes the handshake of a new peer (from
-    /// the opening it is given and fresh entropy); it is called only for a stranger who knows the host's key. A reply is
-    /// written to `reply`, 160 bytes of it at most.
+    /// Says what the Unix time was at [`Instant::ZERO`], in microseconds: it dates address tokens. A host without a clock
+    /// says a number that grows with each start by more than the start will last, such as a boot counter times a year.
+    #[must_use]
+    pub const fn with_epoch(mut self, unix_us: u64) -> Self {
+        self.epoch_us = unix_us;
+        self
+    }
+
+    /// Finds out where a datagram belongs. `responder` makes the handshake of a new peer (from the opening it is given
+    /// and fresh entropy); it is called only for a stranger who knows the host's key. A reply is written to `reply`,
+    /// 160 bytes of it at most.
     ///
-    /// Work: a look-up for known sessions; a MAC for anything else; a handshake message for who knows the key.
+    /// Work: a look-up for known sessions; a MAC for anything else; under load another MAC and a seal; a handshake
+    /// message for who knows the key, at most some hundred a second.
     ///
     /// # Errors
     /// Why the datagram is ignored; nothing has changed then.
@@ -110,10 +131,15 @@ impl<H: Handshake> Endpoint<H> {
                 let known = self.sessions.iter().find(|(connection, _)| *connection == header.connection);
                 known.map(|&(_, index)| Route::Session(index)).ok_or(Discard::UnknownConnection)
             }
-            Some(Kind::Initiation) => self.on_initiation(now, from, datagram, responder, reply),
+            Some(Kind::Initiation | Kind::Call) => {
+                self.on_first_flight(now, from, datagram, responder, reply)
+            }
             Some(Kind::Confirmation) => self.on_confirmation(now, from, datagram, reply),
             Some(
                 Kind::Response
+                | Kind::Answer
+                | Kind::Cookie
+                | Kind::Versions
                 | Kind::HandshakeReserved
                 | Kind::Reset
                 | Kind::Probe
@@ -133,34 +159,54 @@ impl<H: Handshake> Endpoint<H> {
         }
     }
 
-    /// Sends a session's datagrams to `index` from now on. `false` when there is no room for another session.
+    /// Sends a session's datagrams to `index` from now on. `false` when there is no room for another session. A call is
+    /// remembered from here on: none of the same client with the same or a smaller counter is taken again.
     #[must_use]
     pub fn adopt(&mut self, connection: u32, index: SessionIndex) -> bool {
         self.release(index);
-        self.sessions.push((connection, index)).is_ok()
+        let is_adopted = self.sessions.push((connection, index)).is_ok();
+        if let Some(call) = self.calls.of_connection(connection)
+            && is_adopted
+        {
+            self.clients.remember(call.client, call.counter, call.token);
+        }
+        is_adopted
     }
 
     /// Tells a peer that it is not let in, and why, without making a session. The datagram is written to `reply`;
     /// returns its length, 0 when `reply` is too short. A peer that repeats itself is told again.
     pub fn refuse(&mut self, established: Established, reason: CloseReason, reply: &mut [u8]) -> usize {
         let connection = established.connection();
-        let mut refusal = [0; REFUSAL_LEN];
-        if established.refuse(reason, &mut refusal) != REFUSAL_LEN {
-            return 0;
+        let mut refusal = [0; ANSWER_LEN + REFUSAL_LEN];
+        let len = established.refuse(reason, &mut refusal);
+        let refusal = &refusal[..len];
+        if let Some(call) = self.calls.of_connection(connection) {
+            call.set_reply(refusal);
+        } else if let Ok(refusal) = <[u8; REFUSAL_LEN]>::try_from(refusal) {
+            if self.refusals.is_full() {
+                self.refusals.pop_front();
+            }
+            let pushed = self.refusals.push_back((connection, refusal));
+            debug_assert!(pushed.is_ok(), "room was made");
         }
-        if self.refusals.is_full() {
-            self.refusals.pop_front();
-        }
-        let pushed = self.refusals.push_back((connection, refusal));
-        debug_assert!(pushed.is_ok(), "room was made");
-        let Some(place) = reply.get_mut(..REFUSAL_LEN) else { return 0 };
-        place.copy_from_slice(&refusal);
-        REFUSAL_LEN
+        let Some(place) = reply.get_mut(..len) else { return 0 };
+        place.copy_from_slice(refusal);
+        len
     }
 
     /// Forgets a session.
     pub fn release(&mut self, index: SessionIndex) {
+        for &(connection, _) in self.sessions.iter().filter(|(_, known)| *known == index) {
+            self.calls.forget(connection);
+        }
         self.sessions.retain(|&(_, known)| known != index);
+    }
+
+    /// A new address token for `client`, which has proven that it can be reached at `address`: to be given to it with
+    /// [`crate::Session::offer_token`].
+    pub fn make_token(&mut self, now: Instant, client: &PublicKey, address: SocketAddr) -> AddressToken {
+        self.token_serial = self.unix_us(now).max(self.token_serial + 1);
+        self.tokens.make(self.token_serial, client, address)
     }
 
     /// Handshakes half done.
@@ -169,85 +215,13 @@ impl<H: Handshake> Endpoint<H> {
         self.pending.len()
     }
 
-    fn on_initiation(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &[u8],
-        responder: impl FnOnce(Opening) -> H,
-        reply: &mut [u8],
-    ) -> Result<Route, Discard> {
-        let initiation = Initiation::parse(datagram).map_err(|error| match error {
-            InitiationError::Malformed => Discard::Malformed,
-            InitiationError::Version(version) => Discard::Version(version),
-        })?;
-        let is_stranger = !self.mac1.verify(initiation.authenticated, &initiation.mac);
-        let is_heard = || self.stranger_mac1.verify(initiation.authenticated, &initiation.mac);
-        if is_stranger && !(self.is_window_open && is_heard()) {
-            return Err(Discard::Authentication);
-        }
-        self.pending.retain(|pending| pending.since.plus_micros(PENDING_US) > now);
-        let same = |pending: &&Pending<H>| pending.first_mac == initiation.mac && pending.from == from;
-        if let Some(pending) = self.pending.iter().find(same) {
-            return put(&pending.response, reply);
-        }
-        let mut handshake = responder(Opening::XX);
-        let mut payload = [0; INITIATION_PAYLOAD_LEN];
-        handshake.read_message(initiation.noise, &mut payload).map_err(|_| Discard::Authentication)?;
-        let remote_connection = connection_of(&payload).ok_or(Discard::Malformed)?;
-        let local_connection = self.draw_connection();
-        let mut response = [0; RESPONSE_LEN];
-        Reply::emit_head(&mut response, false, remote_connection).ok_or(Discard::Malformed)?;
-        handshake
-            .write_message(&local_connection.to_be_bytes(), &mut response[Reply::HEAD_LEN..])
-            .map_err(|_| Discard::Authentication)?;
-        if self.pending.is_full() {
-            let oldest = (0..self.pending.len()).min_by_key(|&index| self.pending[index].since);
-            self.pending.swap_remove(oldest.unwrap_or(0));
-        }
-        let result = put(&response, reply);
-        let entry = Pending {
-            handshake,
-            from,
-            since: now,
-            local_connection,
-            remote_connection,
-            first_mac: initiation.mac,
-            is_stranger,
-            response,
-        };
-        let pushed = self.pending.push(entry);
-        debug_assert!(pushed.is_ok(), "room was made");
-        result
+    /// Seals cookies for who knows this host, or for who came through the pairing window.
+    fn cookie_key(&self, is_stranger: bool) -> CookieKey {
+        if is_stranger { CookieKey::new(&PublicKey::from_bytes([0; 32])) } else { self.cookie_key.clone() }
     }
 
-    fn on_confirmation(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &[u8],
-        reply: &mut [u8],
-    ) -> Result<Route, Discard> {
-        let message = Reply::parse(datagram).ok_or(Discard::Malformed)?;
-        if let Some((_, refusal)) = self.refusals.iter().find(|(refused, _)| *refused == message.connection) {
-            return put(refusal, reply);
-        }
-        let index = self
-            .pending
-            .iter()
-            .position(|pending| {
-                pending.local_connection == message.connection && pending.since.plus_micros(PENDING_US) > now
-            })
-            .ok_or(Discard::UnknownConnection)?;
-        let pending = &mut self.pending[index];
-        let mut payload = [0; 64];
-        pending.handshake.read_message(message.noise, &mut payload).map_err(|_| Discard::Authentication)?;
-        let secrets = pending.handshake.finish().ok_or(Discard::Unexpected)?;
-        let (local_connection, remote_connection) = (pending.local_connection, pending.remote_connection);
-        let is_stranger = pending.is_stranger;
-        self.pending.swap_remove(index);
-        let established = Established { secrets, local_connection, remote_connection, from, is_stranger };
-        Ok(Route::Established(established))
+    const fn unix_us(&self, now: Instant) -> u64 {
+        self.epoch_us.saturating_add(now.as_micros())
     }
 
     /// A connection id that no session or pending handshake has.
@@ -257,10 +231,12 @@ impl<H: Handshake> Endpoint<H> {
             let mac = <Blake2sMac<U4> as Mac>::new_from_slice(&self.secret);
             let mut mac = mac.expect("BLAKE2s takes keys of 32 bytes");
             Update::update(&mut mac, b"rift connection");
+            Update::update(&mut mac, &self.epoch_us.to_be_bytes());
             Update::update(&mut mac, &self.drawn.to_be_bytes());
             let connection = u32::from_be_bytes(mac.finalize_fixed().into());
             let is_taken = self.sessions.iter().any(|&(known, _)| known == connection)
                 || self.pending.iter().any(|pending| pending.local_connection == connection)
+                || self.calls.of_connection(connection).is_some()
                 || self.refusals.iter().any(|&(refused, _)| refused == connection);
             if !is_taken {
                 return connection;

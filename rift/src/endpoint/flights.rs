@@ -1,0 +1,223 @@
+//! What strangers send: first flights of either pattern, and the message that ends XX (SPEC §4).
+
+use core::net::SocketAddr;
+
+use super::calls::Call;
+use super::{Endpoint, Route, put};
+use crate::channel::permissions::Permissions;
+use crate::crypto::{Handshake, Opening, Pattern};
+use crate::session::{Discard, Established};
+use crate::time::Instant;
+use crate::wire::handshake::{
+    ANSWER_LEN, CallPayload, CookieReply, FirstFlight, Opened, Reply, Versions, connection_of,
+};
+use crate::wire::request::wanted;
+use crate::wire::{Kind, VERSION};
+
+/// Bytes of a second message of XX: head, ephemeral, static key with its tag, connection id with its tag.
+const RESPONSE_LEN: usize = Reply::HEAD_LEN + 32 + 32 + 16 + Opened::LEN + 16;
+/// A pending handshake is forgotten after this long.
+const PENDING_US: u64 = 10_000_000;
+/// Nobody is sent more than this many times what came from their address before it is proven (SPEC §4.13).
+const AMPLIFICATION_MAX: usize = 3;
+
+/// A handshake of XX that is half done.
+pub(super) struct Pending<H> {
+    handshake: H,
+    from: SocketAddr,
+    since: Instant,
+    pub(super) local_connection: u32,
+    remote_connection: u32,
+    /// Of the first flight, to tell its repetitions from another.
+    mac1: [u8; 16],
+    /// It came through the pairing window.
+    pub(super) is_stranger: bool,
+    response: [u8; RESPONSE_LEN],
+}
+
+impl<H: Handshake> Endpoint<H> {
+    /// Cheap things first: a flight costs curves only when it is new, of this version, and either proven to come from
+    /// where it says or one of few.
+    pub(super) fn on_first_flight(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        responder: impl FnOnce(Opening) -> H,
+        reply: &mut [u8],
+    ) -> Result<Route, Discard> {
+        let flight = FirstFlight::parse(datagram).ok_or(Discard::Malformed)?;
+        let is_stranger = !self.mac1.verify(flight.authenticated, &flight.mac1);
+        if is_stranger {
+            let may_come = flight.pattern == Pattern::Xx
+                && self.is_window_open
+                && self.stranger_mac1.verify(flight.authenticated, &flight.mac1);
+            if !may_come {
+                return Err(Discard::Authentication);
+            }
+        }
+        // This host speaks one version, so nobody can be talked into another.
+        if flight.version != VERSION {
+            return put(&Versions::to_bytes(&flight.mac1), reply);
+        }
+        self.pending.retain(|pending| pending.since.plus_micros(PENDING_US) > now);
+        if let Some(known) = self.answer_again(from, &flight, reply) {
+            return known;
+        }
+        if !self.load.allows_unproven(now, self.pending.len()) {
+            let unix_us = self.unix_us(now);
+            if !self.cookies.verify(unix_us, from, flight.with_mac1, &flight.mac2) {
+                let cookie = self.cookies.cookie(unix_us, from);
+                let sealed = self.cookie_key(is_stranger).seal(&flight.mac1, &cookie);
+                return put(&CookieReply { sealed }.to_bytes(), reply);
+            }
+            if !self.load.allows_proven(now) {
+                return Err(Discard::NoRoom);
+            }
+        }
+        match flight.pattern {
+            Pattern::Xx => self.on_initiation(now, from, &flight, is_stranger, responder, reply),
+            Pattern::Ik => self.on_call(now, from, &flight, datagram.len(), responder),
+        }
+    }
+
+    /// What was said to this very flight before.
+    fn answer_again(
+        &self,
+        from: SocketAddr,
+        flight: &FirstFlight<'_>,
+        reply: &mut [u8],
+    ) -> Option<Result<Route, Discard>> {
+        match flight.pattern {
+            Pattern::Xx => {
+                let is_same = |pending: &&_| {
+                    let pending: &Pending<H> = pending;
+                    pending.mac1 == flight.mac1 && pending.from == from
+                };
+                self.pending.iter().find(is_same).map(|pending| put(&pending.response, reply))
+            }
+            // Wherever it comes from: who copies a call to another address learns nothing from the answer, and the
+            // client's own copy, if it comes second, must not be left without one.
+            Pattern::Ik => self.calls.find(&flight.mac1).map(|call| match call.reply() {
+                [] => Err(Discard::Replay),
+                known => put(known, reply),
+            }),
+        }
+    }
+
+    fn on_initiation(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        flight: &FirstFlight<'_>,
+        is_stranger: bool,
+        responder: impl FnOnce(Opening) -> H,
+        reply: &mut [u8],
+    ) -> Result<Route, Discard> {
+        let mut handshake = responder(flight.opening());
+        let mut payload = [0; Opened::FRAMES_MAX];
+        handshake.read_message(flight.noise, &mut payload).map_err(|_| Discard::Authentication)?;
+        let remote_connection = connection_of(&payload).ok_or(Discard::Malformed)?;
+        let local_connection = self.draw_connection();
+        let mut response = [0; RESPONSE_LEN];
+        Reply::emit_head(&mut response, Kind::Response, remote_connection).ok_or(Discard::Malformed)?;
+        handshake
+            .write_message(&local_connection.to_be_bytes(), &mut response[Reply::HEAD_LEN..])
+            .map_err(|_| Discard::Authentication)?;
+        if self.pending.is_full() {
+            let oldest = (0..self.pending.len()).min_by_key(|&index| self.pending[index].since);
+            self.pending.swap_remove(oldest.unwrap_or(0));
+        }
+        let result = put(&response, reply);
+        let pushed = self.pending.push(Pending {
+            handshake,
+            from,
+            since: now,
+            local_connection,
+            remote_connection,
+            mac1: flight.mac1,
+            is_stranger,
+            response,
+        });
+        debug_assert!(pushed.is_ok(), "room was made");
+        result
+    }
+
+    /// A client that knows the host and may be known to it.
+    fn on_call(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        flight: &FirstFlight<'_>,
+        len: usize,
+        responder: impl FnOnce(Opening) -> H,
+    ) -> Result<Route, Discard> {
+        let mut handshake = responder(flight.opening());
+        let mut payload = [0; CallPayload::LEN_MAX];
+        let payload_len =
+            handshake.read_message(flight.noise, &mut payload).map_err(|_| Discard::Authentication)?;
+        let call = payload.get(..payload_len).and_then(CallPayload::parse).ok_or(Discard::Malformed)?;
+        let peer = handshake.peer().ok_or(Discard::Unexpected)?;
+        let client = self.clients.name(&peer);
+        if !self.clients.is_new(client, call.counter) {
+            return Err(Discard::Replay);
+        }
+        let serial = self.tokens.verify(&call.token, self.unix_us(now), &peer, from);
+        let serial = serial.filter(|&serial| self.clients.is_unused(client, serial));
+        let local_connection = self.draw_connection();
+        let mut answer = [0; ANSWER_LEN];
+        Reply::emit_head(&mut answer, Kind::Answer, call.connection).ok_or(Discard::Malformed)?;
+        handshake
+            .write_message(&local_connection.to_be_bytes(), &mut answer[Reply::HEAD_LEN..])
+            .map_err(|_| Discard::Authentication)?;
+        let secrets = handshake.finish().ok_or(Discard::Unexpected)?;
+        self.calls.push(Call::new(flight.mac1, local_connection, client, call.counter, serial, &answer));
+        Ok(Route::Established(Established {
+            secrets,
+            local_connection,
+            remote_connection: call.connection,
+            from,
+            is_stranger: false,
+            wanted: wanted(call.frames),
+            answer: Some(answer),
+            room: if serial.is_some() { usize::MAX } else { AMPLIFICATION_MAX * len },
+        }))
+    }
+
+    pub(super) fn on_confirmation(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Result<Route, Discard> {
+        let message = Reply::parse(datagram).ok_or(Discard::Malformed)?;
+        if let Some((_, refusal)) = self.refusals.iter().find(|(refused, _)| *refused == message.connection) {
+            return put(refusal, reply);
+        }
+        let index = self
+            .pending
+            .iter()
+            .position(|pending| {
+                pending.local_connection == message.connection && pending.since.plus_micros(PENDING_US) > now
+            })
+            .ok_or(Discard::UnknownConnection)?;
+        let pending = &mut self.pending[index];
+        let mut payload = [0; Opened::FRAMES_MAX];
+        let len = pending.handshake.read_message(message.noise, &mut payload);
+        let len = len.map_err(|_| Discard::Authentication)?;
+        let secrets = pending.handshake.finish().ok_or(Discard::Unexpected)?;
+        let established = Established {
+            secrets,
+            local_connection: pending.local_connection,
+            remote_connection: pending.remote_connection,
+            from,
+            is_stranger: pending.is_stranger,
+            wanted: payload.get(..len).map_or(Permissions::all(), wanted),
+            answer: None,
+            room: usize::MAX,
+        };
+        self.pending.swap_remove(index);
+        Ok(Route::Established(established))
+    }
+}

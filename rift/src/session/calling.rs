@@ -1,0 +1,299 @@
+//! How a client begins a session (SPEC §4): its first flight, and what a host may say to that.
+
+use super::handshake::{CONFIRMATION_LEN, Flight, Phase};
+use super::{CloseReason, Config, Discard, Keys, PathId, Session};
+use crate::crypto::{
+    AddressToken, CookieKey, Handshake, Mac1Key, Opening, Pattern, PublicKey, Secrets, Side,
+    mac2,
+};
+use crate::storage::Memory;
+use crate::time::Instant;
+use crate::wire::feedback::Ecn;
+use crate::wire::handshake::{
+    ANSWER_LEN, CallPayload, CookieReply, FIRST_FLIGHT_MAX, FirstFlight, Opened, Reply, TOKEN_LEN, Versions,
+    connection_of,
+};
+use crate::wire::{Kind, request};
+
+/// A host whose key a client has pinned, and what it keeps for calling it (SPEC §4.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Callee {
+    /// The host's key.
+    pub host: PublicKey,
+    /// Larger than in every call before of this client to this host, or the host stays silent. Microseconds of Unix time
+    /// serve well, if the client keeps the last one and never goes back behind it.
+    pub counter: u64,
+    /// The newest address token of that host, if it has not been used yet: it is spent by this call.
+    pub token: Option<AddressToken>,
+}
+
+/// A first flight as it leaves again and again.
+pub(crate) struct Outgoing {
+    bytes: [u8; FIRST_FLIGHT_MAX],
+    len: usize,
+    pattern: Pattern,
+}
+
+impl Outgoing {
+    fn write<H: Handshake>(handshake: &mut H, host: Option<&PublicKey>, payload: &[u8]) -> Option<Self> {
+        let mut noise = [0; FIRST_FLIGHT_MAX];
+        let noise_len = handshake.write_message(payload, &mut noise).ok()?;
+        let pattern = handshake.pattern();
+        let opening = match pattern {
+            Pattern::Xx => Opening::XX,
+            Pattern::Ik => Opening::IK,
+        };
+        let key = host.map_or_else(Mac1Key::stranger, Mac1Key::new);
+        let mut bytes = [0; FIRST_FLIGHT_MAX];
+        let len =
+            FirstFlight::emit_unpadded(&mut bytes, opening, noise.get(..noise_len)?, |text| key.mac1(text))?;
+        Some(Self { bytes, len, pattern })
+    }
+
+    fn mac1(&self) -> Option<&[u8; 16]> {
+        self.bytes.get(self.len.checked_sub(32)?..)?.first_chunk()
+    }
+
+    fn set_cookie(&mut self, cookie: &[u8; 16]) -> Option<()> {
+        let (with_mac1, place) = self.bytes.get_mut(..self.len)?.split_last_chunk_mut::<16>()?;
+        *place = mac2(cookie, with_mac1);
+        Some(())
+    }
+
+    /// Copies it out with its padding; `None` when there is no room.
+    pub(super) fn put(&self, out: &mut [u8]) -> Option<usize> {
+        let len = FirstFlight::len_min(self.pattern).max(self.len);
+        let (message, padding) = out.get_mut(..len)?.split_at_mut_checked(self.len)?;
+        message.copy_from_slice(&self.bytes[..self.len]);
+        padding.fill(0);
+        Some(len)
+    }
+}
+
+/// A client's handshake whose first flight is out.
+pub(crate) struct Calling<H> {
+    handshake: H,
+    host: Option<PublicKey>,
+    pub(super) message: Outgoing,
+    pub(super) flight: Flight,
+    /// A host said that it speaks other versions; nobody has proven that.
+    pub(super) is_other_version: bool,
+}
+
+impl<M: Memory, H: Handshake> Session<M, H> {
+    /// Client: begins a session with `host` by XX, which needs no memory of earlier sessions. `handshake` is an initiator
+    /// of [`Opening::XX`]; `connection` is an unpredictable number by which this side will know the session's datagrams.
+    ///
+    /// A handshake that cannot write its first message gives a session that is closed from the start.
+    pub fn connect(
+        config: &Config,
+        mut handshake: H,
+        host: PublicKey,
+        connection: u32,
+        memory: M,
+        path: PathId,
+        now: Instant,
+    ) -> Self {
+        handshake.expect_peer(host);
+        let calling = Calling::xx(config, handshake, Some(host), connection, now);
+        Self::begin(config, calling, connection, memory, path, now)
+    }
+
+    /// Client: begins a session with a pinned host by IK: a round trip less than [`Self::connect`]. `handshake` is an
+    /// initiator of [`Opening::IK`]; the other arguments are those of [`Self::connect`].
+    pub fn call(
+        config: &Config,
+        mut handshake: H,
+        callee: &Callee,
+        connection: u32,
+        memory: M,
+        path: PathId,
+        now: Instant,
+    ) -> Self {
+        handshake.expect_peer(callee.host);
+        let calling = Calling::ik(config, handshake, callee, connection, now);
+        Self::begin(config, calling, connection, memory, path, now)
+    }
+
+    /// Client: begins a session with a host whose key is not known, to pair with it (SPEC §8.5); the other arguments
+    /// are those of [`Self::connect`]. The host answers while its pairing window is open. Nothing but pairing happens in
+    /// such a session.
+    pub fn approach(
+        config: &Config,
+        handshake: H,
+        connection: u32,
+        memory: M,
+        path: PathId,
+        now: Instant,
+    ) -> Self {
+        let calling = Calling::xx(config, handshake, None, connection, now);
+        let mut session = Self::begin(config, calling, connection, memory, path, now);
+        session.is_stranger = true;
+        session
+    }
+
+    fn begin(
+        config: &Config,
+        calling: Option<Calling<H>>,
+        connection: u32,
+        memory: M,
+        path: PathId,
+        now: Instant,
+    ) -> Self {
+        let phase = calling.map_or(Phase::Closed, Phase::Initiating);
+        let mut session = Self::new(Side::Initiator, config, memory, path, phase, now);
+        session.local_connection = connection;
+        if session.is_closed() {
+            session.pending.closed = Some(CloseReason::Unanswered);
+        }
+        session
+    }
+
+    pub(super) fn install(&mut self, secrets: &Secrets) {
+        self.peer = Some(secrets.peer);
+        self.transcript = secrets.transcript;
+        self.keys = Some(Keys::new(self.side, secrets, self.now));
+    }
+
+    /// Takes the host's part of XX.
+    pub(super) fn handle_response(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Discard> {
+        let remote = self.read_reply(Kind::Response, datagram)?;
+        let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
+        let host = calling.host;
+        let mut payload = [0; Opened::FRAMES_MAX];
+        let wanted = request::emit(self.config.wanted, &mut payload).and_then(|len| payload.get(..len));
+        let mut message = [0; CONFIRMATION_LEN];
+        let written = Reply::emit_head(&mut message, Kind::Confirmation, remote).and_then(|()| {
+            calling.handshake.write_message(wanted?, message.get_mut(Reply::HEAD_LEN..)?).ok()
+        });
+        let secrets =
+            calling.handshake.finish().filter(|_| written == Some(CONFIRMATION_LEN - Reply::HEAD_LEN));
+        let flight = Flight::new(now, self.config.handshake_us);
+        self.on_finished(now, host, remote, secrets, Phase::Confirming { message, flight });
+        Ok(())
+    }
+
+    /// Takes the host's part of IK, and the packet that may follow it in the same datagram.
+    pub(super) fn handle_answer(
+        &mut self,
+        now: Instant,
+        path: PathId,
+        received_at: Instant,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        let (answer, packet) = datagram.split_at_mut_checked(ANSWER_LEN).ok_or(Discard::Malformed)?;
+        let remote = self.read_reply(Kind::Answer, answer)?;
+        let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
+        let (host, secrets) = (calling.host, calling.handshake.finish());
+        // The first packet shows the host that this side is there: a request for its clock is always due at first.
+        self.on_finished(now, host, remote, secrets, Phase::Established);
+        if packet.is_empty() || !self.is_established() {
+            return Ok(());
+        }
+        self.handle_sealed(now, path, received_at, ecn, packet)
+    }
+
+    /// Reads a second message; gives the host's connection id.
+    fn read_reply(&mut self, kind: Kind, datagram: &[u8]) -> Result<u32, Discard> {
+        let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
+        let pattern = if kind == Kind::Answer { Pattern::Ik } else { Pattern::Xx };
+        if calling.handshake.pattern() != pattern {
+            return Err(Discard::Unexpected);
+        }
+        let reply = Reply::parse(datagram).filter(|reply| reply.kind == kind).ok_or(Discard::Malformed)?;
+        if reply.connection != self.local_connection {
+            return Err(Discard::UnknownConnection);
+        }
+        let mut payload = [0; Opened::FRAMES_MAX];
+        let len = calling.handshake.read_message(reply.noise, &mut payload);
+        let len = len.map_err(|_| Discard::Authentication)?;
+        payload.get(..len).and_then(connection_of).ok_or(Discard::Malformed)
+    }
+
+    /// The handshake has come to its end here.
+    fn on_finished(
+        &mut self,
+        now: Instant,
+        host: Option<PublicKey>,
+        remote: u32,
+        secrets: Option<Secrets>,
+        phase: Phase<H>,
+    ) {
+        let Some(secrets) = secrets else { return self.finish(now, None, CloseReason::Unanswered) };
+        if host.is_some_and(|host| host != secrets.peer) {
+            return self.finish(now, None, CloseReason::WrongPeer);
+        }
+        self.remote_connection = remote;
+        self.install(&secrets);
+        self.pending.authenticated = true;
+        self.heard_at = now;
+        self.phase = phase;
+        if self.is_stranger {
+            self.pairing.begin(now);
+        }
+    }
+
+    /// Takes a cookie: the flight carries the proof of it from now on, and leaves again at once, the first time.
+    pub(super) fn handle_cookie(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Discard> {
+        let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
+        let reply = CookieReply::parse(datagram).ok_or(Discard::Malformed)?;
+        let mac1 = calling.message.mac1().ok_or(Discard::Unexpected)?;
+        let host = calling.host.unwrap_or(PublicKey::from_bytes([0; 32]));
+        let cookie = CookieKey::new(&host).open(mac1, &reply.sealed).ok_or(Discard::Authentication)?;
+        calling.message.set_cookie(&cookie).ok_or(Discard::Unexpected)?;
+        calling.flight.hurry(now);
+        Ok(())
+    }
+
+    /// Takes note that the host speaks other versions. Anybody on the way can say so: the handshake goes on, and this is
+    /// why it failed only if nobody answers.
+    pub(super) fn handle_versions(&mut self, datagram: &[u8]) -> Result<(), Discard> {
+        let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
+        let versions = Versions::parse(datagram).ok_or(Discard::Malformed)?;
+        if calling.message.mac1() != Some(&versions.mac1) {
+            return Err(Discard::UnknownConnection);
+        }
+        calling.is_other_version = true;
+        Ok(())
+    }
+}
+
+impl<H: Handshake> Calling<H> {
+    fn xx(
+        config: &Config,
+        handshake: H,
+        host: Option<PublicKey>,
+        connection: u32,
+        now: Instant,
+    ) -> Option<Self> {
+        Self::new(config, handshake, Pattern::Xx, host, &connection.to_be_bytes(), now)
+    }
+
+    fn ik(config: &Config, handshake: H, callee: &Callee, connection: u32, now: Instant) -> Option<Self> {
+        let mut frames = [0; Opened::FRAMES_MAX];
+        let len = request::emit(config.wanted, &mut frames)?;
+        let token = callee.token.map_or([0; TOKEN_LEN], |token| *token.as_bytes());
+        let payload = CallPayload { counter: callee.counter, connection, token, frames: frames.get(..len)? };
+        let mut bytes = [0; CallPayload::LEN_MAX];
+        let len = payload.emit(&mut bytes)?;
+        Self::new(config, handshake, Pattern::Ik, Some(callee.host), bytes.get(..len)?, now)
+    }
+
+    /// `None` when `handshake` is of another pattern, or cannot write its first message.
+    fn new(
+        config: &Config,
+        mut handshake: H,
+        pattern: Pattern,
+        host: Option<PublicKey>,
+        payload: &[u8],
+        now: Instant,
+    ) -> Option<Self> {
+        if handshake.pattern() != pattern {
+            return None;
+        }
+        let message = Outgoing::write(&mut handshake, host.as_ref(), payload)?;
+        let flight = Flight::new(now, config.handshake_us);
+        Some(Self { handshake, host, message, flight, is_other_version: false })
+    }
+}
