@@ -18,10 +18,15 @@ pub enum ChosenHandshake {
 impl ChosenHandshake {
     /// The client's side. `ephemeral` is 32 bytes of entropy never used before.
     #[must_use]
-    pub fn initiator(kind: HandshakeKind, identity: &Identity, ephemeral: [u8; 32]) -> Self {
+    pub fn initiator(
+        kind: HandshakeKind,
+        identity: &Identity,
+        ephemeral: [u8; 32],
+        opening: Opening,
+    ) -> Self {
         match kind {
-            HandshakeKind::Rift => Self::Rift(Box::new(Noise::initiator(identity, ephemeral, Opening::XX))),
-            HandshakeKind::Snow => Self::Snow(Box::new(Snow::initiator(identity, ephemeral, Opening::XX))),
+            HandshakeKind::Rift => Self::Rift(Box::new(Noise::initiator(identity, ephemeral, opening))),
+            HandshakeKind::Snow => Self::Snow(Box::new(Snow::initiator(identity, ephemeral, opening))),
         }
     }
 }

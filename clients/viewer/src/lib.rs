@@ -32,7 +32,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
-use rift::Identity;
+use rift::{Identity, Permissions};
+use rift_keystore::memory::HostMemory;
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
 
@@ -70,11 +71,11 @@ pub fn command_line(words: Vec<OsString>) -> Result<Vec<OsString>, ClientError> 
 /// # Errors
 /// It cannot be read or made.
 pub fn identity(common: &Common) -> Result<Identity, ClientError> {
-    let path: PathBuf = match &common.state {
-        Some(directory) => directory.join(rift_keystore::FILE_NAME),
-        None => rift_keystore::default_path()?,
-    };
-    Ok(rift_keystore::load_or_create(&path)?)
+    Ok(rift_keystore::load_or_create(&state_dir(common)?.join(rift_keystore::FILE_NAME))?)
+}
+
+fn state_dir(common: &Common) -> Result<PathBuf, ClientError> {
+    Ok(common.state.clone().map_or_else(rift_keystore::state_dir, Ok)?)
 }
 
 /// minifb opens its window where the environment's `DISPLAY` says; `Some` when the program must be started again with
@@ -110,6 +111,8 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         identity,
         handshake: options.handshake,
         datagram_len: options.datagram,
+        wanted: if options.view_only { Permissions::view_only() } else { Permissions::all() },
+        memory: HostMemory::path(&state_dir(&options.common)?, &options.host_id),
     };
     let ends = session::Ends { link: link.clone(), orders: orders_end, jobs, spares: spares_end, shapes };
     let network = Network::new(target, clock, ends);

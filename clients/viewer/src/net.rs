@@ -8,7 +8,12 @@ use core::time::Duration;
 use std::net::ToSocketAddrs;
 use std::sync::mpsc::RecvTimeoutError;
 
-use rift::{CloseReason, Config, Identity, PathId, PublicKey, Session};
+use std::path::PathBuf;
+
+use rift::{
+    Callee, CloseReason, Config, Identity, Opening, PathId, Pattern, Permissions, PublicKey, Session,
+};
+use rift_keystore::memory::HostMemory;
 use rift_mio::{ClientDriver, Clock, SharedClient, SocketConfig, desktop_memory};
 use tracing::{debug, info, warn};
 
@@ -19,8 +24,9 @@ use crate::link::{Order, Status};
 use crate::reconnect::{Backoff, Verdict, verdict};
 use crate::session::{ClientMemory, Ends, Service};
 
-/// How long an address has to answer. A person waits so long for nothing at most, for each address of a name.
-const HANDSHAKE_US: u32 = 5_000_000;
+/// How long an address has to answer to a call. A person waits twice as long for nothing at most, for each address of a
+/// name.
+const HANDSHAKE_US: u32 = 2_500_000;
 type Driver = SharedClient<ClientMemory, ChosenHandshake>;
 
 /// Whom to reach, and as whom.
@@ -38,6 +44,10 @@ pub struct Target {
     pub handshake: HandshakeKind,
     /// UDP payload of the largest datagram to send, in bytes.
     pub datagram_len: u16,
+    /// What to ask for.
+    pub wanted: Permissions,
+    /// Where it is kept what is remembered of the host.
+    pub memory: PathBuf,
 }
 
 /// The network's thread.
@@ -46,6 +56,8 @@ pub struct Network {
     target: Target,
     clock: Clock,
     service: Service,
+    /// What is remembered of the host.
+    memory: HostMemory,
 }
 
 /// How one session ended.
@@ -62,7 +74,8 @@ impl Network {
     /// Nothing is sent yet.
     #[must_use]
     pub fn new(target: Target, clock: Clock, ends: Ends) -> Self {
-        Self { target, clock, service: Service::new(ends) }
+        let memory = HostMemory::load(&target.memory);
+        Self { target, clock, service: Service::new(ends), memory }
     }
 
     /// Runs until it is told to quit or the host is not to be reached any more.
@@ -155,9 +168,18 @@ impl Network {
         }
     }
 
-    /// One session from its first datagram to its end.
+    /// One session from its first datagram to its end. A host that answers no call may only have a better memory of
+    /// this client's clock than this client: it is asked in the other way, which takes one round trip more.
     fn session(&mut self, address: SocketAddr) -> Result<Ended, SessionError> {
-        let mut driver = self.connect(address)?;
+        let called = self.session_by(address, Opening::IK)?;
+        if called.reason != CloseReason::Unanswered || self.service.quits {
+            return Ok(called);
+        }
+        self.session_by(address, Opening::XX)
+    }
+
+    fn session_by(&mut self, address: SocketAddr, opening: Opening) -> Result<Ended, SessionError> {
+        let mut driver = self.connect(address, opening)?;
         let clock = self.clock;
         let service = &mut self.service;
         service.begin();
@@ -175,6 +197,12 @@ impl Network {
         }
         service.link.set_shortcut(None);
         driver.with_session(|session, now| service.end(session, now));
+        if let Some(token) = service.token.take() {
+            self.memory.token = Some(token);
+            if let Err(error) = self.memory.keep(&self.target.memory) {
+                debug!(%error, "the next call will take longer");
+            }
+        }
         let now = clock.now();
         let reason = service.closed.unwrap_or(CloseReason::Local);
         let admitted_for = service.admitted_at.map(|at| now - at);
@@ -183,23 +211,31 @@ impl Network {
         Ok(Ended { reason, admitted_for, refused })
     }
 
-    fn connect(&self, address: SocketAddr) -> Result<Driver, SessionError> {
+    fn connect(&mut self, address: SocketAddr, opening: Opening) -> Result<Driver, SessionError> {
         let mut ephemeral = [0; 32];
         let mut connection = [0; 4];
         getrandom::fill(&mut ephemeral).map_err(SessionError::Entropy)?;
         getrandom::fill(&mut connection).map_err(SessionError::Entropy)?;
         let target = &self.target;
-        let config =
-            Config { datagram_len: target.datagram_len, handshake_us: HANDSHAKE_US, ..Config::default() };
-        let session = Session::connect(
-            &config,
-            ChosenHandshake::initiator(target.handshake, &target.identity, ephemeral),
-            target.key,
-            u32::from_be_bytes(connection),
-            desktop_memory(true),
-            PathId(0),
-            self.clock.now(),
-        );
+        let config = Config {
+            datagram_len: target.datagram_len,
+            handshake_us: HANDSHAKE_US,
+            wanted: target.wanted,
+            ..Config::default()
+        };
+        let (connection, memory) = (u32::from_be_bytes(connection), desktop_memory(true));
+        let (path, now) = (PathId(0), self.clock.now());
+        let handshake = ChosenHandshake::initiator(target.handshake, &target.identity, ephemeral, opening);
+        let session = match opening.pattern {
+            Pattern::Xx => Session::connect(&config, handshake, target.key, connection, memory, path, now),
+            Pattern::Ik => {
+                let unix_us = self.clock.unix_epoch_us().saturating_add(now.as_micros());
+                self.memory.counter = self.memory.next_counter(unix_us);
+                let (counter, token) = (self.memory.counter, self.memory.token.take());
+                let callee = Callee { host: target.key, counter, token };
+                Session::call(&config, handshake, &callee, connection, memory, path, now)
+            }
+        };
         Ok(SharedClient::new(ClientDriver::connect(&SocketConfig::default(), address, session)?))
     }
 

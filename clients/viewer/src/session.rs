@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 
-use rift::{Channel, CloseReason, Event, Instant, Permissions, PictureId, Session, StreamParameters};
+use rift::{
+    AddressToken, Channel, CloseReason, Event, Instant, Permissions, PictureId, Session, StreamParameters,
+};
 use rift_mio::DesktopStorage;
 use rift_simd::Simd;
 use tracing::{debug, info, warn};
@@ -60,6 +62,8 @@ pub(crate) struct Service {
     /// Input the session had no room for yet.
     waiting: Option<Order>,
     pub(crate) admitted_at: Option<Instant>,
+    /// What the host gave for the next call.
+    pub(crate) token: Option<AddressToken>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) quits: bool,
     pub(crate) goodbye_until: Option<Instant>,
@@ -84,6 +88,7 @@ impl Service {
             shape: None,
             waiting: None,
             admitted_at: None,
+            token: None,
             closed: None,
             quits: false,
             goodbye_until: None,
@@ -137,6 +142,7 @@ impl Service {
             }
             Event::Authenticated(peer) => debug!(%peer, "the host has proven who it is"),
             Event::Admitted(permissions) => self.on_admitted(permissions, now),
+            Event::AddressToken(token) => self.token = Some(token),
             Event::Closed(reason) => self.closed = Some(reason),
             Event::Readable(_) | Event::Writable(_) | Event::Input(_) | Event::RepairWanted { .. } | _ => {}
         }

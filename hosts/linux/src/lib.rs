@@ -210,7 +210,7 @@ pub fn serve(
     let view_only = settings.view_only.unwrap_or(false);
     let sink = if view_only { None } else { Sink::open(settings.input.unwrap_or_default(), &spec, display)? };
     let injector = Injector::start(sink)?;
-    let mut driver = listen(settings.listen, &identity)?;
+    let mut driver = listen(settings.listen, &identity, &state)?;
     let bitrate_bps_max = settings.bitrate_max.unwrap_or(BITRATE_BPS_MAX);
     let session = Config {
         bitrate_bps_max,
@@ -254,11 +254,11 @@ fn open(spec: &Spec, display: Option<&str>, fps: u32, input: Option<u32>) -> Res
     }
 }
 
-fn listen(address: Option<SocketAddr>, identity: &Identity) -> Result<Driver, ServerError> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| io::Error::other(error.to_string()))?;
+fn listen(address: Option<SocketAddr>, identity: &Identity, state: &Path) -> Result<Driver, ServerError> {
+    // Kept over restarts: so clients come back to a restarted host as fast as to one that was there all the time.
+    let secret = rift_keystore::load_or_create_secret(&state.join(rift_keystore::SECRET_FILE_NAME))?;
     let bind = |address| {
-        Driver::bind(address, &identity.public(), secret)
+        Driver::bind(address, &identity.public(), *secret)
             .map_err(|source| ServerError::Listen { address, source })
     };
     match address {

@@ -228,7 +228,8 @@ impl Viewers {
 
     /// Gives the steering to whoever has been there longest and may, and tells everybody what they may do.
     fn settle_rights(&mut self, now: Instant, driver: &mut Driver) {
-        let may_steer = |viewer: &Viewer| viewer.client.permissions.may_steer();
+        // Who may be a recording takes the steering from nobody.
+        let may_steer = |viewer: &Viewer| viewer.is_live && viewer.client.permissions.may_steer();
         let holds = self.steering.and_then(|index| self.viewers.get(&index)).is_some_and(may_steer);
         if !holds {
             if self.steering.take().is_some() {
@@ -238,11 +239,12 @@ impl Viewers {
             self.steering = able.min_by_key(|(_, viewer)| viewer.arrival).map(|(&index, _)| index);
         }
         for (index, _, session) in driver.sessions_mut() {
-            let Some(viewer) = self.viewers.get(&index) else { continue };
-            let wanted = self.rights(viewer.client.permissions, self.steering == Some(index));
-            if session.permissions() != Some(wanted) {
-                session.admit(now, wanted);
-                info!(client = %viewer.client.name, steers = wanted.may_steer(), "rights changed");
+            let Some(viewer) = self.viewers.get(&index).filter(|viewer| viewer.is_live) else { continue };
+            let rights = self.rights(viewer.client.permissions, self.steering == Some(index));
+            let rights = rights & session.wanted();
+            if session.permissions() != Some(rights) {
+                session.admit(now, rights);
+                info!(client = %viewer.client.name, steers = rights.may_steer(), "rights changed");
             }
         }
     }
@@ -339,14 +341,6 @@ impl Viewers {
             // It was taken off the list since its handshake.
             return session.close(now, CloseReason::Revoked);
         };
-        // Who comes back, after a lost connection perhaps, takes over from its former self.
-        let former = self.steering.and_then(|steering| self.viewers.get(&steering));
-        if former.is_some_and(|former| former.client.id == client.id) {
-            self.steering = Some(index);
-            self.injector.release_all();
-        } else if self.steering.is_none() && client.permissions.may_steer() {
-            self.steering = Some(index);
-        }
         info!(client = %client.name, id = %client.id, %from, "session began");
         let mut viewer = Viewer::new(client, self.arrivals, now);
         self.arrivals += 1;
@@ -359,6 +353,21 @@ impl Viewers {
         }
         self.feed.board.metrics.session_began();
         self.viewers.insert(index, viewer);
+    }
+
+    /// A client is there for certain, and not a recording of its call.
+    fn on_live(&mut self, index: SessionIndex) {
+        let Some(viewer) = self.viewers.get_mut(&index) else { return };
+        viewer.is_live = true;
+        let (id, may_steer) = (viewer.client.id, viewer.client.permissions.may_steer());
+        // Who comes back, after a lost connection perhaps, takes over from its former self.
+        let former = self.steering.and_then(|steering| self.viewers.get(&steering));
+        if former.is_some_and(|former| former.client.id == id) {
+            self.steering = Some(index);
+            self.injector.release_all();
+        } else if self.steering.is_none() && may_steer {
+            self.steering = Some(index);
+        }
     }
 
     fn end(&mut self, now: Instant, index: SessionIndex, session: &ViewerSession, reason: CloseReason) {
@@ -425,6 +434,7 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
     ) {
         match event {
             Event::Authenticated(_) => self.begin(now, index, from, session),
+            Event::Live => self.on_live(index),
             Event::Input(event) => {
                 let permissions = session.permissions().unwrap_or(Permissions::empty());
                 self.injector.inject(event, permissions);

@@ -187,7 +187,7 @@ impl<M: Memory, H: Handshake, A: HostApplication<M, H>> Host<'_, '_, M, H, A> {
                 let is_adopted = self.driver.endpoint.adopt(established.connection(), ONLY);
                 debug_assert!(is_adopted, "an endpoint has room for one session");
                 let mut session = Session::from_established(&config, established, memory, PathId(0), time);
-                session.admit(time, permissions);
+                session.admit(time, permissions & session.wanted());
                 self.driver.guest = Some(Guest { session, from, is_told: false });
                 self.driver.stats.sessions_opened += 1;
             }
@@ -200,6 +200,12 @@ impl<M: Memory, H: Handshake, A: HostApplication<M, H>> Host<'_, '_, M, H, A> {
         let mut any = false;
         while let Some(event) = guest.session.poll_event() {
             guest.is_told |= matches!(event, Event::Closed(_));
+            if event == Event::Live
+                && let Some(peer) = guest.session.peer()
+            {
+                let token = self.driver.endpoint.make_token(time, &peer, guest.from);
+                guest.session.offer_token(token);
+            }
             self.application.event(time, &mut guest.session, event);
             any = true;
         }

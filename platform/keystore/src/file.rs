@@ -108,3 +108,25 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> K
     let path = path.to_owned();
     move |source| KeystoreError::Io { action, path, source }
 }
+
+/// Writes `bytes` as lower-case hexadecimal digits to the front of `out`, which has room for two of each.
+pub(crate) fn write_hexadecimal(bytes: &[u8], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+/// Reads two hexadecimal digits for each of `bytes`. `false` when `digits` is no such text.
+pub(crate) fn read_hexadecimal(digits: &str, bytes: &mut [u8]) -> bool {
+    let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    digits.len() == 2 * bytes.len()
+        && bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)).all(|(byte, pair)| {
+            let pair = (value(pair[0]), value(pair[1]));
+            if let (Some(high), Some(low)) = pair {
+                *byte = high << 4 | low;
+            }
+            matches!(pair, (Some(_), Some(_)))
+        })
+}

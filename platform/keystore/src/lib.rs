@@ -5,11 +5,14 @@
 //! programs that start at once agree on one. A file that group or others can read is refused, never mended:
 //! whoever could read it may have. Secrets pass through buffers that are zeroized.
 //!
+//! Other secrets of 32 bytes are kept the same way, and what a client remembers of hosts in files of [`memory`].
+//!
 //! What the key is used for, and which keys are trusted, is not known here.
 
 #![forbid(unsafe_code)]
 
 mod file;
+pub mod memory;
 
 use std::ffi::OsString;
 use std::io;
@@ -25,6 +28,12 @@ pub const HEADER: &str = "wavry identity 1 (secret, keep it to yourself)";
 
 /// The key file's name in the state directory.
 pub const FILE_NAME: &str = "identity";
+
+/// The first line of every file of another secret.
+pub const SECRET_HEADER: &str = "wavry secret 1 (keep it to yourself)";
+
+/// The name, in the state directory, of the secret that a host makes its tokens from.
+pub const SECRET_FILE_NAME: &str = "secret";
 
 /// Why a key could not be read, made or kept.
 #[derive(Debug, thiserror::Error)]
@@ -107,27 +116,7 @@ pub fn default_path() -> Result<PathBuf, KeystoreError> {
 /// # Errors
 /// [`KeystoreError::Missing`], [`KeystoreError::Exposed`], [`KeystoreError::Malformed`], [`KeystoreError::Io`].
 pub fn load(path: &Path) -> Result<Identity, KeystoreError> {
-    let mut buffer = Zeroizing::new([0; TEXT_LEN + 1]);
-    let text = file::read_private(path, &mut buffer[..])?;
-    let malformed = |what| KeystoreError::Malformed { path: path.to_owned(), what };
-    let text = core::str::from_utf8(text).map_err(|_| malformed("it is not text"))?;
-    let mut lines = text.lines();
-    if lines.next() != Some(HEADER) {
-        return Err(malformed("its first line is not that of an identity"));
-    }
-    let digits = lines.next().unwrap_or("");
-    let mut secret = Zeroizing::new([0; 32]);
-    if digits.len() != secret.len() * 2 || lines.next().is_some() {
-        return Err(malformed("it has not exactly 64 hexadecimal digits"));
-    }
-    for (byte, pair) in secret.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        let value = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-        let (Some(high), Some(low)) = (value(pair[0]), value(pair[1])) else {
-            return Err(malformed("it has a character that is no hexadecimal digit"));
-        };
-        *byte = high << 4 | low;
-    }
-    Ok(Identity::from_secret(*secret))
+    Ok(Identity::from_secret(*read(path, HEADER)?))
 }
 
 /// Makes a new key from the operating system's entropy and keeps it at `path`, mode 0600; missing directories
@@ -136,10 +125,7 @@ pub fn load(path: &Path) -> Result<Identity, KeystoreError> {
 /// # Errors
 /// [`KeystoreError::Exists`], [`KeystoreError::Io`], [`KeystoreError::Entropy`]. Nothing has changed then.
 pub fn create(path: &Path, force: bool) -> Result<Identity, KeystoreError> {
-    let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *secret).map_err(KeystoreError::Entropy)?;
-    store(path, &secret, force)?;
-    Ok(Identity::from_secret(*secret))
+    Ok(Identity::from_secret(*make(path, HEADER, force)?))
 }
 
 /// Reads the key at `path`, or makes one if there is none. Of two programs that do so at once, one makes the
@@ -148,27 +134,63 @@ pub fn create(path: &Path, force: bool) -> Result<Identity, KeystoreError> {
 /// # Errors
 /// Those of [`load`] and [`create`], except that a missing file is none.
 pub fn load_or_create(path: &Path) -> Result<Identity, KeystoreError> {
-    match load(path) {
+    Ok(Identity::from_secret(*read_or_make(path, HEADER)?))
+}
+
+/// Reads the secret at `path` that is no key, or makes one if there is none, as [`load_or_create`].
+///
+/// # Errors
+/// Those of [`load_or_create`].
+pub fn load_or_create_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+    read_or_make(path, SECRET_HEADER)
+}
+
+fn read_or_make(path: &Path, header: &str) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+    match read(path, header) {
         Err(KeystoreError::Missing(_)) => {}
         outcome => return outcome,
     }
-    match create(path, false) {
-        Err(KeystoreError::Exists(_)) => load(path),
+    match make(path, header, false) {
+        Err(KeystoreError::Exists(_)) => read(path, header),
         outcome => outcome,
     }
 }
 
-fn store(path: &Path, secret: &[u8; 32], force: bool) -> Result<(), KeystoreError> {
-    let mut text = Zeroizing::new([b'\n'; TEXT_LEN]);
-    text[..HEADER.len()].copy_from_slice(HEADER.as_bytes());
-    let digits = text[HEADER.len() + 1..].chunks_exact_mut(2);
-    for (pair, byte) in digits.zip(secret) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+fn read(path: &Path, header: &str) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+    let mut buffer = Zeroizing::new([0; TEXT_LEN_MAX + 1]);
+    let text = file::read_private(path, &mut buffer[..])?;
+    let malformed = |what| KeystoreError::Malformed { path: path.to_owned(), what };
+    let text = core::str::from_utf8(text).map_err(|_| malformed("it is not text"))?;
+    let mut lines = text.lines();
+    if lines.next() != Some(header) {
+        return Err(malformed("its first line is not that of an identity"));
     }
-    if force { replace(path, &text[..]) } else { file::place_new(path, &text[..]) }
+    let digits = lines.next().unwrap_or("");
+    let mut secret = Zeroizing::new([0; 32]);
+    if digits.len() != secret.len() * 2 || lines.next().is_some() {
+        return Err(malformed("it has not exactly 64 hexadecimal digits"));
+    }
+    if !file::read_hexadecimal(digits, &mut secret[..]) {
+        return Err(malformed("it has a character that is no hexadecimal digit"));
+    }
+    Ok(secret)
 }
 
-/// The header, 64 digits, a line end after each.
-const TEXT_LEN: usize = HEADER.len() + 1 + 64 + 1;
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
+fn make(path: &Path, header: &str, force: bool) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *secret).map_err(KeystoreError::Entropy)?;
+    let mut text = Zeroizing::new([b'\n'; TEXT_LEN_MAX]);
+    let text = &mut text[..text_len(header)];
+    text[..header.len()].copy_from_slice(header.as_bytes());
+    file::write_hexadecimal(&secret[..], &mut text[header.len() + 1..]);
+    if force { replace(path, text) } else { file::place_new(path, text) }?;
+    Ok(secret)
+}
+
+/// A header, 64 digits, a line end after each.
+const fn text_len(header: &str) -> usize {
+    header.len() + 1 + 64 + 1
+}
+
+const TEXT_LEN_MAX: usize = text_len(HEADER);
+const _: () = assert!(text_len(SECRET_HEADER) <= TEXT_LEN_MAX);

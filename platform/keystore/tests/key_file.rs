@@ -138,3 +138,46 @@ fn state_directory_follows_the_xdg_specification() {
     assert_eq!(state_dir_of(text("relative"), text("/h")), Some("/h/.local/state/wavry".into()));
     assert_eq!(state_dir_of(text(""), text("")), None);
 }
+
+#[test]
+fn other_secret_is_made_once_private_and_is_no_key() {
+    let path = scratch("secret").join(rift_keystore::SECRET_FILE_NAME);
+    let first = rift_keystore::load_or_create_secret(&path).expect("made");
+    assert_eq!(rift_keystore::load_or_create_secret(&path).expect("read"), first);
+    assert_eq!(mode(&path), 0o600);
+    assert!(matches!(load(&path), Err(KeystoreError::Malformed { .. })), "a secret is not taken for a key");
+}
+
+#[test]
+fn memory_of_a_host_is_kept_and_what_is_illegible_is_nothing() {
+    use rift_keystore::memory::HostMemory;
+    let host = rift::Identity::from_secret([7; 32]).public();
+    let path = HostMemory::path(&scratch("hosts"), &host);
+    assert_eq!(HostMemory::load(&path), HostMemory::default(), "nothing is there");
+    let token = Some(rift::AddressToken::from_bytes(core::array::from_fn(|at| {
+        u8::try_from(at * 10).expect("small")
+    })));
+    for memory in [HostMemory { counter: u64::MAX, token }, HostMemory { counter: 0, token: None }] {
+        memory.keep(&path).expect("kept");
+        assert_eq!(HostMemory::load(&path), memory);
+        assert_eq!(mode(&path), 0o600);
+    }
+    for illegible in ["", "wavry host 1\n", "wavry host 1\n-5\n-\n", "wavry host 2\n5\n-\n"] {
+        replace(&path, illegible.as_bytes()).expect("written");
+        assert_eq!(HostMemory::load(&path), HostMemory::default(), "{illegible:?}");
+    }
+    replace(&path, b"wavry host 1\n5\nzz\n").expect("written");
+    assert_eq!(
+        HostMemory::load(&path),
+        HostMemory { counter: 5, token: None },
+        "a call without a token works"
+    );
+}
+
+#[test]
+fn counter_of_calls_grows_though_the_clock_goes_back() {
+    let memory = rift_keystore::memory::HostMemory { counter: 1_000, token: None };
+    assert_eq!(memory.next_counter(5_000), 5_000);
+    assert_eq!(memory.next_counter(500), 1_001);
+    assert_eq!(memory.next_counter(1_000), 1_001);
+}

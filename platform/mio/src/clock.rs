@@ -39,6 +39,18 @@ impl Clock {
         Instant::from_micros(sys::monotonic_ns().saturating_sub(self.epoch_ns) / 1000)
     }
 
+    /// Unix time at [`Instant::ZERO`], in microseconds, by the wall clock as it is now; 0 when that stands before 1970.
+    #[must_use]
+    pub fn unix_epoch_us(self) -> u64 {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "tokens and counters outlive the process, and so need this clock"
+        )]
+        let wall = std::time::SystemTime::now();
+        let since = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_sub(self.now().as_micros())
+    }
+
     /// Looks at the wall clock and this one at once, to map kernel times of the last moments.
     #[must_use]
     pub fn realtime_mapping(self) -> RealtimeMapping {

@@ -63,7 +63,7 @@ pub trait HostApplication<M: Memory, H: Handshake> {
     }
 
     /// Something happened in a session. [`Event::Authenticated`] is the first of a session, [`Event::Closed`] the
-    /// last. Commands given to the session are acted on in the same turn.
+    /// last; until [`Event::Live`] the session may be a recording's. Commands given to the session are acted on in the same turn.
     fn event(
         &mut self,
         now: Instant,
@@ -122,7 +122,8 @@ struct Network<H> {
 
 impl<M: Memory, H: Handshake> HostDriver<M, H> {
     /// A driver that listens at `address`, for the host whose key is `identity`. `secret` is 32 bytes of entropy that
-    /// make connection ids unpredictable.
+    /// make connection ids unpredictable; a host that keeps them over restarts recognises the address tokens of its
+    /// earlier life.
     ///
     /// # Errors
     /// The system's, when the address is in use or not of this machine.
@@ -142,12 +143,14 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
     ) -> io::Result<Self> {
         let socket = Socket::bind(config, address)?;
         let poller = Poller::new(&socket)?;
+        let clock = Clock::new();
+        let endpoint = Endpoint::new(identity, secret).with_epoch(clock.unix_epoch_us());
         Ok(Self {
-            network: Network { socket, endpoint: Endpoint::new(identity, secret), outbox: Outbox::new() },
+            network: Network { socket, endpoint, outbox: Outbox::new() },
             slots: (0..SESSIONS_MAX).map(|_| None).collect(),
             next: 0,
             poller,
-            clock: Clock::new(),
+            clock,
             stats: HostStats::default(),
         })
     }
@@ -273,6 +276,13 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             }
             while let Some(event) = slot.session.poll_event() {
                 slot.is_told |= matches!(event, Event::Closed(_));
+                if event == Event::Live
+                    && let Some(peer) = slot.session.peer()
+                {
+                    // Its address is proven now; the next call from there needs no proof.
+                    let token = self.network.endpoint.make_token(now, &peer, slot.destination.to);
+                    slot.session.offer_token(token);
+                }
                 host.event(now, index, slot.destination.to, &mut slot.session, event);
                 any = true;
             }
@@ -338,14 +348,14 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
             if let Some((known, start)) = run
                 && index != Some(known)
             {
-                self.deliver(known, from, received_at, ecn, &mut bytes[start..at], stride);
+                self.deliver(known, destination, received_at, ecn, &mut bytes[start..at], stride);
                 run = None;
             }
             run = run.or(index.map(|index| (index, at)));
             at = end;
         }
         if let Some((known, start)) = run {
-            self.deliver(known, from, received_at, ecn, &mut bytes[start..], stride);
+            self.deliver(known, destination, received_at, ecn, &mut bytes[start..], stride);
         }
     }
 
@@ -370,14 +380,21 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
     fn deliver(
         &mut self,
         index: SessionIndex,
-        from: SocketAddr,
+        destination: Destination,
         received_at: Instant,
         ecn: Ecn,
         bytes: &mut [u8],
         stride: usize,
     ) {
         match self.slots.get_mut(usize::from(index.0)) {
-            Some(Some(slot)) if slot.destination.to == from => {
+            Some(Some(slot)) if !slot.session.is_live() => {
+                slot.session.handle_datagrams(self.now, PathId(0), received_at, ecn, bytes, stride);
+                if slot.session.is_live() {
+                    // Whoever passed the call on to this host, here is who made it (SPEC §4.13).
+                    slot.destination = destination;
+                }
+            }
+            Some(Some(slot)) if slot.destination.to == destination.to => {
                 slot.session.handle_datagrams(self.now, PathId(0), received_at, ecn, bytes, stride);
             }
             // Another address is another path, and a session here has one.
@@ -413,8 +430,8 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
                 debug_assert!(is_adopted, "the endpoint has as many places as the driver");
                 let mut session =
                     Session::from_established(&config, established, memory, PathId(0), self.now);
-                // Without effect on a stranger.
-                session.admit(self.now, permissions);
+                // Without effect on a stranger. Nobody is given more than it asked for.
+                session.admit(self.now, permissions & session.wanted());
                 self.slots[place] = Some(Slot { session, destination, is_told: false });
                 self.stats.sessions_opened += 1;
             }

@@ -182,7 +182,7 @@ impl<D: Device, M: Memory, H: Handshake> HostDriver<D, M, H> {
                 let is_adopted = self.endpoint.adopt(established.connection(), ONLY);
                 debug_assert!(is_adopted, "an endpoint has room for one session");
                 let mut session = Session::from_established(&config, established, memory, PathId(0), now);
-                session.admit(now, permissions);
+                session.admit(now, permissions & session.wanted());
                 self.guest = Some(Guest { session, from, is_told: false });
                 self.stats.sessions_opened += 1;
             }
@@ -195,6 +195,12 @@ impl<D: Device, M: Memory, H: Handshake> HostDriver<D, M, H> {
         let mut any = false;
         while let Some(event) = guest.session.poll_event() {
             guest.is_told |= matches!(event, Event::Closed(_));
+            if event == Event::Live
+                && let Some(peer) = guest.session.peer()
+            {
+                let token = self.endpoint.make_token(now, &peer, guest.from);
+                guest.session.offer_token(token);
+            }
             host.event(now, &mut guest.session, event);
             any = true;
         }

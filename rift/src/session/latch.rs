@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 9]);
+pub(crate) struct Latches([Latch; 10]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {

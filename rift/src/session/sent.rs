@@ -27,7 +27,7 @@ bitflags::bitflags! {
         /// What the capture is doing.
         const CAPTURE = 1 << 9;
         /// An address token.
-        const TOKEN = 1 << 15;
+        const TOKEN = 1 << 16;
         /// What the gamepads' motors should do.
         const RUMBLE = 1 << 10;
         /// What the viewer can show.

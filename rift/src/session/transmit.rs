@@ -242,7 +242,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// Whether a stream of bulk has something to send.
     fn has_bulk(&self, now: Instant) -> bool {
-        let granted = self.permissions.unwrap_or(Permissions::empty());
+        let granted = self.granted();
         Channel::ALL.into_iter().any(|channel| {
             channel.priority() == Priority::Bulk
                 && granted.allow_stream(self.side, channel)
@@ -253,7 +253,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// When bulk may leave; `None` while it has nothing, or waits for something that has a timer of its own: shards,
     /// or an account of what is on the way.
     pub(super) fn bulk_due(&self) -> Option<Instant> {
-        let granted = self.permissions.unwrap_or(Permissions::empty());
+        let granted = self.granted();
         if self.video_out.peek().is_some() {
             return None;
         }

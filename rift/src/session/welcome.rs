@@ -54,6 +54,12 @@ impl Established {
         self.wanted
     }
 
+    /// Whether the client is known to be where it says: it heard something there, now or not long ago.
+    #[must_use]
+    pub const fn is_address_proven(&self) -> bool {
+        self.room == usize::MAX
+    }
+
     /// The id by which datagrams to the session will be known.
     #[must_use]
     pub const fn connection(&self) -> u32 {

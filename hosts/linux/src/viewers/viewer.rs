@@ -28,6 +28,8 @@ pub(super) struct Viewer {
     /// The how-manieth to come.
     pub(super) arrival: u64,
     pub(super) since: Instant,
+    /// It is there, and no recording of its call.
+    pub(super) is_live: bool,
     /// The newest picture it was given.
     pub(super) sent: Option<PictureId>,
     /// It is not known to have none.
@@ -47,6 +49,7 @@ impl Viewer {
             client,
             arrival,
             since: now,
+            is_live: false,
             sent: None,
             has_picture: false,
             is_behind: false,

@@ -1,6 +1,6 @@
 //! One host, one client it knows, and the link between them.
 
-use rift::{Config, Identity, Permissions};
+use rift::{AddressToken, Callee, Config, Identity, Permissions};
 
 use super::{Camera, ClientPeer, HostPeer, Peer};
 use crate::clock::Clock;
@@ -25,6 +25,8 @@ pub struct PairConfig {
     pub permissions: Permissions,
     /// Pictures per second; 0 = the host shares nothing.
     pub pictures_per_second: u32,
+    /// The client calls (IK) with this counter; without one it connects (XX).
+    pub call: Option<u64>,
 }
 
 impl PairConfig {
@@ -38,6 +40,7 @@ impl PairConfig {
             session: Config::default(),
             permissions: Permissions::default_control(),
             pictures_per_second: 0,
+            call: None,
         }
     }
 
@@ -62,14 +65,14 @@ impl PairConfig {
             let start = Pair::HOST_CLOCK.local(Time::ZERO);
             host.camera = Some(Camera::new(&random.fork(2), self.pictures_per_second, start));
         }
-        let client = ClientPeer::new(
-            &self.session,
-            &client_identity,
-            host_identity.public(),
-            Self::HOST,
-            &mut random,
-            Pair::CLIENT_CLOCK.local(Time::ZERO),
-        );
+        let (key, now) = (host_identity.public(), Pair::CLIENT_CLOCK.local(Time::ZERO));
+        let client = match self.call {
+            Some(counter) => {
+                let callee = Callee { host: key, counter, token: None };
+                ClientPeer::calling(&self.session, &client_identity, &callee, Self::HOST, &mut random, now)
+            }
+            None => ClientPeer::new(&self.session, &client_identity, key, Self::HOST, &mut random, now),
+        };
         (Peer::Client(Box::new(client)), Peer::Host(Box::new(host)))
     }
 }
@@ -122,6 +125,18 @@ impl Pair {
     #[must_use]
     pub fn host(&self) -> &HostPeer {
         self.network.host(self.host).host()
+    }
+
+    /// The client calls again, from another node and with links like the first one's, as if it had been restarted.
+    pub fn call_again(&mut self, config: &PairConfig, counter: u64, token: Option<AddressToken>) -> NodeId {
+        let mut random = Random::new(config.seed).fork(0x0072_0000 + counter);
+        let now = Self::CLIENT_CLOCK.local(self.network.now());
+        let callee = Callee { host: self.host_identity.public(), counter, token };
+        let client =
+            ClientPeer::calling(&config.session, &self.client_identity, &callee, self.host, &mut random, now);
+        let node = self.network.add_host(Peer::Client(Box::new(client)), Self::CLIENT_CLOCK);
+        self.network.connect(node, self.host, config.upward.clone(), config.downward.clone());
+        node
     }
 
     /// Another client joins now, over links like the first one's. `label` tells it from others; the host lets it in.
