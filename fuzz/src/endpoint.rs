@@ -1,14 +1,14 @@
 //! Datagrams from strangers to an endpoint: who does not know the host's key hears nothing, nobody is sent three times
-//! what they sent, and what is kept is bounded (SPEC §4.3, §4.4, §4.8).
+//! what they sent, no call is let in twice, and what is kept is bounded (SPEC §4.3, §4.4, §4.8, §4.12).
 
 use core::net::SocketAddr;
 use std::collections::BTreeSet;
 
 use rift::crypto::{Mac1Key, Side, verify_mac1};
 use rift::limits::PENDING_HANDSHAKES;
-use rift::wire::handshake::{INITIATION_LEN, INITIATION_NOISE_LEN, Initiation, Reply, connection_of};
+use rift::wire::handshake::{CALL_LEN, CallPayload, FirstFlight, Reply, connection_of};
 use rift::wire::{DataHeader, Kind};
-use rift::{Endpoint, Handshake, Identity, Instant, Noise, Opening, Pattern, PublicKey, Route, SessionIndex};
+use rift::{Endpoint, Handshake, Identity, Instant, Noise, Opening, PublicKey, Route, SessionIndex};
 
 use crate::bytes::Bytes;
 use crate::known::{HOST, Known};
@@ -25,11 +25,11 @@ pub fn run(data: &[u8]) {
         let stranger = Identity::from_secret([2; 32]);
         let key = identity.public();
         let responder = |opening| Noise::responder(&identity, [3; 32], opening);
-        let initiator = || Noise::initiator(&stranger, [4; 32], Opening::XX);
+        let initiator = |opening| Noise::initiator(&stranger, [4; 32], opening);
         Play::new(key, responder, initiator, Some(REAL_HANDSHAKES_MAX)).run(&mut bytes);
     } else {
         let responder = |opening: Opening| Known::new(Side::Responder, opening.pattern);
-        let initiator = || Known::new(Side::Initiator, Pattern::Xx);
+        let initiator = |opening: Opening| Known::new(Side::Initiator, opening.pattern);
         Play::new(HOST, responder, initiator, None).run(&mut bytes);
     }
 }
@@ -39,6 +39,8 @@ struct Caller<H> {
     handshake: H,
     first: Vec<u8>,
     third: Option<Vec<u8>>,
+    /// Of a call.
+    counter: Option<u64>,
 }
 
 struct Play<H, R, I> {
@@ -53,9 +55,11 @@ struct Play<H, R, I> {
     /// Replies that were sent, newest last.
     replies: Vec<Vec<u8>>,
     adopted: BTreeSet<(u32, u16)>,
+    /// The largest counter of a call that was let in.
+    counter: Option<u64>,
 }
 
-impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
+impl<H: Handshake, R: Fn(Opening) -> H, I: Fn(Opening) -> H> Play<H, R, I> {
     fn new(key: PublicKey, responder: R, initiator: I, patience: Option<usize>) -> Self {
         Self {
             key,
@@ -67,12 +71,13 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
             callers: Vec::new(),
             replies: Vec::new(),
             adopted: BTreeSet::new(),
+            counter: None,
         }
     }
 
     fn run(&mut self, bytes: &mut Bytes<'_>) {
         while !bytes.is_empty() {
-            match bytes.below(9) {
+            match bytes.below(11) {
                 0 => {
                     let datagram = bytes.run(2048).to_vec();
                     self.put(address(bytes), &datagram);
@@ -84,20 +89,34 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
                 5 => self.repeat(bytes, true),
                 6 => self.confirm_with_anything(bytes),
                 7 => self.send_data(bytes),
-                _ => self.release(bytes),
+                8 => self.release(bytes),
+                9 => self.call_pinned(bytes),
+                _ => self.endpoint.set_pairing_window(false),
             }
         }
     }
 
-    /// An initiation by somebody who knows the host's key and writes what he likes.
+    /// A first flight by somebody who knows the host's key and writes what he likes.
     fn flight_of_any_content(&mut self, bytes: &mut Bytes<'_>) {
-        let mut noise = [0; INITIATION_NOISE_LEN];
-        let chosen = bytes.run(INITIATION_NOISE_LEN);
-        noise[..chosen.len()].copy_from_slice(chosen);
-        let mut datagram = [0; INITIATION_LEN];
+        let opening = if bytes.flag() { Opening::IK } else { Opening::XX };
+        let noise = bytes.run(CALL_LEN);
+        let mut datagram = [0; 2 * CALL_LEN];
         let key = Mac1Key::new(&self.key);
-        Initiation::emit(&mut datagram, &noise, |bytes| key.mac1(bytes)).expect("the length is right");
-        self.put(address(bytes), &datagram);
+        let len = FirstFlight::emit(&mut datagram, opening, noise, |bytes| key.mac1(bytes));
+        self.put(address(bytes), &datagram[..len.expect("there is room")]);
+    }
+
+    /// An honest client writes its first flight.
+    fn first_flight(&self, opening: Opening, payload: &[u8]) -> (H, Vec<u8>) {
+        let mut handshake = (self.initiator)(opening);
+        handshake.expect_peer(self.key);
+        let mut noise = [0; 256];
+        let len = handshake.write_message(payload, &mut noise).expect("its turn");
+        let mut first = vec![0; CALL_LEN];
+        let key = Mac1Key::new(&self.key);
+        let len = FirstFlight::emit(&mut first, opening, &noise[..len], |bytes| key.mac1(bytes));
+        first.truncate(len.expect("there is room"));
+        (handshake, first)
     }
 
     /// An honest client begins.
@@ -106,18 +125,14 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
         if self.patience == Some(0) {
             return;
         }
-        let mut handshake = (self.initiator)();
-        let mut payload = [0; INITIATION_NOISE_LEN - 32];
-        payload[..4].copy_from_slice(&connection.to_be_bytes());
-        let mut noise = [0; INITIATION_NOISE_LEN];
-        handshake.write_message(&payload, &mut noise).expect("its turn");
-        let mut first = vec![0; INITIATION_LEN];
-        let key = Mac1Key::new(&self.key);
-        Initiation::emit(&mut first, &noise, |bytes| key.mac1(bytes)).expect("the length is right");
-        self.callers.push(Caller { handshake, first: first.clone(), third: None });
+        let (handshake, first) = self.first_flight(Opening::XX, &connection.to_be_bytes());
+        self.callers.push(Caller { handshake, first: first.clone(), third: None, counter: None });
         let replies = self.replies.len();
         self.put(address(bytes), &first);
         let Some(reply) = self.replies.get(replies) else { return };
+        if Kind::of(reply[0]) == Some(Kind::Cookie) {
+            return;
+        }
         let message = Reply::parse(reply).expect("a reply is a response");
         assert_eq!(message.connection, connection, "the reply is addressed to who asked");
         let caller = self.callers.last_mut().expect("just pushed");
@@ -125,10 +140,25 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
         let len = caller.handshake.read_message(message.noise, &mut payload).expect("the host's own message");
         let host = connection_of(&payload[..len]).expect("the host's connection id");
         let mut third = vec![0; 256];
-        Reply::emit_head(&mut third, true, host).expect("there is room");
+        Reply::emit_head(&mut third, Kind::Confirmation, host).expect("there is room");
         let len = caller.handshake.write_message(&[], &mut third[Reply::HEAD_LEN..]).expect("its turn");
         third.truncate(Reply::HEAD_LEN + len);
         caller.third = Some(third);
+    }
+
+    /// A client that pinned the host calls, with a counter of any size.
+    fn call_pinned(&mut self, bytes: &mut Bytes<'_>) {
+        if self.patience == Some(0) {
+            return;
+        }
+        let counter = u64::from(bytes.near(100));
+        let frames = bytes.run(40).to_vec();
+        let call = CallPayload { counter, connection: bytes.u32(), token: [bytes.u8(); 24], frames: &frames };
+        let mut payload = [0; 256];
+        let len = call.emit(&mut payload).expect("there is room");
+        let (handshake, first) = self.first_flight(Opening::IK, &payload[..len]);
+        self.callers.push(Caller { handshake, first: first.clone(), third: None, counter: Some(counter) });
+        self.put(address(bytes), &first);
     }
 
     /// A message of an earlier client, perhaps changed, perhaps from elsewhere.
@@ -180,16 +210,15 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
         };
         // A flight that would cost more than the fuzzer has time for is left out.
         let kind = datagram.first().and_then(|&first| Kind::of(first));
-        if kind == Some(Kind::Initiation) && patience == Some(0) {
+        if matches!(kind, Some(Kind::Initiation | Kind::Call)) && patience == Some(0) {
             return;
         }
         let route = self.endpoint.handle_datagram(self.now, from, datagram, responder, &mut reply);
         self.patience = patience.map(|patience| patience.saturating_sub(begun));
         assert!(self.endpoint.pending() <= PENDING_HANDSHAKES, "what is pending is bounded");
-        let knows_key = datagram.len() == INITIATION_LEN && {
-            let (authenticated, mac) = datagram.split_at(INITIATION_LEN - 16);
-            verify_mac1(&self.key, authenticated, mac.try_into().expect("16 bytes"))
-        };
+        let flight = FirstFlight::parse(datagram);
+        let knows_key =
+            flight.is_some_and(|flight| verify_mac1(&self.key, flight.authenticated, &flight.mac1));
         assert!(begun == 0 || knows_key, "only who knows the key costs a handshake");
         match route {
             Ok(Route::Reply(len)) => {
@@ -203,8 +232,15 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
                 assert!(self.adopted.contains(&(header.connection, index.0)), "a session that was adopted");
             }
             Ok(Route::Established(established)) => {
-                let is_true = self.callers.iter().any(|caller| caller.third.as_deref() == Some(datagram));
-                assert!(patience.is_none() || is_true, "only a true third message establishes");
+                // Padding and a MAC that nobody asked for mean nothing.
+                let of_call = flight.map(|flight| flight.with_mac1);
+                let caller = self.callers.iter().find(|caller| {
+                    let called = FirstFlight::parse(&caller.first).map(|flight| flight.with_mac1);
+                    caller.third.as_deref() == Some(datagram) || (of_call.is_some() && called == of_call)
+                });
+                assert!(patience.is_none() || caller.is_some(), "only a true message establishes");
+                let counter = caller.and_then(|caller| caller.counter);
+                assert!(counter.is_none() || self.counter < counter, "no call is let in twice (SPEC §4.12)");
                 let connection = established.connection();
                 let taken = |known: u32| self.adopted.iter().any(|&(connection, _)| connection == known);
                 assert!(!taken(connection), "connection ids of live sessions are not given again");
@@ -213,6 +249,7 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn() -> H> Play<H, R, I> {
                     && self.endpoint.adopt(connection, SessionIndex(index))
                 {
                     self.adopted.insert((connection, index));
+                    self.counter = self.counter.max(counter);
                 }
             }
             Err(_) => assert!(reply.iter().all(|&byte| byte == 0xa5), "nothing is written for nothing"),

@@ -7,11 +7,14 @@ use rift::wire::clock::{ClockReply, ClockRequest};
 use rift::wire::close::{Admitted, Close};
 use rift::wire::cursor::{CursorPosition, ShapeHead};
 use rift::wire::feedback::Feedback;
-use rift::wire::handshake::{CallPayload, CookieReply, FirstFlight, Reply, Versions, connection_of};
+use rift::wire::handshake::{
+    CallPayload, CookieReply, FirstFlight, Reply, TOKEN_LEN, Versions, connection_of,
+};
 use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
 use rift::wire::picture::PictureHead;
 use rift::wire::renewal::Renewing;
+use rift::wire::request::{Request, wanted};
 use rift::wire::shard::ShardHead;
 use rift::wire::stream::{StreamAcknowledged, StreamPart};
 use rift::wire::video::{Repair, StreamParametersMessage, VideoPosition};
@@ -103,6 +106,11 @@ fn body(frame_type: FrameType, data: &[u8]) {
         FrameType::Feedback => return feedback(data),
         FrameType::Close => Close::parse(data).map(|m| empty().u16(m.code)),
         FrameType::Admitted => return admitted(data),
+        FrameType::AddressToken => None,
+        FrameType::Request => Request::parse(data).map(|m| {
+            assert_eq!(wanted(&[&[0xaf][..], data].concat()), m.permissions, "SPEC §4.16");
+            empty()
+        }),
         FrameType::Pairing => PairingMessage::parse(data).map(|m| match m {
             PairingMessage::Share(value) => empty().u8(0).bytes(&value),
             PairingMessage::Confirmation(value) => empty().u8(1).bytes(&value),
@@ -262,6 +270,8 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::Feedback => Feedback::parse(data).is_some(),
         FrameType::Close => Close::parse(data).is_some(),
         FrameType::Admitted => Admitted::parse(data).is_some(),
+        FrameType::AddressToken => data.len() == TOKEN_LEN,
+        FrameType::Request => Request::parse(data).is_some(),
         FrameType::Pairing => PairingMessage::parse(data).is_some(),
         FrameType::Input => InputMessage::parse(data).is_some(),
         FrameType::InputAcknowledged => InputAcknowledged::parse(data).is_some(),

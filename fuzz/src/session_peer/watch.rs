@@ -129,6 +129,9 @@ impl Watch {
             FrameType::KeyRequest => !is_host,
             FrameType::KeyReply => is_host,
             FrameType::Admitted => is_host && self.permissions.is_some(),
+            FrameType::AddressToken => is_host,
+            // Said in handshakes only.
+            FrameType::Request => false,
             FrameType::Input => !is_host && self.permissions.is_some(),
             // Pictures may overtake the admission (SPEC §6.1).
             FrameType::Repair | FrameType::Capabilities => !is_host,

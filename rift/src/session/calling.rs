@@ -3,8 +3,7 @@
 use super::handshake::{CONFIRMATION_LEN, Flight, Phase};
 use super::{CloseReason, Config, Discard, Keys, PathId, Session};
 use crate::crypto::{
-    AddressToken, CookieKey, Handshake, Mac1Key, Opening, Pattern, PublicKey, Secrets, Side,
-    mac2,
+    AddressToken, CookieKey, Handshake, Mac1Key, Opening, Pattern, PublicKey, Secrets, Side, mac2,
 };
 use crate::storage::Memory;
 use crate::time::Instant;

@@ -75,9 +75,7 @@ impl ClientPeer {
         let handshake = Noise::initiator(identity, random.bytes32(), Opening::XX);
         Self::with_handshake(config, handshake, host, node, random, now)
     }
-}
 
-impl ClientPeer {
     /// A client of this identity that calls a host that it knows, at `node`.
     #[must_use]
     pub fn calling(
@@ -91,7 +89,7 @@ impl ClientPeer {
         let handshake = Noise::initiator(identity, random.bytes32(), Opening::IK);
         let connection = connection(random);
         let session = Session::call(config, handshake, callee, connection, memory(), PathId(0), now);
-        Self::with_session(session, node)
+        Self::with_session(session, node, random.fork(0xc11e))
     }
 }
 
@@ -108,15 +106,15 @@ impl<H: Handshake> ClientPeer<H> {
     ) -> Self {
         let connection = connection(random);
         let session = Session::connect(config, handshake, host, connection, memory(), PathId(0), now);
-        Self::with_session(session, node)
+        Self::with_session(session, node, random.fork(0xc11e))
     }
 
-    fn with_session(session: Session<Box<ClientMemory>, H>, node: NodeId) -> Self {
+    fn with_session(session: Session<Box<ClientMemory>, H>, node: NodeId, random: Random) -> Self {
         Self {
             session,
             host: node,
             outbox: Outbox::new(),
-            random: random.fork(0xc11e),
+            random,
             decoder: Decoder::new(),
             typist: None,
             parcel: None,
