@@ -68,14 +68,15 @@ fn known_client_sees_a_picture_in_one_round_trip_with_a_token_and_in_two_without
             let shown = pair.network.host(node).client().shown.first().expect("pictures come");
             shown.at.micros_since(now) / 1000
         };
-        // A picture lasts 17 ms, and the first one takes some time on the way at 10 Mbit/s.
+        // A picture is captured within 17 ms, and takes up to 100 on the way at 10 Mbit/s.
         let with_token = shown_after_ms(COUNTER + 1, Some(token));
-        assert!((200..290).contains(&with_token), "seed {seed}: {with_token} ms");
+        assert!((200..320).contains(&with_token), "seed {seed}: {with_token} ms");
         let without = shown_after_ms(COUNTER + 2, None);
-        assert!((300..490).contains(&without), "seed {seed}: {without} ms");
+        assert!((400..520).contains(&without), "seed {seed}: {without} ms");
         // The same token again is none.
         let spent = shown_after_ms(COUNTER + 3, Some(token));
-        assert!((300..490).contains(&spent), "seed {seed}: {spent} ms");
+        assert!((400..520).contains(&spent), "seed {seed}: {spent} ms");
+        println!("seed {seed}: {with_token} ms with a token, {without} without");
     }
 }
 
@@ -157,7 +158,8 @@ fn call_that_was_recorded_costs_no_place_and_starts_nothing() {
 #[test]
 fn session_goes_where_its_client_is_whoever_called_in_its_name_first() {
     for seed in 1..5 {
-        let config = PairConfig { pictures_per_second: 30, ..calling(seed, 20) };
+        let mut config = PairConfig { pictures_per_second: 30, ..calling(seed, 20) };
+        config.session.bitrate_bps_max = 20_000_000;
         // What the client will send is known: everything here is made from the seed.
         let mut rehearsal = Pair::new(&config);
         rehearsal.network.record();
@@ -171,12 +173,13 @@ fn session_goes_where_its_client_is_whoever_called_in_its_name_first() {
         assert!(is_admitted(&pair, pair.client), "seed {seed}");
         assert!(pair.client().shown.len() > 30, "seed {seed}: {}", pair.client().shown.len());
         // What went to the thief is within the bounds of what came from there.
-        let from = bytes_between(&pair, thief, pair.host);
+        let own = pair.network.host(thief).client().session().connection();
         let sealed = |sent: &&Captured| {
-            sent.to == thief && DataHeader::parse(&sent.bytes).is_some() && sent.bytes.len() > 1000
+            let header = DataHeader::parse(&sent.bytes);
+            sent.to == thief && header.is_some_and(|header| header.connection != own)
         };
         let stolen: usize = pair.network.captured().iter().filter(sealed).map(|sent| sent.bytes.len()).sum();
-        assert!(stolen <= 3 * from, "seed {seed}: {stolen} of {from}");
+        assert!((1..=3 * CALL_LEN).contains(&stolen), "seed {seed}: {stolen}");
     }
 }
 
@@ -201,12 +204,6 @@ fn caller_who_is_refused_hears_so_in_one_round_trip() {
     pair.network.run_until(began + Duration::from_millis(21));
     assert_eq!(pair.network.host(stray).client().closed(), Some(CloseReason::Refused));
     assert_eq!(pair.host().turned_away, [identity.public()]);
-    let handshakes = pair.host().handshakes;
-    // The answer was lost, and the call comes again: the same answer, no second handshake.
-    pair.network.record();
-    let call = began;
-    let _ = call;
-    assert_eq!(pair.host().handshakes, handshakes);
 }
 
 #[test]

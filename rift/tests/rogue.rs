@@ -378,6 +378,7 @@ fn frames_before_admission_reach_no_channel() {
     let (mut session, mut rogue) = host_and_rogue(1);
     let peer = identities().0.public();
     assert_eq!(session.poll_event(), Some(Event::Authenticated(peer)));
+    assert_eq!(session.poll_event(), Some(Event::Live));
     let frames: [(FrameType, &[u8]); 5] = [
         (FrameType::Input, &[0, 0, 0, 0, 0, 1, 0, 30, 0, 1, 0, 30]),
         (FrameType::Repair, &[0, 0, 0, 0, 0, 0, 0, 1]),

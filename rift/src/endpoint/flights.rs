@@ -64,9 +64,12 @@ impl<H: Handshake> Endpoint<H> {
         if let Some(known) = self.answer_again(from, &flight, reply) {
             return known;
         }
+        let (unix_us, has_cookie) = (self.unix_us(now), flight.mac2 != [0; 16]);
+        if has_cookie && !self.cookies.verify(unix_us, from, flight.with_mac1, &flight.mac2) {
+            return Err(Discard::Authentication);
+        }
         if !self.load.allows_unproven(now, self.pending.len()) {
-            let unix_us = self.unix_us(now);
-            if !self.cookies.verify(unix_us, from, flight.with_mac1, &flight.mac2) {
+            if !has_cookie {
                 let cookie = self.cookies.cookie(unix_us, from);
                 let sealed = self.cookie_key(is_stranger).seal(&flight.mac1, &cookie);
                 return put(&CookieReply { sealed }.to_bytes(), reply);

@@ -61,7 +61,7 @@ impl Outgoing {
 
     /// Copies it out with its padding; `None` when there is no room.
     pub(super) fn put(&self, out: &mut [u8]) -> Option<usize> {
-        let len = FirstFlight::len_min(self.pattern).max(self.len);
+        let len = FirstFlight::len_of(self.pattern);
         let (message, padding) = out.get_mut(..len)?.split_at_mut_checked(self.len)?;
         message.copy_from_slice(&self.bytes[..self.len]);
         padding.fill(0);

@@ -120,7 +120,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             Some(answer) => {
                 session.trial = Some(Trial { answer: Some(answer), room: established.room });
             }
-            None => session.pending.live = true,
+            // Who came to pair is nobody yet.
+            None => session.pending.live = !session.is_stranger,
         }
         session
     }

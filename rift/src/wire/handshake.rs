@@ -3,9 +3,9 @@
 use super::{Kind, Reader, VERSION, Writer};
 use crate::crypto::{Opening, Pattern};
 
-/// Bytes of an initiation at least: its answer is shorter.
+/// Bytes of an initiation: its answer is shorter.
 pub const INITIATION_LEN: usize = 128;
-/// Bytes of a call at least: what every path is assumed to carry, so that three times as much may be answered.
+/// Bytes of a call: what every path is assumed to carry, so that three times as much may be answered.
 pub const CALL_LEN: usize = crate::limits::DATAGRAM_MIN;
 /// Bytes of an answer; what follows it in the datagram is a packet.
 pub const ANSWER_LEN: usize = Reply::HEAD_LEN + 32 + 16 + Opened::LEN;
@@ -24,11 +24,11 @@ const MAC_LEN: usize = 16;
 /// ```text
 ///  0      1         2        3            5               at           at+16     at+32
 /// +------+---------+--------+------------+---------------+------------+---------+-------------+
-/// | kind | version | newest | at         | Noise message | mac1 over  | mac2    | padding, of |
-/// | 10/13|         |        |            | 1             | 0..at      |         | any content |
+/// | kind | version | newest | at         | Noise message | mac1 over  | mac2    | zeros       |
+/// | 10/13|         |        |            | 1             | 0..at      |         |             |
 /// +------+---------+--------+------------+---------------+------------+---------+-------------+
-/// 0x10 initiation: XX; payload: initiator's connection id (4); at least 128 bytes
-/// 0x13 call: IK; payload: see CallPayload; at least 1200 bytes
+/// 0x10 initiation: XX; payload: initiator's connection id (4); 128 bytes
+/// 0x13 call: IK; payload: see CallPayload; 1200 bytes
 /// mac1: zeros when the initiator does not know the host's key; mac2: zeros without a cookie
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,8 @@ impl<'a> FirstFlight<'a> {
         let noise = reader.bytes(at.checked_sub(Self::HEAD_LEN)?)?;
         let mac1 = reader.bytes(MAC_LEN)?.try_into().ok()?;
         let mac2 = reader.bytes(MAC_LEN)?.try_into().ok()?;
-        if newest < version || datagram.len() < len {
+        let is_padded = datagram.len() == len && reader.rest().iter().all(|&byte| byte == 0);
+        if newest < version || !is_padded {
             return None;
         }
         let (authenticated, with_mac1) = (datagram.get(..at)?, datagram.get(..at.checked_add(MAC_LEN)?)?);
@@ -91,7 +92,7 @@ impl<'a> FirstFlight<'a> {
         mac1: impl FnOnce(&[u8]) -> [u8; MAC_LEN],
     ) -> Option<usize> {
         let len = Self::emit_unpadded(out, opening, noise, mac1)?;
-        let padded = len.max(Self::len_min(opening.pattern));
+        let padded = Self::len_of(opening.pattern);
         out.get_mut(len..padded)?.fill(0);
         Some(padded)
     }
@@ -120,9 +121,9 @@ impl<'a> FirstFlight<'a> {
         at.checked_add(MAC_LEN.checked_mul(2)?)
     }
 
-    /// Bytes that a first flight of this pattern has at least.
+    /// Bytes of a first flight of this pattern.
     #[must_use]
-    pub const fn len_min(pattern: Pattern) -> usize {
+    pub const fn len_of(pattern: Pattern) -> usize {
         match pattern {
             Pattern::Xx => INITIATION_LEN,
             Pattern::Ik => CALL_LEN,

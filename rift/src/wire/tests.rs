@@ -408,7 +408,10 @@ fn first_flight_is_padded_and_says_where_its_macs_are() {
         assert_eq!((parsed.mac1, parsed.mac2), ([u8::try_from(at).unwrap(); 16], [0; 16]));
         assert_eq!((parsed.authenticated.len(), parsed.with_mac1.len()), (at, at + 16));
         assert!(out[at + 32..len].iter().all(|&byte| byte == 0), "padding");
-        assert_eq!(FirstFlight::parse(&out[..len + 1]), Some(parsed), "more padding is no harm");
+        assert_eq!(FirstFlight::parse(&out[..len + 1]), None, "too long");
+        let mut scribbled = out;
+        scribbled[len - 1] = 1;
+        assert_eq!(FirstFlight::parse(&scribbled[..len]), None, "padding is zeros");
         assert_eq!(FirstFlight::parse(&out[..len - 1]), None, "too short to be answered");
         let mut older_newest = out;
         older_newest[2] = 0;
