@@ -11,9 +11,9 @@ use rift::{
 use crate::known::{CLIENT_KEY, HOST, HOST_KEY, Known};
 
 /// Memory of a client: four pictures.
-pub type ClientMemory = Storage<Vec<u8>, 256, 256, PICTURES, STREAM>;
+pub type ClientMemory = Storage<Vec<u8>, 256, 256, PICTURES, STREAM, STREAM, 64>;
 /// Memory of a host.
-pub type HostMemory = Storage<Vec<u8>, 256, 256, 0, STREAM>;
+pub type HostMemory = Storage<Vec<u8>, 256, 256, 0, STREAM, STREAM, 64>;
 /// A client's session.
 pub type Client = Session<Box<ClientMemory>, Known>;
 /// A host's session.

@@ -1,6 +1,7 @@
 //! Any bytes to every parser: none panics, and what parses is written again, by the specification alone, as the bytes it
 //! was read from and parses as the same (SPEC §2–§14).
 
+use rift::wire::audio::AudioMessage;
 use rift::wire::capabilities::{CapabilitiesMessage, TileReport};
 use rift::wire::capture::CaptureStateMessage;
 use rift::wire::clock::{ClockReply, ClockRequest};
@@ -144,6 +145,7 @@ fn body(frame_type: FrameType, data: &[u8]) {
             assert!((1..=usize::from(m.shard_len)).contains(&bytes.len()), "SPEC §11.4");
             messages::shard(m.picture, m.shard, m.data_shards, m.parity_shards, m.shard_len).bytes(bytes)
         }),
+        FrameType::Audio => return audio(data),
         FrameType::Stream => {
             StreamPart::parse(data).map(|m| empty().u8(m.channel.code()).u32(m.offset).bytes(m.data))
         }
@@ -231,6 +233,23 @@ fn input(data: &[u8]) {
     assert_eq!(again, Some(message), "input");
 }
 
+fn audio(data: &[u8]) {
+    let Some(message) = AudioMessage::parse(data) else { return };
+    let packets: Vec<_> = message.packets().collect();
+    assert!(
+        (1..=4).contains(&packets.len()) && packets.iter().all(|(_, bytes)| !bytes.is_empty()),
+        "SPEC §14.6"
+    );
+    let along = u8::try_from(packets.len() - 1).expect("at most 3");
+    let mut body = Body::default().u16(message.sequence).u32(message.captured_us).u8(along);
+    for (captured_us, bytes) in &packets[1..] {
+        let len = u16::try_from(bytes.len()).expect("a frame is shorter");
+        body = body.u32(message.captured_us.wrapping_sub(*captured_us)).u16(len);
+    }
+    body = packets[1..].iter().chain(&packets[..1]).fold(body, |body, (_, bytes)| body.bytes(bytes));
+    assert_eq!(body.0, data, "sound");
+}
+
 fn rumble(data: &[u8]) {
     let Some(message) = RumbleMessage::parse(data) else { return };
     let body = message.wishes().fold(Body::default(), |body, (rumble, change)| {
@@ -285,6 +304,7 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::Capabilities => CapabilitiesMessage::parse(data).is_some(),
         FrameType::TileReport => TileReport::parse(data).is_some(),
         FrameType::Shard => ShardHead::parse(data).is_some(),
+        FrameType::Audio => AudioMessage::parse(data).is_some(),
         FrameType::Stream => StreamPart::parse(data).is_some(),
         FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),
         FrameType::KeyRequest | FrameType::KeyReply => Renewing::parse(data).is_some(),

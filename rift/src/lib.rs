@@ -21,6 +21,7 @@ pub mod time;
 pub mod wire;
 
 pub use channel::Priority;
+pub use channel::audio::Audio;
 pub use channel::capabilities::{Capabilities, Colours};
 pub use channel::capture::{CaptureCondition, CaptureState, SignalDescription};
 pub use channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, GamepadState, Rumble};

@@ -48,6 +48,12 @@ pub const INPUT_TRACED_MAX: usize = 128;
 /// what is beyond is sent again.
 pub const STREAM_GAPS_MAX: usize = 8;
 
+/// Audio packets kept by their sender: the newest and those that may ride along with it.
+pub const AUDIO_KEPT_MAX: usize = 4;
+
+/// Audio packets that wait for their player: 160 ms of the usual 10 ms packets, more than any player buffers.
+pub const AUDIO_RECEIVED_MAX: usize = 16;
+
 /// Packets one feedback frame reports on: its 2 bytes each still fit the smallest datagram.
 pub const FEEDBACK_PACKETS_MAX: usize = 512;
 

@@ -6,8 +6,10 @@
 use core::marker::PhantomData;
 use core::ops::DerefMut;
 
+use crate::channel::audio::AudioRings;
 use crate::channel::video::incoming::PictureSlot;
 use crate::fec::{MulAdd, Portable};
+use crate::limits::{AUDIO_KEPT_MAX, AUDIO_RECEIVED_MAX};
 use crate::session::arrivals::ArrivedPacket;
 use crate::session::sent::SentPacket;
 use crate::wire::stream::Channel;
@@ -38,6 +40,8 @@ pub trait Memory {
     fn pictures_ref(&self) -> &[PictureSlot<Self::Buffer>];
     /// The rings of a stream.
     fn stream(&mut self, channel: Channel) -> StreamRings<'_>;
+    /// Where audio packets lie.
+    fn audio(&mut self) -> AudioRings<'_>;
 }
 
 /// The memory of one session.
@@ -48,6 +52,7 @@ pub trait Memory {
 /// - `STREAM`: bytes of each ring of the control and the cursor stream.
 /// - `BULK`: bytes of each ring of the clipboard and the file stream, which bound what they carry in a round trip; 64
 ///   where nobody copies.
+/// - `AUDIO`: bytes of the longest audio packet; 0 where nobody listens. Room for 20 of them is taken.
 /// - `K`: what multiplies for the erasure code; it takes no room.
 #[derive(Debug)]
 pub struct Storage<
@@ -57,6 +62,7 @@ pub struct Storage<
     const PICTURES: usize,
     const STREAM: usize,
     const BULK: usize = STREAM,
+    const AUDIO: usize = 0,
     K = Portable,
 > {
     kernel: PhantomData<fn() -> K>,
@@ -65,6 +71,8 @@ pub struct Storage<
     pictures: [PictureSlot<B>; PICTURES],
     streams: [[[u8; STREAM]; 2]; 2],
     bulk: [[[u8; BULK]; 2]; 2],
+    audio_sent: [[u8; AUDIO]; AUDIO_KEPT_MAX],
+    audio_received: [[u8; AUDIO]; AUDIO_RECEIVED_MAX],
 }
 
 impl<
@@ -74,8 +82,9 @@ impl<
     const PICTURES: usize,
     const STREAM: usize,
     const BULK: usize,
+    const AUDIO: usize,
     K,
-> Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, K>
+> Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K>
 {
     /// Empty memory; pictures have no buffers yet, see [`Self::lend`].
     #[must_use]
@@ -94,6 +103,8 @@ impl<
             pictures: [const { PictureSlot::EMPTY }; PICTURES],
             streams: [[[0; STREAM]; 2]; 2],
             bulk: [[[0; BULK]; 2]; 2],
+            audio_sent: [[0; AUDIO]; AUDIO_KEPT_MAX],
+            audio_received: [[0; AUDIO]; AUDIO_RECEIVED_MAX],
         }
     }
 
@@ -114,8 +125,9 @@ impl<
     const PICTURES: usize,
     const STREAM: usize,
     const BULK: usize,
+    const AUDIO: usize,
     K,
-> Default for Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, K>
+> Default for Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K>
 {
     fn default() -> Self {
         Self::new()
@@ -130,10 +142,11 @@ impl<
     const PICTURES: usize,
     const STREAM: usize,
     const BULK: usize,
+    const AUDIO: usize,
     K,
 > Memory for D
 where
-    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, K>>,
+    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K>>,
     B: AsRef<[u8]> + AsMut<[u8]> + 'static,
     K: MulAdd + Default + 'static,
 {
@@ -165,5 +178,14 @@ where
             Channel::File => storage.bulk[1].each_mut().map(|ring| &mut ring[..]),
         };
         StreamRings { send, receive }
+    }
+
+    fn audio(&mut self) -> AudioRings<'_> {
+        let storage = self.deref_mut();
+        AudioRings {
+            slot_len: AUDIO,
+            send: storage.audio_sent.as_flattened_mut(),
+            receive: storage.audio_received.as_flattened_mut(),
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::messages::{self, Body};
 pub(super) struct Frames {
     input: u32,
     picture: u32,
+    sound: u32,
     stream: [u32; 4],
     acknowledged: [u32; 4],
     reported: u32,
@@ -81,6 +82,7 @@ impl Frames {
                 let shown = body.u32(bytes.near(self.picture)).u32(bytes.near(self.input));
                 (0x0b, shown.u32(bytes.near(low)).u32(bytes.near(0)))
             }
+            19 if bytes.u8() < 64 => (0x20, self.sound(bytes, low)),
             19 if bytes.flag() => {
                 let state = body.u8(bytes.u8() % 9).u16(bytes.u16()).u32(bytes.u32());
                 (0x13, state.bytes(bytes.run(50)))
@@ -94,6 +96,16 @@ impl Frames {
             _ => (0x0e, body.bytes(bytes.run(64))),
         };
         (code, body.0)
+    }
+
+    fn sound(&mut self, bytes: &mut Bytes<'_>, low: u32) -> Body {
+        self.sound = bytes.near(self.sound);
+        let along = bytes.u8() % 5;
+        let mut sound = Body::default().u16(low16(self.sound)).u32(bytes.near(low)).u8(along);
+        for _ in 0..along {
+            sound = sound.u32(bytes.near(0)).u16(u16::from(bytes.u8() % 32));
+        }
+        sound.bytes(bytes.run(160))
     }
 
     fn feedback(&mut self, bytes: &mut Bytes<'_>, low: u32) -> Body {

@@ -146,6 +146,10 @@ impl Watch {
             | FrameType::VideoPosition
             | FrameType::CaptureState
             | FrameType::Shard => is_host && is_viewed,
+            FrameType::Audio => {
+                let right = if is_host { Permissions::AUDIO } else { Permissions::MICROPHONE };
+                self.permissions.is_some_and(|granted| granted.contains(right))
+            }
             FrameType::Stream => self.permissions.is_some(),
             // These sessions are of the usual kind (SPEC §8.5).
             FrameType::Pairing => false,
@@ -237,6 +241,11 @@ impl Watch {
             }
         }
         let _ = client.clock_relation(now);
+        let mut heard = 0;
+        while client.read_audio(now, &mut [0; 64]).is_some() {
+            heard += 1;
+            assert!(heard <= 2 * 16 + 1, "a player's reading ends");
+        }
         for channel in Channel::ALL {
             assert!(client.readable(channel) <= crate::pair::STREAM, "a stream's window is its ring");
         }

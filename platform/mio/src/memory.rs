@@ -5,10 +5,11 @@ use rift::fec::{MulAdd, Portable};
 use rift::limits::{DATAGRAM_MIN, SHARDS_MAX};
 
 /// The memory of one desktop session: packets of more than 100 ms at 400 Mbit/s remembered each way, five pictures,
-/// the control and cursor streams with a window of 32 KiB, the clipboard and files with one of 64 KiB.
+/// the control and cursor streams with a window of 32 KiB, the clipboard and files with one of 64 KiB, and
+/// audio packets as long as fit a datagram.
 ///
 /// `K` multiplies for the erasure code.
-pub type DesktopStorage<K = Portable> = Storage<Vec<u8>, 4096, 4096, PICTURES, 32_768, 65_536, K>;
+pub type DesktopStorage<K = Portable> = Storage<Vec<u8>, 4096, 4096, PICTURES, 32_768, 65_536, 1160, K>;
 
 /// With their buffers five stay below the 8 MiB a desktop session may use.
 const PICTURES: usize = 5;

@@ -5,6 +5,7 @@
 
 use crate::session::Class;
 
+pub mod audio;
 pub(crate) mod bulk;
 pub mod capabilities;
 pub mod capture;

@@ -14,10 +14,12 @@
 //! of their own; each channel's state machine lives in [`crate::channel`].
 
 pub mod arrivals;
+mod audio;
 mod calling;
 mod chance;
 mod clock;
 mod commands;
+mod events;
 mod handshake;
 mod keys;
 mod latch;
@@ -38,6 +40,7 @@ pub use types::{Class, CloseReason, Config, Discard, Event, PathId, SendError, S
 pub use welcome::Established;
 
 use crate::channel::Priority;
+use crate::channel::audio::{AudioReceiver, AudioSender};
 use crate::channel::bulk::Bulk;
 use crate::channel::capture::CaptureState;
 use crate::channel::input::receiver::InputReceiver;
@@ -45,7 +48,7 @@ use crate::channel::input::rumble::Rumbles;
 use crate::channel::input::sender::InputSender;
 use crate::channel::permissions::Permissions;
 use crate::channel::stream::Stream;
-use crate::channel::video::incoming::{self, VideoReceiver};
+use crate::channel::video::incoming::VideoReceiver;
 use crate::channel::video::outgoing::VideoSender;
 use crate::crypto::{AddressToken, Handshake, PublicKey, ReplayWindow, Side};
 use crate::delta::{self, Budget, Delta};
@@ -56,11 +59,12 @@ use crate::wire::cursor::CursorPosition;
 use crate::wire::header::DataHeader;
 use crate::wire::shard::ShardHead;
 use crate::wire::stream::Channel;
-use crate::wire::video::{Repair, StreamParametersMessage};
+use crate::wire::video::StreamParametersMessage;
 
 use arrivals::ArrivalLog;
 use chance::Chance;
 use clock::PeerClock;
+use events::PendingEvents;
 use handshake::Phase;
 use keys::Keys;
 use latch::{Latches, Told};
@@ -122,30 +126,14 @@ pub struct Session<M: Memory, H: Handshake> {
     rumbles: Rumbles,
     streams: [Stream; Channel::ALL.len()],
     bulk: Bulk,
+    audio_out: AudioSender,
+    audio_in: AudioReceiver,
+    loss: audio::LossMeter,
     pending: PendingEvents,
     heard_at: Instant,
     /// The newest time any call was given.
     now: Instant,
     stats: Stats,
-}
-
-/// Events that are latched until they are polled.
-#[derive(Clone, Copy, Debug, Default)]
-struct PendingEvents {
-    authenticated: bool,
-    live: bool,
-    token: bool,
-    pairing_requested: bool,
-    paired: bool,
-    admitted: bool,
-    parameters: bool,
-    cursor: bool,
-    capture: bool,
-    shown: Option<InputTrace>,
-    repair: Option<Repair>,
-    closed: Option<CloseReason>,
-    /// The application was told that entropy is wanted.
-    is_entropy_told: bool,
 }
 
 impl<M: Memory, H: Handshake> Session<M, H> {
@@ -195,6 +183,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             rumbles: Rumbles::new(),
             streams: [const { Stream::new() }; Channel::ALL.len()],
             bulk: Bulk::new(),
+            audio_out: AudioSender::new(),
+            audio_in: AudioReceiver::new(),
+            loss: audio::LossMeter::new(),
             pending: PendingEvents::default(),
             heard_at: now,
             now,
@@ -325,6 +316,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.input_in.silence_due(round_trip).is_some_and(|due| due <= now) {
             self.input_in.release_all();
         }
+        self.audio_in.handle_timeout(now, self.arrivals.lateness_us());
         if self.side == Side::Responder {
             if self.delta.poll_timeout().is_some_and(|due| due <= now) {
                 self.delta.handle_timeout(now);
@@ -372,6 +364,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             (picture, Timer::Picture),
             (stream, Timer::Stream),
             (self.bulk_due(), Timer::Bulk),
+            (self.audio_in.due(self.arrivals.lateness_us()), Timer::Audio),
             (if is_host { self.delta.poll_timeout() } else { None }, Timer::Delta),
             (self.key_due(), Timer::Keys),
         ]
@@ -379,85 +372,6 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         .filter_map(|(due, timer)| due.map(|due| (due, timer)))
         .chain([idle])
         .min_by_key(|&(due, _)| due)
-    }
-
-    // ---- events ----
-
-    /// What happened next, if anything did.
-    #[must_use]
-    pub fn poll_event(&mut self) -> Option<Event> {
-        if core::mem::take(&mut self.pending.authenticated)
-            && let Some(peer) = self.peer
-        {
-            return Some(Event::Authenticated(peer));
-        }
-        if core::mem::take(&mut self.pending.live) {
-            return Some(Event::Live);
-        }
-        if core::mem::take(&mut self.pending.pairing_requested) {
-            return Some(Event::PairingRequested);
-        }
-        if core::mem::take(&mut self.pending.paired)
-            && let Some(peer) = self.peer
-        {
-            return Some(Event::Paired(peer));
-        }
-        if self.take_entropy_wanted() {
-            return Some(Event::EntropyWanted);
-        }
-        if core::mem::take(&mut self.pending.admitted)
-            && let Some(permissions) = self.permissions
-        {
-            return Some(Event::Admitted(permissions));
-        }
-        if core::mem::take(&mut self.viewer.has_capabilities_event) {
-            return Some(Event::Capabilities);
-        }
-        if core::mem::take(&mut self.pending.token)
-            && let Some(token) = self.token
-        {
-            return Some(Event::AddressToken(token));
-        }
-        if let Some(event) = self.input_in.pop() {
-            return Some(Event::Input(event));
-        }
-        if core::mem::take(&mut self.pending.parameters)
-            && let Some(message) = self.parameters
-        {
-            return Some(Event::StreamParameters(message.parameters));
-        }
-        if let Some(repair) = self.pending.repair.take() {
-            return Some(Event::RepairWanted { after: (repair.after.0 != 0).then_some(repair.after) });
-        }
-        if core::mem::take(&mut self.viewer.has_report_event) {
-            return Some(Event::TileReport);
-        }
-        if core::mem::take(&mut self.pending.cursor) {
-            return Some(Event::Cursor(self.cursor));
-        }
-        if let Some(rumble) = self.rumbles.take_news() {
-            return Some(Event::Rumble(rumble));
-        }
-        if let Some(trace) = self.pending.shown.take() {
-            return Some(Event::InputShown(trace));
-        }
-        if core::mem::take(&mut self.pending.capture)
-            && let Some((state, _)) = self.capture
-        {
-            return Some(Event::CaptureState(state));
-        }
-        if let Some(id) = incoming::announce(self.memory.pictures()) {
-            return Some(Event::Picture(id));
-        }
-        for (stream, channel) in self.streams.iter_mut().zip(Channel::ALL) {
-            if stream.take_readable() {
-                return Some(Event::Readable(channel));
-            }
-            if stream.take_writable() {
-                return Some(Event::Writable(channel));
-            }
-        }
-        self.pending.closed.take().map(Event::Closed)
     }
 
     // ---- shared by the files of this directory ----

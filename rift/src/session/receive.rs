@@ -210,12 +210,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             | FrameType::Rumble
             | FrameType::InputShown
             | FrameType::Shard => return self.handle_from_host(now, received_at, number, frame),
+            FrameType::Audio => return self.on_audio(received_at, body),
             FrameType::Stream => {
                 let part = StreamPart::parse(body).ok_or(Discard::Malformed)?;
-                let sender = match self.side {
-                    Side::Initiator => Side::Responder,
-                    Side::Responder => Side::Initiator,
-                };
+                let sender = self.side.other();
                 if !self.permissions.is_some_and(|granted| granted.allow_stream(sender, part.channel)) {
                     return Err(Discard::Unexpected);
                 }
@@ -283,14 +281,6 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             }
             return Ok(());
         }
-        if frame.frame_type == FrameType::Cursor {
-            let cursor = CursorPosition::parse(body).ok_or(Discard::Malformed)?;
-            if Told::is_news(&mut self.told.cursor, number) {
-                self.pending.cursor |= self.cursor != cursor;
-                self.cursor = cursor;
-            }
-            return Ok(());
-        }
         if frame.frame_type == FrameType::StreamParameters {
             let message = StreamParametersMessage::parse(body).ok_or(Discard::Malformed)?;
             if Told::is_news(&mut self.told.parameters, number)
@@ -302,20 +292,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             }
             return Ok(());
         }
-        if frame.frame_type == FrameType::Rumble {
-            let message = RumbleMessage::parse(body).ok_or(Discard::Malformed)?;
-            if Told::is_news(&mut self.told.rumble, number) {
-                message.wishes().for_each(|(rumble, change)| self.rumbles.on_wish(rumble, change));
-            }
-            return Ok(());
-        }
-        if frame.frame_type == FrameType::InputShown {
-            let message = InputShownMessage::parse(body).ok_or(Discard::Malformed)?;
-            self.on_input_shown(now, &message);
-            return Ok(());
-        }
-        if frame.frame_type == FrameType::CaptureState {
-            return self.on_capture_state(received_at, number, body);
+        if let FrameType::Cursor | FrameType::Rumble | FrameType::InputShown | FrameType::CaptureState =
+            frame.frame_type
+        {
+            return self.handle_told(now, received_at, number, frame);
         }
         if self.parameters.is_none() {
             return Err(Discard::Unexpected);
@@ -335,6 +315,38 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             Taken::NoRoom => Err(Discard::NoRoom),
             Taken::Malformed => Err(Discard::Malformed),
         }
+    }
+
+    /// What a host tells of itself beside its pictures.
+    fn handle_told(
+        &mut self,
+        now: Instant,
+        received_at: Instant,
+        number: u64,
+        frame: &Frame<'_>,
+    ) -> Result<(), Discard> {
+        let body = frame.body;
+        if frame.frame_type == FrameType::Cursor {
+            let cursor = CursorPosition::parse(body).ok_or(Discard::Malformed)?;
+            if Told::is_news(&mut self.told.cursor, number) {
+                self.pending.cursor |= self.cursor != cursor;
+                self.cursor = cursor;
+            }
+            return Ok(());
+        }
+        if frame.frame_type == FrameType::Rumble {
+            let message = RumbleMessage::parse(body).ok_or(Discard::Malformed)?;
+            if Told::is_news(&mut self.told.rumble, number) {
+                message.wishes().for_each(|(rumble, change)| self.rumbles.on_wish(rumble, change));
+            }
+            return Ok(());
+        }
+        if frame.frame_type == FrameType::InputShown {
+            let message = InputShownMessage::parse(body).ok_or(Discard::Malformed)?;
+            self.on_input_shown(now, &message);
+            return Ok(());
+        }
+        self.on_capture_state(received_at, number, body)
     }
 
     fn on_capture_state(&mut self, received_at: Instant, number: u64, body: &[u8]) -> Result<(), Discard> {
@@ -387,9 +399,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let overdue = round_trip + REPORT_PATIENCE_US;
         let (sent, ring, latches) = (&mut self.sent, self.memory.sent(), &mut self.latches);
         let (streams, bulk, stats) = (&mut self.streams, &mut self.bulk, &mut self.stats);
+        let loss = &mut self.loss;
         let reports = core::iter::from_fn(|| {
             loop {
                 let told = sent.tell(ring, now, patience, overdue)?;
+                loss.on_packet(told.arrived.is_none());
                 let outcome = match told.arrived {
                     Some((at_us, ce)) => {
                         stats.packets_arrived += 1;

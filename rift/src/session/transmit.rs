@@ -89,8 +89,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     self.write_acknowledgements(&mut writer);
                 }
                 Priority::Cursor => self.write_cursor(now, &mut writer, &mut carried),
+                Priority::Audio => self.write_audio(&mut writer, &mut carried),
                 // They leave in datagrams of their own class.
-                Priority::Audio | Priority::Video | Priority::Bulk => {}
+                Priority::Video | Priority::Bulk => {}
             }
             if priority.class() == Class::Realtime {
                 self.write_streams(priority, now, &mut writer, &mut carried);

@@ -108,6 +108,8 @@ pub enum Event {
     Picture(PictureId),
     /// Something was done at the client.
     Input(InputEvent),
+    /// Something may be heard: read it until there is nothing more.
+    Audio,
     /// A gamepad's motors should do this.
     Rumble(Rumble),
     /// A picture shows what was done: when it was created, received and injected.
@@ -277,6 +279,8 @@ pub enum Timer {
     Picture,
     /// A stream repeats what was not acknowledged.
     Stream,
+    /// A missing packet of sound counts as lost.
+    Audio,
     /// The next part of the clipboard or of a file may leave.
     Bulk,
     /// Congestion control acts on missing feedback.

@@ -53,6 +53,8 @@ pub enum FrameType {
     TileReport,
     /// `0x14`: a shard of a picture.
     Shard,
+    /// `0x20`: sound.
+    Audio,
     /// `0x18`: a part of a reliable stream.
     Stream,
     /// `0x19`: stream bytes taken, and credit.
@@ -93,6 +95,7 @@ impl FrameType {
             Self::Shard => 0x14,
             Self::Capabilities => 0x15,
             Self::TileReport => 0x16,
+            Self::Audio => 0x20,
             Self::Stream => 0x18,
             Self::StreamAcknowledged => 0x19,
             Self::KeyRequest => 0x2c,
@@ -125,6 +128,7 @@ impl FrameType {
             0x14 => Self::Shard,
             0x15 => Self::Capabilities,
             0x16 => Self::TileReport,
+            0x20 => Self::Audio,
             0x18 => Self::Stream,
             0x19 => Self::StreamAcknowledged,
             0x2c => Self::KeyRequest,

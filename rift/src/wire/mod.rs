@@ -5,6 +5,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
+pub mod audio;
 mod bytes;
 pub mod capabilities;
 pub mod capture;

@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::audio::{AudioMessage, Previous};
 use super::capture::CaptureStateMessage;
 use super::clipboard::ClipboardHead;
 use super::clock::{ClockReply, ClockRequest};
@@ -143,6 +144,29 @@ proptest! {
         let message = InputShownMessage { picture, event, received_us, injected_after_us };
         let body = body_of(FrameType::InputShown, |body| message.emit(body));
         prop_assert_eq!(InputShownMessage::parse(&body), Some(message));
+    }
+
+    #[test]
+    fn sound_survives_the_wire(
+        sequence: u16,
+        captured_us: u32,
+        packets in prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u8>(), 1..300)), 1..=4),
+    ) {
+        let (own, along) = packets.split_first().unwrap();
+        let heads = along.iter().map(|(before_us, bytes)| Previous {
+            before_us: *before_us,
+            len: u16::try_from(bytes.len()).unwrap(),
+        });
+        let body = body_of(FrameType::Audio, |body| {
+            AudioMessage::emit_head(body, sequence, captured_us, heads)?;
+            along.iter().chain([own]).try_for_each(|(_, bytes)| body.bytes(bytes))
+        });
+        let message = AudioMessage::parse(&body).unwrap();
+        prop_assert_eq!((message.sequence, message.captured_us), (sequence, captured_us));
+        let found: Vec<_> = message.packets().map(|(at, bytes)| (at, bytes.to_vec())).collect();
+        let others = along.iter().map(|(before, bytes)| (captured_us.wrapping_sub(*before), bytes.clone()));
+        let expected: Vec<_> = core::iter::once((captured_us, own.1.clone())).chain(others).collect();
+        prop_assert_eq!(found, expected);
     }
 
     #[test]

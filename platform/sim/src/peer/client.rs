@@ -3,8 +3,8 @@
 use core::fmt;
 
 use rift::{
-    AddressToken, Callee, Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity, Instant,
-    NoPictures, Noise, Opening, PathId, PictureId, PublicKey, Session, Storage, Timer,
+    AddressToken, Audio, Callee, Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity,
+    Instant, NoPictures, Noise, Opening, PathId, PictureId, PublicKey, Session, Storage, Timer,
 };
 
 use super::outbox::Outbox;
@@ -19,7 +19,7 @@ const PICTURES: usize = 8;
 /// The longest picture, parity included.
 const PICTURE_LEN_MAX: usize = 512 * 1024;
 
-type ClientMemory = Storage<Vec<u8>, 1024, 1024, PICTURES, 4096>;
+type ClientMemory = Storage<Vec<u8>, 1024, 1024, PICTURES, 4096, 4096, 1275>;
 
 /// A picture that was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct ClientPeer<H: Handshake = Noise> {
     pub shown: Vec<Shown>,
     /// Pictures the decoder refused.
     pub refused: Vec<DecodeError>,
+    /// What was to be heard, with the bytes of packets.
+    pub heard: Vec<(Instant, Audio, Vec<u8>)>,
     /// What happened, pictures and bytes aside.
     pub events: Vec<(Instant, Event)>,
     /// Bytes of the control stream.
@@ -120,6 +122,7 @@ impl<H: Handshake> ClientPeer<H> {
             parcel: None,
             token: None,
             shown: Vec::new(),
+            heard: Vec::new(),
             refused: Vec::new(),
             events: Vec::new(),
             control: Vec::new(),
@@ -178,6 +181,8 @@ impl<H: Handshake> ClientPeer<H> {
                 self.show(now, id);
             } else if let Event::AddressToken(token) = event {
                 self.token = Some(token);
+            } else if event == Event::Audio {
+                self.listen(now);
             } else if event == Event::Readable(Channel::Control) {
                 read(&mut self.session, Channel::Control, &mut self.control);
             } else if event == Event::Readable(Channel::Cursor) {
@@ -189,6 +194,15 @@ impl<H: Handshake> ClientPeer<H> {
             } else {
                 self.events.push((now, event));
             }
+        }
+    }
+
+    fn listen(&mut self, now: Instant) {
+        let mut bytes = [0; 1275];
+        while let Some(audio) = self.session.read_audio(now, &mut bytes) {
+            let packet =
+                if let Audio::Packet { len, .. } = audio { bytes[..len].to_vec() } else { Vec::new() };
+            self.heard.push((now, audio, packet));
         }
     }
 

@@ -23,7 +23,7 @@ const PICTURES: usize = 8;
 /// How long the pretended encoder takes.
 const ENCODING_US: u64 = 3_000;
 
-type HostMemory = Storage<Vec<u8>, 1024, 1024, 0, 4096>;
+type HostMemory = Storage<Vec<u8>, 1024, 1024, 0, 4096, 4096, 1275>;
 
 /// A client that was let in.
 #[derive(Debug)]
