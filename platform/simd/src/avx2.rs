@@ -12,40 +12,45 @@ use crate::tables::{HALVES, product};
 /// Vectors that are summed up at once: the tables are then loaded a quarter as often.
 const LANES: usize = 4;
 
+/// One vector's bytes.
+type Bytes = [u8; 32];
+
 /// Adds terms that all reach as far as `destination`.
 #[target_feature(enable = "avx2")]
 pub(crate) fn add(destination: &mut [u8], terms: &[Term<'_>]) {
-    let (runs, rest) = destination.as_chunks_mut::<{ 32 * LANES }>();
-    let done = runs.len() * 32 * LANES;
-    for (to, at) in runs.iter_mut().zip((0..).step_by(32 * LANES)) {
-        add_run::<LANES>(to, terms, at);
+    let (vectors, rest) = destination.as_chunks_mut::<32>();
+    let len = vectors.len();
+    let (runs, single) = vectors.as_chunks_mut::<LANES>();
+    let begun = runs.len() * LANES;
+    for (to, at) in runs.iter_mut().zip((0..).step_by(LANES)) {
+        add_run(to, terms, at);
     }
-    let (runs, rest) = rest.as_chunks_mut::<32>();
-    let last = done + runs.len() * 32;
-    for (to, at) in runs.iter_mut().zip((done..).step_by(32)) {
-        add_run::<1>(to, terms, at);
+    for (to, at) in single.iter_mut().zip(begun..) {
+        add_run(core::array::from_mut(to), terms, at);
     }
     for term in terms {
-        for (to, from) in rest.iter_mut().zip(term.source.get(last..).unwrap_or_default()) {
+        for (to, from) in rest.iter_mut().zip(term.source.get(len * 32..).unwrap_or_default()) {
             *to ^= product(term.coefficient, *from);
         }
     }
 }
 
+/// Adds to vectors, the first of which is number `at`.
 #[target_feature(enable = "avx2")]
-fn add_run<const LANES: usize>(to: &mut [u8], terms: &[Term<'_>], at: usize) {
+fn add_run<const LANES: usize>(to: &mut [Bytes; LANES], terms: &[Term<'_>], at: usize) {
     let low_half = _mm256_set1_epi8(0x0f);
-    let mut sums = read::<LANES>(to);
+    let mut sums = read(to);
     for term in terms {
-        let Some(from) = term.source.get(at..at + 32 * LANES) else { continue };
+        let vectors = term.source.as_chunks().0.get(at..);
+        let Some(from) = vectors.and_then(|vectors| vectors.first_chunk::<LANES>()) else { continue };
         let [low, high] = tables(term.coefficient);
-        for (sum, factor) in sums.iter_mut().zip(read::<LANES>(from)) {
+        for (sum, factor) in sums.iter_mut().zip(read(from)) {
             let low = _mm256_shuffle_epi8(low, _mm256_and_si256(factor, low_half));
             let high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi64::<4>(factor), low_half));
             *sum = _mm256_xor_si256(*sum, _mm256_xor_si256(low, high));
         }
     }
-    for (to, sum) in to.as_chunks_mut::<32>().0.iter_mut().zip(sums) {
+    for (to, sum) in to.iter_mut().zip(sums) {
         // SAFETY: the place is 32 bytes long, and any alignment will do.
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), sum) };
     }
@@ -61,8 +66,7 @@ fn tables(coefficient: u8) -> [__m256i; 2] {
 }
 
 #[target_feature(enable = "avx2")]
-fn read<const LANES: usize>(bytes: &[u8]) -> [__m256i; LANES] {
-    let vectors = bytes.as_chunks::<32>().0;
+fn read<const LANES: usize>(vectors: &[Bytes; LANES]) -> [__m256i; LANES] {
     // SAFETY: each is 32 bytes long, and any alignment will do.
-    core::array::from_fn(|lane| unsafe { _mm256_loadu_si256(vectors[lane].as_ptr().cast()) })
+    vectors.each_ref().map(|vector| unsafe { _mm256_loadu_si256(vector.as_ptr().cast()) })
 }

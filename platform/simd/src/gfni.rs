@@ -97,14 +97,14 @@ fn add_rest(destination: &mut [u8], source: &[u8], coefficient: u8) {
 
 #[target_feature(enable = "avx512f")]
 fn read_512(bytes: &[u8; 64 * LANES]) -> [__m512i; LANES] {
-    let vectors = bytes.as_chunks::<64>().0;
+    let vectors: &[[u8; 64]; LANES] = bytes.as_chunks().0.first_chunk().expect("there are so many");
     // SAFETY: each is 64 bytes long, and any alignment will do.
-    core::array::from_fn(|lane| unsafe { _mm512_loadu_si512(vectors[lane].as_ptr().cast()) })
+    vectors.each_ref().map(|vector| unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) })
 }
 
 #[target_feature(enable = "avx2")]
 fn read_256(bytes: &[u8; 32 * LANES]) -> [__m256i; LANES] {
-    let vectors = bytes.as_chunks::<32>().0;
+    let vectors: &[[u8; 32]; LANES] = bytes.as_chunks().0.first_chunk().expect("there are so many");
     // SAFETY: each is 32 bytes long, and any alignment will do.
-    core::array::from_fn(|lane| unsafe { _mm256_loadu_si256(vectors[lane].as_ptr().cast()) })
+    vectors.each_ref().map(|vector| unsafe { _mm256_loadu_si256(vector.as_ptr().cast()) })
 }

@@ -337,11 +337,24 @@ impl Repair {
 
 /// The coefficient of a data shard in a parity shard, both by their position within the block.
 fn coefficient(row: usize, column: usize) -> u8 {
-    let (Ok(row), Ok(column)) = (u8::try_from(row), u8::try_from(column)) else {
-        return 0;
-    };
-    div(column_scale(column), x(row) ^ y(column))
+    COEFFICIENTS.get(row).and_then(|row| row.get(column)).copied().unwrap_or(0)
 }
+
+/// Every coefficient there is: 4 KiB, because two divisions cost as much as a vector unit's work on the whole shard.
+static COEFFICIENTS: [[u8; BLOCK_DATA_MAX]; BLOCK_PARITY_MAX] = {
+    let mut table = [[0; BLOCK_DATA_MAX]; BLOCK_PARITY_MAX];
+    let mut row = 0;
+    while row < BLOCK_PARITY_MAX {
+        let mut column = 0;
+        while column < BLOCK_DATA_MAX {
+            let (row_number, column_number) = (row as u8, column as u8);
+            table[row][column] = div(column_scale(column_number), x(row_number) ^ y(column_number));
+            column += 1;
+        }
+        row += 1;
+    }
+    table
+};
 
 /// Makes the first row all ones: one parity shard costs an XOR.
 const fn column_scale(column: u8) -> u8 {
