@@ -173,7 +173,7 @@ fn capture_device(topic: &'static str, device: Result<rift_v4l::DeviceInfo, V4lE
         Finding::limited(
             topic,
             found,
-            "none of its formats is taken: it needs YU12, NV12, YUYV, UYVY or MJPG",
+            "none of its formats is taken: it needs YU12, NV12, YUYV, UYVY, XR24, BGR3, RGB3 or MJPG",
         )
     }
 }

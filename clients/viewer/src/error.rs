@@ -135,6 +135,6 @@ pub fn describe(reason: CloseReason) -> String {
         }
         CloseReason::Idle => "fell silent".to_owned(),
         CloseReason::Exhausted => "ended the session: all packet numbers are used up".to_owned(),
-        _ => "ended the session".to_owned(),
+        CloseReason::WrongPin | CloseReason::PairingOver | _ => "ended the session".to_owned(),
     }
 }

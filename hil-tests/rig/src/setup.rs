@@ -48,6 +48,8 @@ pub const BUILD: Group = Group {
         "x11-utils",
         "x11-xkb-utils",
         "x11-xserver-utils",
+        // bad links between namespaces, in the VM
+        "iproute2",
     ],
 };
 

@@ -1,5 +1,6 @@
 //! The card: the controls of the kernel's `vivid`, by number, and its plug.
 
+use core::sync::atomic::{AtomicI32, Ordering};
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,8 @@ const NEXT_NODE: &str = "/dev/video1";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Control {
+    /// What the card shows, see [`show`].
+    Pattern = 0x00f0_f000,
     /// What is written over the pattern; 2 = nothing.
     OsdTextMode = 0x00f0_f001,
     /// What a timestamp tells; 1 = the start of exposure. The end lies in the future.
@@ -77,9 +80,18 @@ pub fn set(control: Control, value: i32) -> anyhow::Result<()> {
 /// # Errors
 /// As [`set`].
 pub fn prepare() -> anyhow::Result<()> {
+    set(Control::Pattern, PATTERN.load(Ordering::Relaxed))?;
     set(Control::OsdTextMode, 2)?;
     set(Control::TimestampSource, 1)
 }
+
+/// From the next [`prepare`] on the card shows the pattern of this index of its list: 0 are eight bars, 20 is a ramp
+/// from black to white.
+pub fn show(pattern: i32) {
+    PATTERN.store(pattern, Ordering::Relaxed);
+}
+
+static PATTERN: AtomicI32 = AtomicI32::new(0);
 
 /// Takes the card out.
 ///

@@ -54,6 +54,7 @@ fn select(timings: i32) -> anyhow::Result<()> {
 /// Indices of the driver's list of timings.
 const FULL_HD: i32 = 16;
 const HD: i32 = 9;
+const VGA: i32 = 0;
 
 /// 1920 × 1080 at 60 Hz at the input.
 ///
@@ -61,6 +62,14 @@ const HD: i32 = 9;
 /// The card is not there or refuses.
 pub fn full_hd() -> anyhow::Result<()> {
     select(FULL_HD)
+}
+
+/// 640 × 480 at 59.94 Hz at the input.
+///
+/// # Errors
+/// As [`full_hd`].
+pub fn vga() -> anyhow::Result<()> {
+    select(VGA)
 }
 
 /// 1280 × 720 at 60 Hz at the input.

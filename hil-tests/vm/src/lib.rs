@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod card;
 pub mod faults;
+pub mod session;
 pub mod table;
 
 use std::io::Write as _;
@@ -14,4 +15,10 @@ use std::io::Write as _;
 pub fn say(text: &str) {
     // Nobody to read it is no reason to fail.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Lets time pass; in the VM it is virtual.
+#[expect(clippy::disallowed_methods, reason = "waits for programs that nothing else tells of")]
+pub fn pause(time: core::time::Duration) {
+    std::thread::sleep(time);
 }

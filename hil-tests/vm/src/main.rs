@@ -1,10 +1,10 @@
 //! Run by `cargo rig vm --test` inside a VM: does to a capture card what cards and cables do, and prints a table of
-//! what the capture layer made of it.
+//! what the capture layer made of it (`wavry-vm card`), or what a client of a host saw (`wavry-vm session`).
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use wavry_vm::{bench::Bench, faults, say, table};
+use wavry_vm::{bench::Bench, faults, say, session, table};
 
 fn main() -> ExitCode {
     match run() {
@@ -17,10 +17,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every fault was survived within its bounds. The first argument says how often each is injected (1).
+/// Whether everything asked for holds.
 fn run() -> anyhow::Result<bool> {
-    let rounds = std::env::args().nth(1).map_or(Ok(1), |word| word.parse::<u32>());
-    let rounds = rounds.context("the argument is how often each fault is injected")?;
+    let mut words = std::env::args().skip(1);
+    match words.next().as_deref() {
+        Some("session") => session::run(),
+        Some("card") => {
+            let rounds = words.next().map_or(Ok(1), |word| word.parse::<u32>());
+            card(rounds.context("the argument is how often each fault is injected")?)
+        }
+        _ => anyhow::bail!("wavry-vm card [ROUNDS], or wavry-vm session"),
+    }
+}
+
+/// Whether every fault was survived within its bounds by the capture layer, each injected so often.
+fn card(rounds: u32) -> anyhow::Result<bool> {
     let mut bench = Bench::set_up()?;
     let rates = [bench.measure("1080p60", faults::full_hd)?, bench.measure("720p60", faults::hd)?];
     say(&table::rates(&rates));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use rift::PublicKey;
+use rift_v4l::{Edid, FourCc};
 
 use crate::handshake::Implementation;
 use crate::input::Way;
@@ -123,6 +124,13 @@ pub struct RunArgs {
     /// Which input of the capture device, by the number that `wavry-server cards` prints [default: as it is set]
     #[arg(long, value_name = "N")]
     pub capture_input: Option<u32>,
+    /// Which pixel format of the capture device, by its four letters as `cards` prints them [default: the best]
+    #[arg(long, value_name = "FORMAT", value_parser = four_letters)]
+    pub capture_format: Option<FourCc>,
+    /// What the capture device tells sources that it is: 1080p60, 4k30, or a file of display data (EDID) [default: as
+    /// it is set]
+    #[arg(long, value_name = "DISPLAY")]
+    pub edid: Option<Edid>,
     /// Serve figures to Prometheus at this address, as http://ADDR:PORT/metrics [default: not]
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -154,6 +162,8 @@ impl RunArgs {
             fps: self.fps.or(other.fps),
             port_file: self.port_file.or(other.port_file),
             capture_input: self.capture_input.or(other.capture_input),
+            capture_format: self.capture_format.or(other.capture_format),
+            edid: self.edid.or(other.edid),
             metrics: self.metrics.or(other.metrics),
             input: self.input.or(other.input),
             app_size: self.app_size.or(other.app_size),
@@ -171,6 +181,16 @@ fn bitrate(text: &str) -> Result<u32, String> {
     let rate = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(factor));
     rate.filter(|rate| (500_000..=300_000_000).contains(rate))
         .ok_or_else(|| "a rate is 500k to 300M, as 20M, 800k or 20000000".to_owned())
+}
+
+/// Reads the name of a pixel format; shorter ones are filled with blanks, as the kernel does.
+fn four_letters(text: &str) -> Result<FourCc, String> {
+    let mut name = [b' '; 4];
+    match name.get_mut(..text.len()) {
+        Some(place) if !text.is_empty() && text.is_ascii() => place.copy_from_slice(text.as_bytes()),
+        _ => return Err("a format has up to four letters, as YUYV".to_owned()),
+    }
+    Ok(FourCc(name))
 }
 
 /// Reads a size in pixels.

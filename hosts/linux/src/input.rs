@@ -1,18 +1,24 @@
 //! Injects what viewers do.
 //!
 //! A sink that takes an event without waiting is given it at once, on the network's thread: that saves waking another.
-//! Everything else goes through a thread of its own, so that a slow sink never holds up the network. Permissions are checked again here. What
-//! was pressed is let go when the one who steers leaves, when the queue overflows, and when the server ends.
+//! Everything else goes through a thread of its own, so that a slow sink never holds up the network. Permissions are
+//! checked again here. What was pressed is let go when the one who steers leaves, when the queue overflows, and when the
+//! server ends.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use rift::{InputEvent, Permissions};
+use rift::{Gamepad, InputEvent, Permissions, Rumble};
 use rift_hal::InputSink;
+use rift_hid::{HidError, HidSink};
+use rift_mio::Waker;
 use rift_uinput::{UinputError, UinputSink};
 use rift_x11::X11Sink;
+use rustix::event::{PollFd, PollFlags, poll};
 use tracing::{debug, info, warn};
 
 use crate::source::Spec;
@@ -32,6 +38,8 @@ pub enum Way {
     Xtest,
     /// Devices made through the kernel.
     Uinput,
+    /// A USB port that plays a keyboard and pointers to another machine: the one behind a capture card.
+    Usb,
     /// Nowhere.
     None,
 }
@@ -46,17 +54,22 @@ pub enum InputError {
     /// The kernel's devices.
     #[error("input through the kernel: {0}")]
     Uinput(#[from] UinputError),
+    /// The USB device.
+    #[error("input by USB: {0}")]
+    Usb(#[from] HidError),
     /// The system gave no thread.
     #[error("input: no thread: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// A sink of either kind.
+/// A sink of any kind.
 pub enum Sink {
     /// XTEST.
     X11(Box<X11Sink>),
     /// The kernel's devices.
     Uinput(Box<UinputSink>),
+    /// Another machine's USB port.
+    Usb(Box<HidSink>),
 }
 
 impl Sink {
@@ -69,6 +82,7 @@ impl Sink {
             (Way::None, _) => Ok(None),
             (Way::Xtest, _) => Self::xtest(display).map(Some),
             (Way::Uinput, _) => Self::uinput().map(Some),
+            (Way::Usb, _) => Ok(Some(Self::Usb(Box::new(HidSink::create(None)?)))),
             (Way::Auto, Spec::X11(_) | Spec::App(_)) => Ok(or_without(Self::xtest(display))),
             (Way::Auto, Spec::V4l(_) | Spec::Test) => Ok(or_without(Self::uinput())),
         }
@@ -87,6 +101,7 @@ impl Sink {
         let is_done = match self {
             Self::X11(sink) => sink.inject(event).is_ok(),
             Self::Uinput(sink) => sink.inject(event).is_ok(),
+            Self::Usb(sink) => sink.inject(event).is_ok(),
         };
         if !is_done {
             debug!("an input event could not be injected");
@@ -99,6 +114,8 @@ impl Sink {
             Self::X11(sink) => sink.is_ready_for(event),
             // The kernel takes events as they come.
             Self::Uinput(_) => true,
+            // The other machine takes a report every few milliseconds.
+            Self::Usb(_) => false,
         }
     }
 
@@ -106,6 +123,7 @@ impl Sink {
         let outcome = match self {
             Self::X11(sink) => sink.flush().map_err(InputError::from),
             Self::Uinput(sink) => sink.flush().map_err(InputError::from),
+            Self::Usb(sink) => sink.flush().map_err(InputError::from),
         };
         if let Err(error) = outcome {
             warn!(%error, "input was not flushed");
@@ -116,6 +134,7 @@ impl Sink {
         let outcome = match self {
             Self::X11(sink) => sink.release_all().map_err(InputError::from),
             Self::Uinput(sink) => sink.release_all().map_err(InputError::from),
+            Self::Usb(sink) => sink.release_all().map_err(InputError::from),
         };
         if let Err(error) = outcome {
             warn!(%error, "not everything was released");
@@ -159,6 +178,60 @@ impl Shared {
     }
 }
 
+/// What programs want of the gamepads' motors: the newest wish for each.
+type Wishes = [Option<Rumble>; Gamepad::COUNT as usize];
+
+/// A thread that takes such wishes; a program that has one waits for it. It ends when this is dropped.
+struct RumbleThread {
+    wishes: Arc<Mutex<Wishes>>,
+    quit: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RumbleThread {
+    fn start(shared: Arc<Shared>, fd: OwnedFd, waker: Waker) -> std::io::Result<Self> {
+        let (quit, quitting) = UnixStream::pair()?;
+        let wishes = Arc::<Mutex<Wishes>>::default();
+        let found = Arc::clone(&wishes);
+        let thread = thread::Builder::new().name("rumble".into()).spawn(move || {
+            loop {
+                let mut fds = [PollFd::new(&quitting, PollFlags::IN), PollFd::new(&fd, PollFlags::IN)];
+                let is_ready = poll(&mut fds, None).is_ok();
+                if !fds[0].revents().is_empty() {
+                    return;
+                }
+                if is_ready && take_wishes(&shared, &found) {
+                    waker.wake();
+                }
+            }
+        })?;
+        Ok(Self { wishes, quit: Some(quit), thread: Some(thread) })
+    }
+}
+
+impl Drop for RumbleThread {
+    fn drop(&mut self) {
+        self.quit = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Takes all wishes there are; whether there were any.
+fn take_wishes(shared: &Shared, found: &Mutex<Wishes>) -> bool {
+    let mut sink = shared.sink.lock().unwrap_or_else(PoisonError::into_inner);
+    let Sink::Uinput(sink) = &mut *sink else { return false };
+    let mut has_any = false;
+    while let Ok(Some(rumble)) = sink.poll_rumble() {
+        found.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(rumble.gamepad.index())] =
+            Some(rumble);
+        has_any = true;
+    }
+    has_any
+}
+
 /// The way to the sink. Dropping it releases everything and ends the sink's thread.
 pub struct Injector {
     shared: Option<Arc<Shared>>,
@@ -168,6 +241,7 @@ pub struct Injector {
     thread: Option<JoinHandle<()>>,
     /// Events were dropped: before the next one everything is let go.
     is_behind: bool,
+    rumble: Option<RumbleThread>,
 }
 
 impl Injector {
@@ -178,7 +252,14 @@ impl Injector {
     pub fn start(sink: Option<Sink>) -> Result<Self, InputError> {
         let open = Arc::<AtomicUsize>::default();
         let Some(sink) = sink else {
-            return Ok(Self { shared: None, open, commands: None, thread: None, is_behind: false });
+            return Ok(Self {
+                shared: None,
+                open,
+                commands: None,
+                thread: None,
+                is_behind: false,
+                rumble: None,
+            });
         };
         let (commands, orders) = sync_channel(QUEUE_LEN);
         let shared = Arc::new(Shared { sink: Mutex::new(sink), open: open.clone() });
@@ -190,6 +271,7 @@ impl Injector {
             commands: Some(commands),
             thread: Some(thread),
             is_behind: false,
+            rumble: None,
         })
     }
 
@@ -198,7 +280,38 @@ impl Injector {
     pub(crate) fn observed(len: usize) -> (Self, Receiver<Command>) {
         let (commands, orders) = sync_channel(len);
         let open = Arc::default();
-        (Self { shared: None, open, commands: Some(commands), thread: None, is_behind: false }, orders)
+        let injector = Self {
+            shared: None,
+            open,
+            commands: Some(commands),
+            thread: None,
+            is_behind: false,
+            rumble: None,
+        };
+        (injector, orders)
+    }
+
+    /// Takes what programs want of gamepads' motors from now on, and wakes the network for it. Nothing to do for a sink
+    /// without gamepads.
+    ///
+    /// # Errors
+    /// The system gave no thread or descriptor.
+    pub fn heed_rumble(&mut self, waker: Waker) -> Result<(), InputError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let fd = match &*shared.sink.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::X11(_) | Sink::Usb(_) => return Ok(()),
+            Sink::Uinput(sink) => sink.rumble_fd().try_clone_to_owned()?,
+        };
+        self.rumble = Some(RumbleThread::start(Arc::clone(shared), fd, waker)?);
+        Ok(())
+    }
+
+    /// What programs have wanted of gamepads' motors since this was last asked.
+    pub fn take_rumbles(&mut self) -> impl Iterator<Item = Rumble> + use<> {
+        let wishes = self.rumble.as_ref().map(|rumble| {
+            core::mem::take(&mut *rumble.wishes.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        wishes.unwrap_or_default().into_iter().flatten()
     }
 
     /// Whether anybody can steer.
@@ -254,6 +367,7 @@ impl core::fmt::Debug for Injector {
 impl Drop for Injector {
     fn drop(&mut self) {
         self.commands = None;
+        self.rumble = None;
         if let Some(thread) = self.thread.take() {
             // A sink that panicked has said so.
             let _ = thread.join();
@@ -290,8 +404,15 @@ fn carry_out(sink: &mut Sink, command: Command) {
 /// Whether somebody with these permissions may cause this. Letting go is always allowed: what is held must never
 /// stay so because a right was withdrawn.
 const fn may(permissions: Permissions, event: &InputEvent) -> bool {
-    let lets_go =
-        matches!(event, InputEvent::Key { pressed: false, .. } | InputEvent::Button { pressed: false, .. });
+    let lets_go = matches!(
+        event,
+        InputEvent::Key { pressed: false, .. }
+            | InputEvent::Button { pressed: false, .. }
+            | InputEvent::GamepadButton { pressed: false, .. }
+            | InputEvent::GamepadAxis { value: 0, .. }
+            | InputEvent::GamepadDisconnected(_)
+            | InputEvent::TouchUp(_)
+    );
     lets_go || permissions.allow(event)
 }
 

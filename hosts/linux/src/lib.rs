@@ -44,7 +44,7 @@ use config::ConfigError;
 use input::{Injector, InputError, Sink};
 use notify::Notifier;
 use orders::{Order, Orders, Outlet};
-use source::{Source, SourceError, Spec};
+use source::{Choice, Source, SourceError, Spec};
 use status::{Answerer, Board};
 use viewers::{Driver, Feed, Policy, Viewers};
 use watch::{Reason, Stop, Watch};
@@ -205,12 +205,18 @@ pub fn serve(
         Spec::App(_) => app.as_ref().map(AppSession::display),
         Spec::V4l(_) | Spec::Test => None,
     };
-    let source = open(&spec, display, fps, settings.capture_input)
+    let choice = Choice {
+        input: settings.capture_input,
+        format: settings.capture_format,
+        edid: settings.edid.clone(),
+    };
+    let source = open(&spec, display, fps, &choice)
         .map_err(|source| ServerError::Source { spec: spec.clone(), source })?;
     let view_only = settings.view_only.unwrap_or(false);
     let sink = if view_only { None } else { Sink::open(settings.input.unwrap_or_default(), &spec, display)? };
-    let injector = Injector::start(sink)?;
+    let mut injector = Injector::start(sink)?;
     let mut driver = listen(settings.listen, &identity, &state)?;
+    injector.heed_rumble(driver.waker())?;
     let bitrate_bps_max = settings.bitrate_max.unwrap_or(BITRATE_BPS_MAX);
     let session = Config {
         bitrate_bps_max,
@@ -246,10 +252,10 @@ fn identity(state: &Path) -> Result<Identity, ServerError> {
     Ok(rift_keystore::load_or_create(&state.join(rift_keystore::FILE_NAME))?)
 }
 
-fn open(spec: &Spec, display: Option<&str>, fps: u32, input: Option<u32>) -> Result<Source, SourceError> {
+fn open(spec: &Spec, display: Option<&str>, fps: u32, choice: &Choice) -> Result<Source, SourceError> {
     match spec {
         Spec::X11(_) | Spec::App(_) => Source::screen(display),
-        Spec::V4l(path) => Source::device(path, fps, input),
+        Spec::V4l(path) => Source::device(path, fps, choice),
         Spec::Test => Source::test(fps),
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rift::{CaptureState, Instant, Rectangle};
 use rift_hal::{Cursor, Frame, Pollable, VideoSource};
-use rift_v4l::{V4lError, V4lSource};
+use rift_v4l::{Edid, FourCc, V4lError, V4lSource};
 use rift_x11::X11Source;
 use tracing::{info, warn};
 
@@ -95,6 +95,17 @@ pub enum SourceError {
     Test(#[from] io::Error),
 }
 
+/// What was chosen of what a capture device offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Its input, by number; `None` = the one it is switched to.
+    pub input: Option<u32>,
+    /// Its pixel format; `None` = the best.
+    pub format: Option<FourCc>,
+    /// What it tells sources that it is; `None` = as it is set.
+    pub edid: Option<Edid>,
+}
+
 /// An open source.
 pub enum Source {
     /// The screen of an X server.
@@ -118,15 +129,19 @@ impl Source {
         Ok(Self::X11(Box::new(source)))
     }
 
-    /// The capture device at `path`, whether it is there yet or not, switched to this input of it.
+    /// The capture device at `path`, whether it is there yet or not.
     ///
     /// # Errors
     /// [`SourceError::V4l`]: the process has no descriptors left.
-    pub fn device(path: &Path, fps: u32, input: Option<u32>) -> Result<Self, SourceError> {
-        let options = rift_v4l::Options { size: None, rate_millihertz: Some(fps * 1000) };
+    pub fn device(path: &Path, fps: u32, choice: &Choice) -> Result<Self, SourceError> {
+        let options =
+            rift_v4l::Options { size: None, rate_millihertz: Some(fps * 1000), format: choice.format };
         let mut source = V4lSource::wait_for(path, &options)?;
-        if let Some(input) = input {
+        if let Some(input) = choice.input {
             source.select_input(input, Instant::ZERO);
+        }
+        if let Some(edid) = &choice.edid {
+            source.tell_edid(edid.clone(), Instant::ZERO);
         }
         Ok(Self::V4l(Box::new(source)))
     }

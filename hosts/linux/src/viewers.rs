@@ -197,6 +197,12 @@ impl Viewers {
                 }
             }
         }
+        for rumble in self.injector.take_rumbles() {
+            if let Some(session) = self.steering.and_then(|index| driver.session_mut(index)) {
+                // Whoever has no gamepad any more needs none of it.
+                let _ = session.send_rumble(now, rumble);
+            }
+        }
         let capture = self.feed.capture.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(capture) = capture {
             self.capture = Some(capture);

@@ -1,4 +1,5 @@
-//! Input into any Linux session: a keyboard, a mouse and an absolute pointer made through the kernel's uinput.
+//! Input into any Linux session: a keyboard, a mouse, an absolute pointer, a touch screen and gamepads made through
+//! the kernel's uinput.
 //!
 //! It works under X11, Wayland and on the console alike, because to them these are devices like any other.
 //! The price of that is what a kernel device cannot do:
@@ -13,21 +14,28 @@
 //!   not repeat those of this keyboard.
 //!
 //! Whoever reads devices must find and open new ones first, which takes it some tenths of a second: make the sink
-//! when the program starts, not at the first key.
+//! when the program starts, not at the first key. Gamepads come and go with the client's; what programs want of their
+//! motors is asked for by [`UinputSink::poll_rumble`].
 
+mod gamepad;
+mod touch;
 mod translate;
 mod us_layout;
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use evdev::uinput::VirtualDevice;
 use evdev::{
     AbsInfo, AbsoluteAxisCode, AttributeSet, BusType, InputId, KeyCode, RelativeAxisCode, UinputAbsSetup,
 };
-use rift::{Button, InputEvent, Scancode};
+use rift::{Button, Gamepad, InputEvent, Rumble, Scancode};
 use rift_hal::InputSink;
+use rustix::event::epoll;
 
+use gamepad::Pad;
+use touch::Screen;
 use translate::{Device, Report, Translator, is_key};
 
 /// Where the kernel offers to make devices.
@@ -75,20 +83,27 @@ pub fn check() -> Result<(), UinputError> {
     OpenOptions::new().read(true).write(true).open(DEVICE_PATH).map(drop).map_err(failed("make devices"))
 }
 
-/// A keyboard, a mouse and an absolute pointer. They are unplugged when this is dropped.
+/// A keyboard, a mouse, an absolute pointer, a touch screen, and as many gamepads as the client has. They are unplugged
+/// when this is dropped.
 #[derive(Debug)]
 pub struct UinputSink {
+    name: String,
     keyboard: VirtualDevice,
     mouse: VirtualDevice,
     tablet: VirtualDevice,
     state: Translator,
+    screen: Screen,
+    pads: [Option<Pad>; Gamepad::COUNT as usize],
+    /// Readable when a program wants something of a gamepad's motors.
+    wishes: OwnedFd,
 }
 
 impl UinputSink {
     /// The longest name's bytes; what is longer is cut. The kernel takes 79 with the device's own word.
     pub const NAME_MAX: usize = 60;
 
-    /// Makes the devices `NAME keyboard`, `NAME mouse` and `NAME pointer`. The absolute pointer's range is that of
+    /// Makes the devices `NAME keyboard`, `NAME mouse`, `NAME pointer` and `NAME touch screen`; `NAME gamepad 1` and so on
+    /// follow when the client has some. The ranges of pointer and touch screen are those of
     /// [`InputEvent::PointerAbsolute`] on both axes, whatever size the screen has or will have.
     ///
     /// # Errors
@@ -98,11 +113,86 @@ impl UinputSink {
             (0..=name.len().min(Self::NAME_MAX)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
         let name = &name[..end];
         Ok(Self {
+            name: name.to_owned(),
+            screen: Screen::create(name).map_err(failed("make the touch screen"))?,
+            pads: [const { None }; Gamepad::COUNT as usize],
+            wishes: epoll::create(epoll::CreateFlags::CLOEXEC)
+                .map_err(|error| failed("watch the gamepads")(error.into()))?,
             keyboard: keyboard(name).map_err(failed("make the keyboard"))?,
             mouse: mouse(name).map_err(failed("make the mouse"))?,
             tablet: tablet(name).map_err(failed("make the absolute pointer"))?,
             state: Translator::new(),
         })
+    }
+
+    /// Readable when [`Self::poll_rumble`] has something to do, for as long as the sink lives. A program that plays an
+    /// effect waits until then.
+    #[must_use]
+    pub fn rumble_fd(&self) -> BorrowedFd<'_> {
+        self.wishes.as_fd()
+    }
+
+    /// What a program wants of a gamepad's motors; `None` when there is no more.
+    ///
+    /// # Errors
+    /// [`UinputError::Kernel`]; that gamepad is unplugged, and plugged in again by its next event.
+    pub fn poll_rumble(&mut self) -> Result<Option<Rumble>, UinputError> {
+        for place in &mut self.pads {
+            let Some(pad) = place else { continue };
+            match pad.take_wish() {
+                Ok(None) => {}
+                Ok(Some(rumble)) => return Ok(Some(rumble)),
+                Err(error) => {
+                    *place = None;
+                    return Err(failed("ask a gamepad")(error));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The gamepad, plugged in if it was not.
+    fn pad(&mut self, gamepad: Gamepad) -> Result<&mut Pad, UinputError> {
+        let place = &mut self.pads[usize::from(gamepad.index())];
+        if place.is_none() {
+            let pad = Pad::create(&self.name, gamepad).map_err(failed("make a gamepad"))?;
+            // It leaves the set when its last descriptor is closed.
+            let data = epoll::EventData::new_u64(gamepad.index().into());
+            epoll::add(&self.wishes, &pad.device, data, epoll::EventFlags::IN)
+                .map_err(|error| failed("watch a gamepad")(error.into()))?;
+            *place = Some(pad);
+        }
+        Ok(place.as_mut().expect("it was made above"))
+    }
+
+    /// Injects what is not of a keyboard or pointer; `None` for what is.
+    fn inject_special(&mut self, event: &InputEvent) -> Option<Result<(), UinputError>> {
+        let outcome = match *event {
+            InputEvent::GamepadConnected(gamepad) => return Some(self.pad(gamepad).map(drop)),
+            InputEvent::GamepadDisconnected(gamepad) => {
+                self.pads[usize::from(gamepad.index())] = None;
+                Ok(())
+            }
+            InputEvent::GamepadButton { gamepad, button, pressed } => match self.pad(gamepad) {
+                Ok(pad) => pad.press(button, pressed),
+                Err(error) => return Some(Err(error)),
+            },
+            InputEvent::GamepadAxis { gamepad, axis, value } => match self.pad(gamepad) {
+                Ok(pad) => pad.turn(axis, value),
+                Err(error) => return Some(Err(error)),
+            },
+            InputEvent::TouchDown { contact, x, y } => self.screen.place(contact, x, y, true),
+            InputEvent::TouchMove { contact, x, y } => self.screen.place(contact, x, y, false),
+            InputEvent::TouchUp(contact) => self.screen.lift(contact),
+            InputEvent::Key { .. }
+            | InputEvent::Text(_)
+            | InputEvent::Button { .. }
+            | InputEvent::PointerAbsolute { .. }
+            | InputEvent::PointerRelative { .. }
+            | InputEvent::Wheel { .. }
+            | _ => return None,
+        };
+        Some(outcome.map_err(failed("inject an event")))
     }
 
     fn emit(&mut self, report: &Report) -> Result<(), UinputError> {
@@ -119,6 +209,9 @@ impl InputSink for UinputSink {
     type Error = UinputError;
 
     fn inject(&mut self, event: &InputEvent) -> Result<(), UinputError> {
+        if let Some(outcome) = self.inject_special(event) {
+            return outcome;
+        }
         let mut next = self.state.clone();
         let reports = next.translate(event)?;
         for report in &reports {
@@ -139,7 +232,10 @@ impl InputSink for UinputSink {
     fn release_all(&mut self) -> Result<(), UinputError> {
         let mut next = self.state.clone();
         let reports = next.release_all();
-        let mut outcome = Ok(());
+        let mut outcome = self.screen.lift_all().map_err(failed("lift what touches"));
+        for pad in self.pads.iter_mut().flatten() {
+            outcome = outcome.and(pad.rest().map_err(failed("let a gamepad go")));
+        }
         for report in &reports {
             outcome = outcome.and(self.emit(report));
         }

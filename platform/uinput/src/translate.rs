@@ -6,7 +6,7 @@ use rift::{Button, InputEvent, Scancode};
 use crate::UinputError;
 use crate::us_layout::key_for;
 
-/// Which of the sink's devices says it.
+/// Which of the sink's first three devices says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Device {
     Keyboard,
@@ -72,7 +72,14 @@ impl Translator {
                 events.extend(self.wheel(1, dy));
                 Ok(report(self.pointer, events))
             }
-            _ => Err(UinputError::Unsupported),
+            InputEvent::GamepadConnected(_)
+            | InputEvent::GamepadDisconnected(_)
+            | InputEvent::GamepadButton { .. }
+            | InputEvent::GamepadAxis { .. }
+            | InputEvent::TouchDown { .. }
+            | InputEvent::TouchMove { .. }
+            | InputEvent::TouchUp(_)
+            | _ => Err(UinputError::Unsupported),
         }
     }
 

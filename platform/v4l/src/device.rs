@@ -150,7 +150,8 @@ impl Device {
     pub(crate) fn set_up(&self, options: &Options) -> Result<Layout, V4lError> {
         let current = self.current_size()?;
         let size = options.size.unwrap_or(current);
-        let offers = self.offers(size);
+        let mut offers = self.offers(size);
+        offers.retain(|offer| options.format.is_none_or(|format| offer.encoding.four_cc() == Some(format)));
         let Some(offer) = choose(&offers, size, options.rate_millihertz) else {
             return Err(self.no_format());
         };

@@ -5,6 +5,8 @@ use core::fmt;
 use rift::Instant;
 use rift_hal::{Frame, FrameError, PixelFormat, Plane};
 
+use crate::rgb::Order;
+
 /// A pixel format's name in Video4Linux: four characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FourCc(pub [u8; 4]);
@@ -46,15 +48,20 @@ pub enum Encoding {
     Pixels(PixelFormat),
     /// A JPEG picture.
     Jpeg,
+    /// Pixels of three bytes, which are converted to I420.
+    Rgb(Order),
 }
 
 impl Encoding {
     /// Everything taken, the cheapest to encode from first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Pixels(PixelFormat::I420),
         Self::Pixels(PixelFormat::Nv12),
         Self::Pixels(PixelFormat::Yuyv),
         Self::Pixels(PixelFormat::Uyvy),
+        Self::Pixels(PixelFormat::Bgrx),
+        Self::Rgb(Order::Bgr),
+        Self::Rgb(Order::Rgb),
         Self::Jpeg,
     ];
 
@@ -66,16 +73,23 @@ impl Encoding {
             Self::Pixels(PixelFormat::Nv12) => Some(FourCc(*b"NV12")),
             Self::Pixels(PixelFormat::Yuyv) => Some(FourCc(*b"YUYV")),
             Self::Pixels(PixelFormat::Uyvy) => Some(FourCc(*b"UYVY")),
+            Self::Pixels(PixelFormat::Bgrx) => Some(FourCc(*b"XR24")),
+            Self::Rgb(Order::Bgr) => Some(FourCc(*b"BGR3")),
+            Self::Rgb(Order::Rgb) => Some(FourCc(*b"RGB3")),
             Self::Jpeg => Some(FourCc(*b"MJPG")),
             Self::Pixels(_) => None,
         }
     }
 
-    /// What goes by this name; `None` for what is not taken. `JPEG` is read as `MJPG`.
+    /// What goes by this name; `None` for what is not taken. `JPEG` is read as `MJPG`, and `BGR4`, which says nothing of
+    /// its fourth byte, as `XR24`.
     #[must_use]
     pub fn from_four_cc(name: FourCc) -> Option<Self> {
         if name == FourCc(*b"JPEG") {
             return Some(Self::Jpeg);
+        }
+        if name == FourCc(*b"BGR4") {
+            return Some(Self::Pixels(PixelFormat::Bgrx));
         }
         Self::ALL.into_iter().find(|encoding| encoding.four_cc() == Some(name))
     }
@@ -92,6 +106,8 @@ pub struct Options {
     pub size: Option<(u32, u32)>,
     /// Pictures per 1000 s; `None` = as many as it can.
     pub rate_millihertz: Option<u32>,
+    /// The one format to take; `None` = the best of those it has.
+    pub format: Option<FourCc>,
 }
 
 /// One way in which a device can be set.
@@ -137,8 +153,10 @@ impl Layout {
     /// The fewest bytes a whole frame has.
     #[must_use]
     pub fn len_min(&self) -> usize {
-        let Encoding::Pixels(format) = self.encoding else {
-            return JPEG_LEN_MIN;
+        let format = match self.encoding {
+            Encoding::Pixels(format) => format,
+            Encoding::Rgb(_) => return self.stride * self.height as usize,
+            Encoding::Jpeg => return JPEG_LEN_MIN,
         };
         let last = format.planes() - 1;
         let (row, rows) = format.plane_size(last, self.width, self.height);
@@ -149,7 +167,7 @@ impl Layout {
     /// half width have half the stride, as Video4Linux defines its contiguous formats.
     ///
     /// # Errors
-    /// [`FrameError`] if the bytes do not hold it; [`FrameError::Short`] for JPEG, which has no pixels yet.
+    /// [`FrameError`] if the bytes do not hold it; [`FrameError::Short`] for what is decoded or converted first.
     pub fn frame<'a>(&self, bytes: &'a [u8], captured_at: Instant) -> Result<Frame<'a>, FrameError> {
         let Encoding::Pixels(format) = self.encoding else {
             return Err(FrameError::Short);

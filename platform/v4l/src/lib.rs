@@ -8,17 +8,21 @@
 //! errors, and opens, sets and starts again as needed. Meanwhile there is no new frame, the last one stays, and
 //! [`V4lSource::state`] says why.
 //!
-//! Taken as they are: I420, NV12, YUYV and UYVY, one buffer a frame. Motion JPEG is decoded to I420. Devices that
-//! spread a frame over several buffers (`VIDEO_CAPTURE_MPLANE`) are refused by name.
+//! Taken as they are: I420, NV12, YUYV, UYVY and BGRX, one buffer a frame. Motion JPEG is decoded to I420, RGB and BGR of
+//! three bytes are converted to it. Devices that spread a frame over several buffers (`VIDEO_CAPTURE_MPLANE`) are refused
+//! by name.
 //! Colours are passed on as the card codes them; most code high definition as BT.709, limited range.
 
 mod controls;
+mod decoder;
 mod device;
+mod edid;
 mod events;
 mod format;
 mod input;
 mod mjpeg;
 mod queue;
+mod rgb;
 mod source;
 mod state;
 mod timings;
@@ -28,10 +32,12 @@ use std::path::PathBuf;
 
 pub use controls::set_control;
 pub use device::{DeviceInfo, devices, lasting_path};
+pub use edid::{Edid, EdidError, edid};
 pub use format::{Encoding, FourCc, Layout, Offer, Options, choose};
 pub use input::Input;
 pub use mjpeg::{MjpegDecoder, MjpegError};
 pub use queue::Moment;
+pub use rgb::Order;
 pub use source::V4lSource;
 pub use state::{CaptureMachine, CaptureState, Fault, Signal, Step, Timings};
 
@@ -57,7 +63,7 @@ pub enum V4lError {
         why: &'static str,
     },
     /// It has no pixel format that is taken here.
-    #[error("{path} gives only {offered}; taken are YU12, NV12, YUYV, UYVY, MJPG")]
+    #[error("{path} gives only {offered}; taken are YU12, NV12, YUYV, UYVY, XR24, BGR3, RGB3, MJPG")]
     NoFormat {
         /// The device.
         path: PathBuf,

@@ -8,10 +8,11 @@ use rift::{Instant, Rectangle};
 use rift_hal::{Frame, Pollable, VideoSource};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::decoder::Decoder;
 use crate::device::{Device, Name, text};
+use crate::edid::Edid;
 use crate::events::Bell;
 use crate::format::{Encoding, Layout, Options};
-use crate::mjpeg::MjpegDecoder;
 use crate::queue::{Moment, Queue};
 use crate::state::{CaptureMachine, CaptureState, Signal, Step, Timings};
 use crate::{DeviceInfo, Input, V4lError};
@@ -38,7 +39,9 @@ pub struct V4lSource {
     /// What the driver calls the input in use.
     input_name: Option<String>,
     layout: Layout,
-    decoder: Option<MjpegDecoder>,
+    decoder: Option<Decoder>,
+    /// What sources are to be told, whenever the device is opened.
+    edid: Option<Edid>,
     captured_at: Option<Instant>,
     moment: Option<Moment>,
     still: Option<Still>,
@@ -51,7 +54,7 @@ pub struct V4lSource {
 #[derive(Debug)]
 enum Still {
     Pixels(Layout, Vec<u8>),
-    Jpeg(MjpegDecoder),
+    Decoded(Decoder),
 }
 
 impl V4lSource {
@@ -96,6 +99,7 @@ impl V4lSource {
             input_name: None,
             layout: Layout { encoding, width, height, stride: width as usize },
             decoder: None,
+            edid: None,
             captured_at: None,
             moment: None,
             still: None,
@@ -142,6 +146,14 @@ impl V4lSource {
     /// has one. An input that the device does not have makes it [`CaptureState::Failed`] until another is selected.
     pub fn select_input(&mut self, index: u32, now: Instant) {
         self.input = Some(index);
+        self.machine.reopen(now);
+        self.bell.set(now, self.machine.poll_timeout());
+    }
+
+    /// Has the device tell the machine at its input that it is this display, now and whenever the device comes back.
+    /// A device that cannot say so is used as it is.
+    pub fn tell_edid(&mut self, edid: Edid, now: Instant) {
+        self.edid = Some(edid);
         self.machine.reopen(now);
         self.bell.set(now, self.machine.poll_timeout());
     }
@@ -245,6 +257,13 @@ impl V4lSource {
         let device = Device::find(&self.path, self.name.as_ref())?;
         self.name.get_or_insert_with(|| device.name());
         self.input.map_or(Ok(()), |input| device.set_input(input))?;
+        if let Some(edid) = &self.edid {
+            let input = device.input().map_or(0, |input| input.index);
+            // Not every input has display data, and the picture is worth more than its mode.
+            if let Err(error) = device.tell_edid(input, edid) {
+                self.error = Some(error);
+            }
+        }
         self.input_name = device.input().map(|input| text(&input.name));
         let has_events = device.subscribe();
         self.device = Some(Arc::new(device));
@@ -255,10 +274,7 @@ impl V4lSource {
         let Some(device) = &self.device else { return Err(V4lError::Gone(self.path.clone())) };
         device.follow_signal()?;
         self.layout = device.set_up(&self.options)?;
-        self.decoder = match self.layout.encoding {
-            Encoding::Pixels(_) => None,
-            Encoding::Jpeg => Some(MjpegDecoder::new(self.layout.width, self.layout.height)),
-        };
+        self.decoder = Decoder::of(&self.layout);
         self.queue = Some(Queue::start(Arc::clone(device))?);
         self.bell.heed(device).map_err(|source| V4lError::Kernel {
             action: "watch for frames",
@@ -276,7 +292,7 @@ impl V4lSource {
         self.discarded += queue.discarded();
         self.lost += queue.lost();
         if let Some((_, bytes)) = queue.held() {
-            let decoder = self.decoder.take().map(Still::Jpeg);
+            let decoder = self.decoder.take().map(Still::Decoded);
             self.still = Some(decoder.unwrap_or_else(|| Still::Pixels(self.layout, bytes.to_vec())));
         }
     }
@@ -307,7 +323,7 @@ impl V4lSource {
             return false;
         };
         if let Some(decoder) = &mut self.decoder
-            && decoder.decode(bytes).is_err()
+            && !decoder.decode(bytes)
         {
             self.discarded += 1;
             return false;
@@ -333,7 +349,7 @@ impl V4lSource {
         let captured_at = self.captured_at?;
         match (&self.still, &self.decoder) {
             (Some(Still::Pixels(layout, bytes)), _) => layout.frame(bytes, captured_at).ok(),
-            (Some(Still::Jpeg(decoder)), _) | (None, Some(decoder)) => decoder.frame(captured_at),
+            (Some(Still::Decoded(decoder)), _) | (None, Some(decoder)) => decoder.frame(captured_at),
             (None, None) => self.layout.frame(self.queue.as_ref()?.held()?.1, captured_at).ok(),
         }
     }

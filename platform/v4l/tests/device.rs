@@ -4,8 +4,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use rift::Instant;
-use rift_hal::{Pollable, VideoSource};
-use rift_v4l::{CaptureState, DeviceInfo, Options, V4lError, V4lSource, devices};
+use rift_hal::{Frame, PixelFormat, Pollable, VideoSource};
+use rift_v4l::{CaptureState, DeviceInfo, Edid, Encoding, FourCc, Options, V4lError, V4lSource, devices};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// The first device that can be captured from, or a printed reason why there is none.
@@ -116,4 +116,60 @@ fn inputs_are_switched_while_streaming() {
     source.select_input(first.index, now);
     until(&mut source, CaptureState::Streaming);
     assert_eq!(source.timings().is_some(), first_has_timings);
+}
+
+#[test]
+fn display_data_are_told_and_read_back() {
+    let Some(device) = device() else { return };
+    let input = device.inputs.first().map_or(0, |input| input.index);
+    if rift_v4l::edid(&device.path, input).expect("it answers").is_none() {
+        eprintln!("skipped: {} has no display data", device.path.display());
+        return;
+    }
+    for edid in [Edid::ultra_hd(), Edid::full_hd()] {
+        let mut source = V4lSource::wait_for(&device.path, &Options::default()).expect("a source");
+        source.select_input(input, Instant::ZERO);
+        source.tell_edid(edid.clone(), Instant::ZERO);
+        wait(&source);
+        source.poll_frame(Instant::from_millis(1000)).expect("no error");
+        assert_eq!(rift_v4l::edid(&device.path, input).expect("it answers"), Some(edid));
+    }
+}
+
+#[test]
+fn every_format_that_is_taken_gives_the_same_picture() {
+    let Some(device) = device() else { return };
+    let has = |name: FourCc| device.formats.contains(&name);
+    let mut colours = Vec::new();
+    for name in Encoding::ALL.into_iter().filter_map(Encoding::four_cc).filter(|&name| has(name)) {
+        let options = Options { format: Some(name), ..Options::default() };
+        let mut source = V4lSource::open(&device.path, &options).expect("it opens");
+        let mut frames = 0;
+        while frames < 4 {
+            wait(&source);
+            frames += u32::from(source.poll_frame(Instant::from_millis(1)).expect("no error").is_some());
+        }
+        let frame = source.current_frame(Instant::from_millis(1)).expect("no error").expect("a frame");
+        let luma = luma_of_the_middle(&frame);
+        eprintln!("{name}: {:?} {}x{}, {luma}", frame.format(), frame.width(), frame.height());
+        colours.push(luma);
+    }
+    assert!(!colours.is_empty(), "{:?}", device.formats);
+    let (least, most) = (colours.iter().min(), colours.iter().max());
+    assert!(least.zip(most).is_some_and(|(least, most)| most - least <= 4), "{colours:?}");
+}
+
+/// The luma of a frame's middle, whatever its format.
+fn luma_of_the_middle(frame: &Frame<'_>) -> u8 {
+    let (x, y) = (frame.width() as usize / 2 / 2 * 2 + 8, frame.height() as usize / 2);
+    let at = |offset: usize, bytes: usize| frame.planes()[0].row(y, frame.width() as usize * bytes)[offset];
+    match frame.format() {
+        PixelFormat::Yuyv => at(x * 2, 2),
+        PixelFormat::Uyvy => at(x * 2 + 1, 2),
+        PixelFormat::Bgrx => {
+            let [blue, green, red] = [0, 1, 2].map(|channel| f64::from(at(x * 4 + channel, 4)));
+            (16.0 + (0.2126 * red + 0.7152 * green + 0.0722 * blue) * 219.0 / 255.0).round() as u8
+        }
+        PixelFormat::I420 | PixelFormat::Nv12 | PixelFormat::Rgb565 | _ => at(x, 1),
+    }
 }

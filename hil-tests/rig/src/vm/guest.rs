@@ -25,7 +25,7 @@ pub(super) struct Guest<'a> {
 /// Short, and free of what takes the emulator long: entropy that is not trusted, self-tests, calibration.
 const KERNEL_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check cryptomgr.notests \
                            random.trust_cpu=on net.ifnames=0";
-const MACHINE: &str = "-machine q35,usb=off,vmport=off -cpu Nehalem -m 1024 -nodefaults -display none -no-reboot \
+const MACHINE: &str = "-machine q35,usb=off,vmport=off -cpu Nehalem -m 1536 -nodefaults -display none -no-reboot \
                        -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4";
 /// Never KVM: where a machine of CI has `/dev/kvm`, it opens and then fails for a kernel that is not its own.
 const REAL_TIME: &str = "-accel tcg,thread=multi -smp 2";

@@ -101,7 +101,8 @@ pub(super) fn write(sysroot: &Sysroot, request: &Request<'_>, path: &Path) -> Re
         }
         archive.file("/etc/modules", list.as_bytes())?;
         for file in request.files {
-            archive.file(&format!("/payload/{}", file.name), &fs::read(&file.path)?)?;
+            archive
+                .file(&format!("/payload/{}", file.name), &slim(&file.path, &path.with_extension("slim"))?)?;
         }
         for library in &libraries {
             let guest = library
@@ -112,19 +113,43 @@ pub(super) fn write(sysroot: &Sysroot, request: &Request<'_>, path: &Path) -> Re
         if let Ok(bytes) = fs::read(sysroot.path(CONTROLS)) {
             archive.file("/bin/v4l2-ctl", &bytes)?;
         }
+        for tool in NETWORK {
+            if let Ok(bytes) = fs::read(tool) {
+                archive.file(tool, &bytes)?;
+            }
+        }
         archive.finish().map(drop)
     });
     written
         .map_err(|error| Failure::failed(format!("cannot write the VM's image {}: {error}", path.display())))
 }
 
+/// A file as it is run: of a program all but what only a debugger reads, which is most of it and would have to go
+/// through the emulator's memory.
+fn slim(path: &Path, scratch: &Path) -> io::Result<Vec<u8>> {
+    let bytes = fs::read(path)?;
+    if !bytes.starts_with(b"\x7fELF") {
+        return Ok(bytes);
+    }
+    let mut strip = Command::new("objcopy");
+    strip.arg("--strip-debug").arg(path).arg(scratch).stdin(Stdio::null()).stderr(Stdio::null());
+    match strip.status() {
+        Ok(status) if status.success() => fs::read(scratch),
+        // It runs as well as it is.
+        _ => Ok(bytes),
+    }
+}
+
 /// Asks capture devices and sets their controls, by hand.
 const CONTROLS: &str = "usr/bin/v4l2-ctl";
+
+/// Makes namespaces and bad links; the machine's own, since whoever tests networks has them.
+const NETWORK: [&str; 2] = ["/usr/sbin/ip", "/usr/sbin/tc"];
 
 /// The shared libraries that these programs load, by their paths on this machine.
 fn libraries(sysroot: &Sysroot, files: &[programs::File]) -> BTreeSet<PathBuf> {
     let mut command = Command::new("ldd");
-    command.arg(sysroot.path(CONTROLS)).args(files.iter().map(|file| &file.path));
+    command.arg(sysroot.path(CONTROLS)).args(NETWORK).args(files.iter().map(|file| &file.path));
     command.env("LD_LIBRARY_PATH", sysroot.libraries()).stdin(Stdio::null());
     // It fails for files that are no programs, and says enough about the others.
     let answer = command.output().map(|output| output.stdout).unwrap_or_default();

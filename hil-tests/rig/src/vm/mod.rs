@@ -25,6 +25,11 @@ use guest::Guest;
 const MODULES: [&str; 3] =
     ["vivid:n_devs=1,node_types=0x1,num_inputs=2,input_types=0x3,num_outputs=0", "uinput", "evdev"];
 
+/// What the tests want besides: links between namespaces that delay and lose, and a USB port that is a device joined
+/// with one that is a host.
+const TEST_MODULES: [&str; 7] =
+    ["veth", "sch_netem", "dummy_hcd", "libcomposite", "usb_f_hid", "usbhid", "hid_generic"];
+
 /// Runs a command, or the tests that need real drivers, in a VM.
 ///
 /// # Errors
@@ -55,7 +60,7 @@ fn command_in_guest(options: &Vm, keeper: &Keeper, command: &str) -> Result<(), 
 fn test(options: &Vm, keeper: &Keeper, rounds: u32) -> Result<(), Failure> {
     let programs = programs::build()?;
     let mut totals = Totals::default();
-    let script: Vec<String> = programs.iter().map(|program| program.line(rounds)).collect();
+    let script: Vec<String> = programs.iter().flat_map(|program| program.lines(rounds)).collect();
     let script = format!("code=0\n{}\nexit $code", script.join("\n"));
     let files: Vec<programs::File> = programs.into_iter().map(|program| program.file).collect();
     let code = boot(options, keeper, &script, &files, |line| {
@@ -82,7 +87,10 @@ fn boot(
 ) -> Result<u8, Failure> {
     let sysroot = packages::ready()?;
     let asked = options.modules.iter().map(String::as_str);
-    let modules: Vec<&str> = if options.modules.is_empty() { MODULES.to_vec() } else { asked.collect() };
+    let mut modules: Vec<&str> = if options.modules.is_empty() { MODULES.to_vec() } else { asked.collect() };
+    if matches!(options.task, VmTask::Test { .. }) {
+        modules.extend(TEST_MODULES);
+    }
     let image = image::Request { modules: &modules, command, files, has_machine: options.machine };
     let initrd = keeper.scratch().join("initrd");
     image::write(&sysroot, &image, &initrd)?;

@@ -14,25 +14,40 @@ pub(super) struct File {
     pub(super) path: PathBuf,
 }
 
-/// A program that checks something, and how it is run.
+/// A program, and how it is run.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) file: File,
-    arguments: &'static str,
+    /// With each of these it is run once; with none, others run it.
+    runs: &'static [&'static str],
 }
 
 impl Program {
-    /// The line of shell that runs it and remembers in `code` whether it failed.
-    pub(super) fn line(&self, rounds: u32) -> String {
+    /// The lines of shell that run it and remember in `code` whether it failed.
+    pub(super) fn lines(&self, rounds: u32) -> Vec<String> {
         let name = &self.file.name;
-        let rounds = if self.arguments.is_empty() { rounds.to_string() } else { String::new() };
-        format!("echo \"[vm] {name}\"\n./{name} {}{rounds} || code=1", self.arguments)
+        let run = |arguments: &&str| {
+            let arguments = arguments.replace(ROUNDS, &rounds.to_string());
+            format!("echo \"[vm] {name} {arguments}\"\n./{name} {arguments} || code=1")
+        };
+        // More than one round is a soak of the capture layer.
+        let runs = self.runs.iter().filter(|arguments| rounds == 1 || arguments.contains(ROUNDS));
+        runs.map(run).collect()
     }
 }
 
-/// Packages with something to run in the VM, the name of the target, and its arguments.
-const PROGRAMS: [(&str, &str, &str); 3] =
-    [("rift-uinput", "device", TESTS), ("rift-v4l", "device", TESTS), ("wavry-vm", "wavry-vm", "")];
+/// Packages with something for the VM, the name of the target, and the arguments of its runs.
+const PROGRAMS: [(&str, &str, &[&str]); 7] = [
+    ("rift-uinput", "device", &[TESTS]),
+    ("rift-uinput", "every", &[TESTS]),
+    ("rift-hid", "gadget", &[TESTS]),
+    ("rift-v4l", "device", &[TESTS]),
+    ("wavry-server", "wavry-server", &[]),
+    ("wavry-client", "wavry-client", &[]),
+    ("wavry-vm", "wavry-vm", &["card ROUNDS", "session"]),
+];
+/// Stands for how often each fault is injected.
+const ROUNDS: &str = "ROUNDS";
 /// One test after another, because they share the devices.
 const TESTS: &str = "--test-threads=1 --show-output";
 
@@ -66,7 +81,15 @@ pub(super) fn directory(path: &Path) -> Result<Vec<File>, Failure> {
 pub(super) fn build() -> Result<Vec<Program>, Failure> {
     let packages: BTreeSet<&str> = PROGRAMS.iter().map(|&(package, ..)| package).collect();
     let mut command = cargo::command();
-    command.args(["build", "--locked", "--bins", "--tests", "--message-format=json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--locked",
+        "--bins",
+        "--test=device",
+        "--test=every",
+        "--test=gadget",
+        "--message-format=json-render-diagnostics",
+    ]);
     command.args(packages.iter().map(|package| format!("--package={package}")));
     say::progress(format_args!("vm: building {}", packages.into_iter().collect::<Vec<_>>().join(", ")));
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
@@ -75,12 +98,12 @@ pub(super) fn build() -> Result<Vec<Program>, Failure> {
         return Err(Failure::failed("the VM's tests do not build; cargo's own words are above"));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let found = PROGRAMS.iter().map(|&(package, target, arguments)| {
+    let found = PROGRAMS.iter().map(|&(package, target, runs)| {
         let path = executable(&messages, package, target).ok_or_else(|| {
             Failure::failed(format!("cargo built {package} but named no program for its target `{target}`"))
         })?;
         let name = if package == target { package.to_owned() } else { format!("{package}-{target}") };
-        Ok(Program { file: File { name, path: PathBuf::from(path) }, arguments })
+        Ok(Program { file: File { name, path: PathBuf::from(path) }, runs })
     });
     found.collect()
 }

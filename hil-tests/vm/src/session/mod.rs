@@ -1,0 +1,318 @@
+//! Whole sessions inside the VM: the host's program on the card, the client with its window replaced, and, once, the
+//! client's own program.
+
+pub mod conformance;
+pub mod host;
+pub mod keys;
+pub mod likeness;
+pub mod netem;
+pub mod viewer;
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use rift::{CaptureCondition, Identity, Instant};
+use rift_hal::{Pollable as _, VideoSource as _};
+use rift_mio::Clock;
+use rift_v4l::{FourCc, Options, V4lSource};
+use serde_json::Value;
+
+use crate::card::{self, Control, SignalMode, set};
+use crate::{faults, pause, say};
+use conformance::{PSNR_MIN_DB, settle};
+use host::{Host, Place};
+use keys::Keys;
+use likeness::Reference;
+use viewer::Viewer;
+
+/// The host's address in the VM.
+const ADDRESS: (&str, u16) = ("127.0.0.1", 4747);
+/// The pattern of the card.
+const RAMP: i32 = 20;
+/// The input of the card that is a camera; the other is HDMI.
+const CAMERA: u32 = 1;
+/// How long a rate is measured, µs.
+const MEASURE_US: u64 = 3_000_000;
+/// How long anything may take before it counts as never, µs.
+const NEVER_US: u64 = 10_000_000;
+/// Frames of the card before one is taken for what it shows: the first after a change may be old.
+const FRAMES_BEFORE: u32 = 6;
+
+/// Who watches, as a client whose key is this.
+#[must_use]
+pub fn client() -> Identity {
+    Identity::from_secret([5; 32])
+}
+
+/// Everything a session in the VM must prove, printed as it comes. Returns whether all of it holds.
+///
+/// # Errors
+/// Something that is no finding about the host: a program does not start, the card is not there.
+pub fn run() -> anyhow::Result<bool> {
+    // Flat colours would survive any encoder.
+    card::show(RAMP);
+    card::prepare()?;
+    let references = references()?;
+    let place = Place::prepare(Path::new("/tmp/host"), client().public())?;
+    let mut is_good = camera(&place, &references)?;
+    is_good &= hdmi(&place, &references)?;
+    is_good &= late_signal(&place, &references)?;
+    is_good &= program(&place)?;
+    is_good &= releases(&place, &references)?;
+    netem::prepare()?;
+    is_good &= netem::run(&references)?;
+    Ok(is_good)
+}
+
+/// What the card shows in each of its modes, from itself.
+fn references() -> anyhow::Result<Vec<Reference>> {
+    let mut references = Vec::new();
+    for select in [faults::vga, faults::hd, faults::full_hd] {
+        select()?;
+        references.push(reference(None)?);
+    }
+    references.push(reference(Some(CAMERA))?);
+    Ok(references)
+}
+
+fn reference(input: Option<u32>) -> anyhow::Result<Reference> {
+    let options = Options { format: Some(FourCc(*b"YU12")), ..Options::default() };
+    let mut source = V4lSource::wait_for(card::node(), &options)?;
+    source.select_input(input.unwrap_or(0), Instant::ZERO);
+    let clock = Clock::new();
+    let end = clock.now().plus_micros(NEVER_US);
+    let mut frames = 0;
+    while clock.now() < end {
+        let is_new = source.poll_frame(clock.now())?.is_some();
+        frames += u32::from(is_new);
+        if frames == FRAMES_BEFORE {
+            let frame = source.current_frame(clock.now())?.context("a stream has a frame")?;
+            return Reference::of(&frame).context("the card gives YU12");
+        }
+        let fd = source.poll_fd();
+        let mut fds = [rustix::event::PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)];
+        let _ = rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 }));
+    }
+    anyhow::bail!("the card gives no frames: {:?}, {:?}", source.state(), source.error())
+}
+
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    // Plugged in, a card takes the lowest number.
+    let is_moved = !card::node().ends_with("video0") && card::node().exists();
+    let source = if is_moved { "v4l:/dev/video1" } else { "v4l:/dev/video0" };
+    let mut all = vec!["--source", source, "--listen", "127.0.0.1:4747", "--input", "uinput"];
+    all.extend(more);
+    all
+}
+
+fn watch(place: &Place, references: &[Reference]) -> anyhow::Result<Viewer> {
+    Viewer::connect(place, ADDRESS, client(), references.to_vec())
+}
+
+/// The camera at 640 × 360, in a format that has to be converted.
+fn camera(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
+    let input = CAMERA.to_string();
+    let more = ["--capture-input", &input, "--capture-format", "YUYV", "--fps", "30"];
+    let host = Host::start(place, &arguments(&more))?;
+    let mut viewer = watch(place, references)?;
+    let is_good = measure(&mut viewer, "camera 640x360 YUYV", 15.0)?;
+    say(&budget("YUYV", &host.status()?, &viewer));
+    let copies = host.status()?["figures"]["copies"].as_u64();
+    drop(viewer);
+    host.stop()?;
+    Ok(is_good && copies.is_some_and(|copies| copies > 0))
+}
+
+/// HDMI at 1080p in a format that the encoder reads as it is; then every fault in a small mode.
+fn hdmi(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
+    faults::full_hd()?;
+    let mut host = Host::start(place, &arguments(&["--capture-input", "0", "--fps", "25"]))?;
+    let mut viewer = watch(place, references)?;
+    let mut is_good = measure(&mut viewer, "HDMI 1920x1080 YU12", 6.0)?;
+    let status = host.status()?;
+    say(&budget("YU12", &status, &viewer));
+    is_good &= verdict(status["figures"]["copies"] == 0, "a format that needs no copy was copied");
+    let mut keys = Keys::open()?;
+    keys.tap(&mut viewer)?;
+    let memory_kb = host.memory_kb()?;
+    let rows = conformance::all(&mut viewer, &mut keys, &mut host)?;
+    say(&conformance::text(&rows));
+    is_good &= rows.iter().all(|row| row.misses().is_empty());
+    is_good &= verdict(viewer.reconnects() == 0, "the session was begun anew");
+    say(&format!(
+        "one host, one session, {} faults; memory {memory_kb} kB before and {} kB after; {} pictures lost, {} unusable\n",
+        rows.len(),
+        host.memory_kb()?,
+        viewer.pictures_lost(),
+        viewer.unusable
+    ));
+    drop(viewer);
+    host.stop()?;
+    Ok(is_good)
+}
+
+/// A host that starts without a signal, and one that starts without a card.
+fn late_signal(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
+    faults::vga()?;
+    let mut is_good = true;
+    let cases: [(&str, CaptureCondition, Action, Action); 2] = [
+        (
+            "no signal at the host's start",
+            CaptureCondition::NoSignal,
+            || set(Control::SignalMode, SignalMode::None as i32),
+            || set(Control::SignalMode, SignalMode::Selected as i32),
+        ),
+        ("no card at the host's start", CaptureCondition::NoDevice, card::pull_out, || {
+            card::plug_in()?;
+            card::prepare()?;
+            faults::vga()
+        }),
+    ];
+    for (name, condition, begin, end) in cases {
+        begin()?;
+        let host = Host::start(place, &arguments(&["--fps", "25"]))?;
+        let mut viewer = watch(place, references)?;
+        let limit = viewer.now().plus_micros(NEVER_US);
+        while viewer.capture().is_none_or(|state| state.condition != condition) {
+            ensure!(viewer.now() < limit, "{name}: the client is told {:?}", viewer.capture());
+            viewer.turn(limit, false)?;
+        }
+        end()?;
+        let ended = viewer.now();
+        settle(&mut viewer).context(name)?;
+        let back_us = viewer.now().micros_since(ended);
+        say(&format!("{name}: a steady picture {:.1} ms after its end", back_us as f64 / 1e3));
+        is_good &= verdict(back_us <= 2_000_000, "the picture came late");
+        drop(viewer);
+        host.stop()?;
+    }
+    Ok(is_good)
+}
+
+type Action = fn() -> anyhow::Result<()>;
+
+/// The client's own program, headless: what it writes about a fault.
+fn program(place: &Place) -> anyhow::Result<bool> {
+    let host = Host::start(place, &arguments(&["--fps", "25"]))?;
+    let state = place.state.join("client");
+    std::fs::create_dir_all(&state)?;
+    let report = state.join("report.json");
+    let client = |arguments: &[&str]| {
+        let mut command = Command::new("./wavry-client");
+        command.args(arguments).arg("--state").arg(&state).env("HOME", "/tmp");
+        command
+    };
+    let id = client(&["id"]).output().context("running the client's program")?;
+    let id = String::from_utf8(id.stdout)?;
+    let allowed = Command::new("./wavry-server")
+        .args(["allow", id.trim(), "--state"])
+        .arg(&place.state)
+        .env("HOME", "/tmp")
+        .output()?;
+    ensure!(allowed.status.success(), "{}", String::from_utf8_lossy(&allowed.stderr));
+    let host_id = place.host_id.to_string();
+    let json = report.to_string_lossy();
+    let words =
+        ["connect", "127.0.0.1", "--host-id", &host_id, "--headless", "--seconds", "4", "--json", &json];
+    let mut running = client(&words).spawn().context("starting the client's program")?;
+    pause(core::time::Duration::from_millis(1500));
+    set(Control::SignalMode, SignalMode::None as i32)?;
+    pause(core::time::Duration::from_millis(1000));
+    set(Control::SignalMode, SignalMode::Selected as i32)?;
+    ensure!(running.wait()?.success(), "the client's program fails");
+    let report: Value = serde_json::from_slice(&std::fs::read(&report)?)?;
+    let capture = &report["capture"];
+    say(&format!("wavry-client --headless --json: capture {capture}, {} fps", report["fps"]));
+    host.stop()?;
+    let lasted_us = capture["states"]["no_signal"]["us"].as_u64().unwrap_or(0);
+    let is_told = capture["state"] == "streaming" && (900_000..1_300_000).contains(&lasted_us);
+    Ok(verdict(is_told && report["reconnects"] == 0, "the report does not tell of the fault"))
+}
+
+/// No key stays down, whoever dies.
+fn releases(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
+    let host = Host::start(place, &arguments(&["--fps", "10"]))?;
+    let mut viewer = watch(place, references)?;
+    settle(&mut viewer)?;
+    let mut keys = Keys::open()?;
+    keys.hold(&mut viewer)?;
+    let clock = Clock::new();
+    let begun = clock.now();
+    drop(viewer);
+    let left_us = keys.until_released(begun, || clock.now(), 1_100_000)?;
+    let mut viewer = watch(place, references)?;
+    settle(&mut viewer)?;
+    keys.hold(&mut viewer)?;
+    let begun = clock.now();
+    host.kill()?;
+    let killed_us = keys.until_released(begun, || clock.now(), 1_100_000)?;
+    say(&format!(
+        "a held key is up {:.1} ms after the client has gone, {:.1} ms after the host was killed",
+        left_us as f64 / 1e3,
+        killed_us as f64 / 1e3
+    ));
+    Ok(true)
+}
+
+/// Counts pictures for a while and prints their rate, their likeness and where their time goes.
+fn measure(viewer: &mut Viewer, name: &str, rate_min: f64) -> anyhow::Result<bool> {
+    settle(viewer)?;
+    let begun = viewer.now();
+    let end = begun.plus_micros(MEASURE_US);
+    let (mut count, mut psnr_min_db) = (0_u32, f64::INFINITY);
+    viewer.stages = wavry_client::stages::Stages::new();
+    let mut last = begun;
+    while viewer.now() < end {
+        if let Some(picture) = viewer.turn(end, true)? {
+            count += 1;
+            last = picture.decoded;
+            psnr_min_db = psnr_min_db.min(picture.psnr_db);
+        }
+    }
+    let rate = f64::from(count) * 1e6 / last.micros_since(begun).max(1) as f64;
+    say(&format!(
+        "{name}: {rate:.1} pictures a second, at least {psnr_min_db:.1} dB like the card's own frame"
+    ));
+    say(&stages(viewer));
+    let is_fast = verdict(rate >= rate_min, "too few pictures");
+    Ok(verdict(psnr_min_db >= PSNR_MIN_DB, "the picture is not the card's") && is_fast)
+}
+
+/// Where the time of pictures goes, as text.
+#[must_use]
+pub fn stages(viewer: &Viewer) -> String {
+    let (stages, total) = viewer.stages.percentiles();
+    let mut lines = format!("  {:<10}{:>9}{:>9}{:>9}  ms\n", "stage", "p50", "p95", "p99");
+    let named = wavry_client::stages::NAMES.iter().zip(&stages);
+    let ms = |micros: i64| micros as f64 / 1e3;
+    for (name, of) in named.chain([(&"total", &total)]) {
+        lines.push_str(&format!("  {name:<10}{:>9.2}{:>9.2}{:>9.2}\n", ms(of.p50), ms(of.p95), ms(of.p99)));
+    }
+    lines
+}
+
+/// The card's side of the latency, from the host's own figures, and how often pixels are copied.
+fn budget(format: &str, status: &Value, viewer: &Viewer) -> String {
+    let figures = &status["figures"];
+    let mean =
+        |what: &str| figures[what]["mean"].as_f64().map_or("-".to_owned(), |us| format!("{:.2}", us / 1e3));
+    let sent = viewer.stages.percentiles().0[1].p50 as f64 / 1e3;
+    let count = |what: &str| figures[what].as_f64().unwrap_or(0.0);
+    let copies = count("copies") / count("pictures").max(1.0);
+    format!(
+        "  card, {format}: captured -> dequeued {} -> converted {} -> encoded {} -> sent {sent:.2} ms; {copies:.2} \
+         copies a picture\n",
+        mean("capture_us"),
+        mean("convert_us"),
+        mean("encode_us"),
+    )
+}
+
+/// Prints what is wrong unless it holds.
+fn verdict(holds: bool, otherwise: &str) -> bool {
+    if !holds {
+        say(&format!("FAILED: {otherwise}"));
+    }
+    holds
+}
