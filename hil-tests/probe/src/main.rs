@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 use wavry_probe::Problem;
-use wavry_probe::compare::{Picture, psnr};
+use wavry_probe::compare::{Different, Picture, different_in_rgb565, keys_down, pointer, psnr};
 use wavry_probe::flash::{self, Options};
 use wavry_probe::quantiles::quantile;
 
@@ -16,7 +16,12 @@ const HELP: &str = "\
 wavry-probe flash --host DISPLAY --viewer DISPLAY [--x X] [--y Y] [--seconds N] [--seed N]
     flips a patch on the host's screen and times its appearance on the viewer's
 wavry-probe compare --host DISPLAY --png FILE
-    how alike the host's screen and a picture are, in dB";
+    how alike the host's screen and a picture are, in dB
+wavry-probe rgb565 --host DISPLAY --png FILE
+    how many pixels of a picture differ from the upper left corner of the host's screen in 5, 6, 5 bits; those near the
+    pointer, where a viewer draws the cursor, apart
+wavry-probe keys --host DISPLAY
+    the evdev codes of the keys that are down there";
 
 fn main() -> ExitCode {
     match run() {
@@ -70,6 +75,14 @@ fn run() -> Result<String, Problem> {
             };
             Ok(format!("{{\"psnr_db\":{:.2}}}", db.min(99.0)))
         }
+        Some("rgb565") => {
+            let picture = Picture::read_png(&png.ok_or("--png FILE is needed")?)?;
+            let different = different_in_rgb565(&Picture::of_screen(&host)?, &picture, pointer(&host)?);
+            let Different { near_pointer, elsewhere } =
+                different.ok_or("the picture is larger than the screen")?;
+            Ok(format!("{{\"different\":{elsewhere},\"near_pointer\":{near_pointer}}}"))
+        }
+        Some("keys") => Ok(format!("{:?}", keys_down(&host)?)),
         _ => Err(format!("which command?\n{HELP}").into()),
     }
 }

@@ -1,11 +1,14 @@
 //! Arguments: words become a [`Command`] once, here; nothing behind this module sees an unparsed word.
 
+mod help;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
 
 use crate::Failure;
+use crate::board::{MODELS, Model};
 use crate::stages::Stage;
 
 /// A topic `help` knows.
@@ -25,6 +28,8 @@ pub enum Topic {
     Vm,
     /// `fuzz`.
     Fuzz,
+    /// `board`.
+    Board,
 }
 
 /// How the machine is prepared.
@@ -114,6 +119,28 @@ pub struct Fuzz {
     pub surfaces: Vec<String>,
 }
 
+/// What `board` is to do with a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoardTask {
+    /// Build its program and say what it takes.
+    Build,
+    /// Open its window beside a host.
+    Show,
+    /// Try everything it must be able to do.
+    Test,
+}
+
+/// What `board` is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Board {
+    /// How the machine is prepared.
+    pub setup: Setup,
+    /// Which board.
+    pub model: Model,
+    /// What with it.
+    pub task: BoardTask,
+}
+
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -131,15 +158,18 @@ pub enum Command {
     Vm(Vm),
     /// Attack surfaces under a fuzzer.
     Fuzz(Fuzz),
+    /// The client for boards, on one.
+    Board(Board),
 }
 
-const COMMANDS: [(&str, Topic); 7] = [
+const COMMANDS: [(&str, Topic); 8] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
     ("bench", Topic::Bench),
     ("vm", Topic::Vm),
     ("fuzz", Topic::Fuzz),
+    ("board", Topic::Board),
     ("help", Topic::Rig),
 ];
 const DEMO_SECONDS: u32 = 20;
@@ -161,6 +191,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Bench => bench(parser),
             Topic::Vm => vm(parser),
             Topic::Fuzz => fuzz(parser),
+            Topic::Board => board(parser),
         },
         Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
     }
@@ -278,6 +309,30 @@ fn fuzz(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Fuzz(options))
 }
 
+fn board(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let (mut setup, mut model, mut task) = (Setup::default(), None, BoardTask::Build);
+    let known = || MODELS.iter().map(|model| model.name);
+    while let Some(word) = parser.next().map_err(complaint)? {
+        match word {
+            Long("yes") | Short('y') => setup.yes = true,
+            Long("no-setup") => setup.skip = true,
+            Long("show") => task = BoardTask::Show,
+            Long("test") => task = BoardTask::Test,
+            Long("help") | Short('h') => return Ok(Command::Help(Topic::Board)),
+            Value(word) if model.is_none() => {
+                let name = word.to_string_lossy();
+                let found = MODELS.into_iter().find(|model| model.name == name);
+                model = Some(found.ok_or_else(|| unknown("board", &name, known()))?);
+            }
+            other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
+        }
+    }
+    let names: Vec<&str> = known().collect();
+    let model =
+        model.ok_or_else(|| Failure::unusable(format!("which board? There are: {}", names.join(", "))))?;
+    Ok(Command::Board(Board { setup, model, task }))
+}
+
 fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, headless: false };
     while let Some(word) = parser.next().map_err(complaint)? {
@@ -368,106 +423,13 @@ fn distance(from: &str, to: &str) -> usize {
 #[must_use]
 pub const fn help(topic: Topic) -> &'static str {
     match topic {
-        Topic::Rig => RIG,
-        Topic::Setup => SETUP,
-        Topic::Test => TEST,
-        Topic::Demo => DEMO,
-        Topic::Bench => BENCH,
-        Topic::Vm => VM,
-        Topic::Fuzz => FUZZ,
+        Topic::Rig => help::RIG,
+        Topic::Setup => help::SETUP,
+        Topic::Test => help::TEST,
+        Topic::Demo => help::DEMO,
+        Topic::Bench => help::BENCH,
+        Topic::Vm => help::VM,
+        Topic::Fuzz => help::FUZZ,
+        Topic::Board => help::BOARD,
     }
 }
-
-const RIG: &str = "\
-cargo rig COMMAND [OPTION…]
-
-  setup   install the Debian packages that the build and the tests need
-  demo    set up, build, and show a session: a host's screen in a client
-  test    set up, then everything CI checks
-  bench   set up, then measure beside rivals
-  vm      run something, or the tests of drivers, on a real kernel in a VM
-  fuzz    look for inputs that break a promise of the protocol
-  help    this text; `help COMMAND` for one command
-
-Exit codes: 0 done · 1 the work failed · 2 it could not begin";
-
-const SETUP: &str = "\
-cargo rig setup [--yes]
-
-Says which Debian packages are missing and installs them with apt-get: as root directly, otherwise through sudo.
-Without sudo it prints the line to run and exits with 2. On a terminal it asks first.
-
-  -y, --yes   do not ask (implied when there is no terminal)";
-
-const TEST: &str = "\
-cargo rig test [STAGE…] [--yes] [--no-setup]
-
-Sets up, then runs the stages in this order, all of them unless some are named; a failed stage does not keep the
-next from running. Ends with a table of wall times and the line `N passed, N failed, N skipped`.
-
-  fetch         download what every workspace needs, so that nothing later reaches for the network
-  fmt           formatting of every workspace
-  clippy        lints, warnings denied
-  doc           documentation, warnings denied
-  build         the programs that tests run
-  test          all tests
-  noalloc       a program without an allocator runs a session
-  bench-check   the benchmarks compile, warnings denied
-  fuzz          every attack surface under the fuzzer for seconds; skipped without the nightly toolchain
-
-  -y, --yes     install without asking
-  --no-setup    take the machine as it is (systems without apt)";
-
-const DEMO: &str = "\
-cargo rig demo [--seconds N] [--headless] [--yes] [--no-setup]
-
-Sets up, builds a release, makes keys of its own, starts a host on the current screen and a client in a window.
-Without a screen the host shares a virtual one with a scrolling terminal, and the client's window is on a second one;
-then the time from a flash on the one to its appearance on the other is measured, and at the end how alike they are.
-Leaves the picture last presented and the session's figures in the target directory. Ctrl-C ends everything.
-
-  --seconds N   length of the session, 3 to 86400 (20)
-  --headless    no window: the client only decodes and measures
-  -y, --yes     install without asking
-  --no-setup    take the machine as it is (systems without apt)";
-
-const BENCH: &str = "\
-cargo rig bench NAME --json FILE [--strict] [--plots DIR] [--yes] [--no-setup]
-
-Sets up (rivals included), builds a release and measures. FILE gets one JSON object a line:
-{\"bench\",\"case\",\"metric\",\"unit\",\"ours\",\"rivals\":{name:value},\"goal\",\"met\"}
-
-  --json FILE   where the rows go
-  --strict      exit with 1 when a goal is missed
-  --plots       delta: a directory for pictures of rate, queue and delay over time (SVG)
-  -y, --yes     install without asking
-  --no-setup    take the machine as it is (systems without apt)";
-
-const VM: &str = "\
-cargo rig vm [OPTION…] -- COMMAND…
-cargo rig vm [OPTION…] --test
-
-Boots Debian's kernel in QEMU and runs a line of shell there, or the tests that need a real capture card and real
-input devices. Needs neither rights nor KVM: packages are downloaded once and unpacked below the target directory.
-Time in the guest is virtual: it does not depend on how busy the machine is, and idle time is skipped. The exit code
-is the command's (125 for anything above).
-
-      --test          build and run the tests of drivers, and print a table of faults
-      --rounds N      inject each fault N times (1)
-  -m, --module NAME   load this kernel module, `NAME:PARAMETER=VALUE,…`, with `;` for a comma inside a value; may be
-                      given again (a capture card `vivid` with two inputs, uinput, evdev)
-      --payload DIR   copy the files of DIR to /payload, where the command starts, with the libraries they load
-      --out DIR       show DIR as /out
-      --machine       run the command among the machine's own files (read only; changes are lost)
-      --real-time     let the guest's clock follow the machine's, on two processors
-      --seconds N     real time it may take, 1 to 86400 (180)";
-
-const FUZZ: &str = "\
-cargo rig fuzz [SURFACE…] [--minutes N]
-
-Runs the attack surfaces of `fuzz/` under a coverage-guided fuzzer, all of them unless some are named. A crash, a hang or
-too much memory fails. Needs the nightly toolchain and cargo-fuzz, which is installed into the target directory; where
-either cannot be had, it says so and does nothing. What was found, the grown corpora and the fuzzer's own words stay
-in the target directory, under `fuzz/`. An input that found something belongs into `fuzz/corpus/SURFACE/`.
-
-  --minutes N   for each surface, 1 to 1440 (1)";

@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod board;
 pub mod cargo;
 pub mod demo;
 pub mod display;

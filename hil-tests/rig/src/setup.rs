@@ -71,6 +71,10 @@ pub const BENCH: Group = Group {
     ],
 };
 
+/// To build programs of boards: a compiler that stands beside any other, its sources, a linker.
+pub const BOARD: Group =
+    Group { purpose: "programs of boards", packages: &["rustc-web", "rust-web-src", "lld-22"] };
+
 /// Who runs the rig, as far as installing is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Installer {

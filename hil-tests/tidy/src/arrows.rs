@@ -42,6 +42,9 @@ pub const GATEKEPT: [(&str, &str); 7] = [
 pub const WORLDLY: [&str; 10] =
     ["chrono", "getrandom", "instant", "libc", "rand", "rustix", "std-detect", "time", "tokio", "web-time"];
 
+/// Where boards are.
+const BOARDS: &str = "clients/thin/boards/";
+
 /// A directory's place in the drawing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -85,6 +88,10 @@ pub fn wrong(arrow: &Arrow) -> Option<String> {
         Place::Hal | Place::Plain => target == Place::Rift,
         Place::Media => matches!(target, Place::Rift | Place::Hal),
         Place::Service => matches!(target, Place::Rift | Place::Plain),
+        // A board is the thin client and its parts, put together.
+        Place::Client if from.starts_with(BOARDS) => {
+            backend || matches!(on.as_str(), "clients/thin/app" | "clients/thin/boards/parts")
+        }
         Place::Client if from == "clients/desktop" => {
             backend || matches!(target, Place::Host | Place::Client)
         }

@@ -8,7 +8,7 @@
 mod cpio;
 mod guest;
 mod image;
-mod packages;
+pub(crate) mod packages;
 mod programs;
 
 use std::path::Path;

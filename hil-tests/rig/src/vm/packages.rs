@@ -66,9 +66,7 @@ impl Sysroot {
 
     /// Where the packages' shared libraries are, as a search path.
     pub(super) fn libraries(&self) -> String {
-        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"]
-            .map(|path| self.path(path).display().to_string())
-            .join(":")
+        libraries(&self.root)
     }
 }
 
@@ -97,6 +95,46 @@ pub(super) fn ready() -> Result<Sysroot, Failure> {
     let emulator = if unpacked.is_file() { unpacked } else { Path::new("/").join(EMULATOR_PATH) };
     let modules = only_entry(&root.join("lib/modules"))?;
     Ok(Sysroot { root, emulator, modules })
+}
+
+/// Where the shared libraries of packages unpacked at `root` are, as a search path.
+pub(crate) fn libraries(root: &Path) -> String {
+    ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"]
+        .map(|path| root.join(path).display().to_string())
+        .join(":")
+}
+
+/// A package and all it needs that is not installed, unpacked below `cache` if it is not there yet; where.
+///
+/// # Errors
+/// Exit code 2 when this machine has no such package; 1 when downloading or unpacking failed.
+pub(crate) fn unpacked(cache: &Path, package: &str) -> Result<PathBuf, Failure> {
+    let root = cache.join("root");
+    if root.join(MARKER).is_file() {
+        return Ok(root);
+    }
+    let _ = fs::remove_dir_all(cache);
+    fs::create_dir_all(&root).map_err(|error| cannot("make the directory", &root, &error))?;
+    say::progress(format_args!("downloading {package} to {}, once; nothing is installed", cache.display()));
+    let get = || get_one(&cache.join("packages"), &root, &missing_for(package)?);
+    if let Err(failure) = get() {
+        // Package lists that are missing, or older than the archive and name files that are gone.
+        say::progress(format_args!("{failure}"));
+        setup::update_lists()?;
+        get()?;
+    }
+    let marker = root.join(MARKER);
+    fs::write(&marker, []).map_err(|error| cannot("write", &marker, &error))?;
+    Ok(root)
+}
+
+/// A package and what would come along with it, by name.
+fn missing_for(package: &str) -> Result<Vec<String>, Failure> {
+    // A rehearsal takes no lock.
+    let rehearsal = answer("apt-get", &["install", "--simulate", "--no-install-recommends", package])?;
+    let names = rehearsal.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    if names.is_empty() { Err(unknown(package)) } else { Ok(names) }
 }
 
 fn fill(cache: &Path, root: &Path) -> Result<(), Failure> {

@@ -1,0 +1,371 @@
+//! The client's life, from the network cable to the picture and back.
+
+use core::net::{IpAddr, SocketAddr};
+
+use embassy_futures::select::{Either, select};
+use embassy_net::Stack;
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_time::{Duration, Timer, with_timeout};
+use embedded_storage::nor_flash::NorFlash;
+use rift::channel::capabilities::{Capabilities, Colours};
+use rift::{
+    CloseReason, Codec, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, Session, Storage,
+};
+use rift_embassy::{Scratch, now, run_client};
+use zeroize::Zeroizing;
+
+use crate::entropy::{Draws, Entropy, first_secret};
+use crate::input::{InputQueue, InputSource};
+use crate::report::{Fault, Observer, Report, Stage, show_fault, show_stage};
+use crate::screen::{Screen, Surface};
+use crate::settings::{PinnedHost, Settings, SettingsStore};
+use crate::viewer::{Pairing, Viewer};
+
+/// The memory of a board's session: no more than 96 KiB beside its picture buffers.
+type ThinStorage = Storage<&'static mut [u8], 256, 512, 2, 4096>;
+type ThinSession = Session<&'static mut ThinStorage, Noise>;
+const _: () =
+    assert!(size_of::<ThinStorage>() + size_of::<ThinSession>() <= 96 * 1024, "the budget of a session");
+
+/// Bytes of the UDP socket's buffer each way.
+const UDP_LEN: usize = 8 * 1024;
+const UDP_PACKETS: usize = 8;
+
+/// All memory of a client but its picture buffers, which are apart: they are all zeros, and a linker gives such memory no
+/// room in the program's image.
+#[derive(Debug)]
+pub struct Memory {
+    storage: ThinStorage,
+    scratch: Scratch,
+    heads: [[PacketMetadata; UDP_PACKETS]; 2],
+    buffers: [[u8; UDP_LEN]; 2],
+}
+
+impl Memory {
+    /// Empty memory; may be a static.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            storage: Storage::new(),
+            scratch: Scratch::new(),
+            heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2],
+            buffers: [[0; UDP_LEN]; 2],
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a board is made of.
+#[derive(Debug)]
+pub struct Parts<S, I, E, F, O> {
+    /// What shows pixels.
+    pub surface: S,
+    /// Keyboard and mouse.
+    pub input: I,
+    /// The generator of random bytes.
+    pub entropy: E,
+    /// Where the settings are kept.
+    pub flash: F,
+    /// Log and watchdog.
+    pub observer: O,
+}
+
+/// What the board's owner says beside the settings, at each start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Provision {
+    /// The host it belongs to from now on.
+    pub host: Option<PinnedHost>,
+}
+
+/// How often, in milliseconds, the client looks whether it lives while it waits.
+const ALIVE_MS: u64 = 500;
+/// The first port of the client's own; each session has another, so that none hears what was meant for the last.
+const PORT_FIRST: u16 = 49_152;
+const PORTS: u16 = 16_384;
+
+/// Runs the client until a [`Fault`], which shows on the screen then. `stack` has its addresses from its own configuration,
+/// and its runner runs beside this. The shorter of the two picture buffers bounds a picture with its parity; the host is
+/// told.
+pub async fn run<S, I, E, F, O>(
+    parts: Parts<S, I, E, F, O>,
+    provision: Provision,
+    stack: Stack<'static>,
+    memory: &'static mut Memory,
+    pictures: [&'static mut [u8]; 2],
+) -> Fault
+where
+    S: Surface,
+    I: InputSource,
+    E: Entropy,
+    F: NorFlash,
+    O: Observer,
+{
+    let Parts { surface, input, entropy, flash, mut observer } = parts;
+    let mut screen = Screen::new(surface);
+    screen.clear();
+    let begun = match begin(flash, entropy, provision) {
+        Ok(begun) => begun,
+        Err(fault) => {
+            show_fault(&mut screen, format_args!("{fault}"));
+            return fault;
+        }
+    };
+    let identity = Identity::from_secret(begun.settings.secret);
+    observer.report(Report::Identity(identity.public(), begun.settings.boots));
+    let Memory { storage, scratch, heads: [their_heads, own_heads], buffers: [incoming, outgoing] } = memory;
+    let picture_len = pictures.iter().map(|buffer| buffer.len()).min().unwrap_or(0);
+    for (index, buffer) in pictures.into_iter().enumerate() {
+        let replaced = storage.lend(index, buffer);
+        debug_assert!(replaced.is_none(), "new storage has no buffers");
+    }
+    let socket = UdpSocket::new(stack, their_heads, incoming, own_heads, outgoing);
+    let mut client = Client {
+        screen,
+        input,
+        observer,
+        begun,
+        identity,
+        stack,
+        queue: InputQueue::new(),
+        window: PairingWindow::new(),
+        pin: None,
+        sessions: 0,
+        picture_len: u32::try_from(picture_len).unwrap_or(u32::MAX),
+    };
+    let fault = client.live(socket, storage, scratch).await;
+    show_fault(&mut client.screen, format_args!("{fault}"));
+    fault
+}
+
+/// What a start has made of the settings.
+struct Begun<E, F> {
+    settings: Settings,
+    store: SettingsStore<F>,
+    draws: Draws<E>,
+}
+
+/// Reads the settings or makes new ones, and writes down that the board has started before anything is drawn.
+fn begin<E: Entropy, F: NorFlash>(
+    flash: F,
+    mut entropy: E,
+    provision: Provision,
+) -> Result<Begun<E, F>, Fault> {
+    let (mut store, found) = SettingsStore::open(flash).map_err(Fault::Settings)?;
+    let mut settings = match found {
+        Some(settings) => settings,
+        None => {
+            let secret = first_secret(&mut entropy).map_err(|_| Fault::NoEntropy)?;
+            Settings { secret: *secret, boots: 0, host: None }
+        }
+    };
+    settings.boots = settings.boots.wrapping_add(1);
+    settings.host = match (provision.host, settings.host) {
+        // A key learnt by pairing with the same host stays.
+        (Some(PinnedHost { address, key: None }), Some(known)) if known.address == address => Some(known),
+        (Some(given), _) => Some(given),
+        (None, known) => known,
+    };
+    store.save(&settings).map_err(Fault::Settings)?;
+    let draws = Draws::new(entropy, settings.secret, settings.boots);
+    Ok(Begun { settings, store, draws })
+}
+
+struct Client<S, I, E, F, O> {
+    screen: Screen<S>,
+    input: I,
+    observer: O,
+    begun: Begun<E, F>,
+    identity: Identity,
+    stack: Stack<'static>,
+    queue: InputQueue,
+    /// Guesses at the PIN below; one of a board that belongs to a host already stays closed.
+    window: PairingWindow,
+    pin: Option<Pin>,
+    sessions: u16,
+    /// Bytes of each picture buffer.
+    picture_len: u32,
+}
+
+impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<S, I, E, F, O> {
+    async fn live(
+        &mut self,
+        mut socket: UdpSocket<'static>,
+        mut storage: &'static mut ThinStorage,
+        scratch: &mut Scratch,
+    ) -> Fault {
+        // Switching the board on is the local act that pairing asks for (SPEC §8.8).
+        if let Err(fault) = self.open_window() {
+            return fault;
+        }
+        loop {
+            self.come_to_an_address().await;
+            let Some(host) = self.begun.settings.host else {
+                self.stage(Stage::NoHost, None);
+                self.pause(Duration::from_secs(2)).await;
+                continue;
+            };
+            if host.key.is_none() && !self.window.is_open(now()) {
+                self.pin = None;
+                self.stage(Stage::PairingClosed, None);
+                self.await_hands().await;
+                if let Err(fault) = self.open_window() {
+                    return fault;
+                }
+                continue;
+            }
+            let (back, reason) = match self.visit(&mut socket, storage, scratch, host).await {
+                Ok(ended) => ended,
+                Err(fault) => return fault,
+            };
+            storage = back;
+            self.stage(Stage::Pausing(reason), None);
+            self.pause(Duration::from_millis(patience_ms(reason))).await;
+        }
+    }
+
+    /// Waits for the cable and an address, and says so.
+    async fn come_to_an_address(&mut self) {
+        let stack = self.stack;
+        if !stack.is_link_up() {
+            self.stage(Stage::NoLink, None);
+            while !stack.is_link_up() {
+                let _ = with_timeout(Duration::from_millis(ALIVE_MS), stack.wait_link_up()).await;
+                self.observer.alive();
+            }
+        }
+        if !stack.is_config_up() {
+            self.stage(Stage::NoAddress, None);
+            while !stack.is_config_up() {
+                let _ = with_timeout(Duration::from_millis(ALIVE_MS), stack.wait_config_up()).await;
+                self.observer.alive();
+            }
+        }
+        let own_v4 = stack.config_v4().map(|config| IpAddr::V4(config.address.address()));
+        let own = own_v4.or(stack.config_v6().map(|config| IpAddr::V6(config.address.address())));
+        if let Some(own) = own {
+            self.observer.report(Report::Address(own));
+        }
+    }
+
+    /// One session, from its first datagram to its end. Gives the memory back.
+    async fn visit(
+        &mut self,
+        socket: &mut UdpSocket<'static>,
+        storage: &'static mut ThinStorage,
+        scratch: &mut Scratch,
+        host: PinnedHost,
+    ) -> Result<(&'static mut ThinStorage, CloseReason), Fault> {
+        socket.close();
+        self.sessions = self.sessions.wrapping_add(1);
+        let port = PORT_FIRST + self.sessions % PORTS;
+        if socket.bind(port).is_err() {
+            // Ports from 49152 are never 0 and the socket was just closed; without one nothing could be sent.
+            return Ok((storage, CloseReason::Unanswered));
+        }
+        let ephemeral = self.draw()?;
+        let connection = self.draw()?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let handshake = Noise::initiator(&self.identity, *ephemeral, Opening::XX);
+        let entropy = self.draw()?;
+        let (config, time, path) = (Config::default(), now(), PathId(0));
+        let mut session = match host.key {
+            Some(key) => Session::connect(&config, handshake, key, connection, storage, path, time),
+            None => Session::approach(&config, handshake, connection, storage, path, time),
+        };
+        let (width_max, height_max) = self.screen.size();
+        let capabilities = Capabilities {
+            colours: Colours::RGB565,
+            width_max,
+            height_max,
+            picture_len_max: self.picture_len,
+            ..Capabilities::of(&[Codec::Tiles])
+        };
+        if session.set_capabilities(capabilities).is_err() {
+            return Err(Fault::Screen);
+        }
+        let stage = if host.key.is_some() { Stage::Connecting } else { Stage::Pairing };
+        self.stage(stage, Some(host.address));
+        let pairing = Pairing { own: self.identity.public(), window: &mut self.window, entropy: *entropy };
+        let mut viewer = Viewer::new(
+            &mut self.screen,
+            &mut self.input,
+            &mut self.observer,
+            &mut self.queue,
+            host.key.is_none().then_some(pairing),
+        );
+        let reason = run_client(socket, host.address, &mut session, scratch, &mut viewer).await;
+        if let Some(key) = viewer.paired {
+            self.window.paired();
+            self.pin = None;
+            self.begun.settings.host = Some(PinnedHost { address: host.address, key: Some(key) });
+            self.begun.store.save(&self.begun.settings).map_err(Fault::Settings)?;
+            self.observer.report(Report::Paired(key));
+        }
+        Ok((session.into_memory(), reason))
+    }
+
+    fn draw(&mut self) -> Result<Zeroizing<[u8; 32]>, Fault> {
+        self.begun.draws.draw().map_err(|_| Fault::NoEntropy)
+    }
+
+    /// Draws a PIN that a person may type at the host, unless the board belongs to one or has to wait.
+    fn open_window(&mut self) -> Result<(), Fault> {
+        if self.begun.settings.host.is_none_or(|host| host.key.is_some()) {
+            return Ok(());
+        }
+        let drawn = self.draw()?;
+        let pin = Pin::draw(*drawn.first_chunk().unwrap_or(&[0; 16]));
+        if self.window.open(now(), pin.clone()).is_ok() {
+            self.observer.report(Report::Pin(pin.digits()));
+            self.pin = Some(pin);
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, stage: Stage, host: Option<SocketAddr>) {
+        self.observer.report(Report::Stage(stage));
+        let pin = self.pin.as_ref().map(Pin::digits);
+        show_stage(&mut self.screen, stage, &self.identity.public(), host, pin);
+    }
+
+    /// Waits, while what is done at the board is taken note of.
+    async fn pause(&mut self, time: Duration) {
+        let until = embassy_time::Instant::now() + time;
+        while embassy_time::Instant::now() < until {
+            let tick = until.min(embassy_time::Instant::now() + Duration::from_millis(ALIVE_MS));
+            if let Either::First(event) = select(self.input.next(), Timer::at(tick)).await {
+                self.queue.push(event);
+            }
+            self.observer.alive();
+        }
+    }
+
+    /// Waits until somebody does something.
+    async fn await_hands(&mut self) {
+        loop {
+            let tick = Timer::after_millis(ALIVE_MS);
+            if let Either::First(event) = select(self.input.next(), tick).await {
+                self.queue.push(event);
+                return;
+            }
+            self.observer.alive();
+        }
+    }
+}
+
+/// How long to wait before the next session: long where only a person can mend what is wrong.
+fn patience_ms(reason: CloseReason) -> u64 {
+    const STUBBORN: [CloseReason; 4] =
+        [CloseReason::Refused, CloseReason::Revoked, CloseReason::WrongPeer, CloseReason::WrongPin];
+    if STUBBORN.contains(&reason) {
+        3_000
+    } else if reason == CloseReason::Busy {
+        2_000
+    } else {
+        250
+    }
+}

@@ -1,0 +1,157 @@
+//! What is done at the board, on its way to the session.
+//!
+//! A key that was pressed is released: events go in order and wait when the session has no room. When more wait than can
+//! be kept, single events are given up, and once there is room the host is told what is really held now. A session
+//! that ends forgets what was told; what is still held down when the next begins is not pressed there, and its
+//! release is not sent either.
+
+use heapless::{Deque, Vec};
+use rift::{Button, Handshake, InputEvent, Instant, Memory, Scancode, SendError, Session};
+
+/// Events that wait for a session without room: a second of fast typing and a mouse.
+const WAITING_MAX: usize = 64;
+/// Keys remembered as held: what RIFT carries.
+const HELD_MAX: usize = rift::limits::KEYS_HELD_MAX;
+
+/// Where what is done at a board comes from.
+pub trait InputSource {
+    /// Waits for the next event. It is dropped and called anew many times; nothing may be lost by that.
+    fn next(&mut self) -> impl Future<Output = InputEvent>;
+}
+
+/// What is held down.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    keys: Vec<Scancode, HELD_MAX>,
+    buttons: u8,
+}
+
+impl Held {
+    /// Takes note of an event. `false` when it is no news: a release of what is not held, a press of what is, or one key
+    /// too many.
+    fn note(&mut self, event: InputEvent) -> bool {
+        if let InputEvent::Key { key, pressed } = event {
+            let known = self.keys.iter().position(|&held| held == key);
+            match (known, pressed) {
+                (None, true) => self.keys.push(key).is_ok(),
+                (Some(index), false) => {
+                    self.keys.swap_remove(index);
+                    true
+                }
+                (Some(_), true) | (None, false) => false,
+            }
+        } else if let InputEvent::Button { button, pressed } = event {
+            let bit = 1 << button.index();
+            let was = self.buttons & bit != 0;
+            self.buttons = if pressed { self.buttons | bit } else { self.buttons & !bit };
+            was != pressed
+        } else {
+            true
+        }
+    }
+
+    fn has(&self, button: Button) -> bool {
+        self.buttons & 1 << button.index() != 0
+    }
+}
+
+/// Events between a board and its session; see the module.
+#[derive(Debug, Default)]
+pub struct InputQueue {
+    /// What is held at the board.
+    held: Held,
+    /// What the session was told to be held.
+    told: Held,
+    waiting: Deque<InputEvent, WAITING_MAX>,
+    /// Events were given up: what is held must be told.
+    is_torn: bool,
+    has_session: bool,
+}
+
+impl InputQueue {
+    /// Nothing held.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            held: Held { keys: Vec::new(), buttons: 0 },
+            told: Held { keys: Vec::new(), buttons: 0 },
+            waiting: Deque::new(),
+            is_torn: false,
+            has_session: false,
+        }
+    }
+
+    /// A session may be steered from now on.
+    pub fn begin(&mut self) {
+        self.end();
+        self.has_session = true;
+    }
+
+    /// There is no session any more: the host has released what was held.
+    pub fn end(&mut self) {
+        self.told = Held::default();
+        self.waiting.clear();
+        (self.is_torn, self.has_session) = (false, false);
+    }
+
+    /// Whether something waits for room.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.is_torn || !self.waiting.is_empty()
+    }
+
+    /// Something was done.
+    pub fn push(&mut self, event: InputEvent) {
+        if !self.held.note(event) || !self.has_session {
+            return;
+        }
+        if self.waiting.push_back(event).is_err() {
+            self.is_torn = true;
+        }
+    }
+
+    /// Gives the session what waits, as far as it has room.
+    pub fn flush<M: Memory, H: Handshake>(&mut self, now: Instant, session: &mut Session<M, H>) {
+        while let Some(&event) = self.waiting.front() {
+            let is_state = matches!(event, InputEvent::Key { .. } | InputEvent::Button { .. });
+            // A release of what this session never saw pressed is no news to it.
+            let mut told = self.told.clone();
+            if is_state && !told.note(event) {
+                self.waiting.pop_front();
+                continue;
+            }
+            match session.send_input(now, event) {
+                Ok(()) => self.told = told,
+                Err(SendError::Full) => return,
+                // The host does not permit this; the next may be permitted.
+                Err(_) => {}
+            }
+            self.waiting.pop_front();
+        }
+        if self.is_torn && self.mend(now, session) {
+            self.is_torn = false;
+        }
+    }
+
+    /// Tells what is really held; `false` when there is no room for all of it.
+    fn mend<M: Memory, H: Handshake>(&mut self, now: Instant, session: &mut Session<M, H>) -> bool {
+        let (held, told) = (self.held.clone(), self.told.clone());
+        let released = told.keys.iter().filter(|key| !held.keys.contains(key));
+        let pressed = held.keys.iter().filter(|key| !told.keys.contains(key));
+        let keys = released.map(|&key| (key, false)).chain(pressed.map(|&key| (key, true)));
+        let keys = keys.map(|(key, pressed)| InputEvent::Key { key, pressed });
+        let buttons = (0..Button::COUNT).filter_map(Button::new);
+        let buttons = buttons.filter(|&button| held.has(button) != told.has(button));
+        let buttons = buttons.map(|button| InputEvent::Button { button, pressed: held.has(button) });
+        for event in keys.chain(buttons) {
+            match session.send_input(now, event) {
+                Ok(()) => {
+                    self.told.note(event);
+                }
+                Err(SendError::Full) => return false,
+                Err(_) => {}
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,28 @@
+//! The client for boards: it comes to an address, finds its host, shows what the host shares and steers it, and begins again
+//! whenever that ends.
+//!
+//! It allocates nothing and knows no board: what a board has comes as traits ([`Surface`], [`InputSource`], [`Entropy`],
+//! [`Observer`], a flash memory by `embedded-storage`, an Ethernet device under an embassy-net stack), and what it does
+//! is the future [`run`]. Its words on the screen are drawn with `embedded-graphics`, which draws into any memory.
+//!
+//! Invariants: no secret comes from the generator alone, and none without it; what a host sends is shown pixel for pixel; a
+//! key pressed is released; nothing but a [`Fault`] ends it.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod client;
+mod cursor;
+pub mod entropy;
+pub mod input;
+mod report;
+pub mod screen;
+pub mod settings;
+mod viewer;
+
+pub use client::{Memory, Parts, Provision, run};
+pub use entropy::Entropy;
+pub use input::InputSource;
+pub use report::{Fault, Observer, Report, Stage, show_fault};
+pub use screen::{Screen, Surface};
+pub use settings::{PinnedHost, Settings, SettingsError};

@@ -1,0 +1,152 @@
+//! What the client tells of itself: to its board, which logs it, and to people, on the screen.
+
+use core::net::IpAddr;
+
+use embedded_graphics::pixelcolor::Rgb565;
+use rift::{CloseReason, PublicKey, Stats};
+
+use crate::screen::{Screen, Surface, line};
+use crate::settings::SettingsError;
+
+/// Why a client cannot go on. Only its owner can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The generator of random bytes has nothing: without it there is no key that is not guessed.
+    NoEntropy,
+    /// The settings cannot be kept.
+    Settings(SettingsError),
+    /// The screen is larger than any picture, or has no pixels.
+    Screen,
+}
+
+impl core::fmt::Display for Fault {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NoEntropy => "no random bytes: no key is made",
+            Self::Settings(SettingsError::Geometry) => "the settings memory does not fit",
+            Self::Screen => "the screen has no size that a picture can have",
+            Self::Settings(SettingsError::Flash) => "the settings memory fails",
+        })
+    }
+}
+
+/// Where a client is on its way to a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The network cable carries nothing.
+    NoLink,
+    /// No address yet.
+    NoAddress,
+    /// No host is known.
+    NoHost,
+    /// It asks its host for a session.
+    Connecting,
+    /// It shows its own PIN and waits for its host to know it.
+    Pairing,
+    /// Nobody typed the PIN in time: a key pressed at the board shows another.
+    PairingClosed,
+    /// It is let in and waits for the first picture.
+    Admitted,
+    /// Pictures show.
+    Watching,
+    /// A session is over; it waits a moment.
+    Pausing(CloseReason),
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Report<'a> {
+    /// Who this board is, once after each start, and how often it has started.
+    Identity(PublicKey, u32),
+    /// It has this address.
+    Address(IpAddr),
+    /// It has got so far.
+    Stage(Stage),
+    /// The PIN that is shown for pairing. Only a board under test tells it to anybody.
+    Pin(&'a str),
+    /// It belongs to this host from now on.
+    Paired(PublicKey),
+    /// A picture was drawn: its number, bytes, and tiles found wrong.
+    Picture {
+        /// Its number.
+        id: u32,
+        /// Its bytes.
+        len: usize,
+        /// Tiles that show something else than the host believes.
+        wrong: u32,
+        /// From the first of it arriving to drawn, in microseconds.
+        took_us: u64,
+    },
+    /// A picture could not be drawn; the host is asked for another.
+    Refused(crate::screen::ShowError),
+    /// How the session goes, about once a second.
+    Stats(&'a Stats),
+    /// Somebody holds this many keys and buttons.
+    Input(&'a rift::InputEvent),
+}
+
+/// Who watches over the client: the board's log and its watchdog.
+pub trait Observer {
+    /// Something happened.
+    fn report(&mut self, report: Report<'_>);
+    /// The client lives: called at least once a second. A watchdog that hears nothing for several seconds restarts the
+    /// board.
+    fn alive(&mut self);
+}
+
+/// Ground of words while all is well, while something is amiss, and when nothing goes any more.
+const CALM: Rgb565 = Rgb565::new(2, 10, 10);
+const AMISS: Rgb565 = Rgb565::new(16, 20, 0);
+const FAULT: Rgb565 = Rgb565::new(18, 0, 2);
+
+/// Fills the screen's middle with why nothing goes any more: a [`Fault`], a panic.
+pub fn show_fault<S: Surface>(screen: &mut Screen<S>, why: core::fmt::Arguments<'_>) {
+    screen.say(FAULT, "Wavry: fault", &[line(why), line(format_args!("Switch the board off and on."))]);
+}
+
+/// Shows where the client is. `pin` is the PIN that is to be typed at the host.
+pub(crate) fn show_stage<S: Surface>(
+    screen: &mut Screen<S>,
+    stage: Stage,
+    own: &PublicKey,
+    host: Option<core::net::SocketAddr>,
+    pin: Option<&str>,
+) {
+    let (colour, what) = match stage {
+        Stage::NoLink => (AMISS, "no network cable"),
+        Stage::NoAddress => (CALM, "waiting for an address"),
+        Stage::NoHost => (AMISS, "no host is known"),
+        Stage::Connecting => (CALM, "connecting"),
+        Stage::Pairing => (CALM, "type this PIN at the host"),
+        Stage::PairingClosed => (CALM, "press a key to pair"),
+        Stage::Admitted => (CALM, "waiting for a picture"),
+        Stage::Watching => return,
+        Stage::Pausing(reason) => (AMISS, reason_words(reason)),
+    };
+    let mut lines: heapless::Vec<_, 4> = heapless::Vec::new();
+    if let Some(pin) = pin {
+        let _ = lines.push(line(format_args!("PIN {pin}")));
+    }
+    let _ = lines.push(line(format_args!("{what}")));
+    if let Some(host) = host {
+        let _ = lines.push(line(format_args!("host {host}")));
+    }
+    let _ = lines.push(line(format_args!("{own}")));
+    screen.say(colour, "Wavry", &lines);
+}
+
+/// What a person can do about the end of a session.
+fn reason_words(reason: CloseReason) -> &'static str {
+    const WORDS: [(CloseReason, &str); 9] = [
+        (CloseReason::Refused, "the host does not let this board in: allow its ID there"),
+        (CloseReason::Revoked, "the host withdrew its permission"),
+        (CloseReason::Busy, "the host has no room"),
+        (CloseReason::SourceGone, "what was shared is gone"),
+        (CloseReason::Unanswered, "the host does not answer"),
+        (CloseReason::WrongPeer, "another machine answers at the host's address"),
+        (CloseReason::WrongPin, "the PIN was wrong"),
+        (CloseReason::PairingOver, "pairing took too long"),
+        (CloseReason::Idle, "the host fell silent"),
+    ];
+    WORDS.iter().find(|(known, _)| *known == reason).map_or("the session is over", |&(_, words)| words)
+}

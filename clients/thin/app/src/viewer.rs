@@ -1,0 +1,169 @@
+//! What the client does with a session: pictures to the screen, hands to the host.
+
+use embassy_futures::select::{Either, select};
+use embassy_time::Timer;
+use rift::limits::TILE_REPORT_MAX;
+use rift::{
+    Channel, Codec, Event, Handshake, Instant, Memory, PairingWindow, PictureId, PublicKey, Session,
+    StreamParameters,
+};
+use rift_embassy::Application;
+use rift_tiles::{Grid, TileSet};
+
+use crate::input::{InputQueue, InputSource};
+use crate::report::{Observer, Report, Stage};
+use crate::screen::{Screen, Surface};
+
+/// Words of a set of tiles: for 2048 of them, as a screen of 2048 × 4096 pixels has.
+const WRONG_WORDS: usize = 64;
+/// How often the board's watchdog is told that all is well while nothing happens, in milliseconds.
+const ALIVE_MS: u64 = 500;
+/// How soon input is offered again to a session that had no room, in milliseconds.
+const RETRY_MS: u64 = 5;
+/// How often the figures of a session are told, in microseconds.
+const STATS_US: u64 = 1_000_000;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Viewer<'a, S, I, O> {
+    pub(crate) screen: &'a mut Screen<S>,
+    pub(crate) input: &'a mut I,
+    pub(crate) observer: &'a mut O,
+    pub(crate) queue: &'a mut InputQueue,
+    parameters: Option<StreamParameters>,
+    has_picture: bool,
+    stats_at: Instant,
+    /// Who has proven, in a session for pairing, that the PIN is known there.
+    pub(crate) paired: Option<PublicKey>,
+    /// What a session for pairing needs.
+    pairing: Option<Pairing<'a>>,
+}
+
+/// One attempt at pairing.
+#[derive(Debug)]
+pub(crate) struct Pairing<'a> {
+    pub(crate) own: PublicKey,
+    pub(crate) window: &'a mut PairingWindow,
+    pub(crate) entropy: [u8; 32],
+}
+
+impl<'a, S: Surface, I: InputSource, O: Observer> Viewer<'a, S, I, O> {
+    pub(crate) const fn new(
+        screen: &'a mut Screen<S>,
+        input: &'a mut I,
+        observer: &'a mut O,
+        queue: &'a mut InputQueue,
+        pairing: Option<Pairing<'a>>,
+    ) -> Self {
+        Self {
+            screen,
+            input,
+            observer,
+            queue,
+            parameters: None,
+            has_picture: false,
+            stats_at: Instant::ZERO,
+            paired: None,
+            pairing,
+        }
+    }
+
+    fn show<M: Memory, H: Handshake>(&mut self, now: Instant, session: &mut Session<M, H>, id: PictureId) {
+        let (Some(media), Some(parameters)) = (session.media(id), self.parameters) else { return };
+        let size = (parameters.width, parameters.height);
+        let (mut at, mut wrong) = (0, 0);
+        let mut words = [0; WRONG_WORDS];
+        let grid = Grid::new(size.0, size.1);
+        let mut set = grid.and_then(|grid| TileSet::new(grid, &mut words));
+        let mut outcome = Ok(());
+        if !self.has_picture {
+            self.screen.clear();
+        }
+        for rectangle in &media.head.rectangles {
+            let end = at + rectangle.len as usize;
+            let bytes = media.payload.get(at..end).unwrap_or_default();
+            at = end;
+            // A rectangle in another codec is not for this board: the host was told what it takes.
+            if rectangle.codec == Codec::Tiles {
+                match self.screen.show(bytes, size, set.as_mut()) {
+                    Ok(decoded) => wrong += decoded.wrong,
+                    Err(error) => outcome = Err(error),
+                }
+            }
+        }
+        let (len, took_us) = (media.payload.len(), now.micros_since(media.first_at));
+        session.release_media(id);
+        if let Err(error) = outcome {
+            self.observer.report(Report::Refused(error));
+            session.want_repair(now);
+            return;
+        }
+        if !self.has_picture {
+            self.has_picture = true;
+            self.observer.report(Report::Stage(Stage::Watching));
+        }
+        self.observer.report(Report::Picture { id: id.0, len, wrong, took_us });
+        let mut report = [0; TILE_REPORT_MAX];
+        let report_len = set.map_or(0, |set| set.emit(&mut report));
+        if report_len > 0 {
+            // A session that is over takes none, and needs none.
+            let _ = session.report_tiles(id, &report[..report_len]);
+        }
+    }
+}
+
+impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Application<M, H>
+    for Viewer<'_, S, I, O>
+{
+    fn event(&mut self, now: Instant, session: &mut Session<M, H>, event: Event) {
+        if let Event::Picture(id) = event {
+            self.show(now, session, id);
+        } else if let Event::StreamParameters(parameters) = event {
+            self.parameters = Some(parameters);
+            self.screen.clear_beside((parameters.width, parameters.height));
+        } else if let Event::Admitted(_) = event {
+            self.queue.begin();
+            self.observer.report(Report::Stage(Stage::Admitted));
+        } else if let Event::Authenticated(_) = event
+            && let Some(attempt) = self.pairing.take()
+            && let Some(guess) = attempt.window.guess(now)
+        {
+            // A session that does not take it ends by itself, and the person tries again.
+            let _ = session.pair(now, &attempt.own, guess, attempt.entropy);
+        } else if let Event::Paired(host) = event {
+            self.paired = Some(host);
+            session.close(now, rift::CloseReason::Done);
+        } else if let Event::Cursor(position) = event {
+            self.screen.place_cursor(position);
+        } else if event == Event::Readable(Channel::Cursor) {
+            let mut bytes = [0; 256];
+            loop {
+                let len = session.read(Channel::Cursor, &mut bytes);
+                if len == 0 {
+                    break;
+                }
+                self.screen.push_cursor(&bytes[..len]);
+            }
+        } else if let Event::Closed(_) = event {
+            self.queue.end();
+            self.screen.drop_cursor();
+        }
+    }
+
+    async fn wanted(&mut self) {
+        let pause = if self.queue.is_waiting() { RETRY_MS } else { ALIVE_MS };
+        if let Either::First(event) = select(self.input.next(), Timer::after_millis(pause)).await {
+            self.observer.report(Report::Input(&event));
+            self.queue.push(event);
+        }
+    }
+
+    fn command(&mut self, now: Instant, session: &mut Session<M, H>) {
+        self.observer.alive();
+        self.queue.flush(now, session);
+        if session.is_established() && now.micros_since(self.stats_at) >= STATS_US {
+            self.stats_at = now;
+            self.observer.report(Report::Stats(&session.stats(now)));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What a board must show that it can: a host's screen pixel for pixel, hands, and coming back whatever breaks.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::lossy::Link;
+use super::session::{Board, Host, LIMIT, Parts};
+use crate::display::Screen;
+use crate::process::{Running, pause, wait_until};
+use crate::{Failure, cargo, demo, say};
+
+/// The board's screen, and so the host's.
+const WIDTH: u32 = 800;
+const HEIGHT: u32 = 600;
+/// What is typed at the board: QEMU's names of keys, and what they enter.
+const TYPED: [(&str, &str); 12] = [
+    ("w", "w"),
+    ("shift-a", "A"),
+    ("v", "v"),
+    ("r", "r"),
+    ("y", "y"),
+    ("spc", " "),
+    ("4", "4"),
+    ("shift-1", "!"),
+    ("minus", "-"),
+    ("dot", "."),
+    ("backspace", "\u{8}"),
+    ("ret", "\r"),
+];
+/// A link as bad as a home's Wi-Fi on a bad day.
+const LOSS_PERMILLE: u64 = 50;
+const DELAY: Duration = Duration::from_millis(20);
+
+/// A host's screen with a terminal, a board that shows it, and a link between them.
+struct Stage<'a, 'p> {
+    parts: &'a Parts<'p>,
+    screen: Screen,
+    host: Host,
+    link: Link,
+    board: Board,
+    /// What the terminal was given.
+    typed: PathBuf,
+    _terminal: Running,
+}
+
+impl<'a, 'p> Stage<'a, 'p> {
+    fn set(parts: &'a Parts<'p>, has_window: bool) -> Result<Self, Failure> {
+        cargo::build_release(&["wavry-server", "wavry-probe"])?;
+        let screen = Screen::virtual_screen(parts.keeper, "host-screen", WIDTH, HEIGHT)?;
+        let typed = parts.keeper.scratch().join("typed");
+        let terminal = terminal(parts, &screen, &typed, "green on black")?;
+        let host = Host::start(parts.keeper, &screen)?;
+        let address: SocketAddr = host
+            .address
+            .parse()
+            .map_err(|error| Failure::failed(format!("{} is no address: {error}", host.address)))?;
+        let link = Link::start(address)?;
+        let words = [format!("host=10.0.2.2:{}", link.port), format!("id={}", host.id)];
+        let mut board = Board::start(parts, &words, has_window)?;
+        let identity = board.expect("identity ", 0)?;
+        let id = identity.split_whitespace().next().unwrap_or_default();
+        host.allow(id)?;
+        say::progress(format_args!("board: {id} is let in by {}", host.id));
+        Ok(Self { parts, screen, host, link, board, typed, _terminal: terminal })
+    }
+
+    /// Waits until the board shows what the host's screen shows.
+    fn sees_the_screen(&mut self, what: &str) -> Result<(), Failure> {
+        let mut last = String::new();
+        let same = wait_until(LIMIT, || {
+            let outcome = self.board.shot().and_then(|shot| probe(&["rgb565"], &self.screen, Some(&shot)));
+            last = outcome.unwrap_or_else(|failure| failure.message);
+            last.starts_with("{\"different\":0,").then(|| last.clone())
+        });
+        let Some(same) = same else {
+            let kept = cargo::target_dir().join("board/wrong.png");
+            if let Ok(shot) = self.board.shot() {
+                let _ = fs::copy(shot, &kept);
+            }
+            let words = self.board.last_words();
+            return Err(Failure::failed(format!("{what}: {last}, see {}\n{words}", kept.display())));
+        };
+        let cursor = demo::number_in(&same, "near_pointer").unwrap_or(0.0);
+        say::result(format_args!(
+            "{what}: every one of {} pixels is the host's, but {cursor} of the cursor",
+            WIDTH * HEIGHT
+        ));
+        Ok(())
+    }
+
+    /// Types at the board and waits until exactly that arrives.
+    fn types(&mut self, what: &str) -> Result<(), Failure> {
+        let before = fs::read(&self.typed).unwrap_or_default();
+        for (key, _) in TYPED {
+            self.board.tell(&format!("sendkey {key} 30"))?;
+            pause(Duration::from_millis(120));
+        }
+        let wanted: String = TYPED.iter().map(|(_, text)| *text).collect();
+        let wanted = [before, wanted.into_bytes()].concat();
+        self.arrives(what, &wanted)
+    }
+
+    /// Moves the mouse into the terminal and clicks: the terminal tells where and with which button.
+    fn clicks(&mut self, what: &str) -> Result<(), Failure> {
+        let before = fs::read(&self.typed).unwrap_or_default();
+        // Into the corner, wherever it was, and from there to a place.
+        for _ in 0..10 {
+            self.board.tell("mouse_move -120 -120")?;
+        }
+        pause(Duration::from_millis(300));
+        self.board.tell("mouse_move 100 100")?;
+        self.board.tell("mouse_move 60 40")?;
+        pause(Duration::from_millis(300));
+        let place = pointer(&self.screen)?;
+        for state in ["1", "0"] {
+            self.board.tell(&format!("mouse_button {state}"))?;
+            pause(Duration::from_millis(100));
+        }
+        let new = wait_until(LIMIT, || {
+            let bytes = fs::read(&self.typed).ok()?;
+            bytes.strip_prefix(&before[..]).filter(|new| new.len() >= 12).map(<[u8]>::to_vec)
+        });
+        let new = new.ok_or_else(|| Failure::failed(format!("{what}: no click arrives")))?;
+        // `ESC [ M button column row`, pressed and released (xterm's control sequences, "Mouse Tracking").
+        let is_click = new.len() == 12
+            && new.starts_with(b"\x1b[M ")
+            && new[6..].starts_with(b"\x1b[M#")
+            && new[4..6] == new[10..12];
+        if !is_click || place != (160, 140) {
+            return Err(Failure::failed(format!("{what}: pointer at {place:?}, the terminal got {new:?}")));
+        }
+        say::result(format_args!("{what}: pointer and click are exact"));
+        Ok(())
+    }
+
+    fn arrives(&self, what: &str, wanted: &[u8]) -> Result<(), Failure> {
+        let _ = wait_until(LIMIT, || fs::read(&self.typed).ok().filter(|bytes| bytes.len() >= wanted.len()));
+        let bytes = fs::read(&self.typed).unwrap_or_default();
+        if bytes != wanted {
+            let (got, wanted) = (String::from_utf8_lossy(&bytes), String::from_utf8_lossy(wanted));
+            return Err(Failure::failed(format!("{what}: the terminal got {got:?}, not {wanted:?}")));
+        }
+        say::result(format_args!("{what}: what was typed arrives exactly"));
+        Ok(())
+    }
+
+    /// Another terminal in place of the first, so that the whole picture changes.
+    fn changes(&mut self, colours: &str) -> Result<(), Failure> {
+        self._terminal.end();
+        self._terminal = terminal(self.parts, &self.screen, &self.typed, colours)?;
+        Ok(())
+    }
+
+    /// The cable is pulled while a key is held, and plugged in again.
+    fn loses_its_cable(&mut self) -> Result<(), Failure> {
+        self.board.tell("sendkey ctrl 15000")?;
+        let holds = |screen: &Screen| probe(&["keys"], screen, None);
+        let held = wait_until(LIMIT, || holds(&self.screen).ok().filter(|keys| keys == "[29]"));
+        if held.is_none() {
+            return Err(Failure::failed(format!("the held key does not arrive: {:?}", holds(&self.screen))));
+        }
+        self.board.tell("set_link lan9118.0 off")?;
+        let released =
+            wait_until(Duration::from_secs(10), || holds(&self.screen).ok().filter(|keys| keys == "[]"));
+        self.board.tell("set_link lan9118.0 on")?;
+        if released.is_none() {
+            return Err(Failure::failed("the key is stuck at the host after the cable was pulled"));
+        }
+        say::result("the cable is pulled: the host lets go of the key that was held");
+        Ok(())
+    }
+
+    fn figures(&self) {
+        let log = self.board.log();
+        let last = |text: &str| log.lines().rfind(|line| line.contains(text)).map(str::to_owned);
+        for line in [last("figures: "), last("stack ")].into_iter().flatten() {
+            say::result(line.trim());
+        }
+        let (carried, lost) = self.link.counts();
+        say::result(format_args!("the link carried {carried} datagrams and lost {lost}"));
+    }
+}
+
+/// Opens the board's window beside a host with a terminal, until it is closed.
+pub(super) fn show(parts: &Parts<'_>) -> Result<(), Failure> {
+    let mut stage = Stage::set(parts, true)?;
+    stage.board.wait()
+}
+
+/// Everything a board must be able to do.
+///
+/// # Errors
+/// Exit code 1 with what it could not.
+pub(super) fn run(parts: &Parts<'_>) -> Result<(), Failure> {
+    let mut stage = Stage::set(parts, false)?;
+    stage.sees_the_screen("first picture")?;
+    stage.types("keyboard")?;
+    stage.clicks("mouse")?;
+    stage.changes("white on navy")?;
+    stage.sees_the_screen("another picture")?;
+    stage.link.set(LOSS_PERMILLE, DELAY);
+    stage.types("keyboard over a bad link")?;
+    stage.changes("yellow on maroon")?;
+    stage.sees_the_screen("a picture over a bad link")?;
+    stage.link.set(0, Duration::ZERO);
+    stage.loses_its_cable()?;
+    stage.changes("black on white")?;
+    stage.sees_the_screen("the cable is back")?;
+    stage.host.kill();
+    stage.changes("cyan on black")?;
+    stage.host.begin(parts.keeper, &stage.screen)?;
+    stage.sees_the_screen("the host is back")?;
+    stage.types("keyboard after all that")?;
+    stage.figures();
+    Ok(())
+}
+
+/// A terminal that says a few lines, then gives away every byte that it is given: keys, and clicks as sequences.
+fn terminal(parts: &Parts<'_>, screen: &Screen, typed: &Path, colours: &str) -> Result<Running, Failure> {
+    const SCRIPT: &str = "i=0; while [ $i -lt 28 ]; do i=$((i+1)); \
+        echo \"$i  the quick brown fox jumps over the lazy dog  $1  0123456789\"; done; \
+        printf '\\033[?1000h\\033[?25l'; stty raw -echo; exec cat >> \"$0\"";
+    let (foreground, background) = colours.split_once(" on ").unwrap_or(("white", "black"));
+    let mut command = Command::new("xterm");
+    // A cursor that blinks, or a pointer that hides, would be a change of its own.
+    command.args([
+        "-geometry",
+        "120x40+10+10",
+        "-fg",
+        foreground,
+        "-bg",
+        background,
+        "-xrm",
+        "XTerm*cursorBlink: false",
+    ]);
+    command.args(["-e", "sh", "-c", SCRIPT]).arg(typed).arg(colours);
+    screen.aim(&mut command);
+    parts.keeper.spawn("terminal", &mut command, None)
+}
+
+fn probe(words: &[&str], screen: &Screen, png: Option<&Path>) -> Result<String, Failure> {
+    let mut command = Command::new(cargo::target_dir().join("release/wavry-probe"));
+    command.args(words).args(["--host", &screen.display]);
+    if let Some(png) = png {
+        command.arg("--png").arg(png);
+    }
+    answer(&mut command)
+}
+
+/// Where the pointer is on a screen.
+fn pointer(screen: &Screen) -> Result<(i32, i32), Failure> {
+    let mut command = Command::new("xdotool");
+    command.args(["getmouselocation", "--shell"]);
+    screen.aim(&mut command);
+    let answer = answer(&mut command)?;
+    let number = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
+    match (number("X="), number("Y=")) {
+        (Some(x), Some(y)) => Ok((x, y)),
+        _ => Err(Failure::failed(format!("xdotool does not say where the pointer is: {answer}"))),
+    }
+}
+
+fn answer(command: &mut Command) -> Result<String, Failure> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| {
+        Failure::failed(format!("cannot run {}: {error}", command.get_program().display()))
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(Failure::failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
