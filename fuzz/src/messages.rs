@@ -26,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 24] = [
+pub const TYPES: [FrameType; 25] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -49,6 +49,7 @@ pub const TYPES: [FrameType; 24] = [
     FrameType::Audio,
     FrameType::Stream,
     FrameType::StreamAcknowledged,
+    FrameType::NewConnection,
     FrameType::KeyRequest,
     FrameType::KeyReply,
 ];

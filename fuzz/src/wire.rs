@@ -13,6 +13,7 @@ use rift::wire::handshake::{
 };
 use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
+use rift::wire::path::NewConnection;
 use rift::wire::picture::PictureHead;
 use rift::wire::renewal::Renewing;
 use rift::wire::request::{Request, wanted};
@@ -153,6 +154,8 @@ fn body(frame_type: FrameType, data: &[u8]) {
             let body = empty().u8(m.channel.code()).u32(m.next).u32(m.limit);
             m.beyond.iter().fold(body, |body, (start, end)| body.u32(*start).u32(*end))
         }),
+        FrameType::NewConnection => NewConnection::parse(data)
+            .map(|m| empty().u16(m.number).u32(m.connection).u32(m.first).bytes(&m.token)),
         FrameType::KeyRequest | FrameType::KeyReply => {
             Renewing::parse(data).map(|m| empty().u32(m.generation).bytes(&m.message))
         }
@@ -307,6 +310,7 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::Audio => AudioMessage::parse(data).is_some(),
         FrameType::Stream => StreamPart::parse(data).is_some(),
         FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),
+        FrameType::NewConnection => NewConnection::parse(data).is_some(),
         FrameType::KeyRequest | FrameType::KeyReply => Renewing::parse(data).is_some(),
     };
     assert!(sound, "a session sent a broken {:?}", frame.frame_type);

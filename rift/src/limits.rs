@@ -92,6 +92,15 @@ pub const PAIRING_BACKOFF_US_MAX: u64 = 3_600_000_000;
 /// survive bad losses. The PIN is asked for before it begins.
 pub const PAIRING_US: u64 = 15_000_000;
 
+/// Paths of one session at once: the one in use, one kept ready beside it, and one that is being tried.
+pub const PATHS_MAX: usize = 3;
+
+/// Connection ids a client has in reserve: one to move to, and one more should that path turn out dead.
+pub const CONNECTIONS_SPARE: usize = 2;
+
+/// Connection ids by which one session is known.
+pub const CONNECTIONS_MAX: usize = PATHS_MAX + CONNECTIONS_SPARE;
+
 /// Picture numbers remembered as delivered, for references further back than the last picture.
 pub const DELIVERED_HISTORY: u32 = 64;
 

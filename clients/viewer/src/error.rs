@@ -134,6 +134,7 @@ pub fn describe(reason: CloseReason) -> String {
                 .to_owned()
         }
         CloseReason::Idle => "fell silent".to_owned(),
+        CloseReason::Reset => "was restarted".to_owned(),
         CloseReason::Exhausted => "ended the session: all packet numbers are used up".to_owned(),
         CloseReason::WrongPin | CloseReason::PairingOver | _ => "ended the session".to_owned(),
     }

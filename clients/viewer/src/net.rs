@@ -24,6 +24,8 @@ use crate::link::{Order, Status};
 use crate::reconnect::{Backoff, Verdict, verdict};
 use crate::session::{ClientMemory, Ends, Service};
 
+/// A session this long is no accident: when its host was restarted, it is called again at once.
+const PROVEN: Duration = Duration::from_secs(1);
 /// How long an address has to answer to a call. A person waits twice as long for nothing at most, for each address of a
 /// name.
 const HANDSHAKE_US: u32 = 2_500_000;
@@ -107,7 +109,10 @@ impl Network {
                 }
                 Verdict::Fatal => return Err(self.fatal(&ended)),
                 Verdict::Retry => {
-                    let wait = backoff.lost(ended.admitted_for.unwrap_or_default());
+                    let lasted = ended.admitted_for.unwrap_or_default();
+                    let is_back = ended.reason == CloseReason::Reset && lasted >= PROVEN;
+                    // A host that says that it was restarted is there: it is called at once.
+                    let wait = if is_back { Duration::ZERO } else { backoff.lost(lasted) };
                     info!(%host, "{host} {}; trying again in {} ms", describe(ended.reason), wait.as_millis());
                     if self.wait(wait) {
                         return Ok(());

@@ -56,7 +56,7 @@ pub enum Verdict {
 pub const fn verdict(reason: CloseReason, had_session: bool) -> Verdict {
     match reason {
         CloseReason::Local | CloseReason::SourceGone => Verdict::Finished,
-        CloseReason::Done | CloseReason::Idle | CloseReason::Exhausted => Verdict::Retry,
+        CloseReason::Done | CloseReason::Idle | CloseReason::Reset | CloseReason::Exhausted => Verdict::Retry,
         CloseReason::Unanswered | CloseReason::Busy => {
             if had_session {
                 Verdict::Retry
@@ -93,6 +93,7 @@ mod tests {
             assert_eq!(verdict(reason, false), Verdict::Fatal, "{reason:?}");
         }
         assert_eq!(verdict(CloseReason::Idle, true), Verdict::Retry);
+        assert_eq!(verdict(CloseReason::Reset, true), Verdict::Retry);
         assert_eq!(verdict(CloseReason::Unanswered, true), Verdict::Retry);
         assert_eq!(verdict(CloseReason::Unanswered, false), Verdict::Fatal);
         assert_eq!(verdict(CloseReason::Local, true), Verdict::Finished);

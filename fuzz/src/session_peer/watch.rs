@@ -126,6 +126,7 @@ impl Watch {
             | FrameType::Feedback
             | FrameType::Close
             | FrameType::StreamAcknowledged => true,
+            FrameType::NewConnection => is_host,
             FrameType::KeyRequest => !is_host,
             FrameType::KeyReply => is_host,
             FrameType::Admitted => is_host && self.permissions.is_some(),

@@ -198,6 +198,10 @@ impl<M: Memory, H: Handshake, A: HostApplication<M, H>> Host<'_, '_, M, H, A> {
     fn tell(&mut self, time: Instant) -> bool {
         let Some(guest) = &mut self.driver.guest else { return false };
         let mut any = false;
+        if guest.session.wants_connections() {
+            self.driver.endpoint.tend(ONLY, &mut guest.session);
+            any = true;
+        }
         while let Some(event) = guest.session.poll_event() {
             guest.is_told |= matches!(event, Event::Closed(_));
             if event == Event::Live

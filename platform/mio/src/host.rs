@@ -270,6 +270,10 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         let now = self.clock.now();
         let mut any = false;
         for (index, slot) in occupied(&mut self.slots) {
+            if slot.session.wants_connections() {
+                self.network.endpoint.tend(index, &mut slot.session);
+                any = true;
+            }
             if slot.session.wants_entropy() {
                 slot.session.add_entropy(now, sys::entropy());
                 any = true;

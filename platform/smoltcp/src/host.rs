@@ -193,6 +193,10 @@ impl<D: Device, M: Memory, H: Handshake> HostDriver<D, M, H> {
     fn tell<A: HostApplication<M, H>>(&mut self, now: Instant, host: &mut A) -> bool {
         let Some(guest) = &mut self.guest else { return false };
         let mut any = false;
+        if guest.session.wants_connections() {
+            self.endpoint.tend(ONLY, &mut guest.session);
+            any = true;
+        }
         while let Some(event) = guest.session.poll_event() {
             guest.is_told |= matches!(event, Event::Closed(_));
             if event == Event::Live

@@ -11,6 +11,7 @@ mod opening;
 pub mod packet_number;
 pub mod renewal;
 mod replay;
+pub mod reset;
 mod symmetric;
 mod token;
 

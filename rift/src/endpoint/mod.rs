@@ -6,7 +6,9 @@
 
 mod calls;
 mod flights;
+mod limiter;
 mod load;
+mod routes;
 
 use core::net::SocketAddr;
 
@@ -16,14 +18,20 @@ use blake2::digest::{FixedOutput, Mac, Update};
 use heapless::{Deque, Vec};
 use zeroize::Zeroize;
 
+use limiter::Limiter;
+use routes::Routes;
+
+use crate::crypto::reset::{self, TRIGGER_LEN};
 use crate::crypto::{
     AddressToken, CookieJar, CookieKey, Handshake, Mac1Key, Opening, PublicKey, TokenKey, derive,
 };
-use crate::limits::{PENDING_HANDSHAKES, SESSIONS_MAX};
-use crate::session::{CloseReason, Discard, Established, TAG_LEN};
+use crate::limits::PENDING_HANDSHAKES;
+use crate::session::{CloseReason, Discard, Established, Session, TAG_LEN};
+use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::handshake::ANSWER_LEN;
 use crate::wire::header::{DataHeader, Kind};
+use crate::wire::path::Reset;
 
 use calls::{Calls, Clients};
 use flights::Pending;
@@ -69,14 +77,15 @@ pub struct Endpoint<H> {
     pending: Vec<Pending<H>, PENDING_HANDSHAKES>,
     calls: Calls,
     clients: Clients,
-    sessions: Vec<(u32, SessionIndex), SESSIONS_MAX>,
+    routes: Routes,
+    resets: Limiter,
     /// The newest refusals by the connection id that was refused: a confirmation said again is answered the same.
     refusals: Deque<(u32, [u8; REFUSAL_LEN]), REFUSALS>,
 }
 
 impl<H: Handshake> Endpoint<H> {
-    /// An endpoint for a host with this key. `secret` is 32 bytes of entropy that make its connection ids, cookies and
-    /// address tokens. A host that keeps it over restarts recognises the tokens of its earlier life; it then needs
+    /// An endpoint for a host with this key. `secret` is 32 bytes of entropy that make its connection ids, cookies,
+    /// resets and address tokens. A host that keeps it over restarts recognises the tokens of its earlier life; it then needs
     /// [`Self::with_epoch`], so that no connection id comes again.
     #[must_use]
     pub fn new(host: &PublicKey, secret: [u8; 32]) -> Self {
@@ -94,7 +103,8 @@ impl<H: Handshake> Endpoint<H> {
             pending: Vec::new(),
             calls: Calls::new(),
             clients: Clients::new(derive(&secret, b"rift clients")),
-            sessions: Vec::new(),
+            routes: Routes::new(),
+            resets: Limiter::new(),
             refusals: Deque::new(),
             secret,
         }
@@ -128,8 +138,10 @@ impl<H: Handshake> Endpoint<H> {
         match datagram.first().and_then(|&first| Kind::of(first)) {
             Some(Kind::Data) => {
                 let header = DataHeader::parse(datagram).ok_or(Discard::Malformed)?;
-                let known = self.sessions.iter().find(|(connection, _)| *connection == header.connection);
-                known.map(|&(_, index)| Route::Session(index)).ok_or(Discard::UnknownConnection)
+                match self.routes.find(header.connection) {
+                    Some(index) => Ok(Route::Session(index)),
+                    None => self.reset(now, &header, datagram, reply),
+                }
             }
             Some(Kind::Initiation | Kind::Call) => {
                 self.on_first_flight(now, from, datagram, responder, reply)
@@ -164,13 +176,49 @@ impl<H: Handshake> Endpoint<H> {
     #[must_use]
     pub fn adopt(&mut self, connection: u32, index: SessionIndex) -> bool {
         self.release(index);
-        let is_adopted = self.sessions.push((connection, index)).is_ok();
+        let is_adopted = self.routes.insert(connection, index);
         if let Some(call) = self.calls.of_connection(connection)
             && is_adopted
         {
             self.clients.remember(call.client, call.counter, call.token);
         }
         is_adopted
+    }
+
+    /// Gives a session the connection ids it lacks, and forgets those it needs no more. To be called whenever
+    /// [`Session::wants_connections`].
+    pub fn tend<M: Memory, G: Handshake>(&mut self, index: SessionIndex, session: &mut Session<M, G>) {
+        self.routes.retain(index, |connection| session.holds_connection(connection));
+        let own = session.connection();
+        if session.wants_own_token() {
+            session.offer_connection(own, 0, reset::token(&self.secret, own));
+        }
+        while session.wants_connections() {
+            let connection = self.draw_connection();
+            if !self.routes.insert(connection, index) {
+                return;
+            }
+            let first = self.draw(b"rift first number");
+            session.offer_connection(connection, first, reset::token(&self.secret, connection));
+        }
+    }
+
+    /// Answers a packet for a session that is not here (SPEC §6.6), with less than was sent and not too often.
+    fn reset(
+        &mut self,
+        now: Instant,
+        header: &DataHeader,
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Result<Route, Discard> {
+        let trigger: &[u8; TRIGGER_LEN] = datagram.last_chunk().ok_or(Discard::UnknownConnection)?;
+        let is_pending = self.pending.iter().any(|pending| pending.local_connection == header.connection);
+        if datagram.len() <= Reset::LEN || is_pending || !self.resets.take(now) {
+            return Err(Discard::UnknownConnection);
+        }
+        let proof = reset::proof(&reset::token(&self.secret, header.connection), trigger);
+        let DataHeader { connection, packet_number, .. } = *header;
+        put(&Reset { connection, packet_number, proof }.to_bytes(), reply)
     }
 
     /// Tells a peer that it is not let in, and why, without making a session. The datagram is written to `reply`;
@@ -196,10 +244,11 @@ impl<H: Handshake> Endpoint<H> {
 
     /// Forgets a session.
     pub fn release(&mut self, index: SessionIndex) {
-        for &(connection, _) in self.sessions.iter().filter(|(_, known)| *known == index) {
-            self.calls.forget(connection);
-        }
-        self.sessions.retain(|&(_, known)| known != index);
+        let calls = &mut self.calls;
+        self.routes.retain(index, |connection| {
+            calls.forget(connection);
+            false
+        });
     }
 
     /// A new address token for `client`, which has proven that it can be reached at `address`: to be given to it with
@@ -227,14 +276,8 @@ impl<H: Handshake> Endpoint<H> {
     /// A connection id that no session or pending handshake has.
     fn draw_connection(&mut self) -> u32 {
         loop {
-            self.drawn += 1;
-            let mac = <Blake2sMac<U4> as Mac>::new_from_slice(&self.secret);
-            let mut mac = mac.expect("BLAKE2s takes keys of 32 bytes");
-            Update::update(&mut mac, b"rift connection");
-            Update::update(&mut mac, &self.epoch_us.to_be_bytes());
-            Update::update(&mut mac, &self.drawn.to_be_bytes());
-            let connection = u32::from_be_bytes(mac.finalize_fixed().into());
-            let is_taken = self.sessions.iter().any(|&(known, _)| known == connection)
+            let connection = self.draw(b"rift connection");
+            let is_taken = self.routes.find(connection).is_some()
                 || self.pending.iter().any(|pending| pending.local_connection == connection)
                 || self.calls.of_connection(connection).is_some()
                 || self.refusals.iter().any(|&(refused, _)| refused == connection);
@@ -242,6 +285,17 @@ impl<H: Handshake> Endpoint<H> {
                 return connection;
             }
         }
+    }
+
+    /// A number nobody can guess, and that does not come again after a restart.
+    fn draw(&mut self, label: &[u8]) -> u32 {
+        self.drawn += 1;
+        let mac = <Blake2sMac<U4> as Mac>::new_from_slice(&self.secret);
+        let mut mac = mac.expect("BLAKE2s takes keys of 32 bytes");
+        Update::update(&mut mac, label);
+        Update::update(&mut mac, &self.epoch_us.to_be_bytes());
+        Update::update(&mut mac, &self.drawn.to_be_bytes());
+        u32::from_be_bytes(mac.finalize_fixed().into())
     }
 }
 
@@ -255,7 +309,7 @@ impl<H> core::fmt::Debug for Endpoint<H> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Endpoint")
             .field("pending", &self.pending.len())
-            .field("sessions", &self.sessions.len())
+            .field("connections", &self.routes.len())
             .finish_non_exhaustive()
     }
 }

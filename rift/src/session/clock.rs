@@ -38,6 +38,8 @@ pub(crate) struct PeerClock {
     samples: heapless::Deque<Sample, SAMPLES>,
     request_at: Instant,
     requests: u32,
+    /// When the last request left, and when those before it did: two tell a lost one from a silent peer.
+    asked: [Option<Instant>; 2],
     reply_to: Option<(u32, Instant)>,
     /// Smoothed round trip in µs (RFC 6298 §2), 0 = none yet.
     smoothed_us: u64,
@@ -45,12 +47,29 @@ pub(crate) struct PeerClock {
 
 impl PeerClock {
     pub(crate) const fn new(now: Instant) -> Self {
-        Self { samples: heapless::Deque::new(), request_at: now, requests: 0, reply_to: None, smoothed_us: 0 }
+        Self {
+            samples: heapless::Deque::new(),
+            request_at: now,
+            requests: 0,
+            asked: [None; 2],
+            reply_to: None,
+            smoothed_us: 0,
+        }
     }
 
     /// When the next request should leave.
     pub(crate) const fn request_due(&self) -> Instant {
         self.request_at
+    }
+
+    /// When the last request left.
+    pub(crate) const fn asked_at(&self) -> Option<Instant> {
+        self.asked[0]
+    }
+
+    /// How many of the last two requests left after `since`.
+    pub(crate) fn asked_since(&self, since: Instant) -> usize {
+        self.asked.iter().flatten().filter(|&&at| at > since).count()
     }
 
     /// The next request should leave now.
@@ -62,6 +81,7 @@ impl PeerClock {
         self.requests = self.requests.saturating_add(1);
         let pause = if (self.requests as usize) < SAMPLES { FAST_US } else { SLOW_US };
         self.request_at = now.plus_micros(pause);
+        self.asked = [Some(now), self.asked[0]];
         ClockRequest { sent_us: now.as_micros() as u32 }
     }
 

@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 10]);
+pub(crate) struct Latches([Latch; 11]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -32,6 +32,7 @@ impl Latches {
             latch(Carried::CAPABILITIES),
             latch(Carried::TILE_REPORT),
             latch(Carried::KEYS),
+            latch(Carried::CONNECTIONS),
         ])
     }
 

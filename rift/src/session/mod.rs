@@ -19,10 +19,12 @@ mod calling;
 mod chance;
 mod clock;
 mod commands;
+mod connections;
 mod events;
 mod handshake;
 mod keys;
 mod latch;
+mod liveness;
 mod pairing;
 mod receive;
 mod renewal;
@@ -64,6 +66,7 @@ use crate::wire::video::StreamParametersMessage;
 use arrivals::ArrivalLog;
 use chance::Chance;
 use clock::PeerClock;
+use connections::Connections;
 use events::PendingEvents;
 use handshake::Phase;
 use keys::Keys;
@@ -90,6 +93,7 @@ pub struct Session<M: Memory, H: Handshake> {
     remote_connection: u32,
     keys: Option<Keys<H::Aead>>,
     chance: Chance,
+    connections: Connections,
     replay: ReplayWindow,
     sent: SentLog,
     arrivals: ArrivalLog,
@@ -131,6 +135,8 @@ pub struct Session<M: Memory, H: Handshake> {
     loss: audio::LossMeter,
     pending: PendingEvents,
     heard_at: Instant,
+    /// Client: when the last shard came.
+    shard_at: Option<Instant>,
     /// The newest time any call was given.
     now: Instant,
     stats: Stats,
@@ -156,6 +162,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             remote_connection: 0,
             keys: None,
             chance: Chance::new(),
+            connections: Connections::new(),
             replay: ReplayWindow::new(),
             sent: SentLog::new(),
             arrivals: ArrivalLog::new(),
@@ -188,6 +195,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             loss: audio::LossMeter::new(),
             pending: PendingEvents::default(),
             heard_at: now,
+            shard_at: None,
             now,
             stats: Stats::default(),
         }
@@ -356,7 +364,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         [
             (self.arrivals.due(), Timer::Feedback),
             (self.media_due(), Timer::Pacing),
-            (Some(self.clock.request_due()), Timer::Clock),
+            (Some(self.request_due()), Timer::Clock),
             (self.pairing.due(), Timer::Pairing),
             (self.latches.due(self.sendable_states()), Timer::Latch),
             (input, Timer::Input),

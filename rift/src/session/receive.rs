@@ -46,12 +46,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             Some(Kind::Answer) => self.handle_answer(now, path, received_at.min(now), ecn, datagram),
             Some(Kind::Cookie) => self.handle_cookie(now, datagram),
             Some(Kind::Versions) => self.handle_versions(datagram),
+            Some(Kind::Reset) => self.handle_reset(now, datagram),
             Some(
                 Kind::Initiation
                 | Kind::Call
                 | Kind::Confirmation
                 | Kind::HandshakeReserved
-                | Kind::Reset
                 | Kind::Probe
                 | Kind::Relayed
                 | Kind::Stun,
@@ -194,6 +194,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             }
             FrameType::Close => Close::parse(body).map(|close| self.on_close(now, close.code)),
             FrameType::Pairing => return self.handle_pairing(now, body),
+            FrameType::NewConnection => return self.handle_new_connection(body),
             FrameType::KeyRequest | FrameType::KeyReply => return self.handle_renewal(now, frame),
             FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
                 return self.handle_steering(received_at, frame);
@@ -307,6 +308,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             return Ok(());
         }
         let (head, bytes) = ShardHead::parse(body).ok_or(Discard::Malformed)?;
+        self.shard_at = Some(received_at);
         let kernel = M::Kernel::default();
         let taken = self.video_in.on_shard(&kernel, self.memory.pictures(), &head, bytes, received_at);
         self.advance_video(now);

@@ -34,6 +34,8 @@ bitflags::bitflags! {
         const CAPABILITIES = 1 << 11;
         /// Tiles that the viewer shows wrongly.
         const TILE_REPORT = 1 << 12;
+        /// Connection ids.
+        const CONNECTIONS = 1 << 17;
         /// A request for fresh keys, or the reply.
         const KEYS = 1 << 15;
         /// A part of the clipboard stream.

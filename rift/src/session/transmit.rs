@@ -83,6 +83,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 Priority::InputAndControl => {
                     self.write_control(now, &mut writer, &mut carried);
                     self.write_renewal(now, &mut writer, &mut carried);
+                    self.write_connections(now, &mut writer, &mut carried);
                     self.write_input(now, &mut writer, &mut carried);
                     self.write_viewer(now, &mut writer, &mut carried);
                     self.write_video_control(now, &mut writer, &mut carried);
@@ -131,7 +132,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         {
             self.clock.reply_sent();
         }
-        if self.clock.request_due() <= now {
+        if self.request_due() <= now {
             let request = self.clock.request(now);
             if emit(writer, FrameType::ClockRequest, |body| request.emit(body)).is_some() {
                 *carried |= Carried::ELICITING;
@@ -321,7 +322,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let viewed = if self.is_viewed() {
             Carried::all()
         } else {
-            Carried::ADMITTED | Carried::TOKEN | Carried::KEYS
+            Carried::ADMITTED | Carried::TOKEN | Carried::KEYS | Carried::CONNECTIONS
         };
         if self.granted().contains(Permissions::GAMEPAD) {
             viewed | Carried::RUMBLE
@@ -425,9 +426,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     }
 
     /// Puts header and seal around `payload_len` bytes that stand behind the header's place.
-    fn seal(&self, out: &mut [u8], payload_len: usize) -> Option<usize> {
+    fn seal(&mut self, out: &mut [u8], payload_len: usize) -> Option<usize> {
         let keys = self.keys.as_ref()?;
-        seal(keys.send(), keys.send_phase(), self.remote_connection, self.sent.next(), payload_len, out)
+        let number = self.sent.next();
+        let len = seal(keys.send(), keys.send_phase(), self.remote_connection, number, payload_len, out)?;
+        if self.side == Side::Initiator {
+            self.connections.remember(packet_number::truncate(number), out[..len].last_chunk()?);
+        }
+        Some(len)
     }
 
     pub(super) fn note_sent(&mut self, now: Instant, len: usize, carried: Carried) {

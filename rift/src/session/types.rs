@@ -166,6 +166,8 @@ pub enum CloseReason {
     WrongPeer,
     /// The peer fell silent.
     Idle,
+    /// The host has proven that it knows nothing of the session any more: it restarted, or gave it up.
+    Reset,
     /// All packet numbers are used up, or keys that were not renewed.
     Exhausted,
 }
@@ -199,6 +201,7 @@ impl CloseReason {
             | Self::Version
             | Self::WrongPeer
             | Self::Idle
+            | Self::Reset
             | Self::Exhausted => Close::DONE,
         }
     }

@@ -59,6 +59,8 @@ pub enum FrameType {
     Stream,
     /// `0x19`: stream bytes taken, and credit.
     StreamAcknowledged,
+    /// `0x26`: a connection id to send to.
+    NewConnection,
     /// `0x2c`: the client asks for fresh keys.
     KeyRequest,
     /// `0x2d`: the host's half of them.
@@ -98,6 +100,7 @@ impl FrameType {
             Self::Audio => 0x20,
             Self::Stream => 0x18,
             Self::StreamAcknowledged => 0x19,
+            Self::NewConnection => 0x26,
             Self::KeyRequest => 0x2c,
             Self::KeyReply => 0x2d,
             Self::Request => 0x2f,
@@ -131,6 +134,7 @@ impl FrameType {
             0x20 => Self::Audio,
             0x18 => Self::Stream,
             0x19 => Self::StreamAcknowledged,
+            0x26 => Self::NewConnection,
             0x2c => Self::KeyRequest,
             0x2d => Self::KeyReply,
             0x2f => Self::Request,

@@ -23,7 +23,7 @@ pub enum Kind {
     Versions,
     /// `0x17–0x1f`: further handshake messages (fragments). Reserved.
     HandshakeReserved,
-    /// `0x20`: stateless reset. Reserved.
+    /// `0x20`: stateless reset.
     Reset,
     /// `0x28`: path probe. Reserved.
     Probe,

@@ -20,6 +20,7 @@ pub mod handshake;
 pub mod header;
 pub mod input;
 pub mod pairing;
+pub mod path;
 pub mod picture;
 pub mod renewal;
 pub mod request;

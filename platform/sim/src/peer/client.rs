@@ -96,6 +96,12 @@ impl ClientPeer {
 }
 
 impl<H: Handshake> ClientPeer<H> {
+    /// Calls the host again: the old session and what was decoded of it are gone, the log goes on.
+    pub fn reconnect(&mut self, config: &Config, handshake: H, host: PublicKey, now: Instant) {
+        let again = Self::with_handshake(config, handshake, host, self.host, &mut self.random, now);
+        (self.session, self.decoder, self.outbox) = (again.session, again.decoder, again.outbox);
+    }
+
     /// A client with a handshake of the caller's.
     #[must_use]
     pub fn with_handshake(

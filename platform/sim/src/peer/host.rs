@@ -110,6 +110,9 @@ pub struct HostPeer {
     identity: Identity,
     random: Random,
     endpoint: Endpoint<Noise>,
+    /// What it keeps beside its key.
+    secret: [u8; 32],
+    restarts: u64,
     allowed: BTreeMap<PublicKey, Permissions>,
     pictures: Pictures<Vec<u8>, PICTURES>,
     outbox: Outbox,
@@ -146,6 +149,8 @@ impl HostPeer {
             config: *config,
             identity: identity.clone(),
             endpoint: Endpoint::new(&identity.public(), secret).with_epoch(epoch_us),
+            secret,
+            restarts: epoch_us,
             random,
             handshakes: 0,
             allowed: BTreeMap::new(),
@@ -161,6 +166,19 @@ impl HostPeer {
     /// Lets this key in from now on.
     pub fn allow(&mut self, peer: PublicKey, permissions: Permissions) {
         self.allowed.insert(peer, permissions);
+    }
+
+    /// Loses everything but its key and secret, as a program that is started again. The camera goes on; its encoder
+    /// begins anew.
+    pub fn restart(&mut self) {
+        // Later than any start before: its connection ids must not come again.
+        self.restarts += 1;
+        self.endpoint = Endpoint::new(&self.identity.public(), self.secret).with_epoch(self.restarts);
+        self.guests.clear();
+        self.outbox = Outbox::new();
+        if let Some(camera) = &mut self.camera {
+            camera.encoder.request_key();
+        }
     }
 
     /// Handshakes half done.
@@ -247,7 +265,10 @@ impl HostPeer {
     }
 
     fn handle_events(&mut self, now: Instant) {
-        for guest in &mut self.guests {
+        for (index, guest) in (0..).map(SessionIndex).zip(&mut self.guests) {
+            if guest.session.wants_connections() {
+                self.endpoint.tend(index, &mut guest.session);
+            }
             if guest.session.wants_entropy() {
                 guest.session.add_entropy(now, self.random.bytes32());
             }

@@ -1,0 +1,124 @@
+//! The connection ids of a session: those the host gives out and those the client was given (SPEC §16.1).
+
+use heapless::Vec;
+
+use super::{Carried, Discard, Session};
+use crate::crypto::reset::{self, RESET_LEN, TRIGGER_LEN};
+use crate::crypto::{Handshake, Side};
+use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_SPARE};
+use crate::storage::Memory;
+use crate::time::Instant;
+use crate::wire::Writer;
+use crate::wire::frame::{FrameType, emit};
+use crate::wire::path::{NewConnection, Reset};
+
+/// Packets of which a client remembers what a reset would have to answer.
+const REMEMBERED: usize = 32;
+
+/// The ids of one side's packets.
+#[derive(Clone, Debug)]
+pub(super) struct Connections {
+    /// Host: given out. Client: received. By number.
+    known: Vec<NewConnection, CONNECTIONS_MAX>,
+    /// The number of the next to be given out.
+    next: u16,
+    /// Client: low bits of the number and end of the tag of packets sent lately.
+    sent: [(u32, [u8; TRIGGER_LEN]); REMEMBERED],
+}
+
+impl Connections {
+    pub(super) const fn new() -> Self {
+        Self { known: Vec::new(), next: 0, sent: [(u32::MAX, [0; TRIGGER_LEN]); REMEMBERED] }
+    }
+
+    /// Client: a packet was sealed.
+    pub(super) fn remember(&mut self, packet_number: u32, tag: &[u8; 16]) {
+        if let Some(trigger) = tag.last_chunk() {
+            self.sent[packet_number as usize % REMEMBERED] = (packet_number, *trigger);
+        }
+    }
+
+    /// Client: whether a reset answers a packet that was sent.
+    fn is_reset(&self, reset: &Reset) -> bool {
+        let known = self.known.iter().find(|known| known.connection == reset.connection);
+        let (number, trigger) = &self.sent[reset.packet_number as usize % REMEMBERED];
+        known.is_some_and(|known| {
+            *number == reset.packet_number && reset::verify(&known.token, trigger, &reset.proof)
+        })
+    }
+
+    /// Client: takes a new one. One that is known, or for which there is no room, changes nothing.
+    pub(super) fn on_new(&mut self, new: &NewConnection) {
+        let is_taken =
+            |known: &NewConnection| known.number == new.number || known.connection == new.connection;
+        if !self.known.iter().any(is_taken) {
+            let _ = self.known.push(*new);
+        }
+    }
+}
+
+impl<M: Memory, H: Handshake> Session<M, H> {
+    /// Host: whether [`crate::Endpoint::tend`] should be called: the client lacks connection ids to move to.
+    #[must_use]
+    pub fn wants_connections(&self) -> bool {
+        self.side == Side::Responder
+            && self.is_established()
+            && self.permissions.is_some()
+            && self.connections.known.len() <= CONNECTIONS_SPARE
+    }
+
+    /// Host: whether the client was not told yet how a reset of the handshake's id looks.
+    pub(crate) const fn wants_own_token(&self) -> bool {
+        self.connections.next == 0
+    }
+
+    /// Host: whether datagrams to this id are for this session.
+    pub(crate) fn holds_connection(&self, connection: u32) -> bool {
+        connection == self.local_connection
+            || self.connections.known.iter().any(|known| known.connection == connection)
+    }
+
+    /// Host: an id that datagrams to this session may carry from now on. The first is the one of the handshake.
+    pub(crate) fn offer_connection(&mut self, connection: u32, first: u32, token: [u8; RESET_LEN]) {
+        let connections = &mut self.connections;
+        let number = connections.next;
+        if connections.known.push(NewConnection { number, connection, first, token }).is_ok() {
+            connections.next += 1;
+            self.latches.set(Carried::CONNECTIONS, self.sent.next());
+        }
+    }
+
+    pub(super) fn write_connections(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
+        if !self.latches.is_due(Carried::CONNECTIONS, now) {
+            return;
+        }
+        for known in &self.connections.known {
+            if emit(writer, FrameType::NewConnection, |body| known.emit(body)).is_none() {
+                return;
+            }
+        }
+        *carried |= Carried::CONNECTIONS | Carried::ELICITING;
+    }
+
+    pub(super) fn handle_new_connection(&mut self, body: &[u8]) -> Result<(), Discard> {
+        let new = NewConnection::parse(body).ok_or(Discard::Malformed)?;
+        if self.side != Side::Initiator {
+            return Err(Discard::Unexpected);
+        }
+        self.connections.on_new(&new);
+        Ok(())
+    }
+
+    /// Client: the host says that it has lost this session. That is believed only in answer to a packet just sent.
+    pub(super) fn handle_reset(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Discard> {
+        let reset = Reset::parse(datagram).ok_or(Discard::Malformed)?;
+        if self.side != Side::Initiator || !self.is_established() {
+            return Err(Discard::Unexpected);
+        }
+        if !self.connections.is_reset(&reset) {
+            return Err(Discard::Authentication);
+        }
+        self.finish(now, None, super::CloseReason::Reset);
+        Ok(())
+    }
+}

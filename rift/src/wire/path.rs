@@ -1,0 +1,101 @@
+//! Connection ids and paths (SPEC §16).
+
+use super::{Reader, Writer};
+
+/// Bytes of a reset token.
+pub const TOKEN_LEN: usize = 16;
+
+/// A connection id that the peer may send to on a path of this number.
+///
+/// ```text
+/// 0        2               6              10           26
+/// +--------+---------------+--------------+------------+
+/// | number | connection id | first pn     | token      |
+/// +--------+---------------+--------------+------------+
+/// first pn: bit 31 is xored with the key phase of packets to this id, the other bits are the first packet number
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewConnection {
+    /// The path's number.
+    pub number: u16,
+    /// The id.
+    pub connection: u32,
+    /// Where packet numbers begin, and the mask of the key phase.
+    pub first: u32,
+    /// What a reset for this id is made of; zeros from a client.
+    pub token: [u8; TOKEN_LEN],
+}
+
+impl NewConnection {
+    /// Reads a body.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(body);
+        Some(Self {
+            number: reader.u16()?,
+            connection: reader.u32()?,
+            first: reader.u32()?,
+            token: reader.bytes(TOKEN_LEN)?.try_into().ok()?,
+        })
+    }
+
+    pub(crate) fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.u16(self.number)?;
+        writer.u32(self.connection)?;
+        writer.u32(self.first)?;
+        writer.bytes(&self.token)
+    }
+}
+
+/// A stateless reset: says to whom it concerns that the session is gone (SPEC §6.6).
+///
+/// ```text
+///  0       1               5           8              24
+/// +-------+---------------+-----------+--------------+
+/// | 0x20  | connection id | pn low 24 | proof        |
+/// +-------+---------------+-----------+--------------+
+/// connection id and pn are those of the packet that is answered
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// The id that nobody knows.
+    pub connection: u32,
+    /// The low 24 bits of the packet number that was sent to it.
+    pub packet_number: u32,
+    /// A MAC over that packet's tag, keyed by the id's token.
+    pub proof: [u8; TOKEN_LEN],
+}
+
+impl Reset {
+    /// Bytes on the wire: fewer than any packet has.
+    pub const LEN: usize = 24;
+    const FIRST: u8 = 0x20;
+
+    /// Reads one; `None` when it is none.
+    #[must_use]
+    pub fn parse(datagram: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(datagram);
+        if reader.u8()? != Self::FIRST {
+            return None;
+        }
+        let connection = reader.u32()?;
+        let (high, low) = (u32::from(reader.u8()?), u32::from(reader.u16()?));
+        let proof = reader.bytes(TOKEN_LEN)?.try_into().ok()?;
+        reader.is_empty().then_some(Self { connection, packet_number: high << 16 | low, proof })
+    }
+
+    /// Its bytes; the packet number's high 8 bits are left out.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        let mut writer = Writer::new(&mut out);
+        let [_, high, middle, low] = self.packet_number.to_be_bytes();
+        // There is room for all of it.
+        let _ = writer
+            .u8(Self::FIRST)
+            .and_then(|()| writer.u32(self.connection))
+            .and_then(|()| writer.bytes(&[high, middle, low]))
+            .and_then(|()| writer.bytes(&self.proof));
+        out
+    }
+}
