@@ -212,8 +212,10 @@ impl<H: Handshake> Endpoint<H> {
         reply: &mut [u8],
     ) -> Result<Route, Discard> {
         let trigger: &[u8; TRIGGER_LEN] = datagram.last_chunk().ok_or(Discard::UnknownConnection)?;
-        let is_pending = self.pending.iter().any(|pending| pending.local_connection == header.connection);
-        if datagram.len() <= Reset::LEN || is_pending || !self.resets.take(now) {
+        // Who is half way in, or was told to stay out, has no session that could be lost.
+        let is_stranger = self.pending.iter().any(|pending| pending.local_connection == header.connection)
+            || self.refusals.iter().any(|&(refused, _)| refused == header.connection);
+        if datagram.len() <= Reset::LEN || is_stranger || !self.resets.take(now) {
             return Err(Discard::UnknownConnection);
         }
         let proof = reset::proof(&reset::token(&self.secret, header.connection), trigger);
