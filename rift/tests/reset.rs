@@ -5,8 +5,10 @@ use core::time::Duration;
 
 use rift::wire::path::Reset;
 use rift::wire::{DataHeader, Kind};
-use rift::{CloseReason, Config, Discard, Endpoint, Event, Identity, Instant, Noise, Opening, Route};
-use rift_sim::peer::{Pair, PairConfig, Peer};
+use rift::{
+    AddressToken, Callee, CloseReason, Config, Discard, Endpoint, Event, Identity, Instant, Noise, Route,
+};
+use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer};
 use rift_sim::{Fate, LinkConfig, Loss, Random, Time};
 
 const SEEDS: core::ops::Range<u64> = 1..9;
@@ -48,9 +50,15 @@ fn restart(config: &PairConfig, down: Duration) -> Duration {
     );
     assert_eq!(closed(&pair, before), Some(CloseReason::Reset), "seed {}", config.seed);
     let shown = pair.client().shown.len();
-    let handshake = Noise::initiator(&pair.client_identity, Random::new(config.seed).bytes32(), Opening::XX);
-    let host = pair.host_identity.public();
-    pair.network.act(client, |peer, now| peer.client_mut().reconnect(&config.session, handshake, host, now));
+    let token = pair.client().token;
+    assert!(token.is_some(), "the host gave a token");
+    let callee = Callee { host: pair.host_identity.public(), counter: 1_000_000, token };
+    let (identity, host) = (pair.client_identity.clone(), pair.host);
+    pair.network.act(client, |peer, now| {
+        let random = &mut Random::new(config.seed);
+        let again = ClientPeer::calling(&config.session, &identity, &callee, host, random, now);
+        peer.client_mut().go_on_as(again);
+    });
     let is_back = |peer: &Peer| peer.client().shown.len() > shown;
     assert!(
         pair.network

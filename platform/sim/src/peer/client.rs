@@ -96,9 +96,8 @@ impl ClientPeer {
 }
 
 impl<H: Handshake> ClientPeer<H> {
-    /// Calls the host again: the old session and what was decoded of it are gone, the log goes on.
-    pub fn reconnect(&mut self, config: &Config, handshake: H, host: PublicKey, now: Instant) {
-        let again = Self::with_handshake(config, handshake, host, self.host, &mut self.random, now);
+    /// Goes on with another session: the old one and what was decoded of it are gone, the log goes on.
+    pub fn go_on_as(&mut self, again: Self) {
         (self.session, self.decoder, self.outbox) = (again.session, again.decoder, again.outbox);
     }
 
