@@ -26,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 25] = [
+pub const TYPES: [FrameType; 26] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -34,6 +34,7 @@ pub const TYPES: [FrameType; 25] = [
     FrameType::Close,
     FrameType::Admitted,
     FrameType::Pairing,
+    FrameType::Successor,
     FrameType::Input,
     FrameType::InputAcknowledged,
     FrameType::Rumble,

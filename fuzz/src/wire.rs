@@ -19,6 +19,7 @@ use rift::wire::renewal::Renewing;
 use rift::wire::request::{Request, wanted};
 use rift::wire::shard::ShardHead;
 use rift::wire::stream::{StreamAcknowledged, StreamPart};
+use rift::wire::successor::Successor;
 use rift::wire::video::{Repair, StreamParametersMessage, VideoPosition};
 use rift::wire::{DataHeader, Frame, FrameType, Frames, Kind};
 
@@ -113,6 +114,7 @@ fn body(frame_type: FrameType, data: &[u8]) {
             assert_eq!(wanted(&[&[0xaf][..], data].concat()), m.permissions, "SPEC §4.16");
             empty()
         }),
+        FrameType::Successor => Successor::parse(data).map(|m| empty().bytes(m.key.as_bytes())),
         FrameType::Pairing => PairingMessage::parse(data).map(|m| match m {
             PairingMessage::Share(value) => empty().u8(0).bytes(&value),
             PairingMessage::Confirmation(value) => empty().u8(1).bytes(&value),
@@ -295,6 +297,7 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::AddressToken => data.len() == TOKEN_LEN,
         FrameType::Request => Request::parse(data).is_some(),
         FrameType::Pairing => PairingMessage::parse(data).is_some(),
+        FrameType::Successor => Successor::parse(data).is_some(),
         FrameType::Input => InputMessage::parse(data).is_some(),
         FrameType::InputAcknowledged => InputAcknowledged::parse(data).is_some(),
         FrameType::Rumble => RumbleMessage::parse(data).is_some(),

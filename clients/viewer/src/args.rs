@@ -22,6 +22,8 @@ pub struct Arguments {
 pub enum Command {
     /// Shows a host's screen and steers it
     Connect(Box<Connect>),
+    /// Pairs with a host by PIN: it then knows this client, and this client it
+    Pair(Pair),
     /// Prints this client's Wavry ID, which the host must be told: `wavry-server allow ID`
     Id(Id),
 }
@@ -32,9 +34,9 @@ pub enum Command {
 pub struct Connect {
     /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT`
     pub host: String,
-    /// The host's Wavry ID, as it prints it when it starts
+    /// The host's Wavry ID, as it prints it when it starts [default: that of the host paired with]
     #[arg(long, value_name = "ID", value_parser = parse_id)]
-    pub host_id: PublicKey,
+    pub host_id: Option<PublicKey>,
     /// How to show it
     #[arg(long, value_enum, default_value_t = DisplayKind::Minifb)]
     pub display: DisplayKind,
@@ -74,6 +76,23 @@ pub struct Connect {
     /// The UDP payload of the largest datagram to send, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 1200, value_parser = clap::value_parser!(u16).range(1200..=8952))]
     pub datagram: u16,
+    /// What to keep: settings and state
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What `pair` takes.
+#[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct Pair {
+    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT`
+    pub host: String,
+    /// Show a PIN here, to be typed at the host: `wavry-server pair --pin PIN`
+    #[arg(long)]
+    pub show_pin: bool,
+    /// Whose handshake to use; both speak the same
+    #[arg(long, value_enum, default_value_t = HandshakeKind::Rift)]
+    pub handshake: HandshakeKind,
     /// What to keep: settings and state
     #[command(flatten)]
     pub common: Common,
@@ -128,6 +147,7 @@ impl Arguments {
     pub const fn common(&self) -> &Common {
         match &self.command {
             Command::Connect(connect) => &connect.common,
+            Command::Pair(pair) => &pair.common,
             Command::Id(id) => &id.common,
         }
     }

@@ -18,6 +18,9 @@ pub enum ClientError {
     /// The identity could not be read or made.
     #[error(transparent)]
     Keystore(#[from] rift_keystore::KeystoreError),
+    /// The list of hosts paired with.
+    #[error(transparent)]
+    Pins(#[from] crate::pins::PinsError),
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: {0}")]
     Entropy(getrandom::Error),
@@ -28,6 +31,23 @@ pub enum ClientError {
         host: String,
         /// What the resolver said.
         source: io::Error,
+    },
+    /// Nothing says who the host is.
+    #[error(
+        "this client does not know {0}: pair with it (wavry-client pair {0}), or give its ID with --host-id"
+    )]
+    UnknownHost(String),
+    /// Nobody answered who pairs.
+    #[error(
+        "no answer from {host}, port {port}. A host is silent to whom it does not know unless it pairs just now, so \
+         check:\n  - `wavry-server pair` runs there and shows a PIN;\n  \
+         - no firewall on the way holds UDP port {port}"
+    )]
+    NotPairing {
+        /// The host as it was typed.
+        host: String,
+        /// Its port.
+        port: u16,
     },
     /// Nobody answered.
     #[error(
@@ -99,6 +119,9 @@ impl ClientError {
         match self {
             Self::Usage(_) | Self::Config(_) => 2,
             Self::Keystore(_)
+            | Self::Pins(_)
+            | Self::UnknownHost(_)
+            | Self::NotPairing { .. }
             | Self::Entropy(_)
             | Self::Resolve { .. }
             | Self::Unanswered { .. }
@@ -125,6 +148,8 @@ pub fn describe(reason: CloseReason) -> String {
         CloseReason::Revoked => "has revoked this client's access".to_owned(),
         CloseReason::Busy => "has no room for another session; try again later".to_owned(),
         CloseReason::SourceGone => "has nothing to show any more".to_owned(),
+        CloseReason::WrongPin => "was shown another PIN".to_owned(),
+        CloseReason::PairingOver => "does not pair any more; begin again there".to_owned(),
         CloseReason::Other(code) => {
             format!("ended the session for a reason this version does not know (code {code})")
         }
@@ -136,6 +161,6 @@ pub fn describe(reason: CloseReason) -> String {
         CloseReason::Idle => "fell silent".to_owned(),
         CloseReason::Reset => "was restarted".to_owned(),
         CloseReason::Exhausted => "ended the session: all packet numbers are used up".to_owned(),
-        CloseReason::WrongPin | CloseReason::PairingOver | _ => "ended the session".to_owned(),
+        _ => "ended the session".to_owned(),
     }
 }

@@ -21,6 +21,8 @@ pub mod keys;
 pub mod link;
 pub mod net;
 pub mod overlay;
+pub mod pair;
+pub mod pins;
 pub mod png;
 pub mod reconnect;
 pub mod report;
@@ -32,7 +34,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
-use rift::{Identity, Permissions};
+use rift::{Identity, Permissions, PublicKey};
 use rift_keystore::memory::HostMemory;
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
@@ -74,8 +76,21 @@ pub fn identity(common: &Common) -> Result<Identity, ClientError> {
     Ok(rift_keystore::load_or_create(&state_dir(common)?.join(rift_keystore::FILE_NAME))?)
 }
 
-fn state_dir(common: &Common) -> Result<PathBuf, ClientError> {
+/// Where this client keeps what it knows.
+///
+/// # Errors
+/// There is no such place.
+pub fn state_dir(common: &Common) -> Result<PathBuf, ClientError> {
     Ok(common.state.clone().map_or_else(rift_keystore::state_dir, Ok)?)
+}
+
+/// The key that the host must prove: what was said, else that of the host paired with.
+fn host_key(options: &Connect, host: &str, port: u16) -> Result<PublicKey, ClientError> {
+    if let Some(id) = options.host_id {
+        return Ok(id);
+    }
+    let pins = pins::load(&state_dir(&options.common)?)?;
+    pins.find(host, port).map(|pin| pin.id).ok_or_else(|| ClientError::UnknownHost(options.host.clone()))
 }
 
 /// minifb opens its window where the environment's `DISPLAY` says; `Some` when the program must be started again with
@@ -94,6 +109,7 @@ pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&st
 pub fn connect(options: &Connect) -> Result<String, ClientError> {
     let (host, port) = args::split_host(&options.host).map_err(ClientError::Usage)?;
     let identity = identity(&options.common)?;
+    let key = host_key(options, &host, port)?;
     let clock = Clock::new();
     let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
     let (orders, orders_end) = sync_channel(ORDERS_MAX);
@@ -107,12 +123,12 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
     let target = Target {
         host: host.clone(),
         port,
-        key: options.host_id,
+        key,
         identity,
         handshake: options.handshake,
         datagram_len: options.datagram,
         wanted: if options.view_only { Permissions::view_only() } else { Permissions::all() },
-        memory: HostMemory::path(&state_dir(&options.common)?, &options.host_id),
+        memory: HostMemory::path(&state_dir(&options.common)?, &key),
     };
     let ends = session::Ends { link: link.clone(), orders: orders_end, jobs, spares: spares_end, shapes };
     let network = Network::new(target, clock, ends);

@@ -10,7 +10,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rift::{CursorPosition, InputEvent, Instant, PictureId, SendError, Stats, StreamParameters, TakenMedia};
+use rift::{
+    CursorPosition, InputEvent, Instant, Permissions, PictureId, SendError, Stats, StreamParameters,
+    TakenMedia,
+};
 use rift_mio::Shortcut;
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -154,6 +157,8 @@ pub struct Latest {
     pub parameters: Option<StreamParameters>,
     /// What the host says of its capture device.
     pub capture: CaptureHistory,
+    /// What the host lets this client do; `None` before it has said so.
+    pub permissions: Option<Permissions>,
     /// Statistics of the current session, or of the last.
     pub stats: Stats,
     /// Counters of all sessions.
@@ -192,6 +197,7 @@ impl Link {
             cursor: None,
             parameters: None,
             capture: CaptureHistory::default(),
+            permissions: None,
             stats: Stats::default(),
             traffic: Traffic::default(),
             bitrate_bps: 0,

@@ -38,6 +38,9 @@ fn run(arguments: &Arguments) -> Result<(), ClientError> {
             // A reader that went away has read enough.
             let _ = writeln!(std::io::stdout(), "{}", identity.public());
         }
+        Command::Pair(pair) => {
+            wavry_client::pair::pair(pair, &mut std::io::stdin().lock(), &mut std::io::stdout())?;
+        }
         Command::Connect(connect) => {
             if let Some(display) = wavry_client::other_display(connect, std::env::var_os("DISPLAY")) {
                 return Err(start_again(display));

@@ -162,6 +162,10 @@ fn write_statistics(text: &mut String, latest: &Latest, shown: &Shown) -> core::
         "pictures lost {}, repaired by parity {}",
         traffic.pictures_lost, traffic.pictures_repaired
     )?;
+    if let Some(permissions) = latest.permissions {
+        let words = permissions.words().collect::<Vec<_>>().join(", ");
+        writeln!(text, "may {}", if words.is_empty() { "nothing" } else { &words })?;
+    }
     write!(text, "path {}", latest.remote.map_or_else(String::new, path))
 }
 
@@ -195,6 +199,7 @@ mod tests {
             cursor: None,
             parameters: None,
             capture: CaptureHistory::default(),
+            permissions: Some(rift::Permissions::view_only()),
             stats: Stats { round_trip_us: 1_234, clock_error_us: 99, ..Stats::default() },
             traffic: Traffic { packets_received: 999, packets_missing: 1, ..Traffic::default() },
             bitrate_bps: 12_340_000,

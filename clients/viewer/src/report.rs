@@ -69,6 +69,7 @@ impl Summary<'_> {
             "host": self.host,
             "remote": latest.remote.map(|remote| remote.to_string()),
             "display": self.display,
+            "permissions": latest.permissions.map(|granted| granted.words().collect::<Vec<_>>()),
             "width": self.parameters.map(|parameters| parameters.width),
             "height": self.parameters.map(|parameters| parameters.height),
             "rate_millihertz": self.parameters.map(|parameters| parameters.rate_millihertz),
@@ -170,6 +171,7 @@ mod tests {
             cursor: None,
             parameters: None,
             capture: CaptureHistory::default(),
+            permissions: Some(rift::Permissions::view_only()),
             stats: Stats { clock_error_us: u32::MAX, ..Stats::default() },
             traffic: Traffic { bytes_received: 250_000, ..Traffic::default() },
             bitrate_bps: 0,
@@ -198,6 +200,7 @@ mod tests {
         assert_eq!(json["median_us"]["total"], sum);
         assert_eq!(json["total_us"]["p95"], 2100);
         assert_eq!(json["stages_us"]["present"]["p50"], 600);
+        assert_eq!(json["permissions"], json!(["view", "audio"]));
         assert_eq!(json["bitrate_bps"], 1_000_000.0);
         assert_eq!(json["fps"], 60.0);
         assert!(json["clock_error_us"].is_null() && json["width"].is_null());

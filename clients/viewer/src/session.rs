@@ -149,7 +149,9 @@ impl Service {
     }
 
     fn on_admitted(&mut self, permissions: Permissions, now: Instant) {
-        info!(?permissions, "the host lets this client in");
+        let words = permissions.words().collect::<Vec<_>>().join(",");
+        info!(%words, "this client may {words}");
+        self.link.latest().permissions = Some(permissions);
         if self.admitted_at.replace(now).is_none() {
             let mut latest = self.link.latest();
             latest.status = Status::Live;

@@ -129,7 +129,7 @@ impl Watch {
             FrameType::NewConnection => is_host,
             FrameType::KeyRequest => !is_host,
             FrameType::KeyReply => is_host,
-            FrameType::Admitted => is_host && self.permissions.is_some(),
+            FrameType::Admitted | FrameType::Successor => is_host && self.permissions.is_some(),
             FrameType::AddressToken => is_host,
             // Said in handshakes only.
             FrameType::Request => false,

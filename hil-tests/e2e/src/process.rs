@@ -61,9 +61,18 @@ impl Guarded {
     /// When it does not start.
     #[must_use]
     pub fn start(command: &mut Command, log: &Path) -> Self {
+        Self::start_reading(command, Stdio::null(), log)
+    }
+
+    /// As [`Self::start`], with something to read.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_reading(command: &mut Command, input: Stdio, log: &Path) -> Self {
         let file = File::create(log).expect("the scratch directory can be written");
         let errors = file.try_clone().expect("a file can be duplicated");
-        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0).spawn();
+        let child = command.stdin(input).stdout(file).stderr(errors).process_group(0).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, log: log.to_path_buf() }
     }

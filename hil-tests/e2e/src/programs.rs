@@ -86,6 +86,14 @@ impl Host {
         self.scratch.path().join("state")
     }
 
+    /// Begins to pair, with these further arguments.
+    #[must_use]
+    pub fn pair(&self, arguments: &[&str]) -> Guarded {
+        let mut command = Command::new(program("wavry-server"));
+        command.arg("pair").arg("--state").arg(self.state()).args(arguments);
+        Guarded::start(&mut command, &self.scratch.path().join("pair"))
+    }
+
     /// Runs one of its commands: `allow`, `revoke`, `list`.
     pub fn command(&self, arguments: &[&str]) -> String {
         ask("wavry-server", arguments, &self.state())
@@ -121,6 +129,28 @@ impl Client {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
+    }
+
+    /// Pairs with whoever is at an address, typing these lines.
+    ///
+    /// # Panics
+    /// When its file for them cannot be written.
+    #[must_use]
+    pub fn pair(&self, address: &str, typed: &str, arguments: &[&str]) -> Guarded {
+        let lines = self.file("typed");
+        std::fs::write(&lines, typed).expect("the scratch directory can be written");
+        let input = std::fs::File::open(lines).expect("it was just written");
+        let mut command = Command::new(program("wavry-client"));
+        command.args(["pair", address]).arg("--state").arg(self.file("state")).args(arguments);
+        Guarded::start_reading(&mut command, input.into(), &self.file("pairing"))
+    }
+
+    /// Connects to a host it has paired with, without a window.
+    #[must_use]
+    pub fn connect_known(&self, address: &str, arguments: &[&str]) -> Guarded {
+        let mut command = Command::new(program("wavry-client"));
+        command.args(["connect", address, "--headless"]).arg("--state").arg(self.file("state"));
+        Guarded::start(command.args(arguments).env_remove("DISPLAY"), &self.file("client"))
     }
 
     /// Connects; `display` is the screen for its window, if it has one.

@@ -102,7 +102,7 @@ impl AllowList {
     #[must_use]
     pub fn to_text(&self) -> String {
         let clients = self.clients.iter().map(|client| {
-            let permissions = words(client.permissions).map(toml::Value::from).collect::<Vec<_>>();
+            let permissions = client.permissions.words().map(toml::Value::from).collect::<Vec<_>>();
             toml::Table::from_iter([
                 ("id".to_owned(), client.id.to_string().into()),
                 ("name".to_owned(), client.name.clone().into()),
@@ -136,11 +136,19 @@ impl AllowList {
         if let Some(known) = self.find(&client.id) {
             return Err(AllowError::Duplicate { id: known.id, name: known.name.clone() });
         }
-        if !(1..=NAME_MAX).contains(&client.name.chars().count()) || client.name.chars().any(char::is_control)
-        {
-            return Err(AllowError::Name);
+        self.put(client)
+    }
+
+    /// Puts one on the list in place of any entry of the same key.
+    ///
+    /// # Errors
+    /// [`AllowError::Name`].
+    pub fn put(&mut self, client: Client) -> Result<(), AllowError> {
+        is_name(&client.name).then_some(()).ok_or(AllowError::Name)?;
+        match self.clients.iter_mut().find(|known| known.id == client.id) {
+            Some(known) => *known = client,
+            None => self.clients.push(client),
         }
-        self.clients.push(client);
         Ok(())
     }
 
@@ -268,24 +276,30 @@ fn client(entry: &toml::Value) -> Result<Client, String> {
     Ok(Client { id, name, permissions })
 }
 
+/// Whether a name fits a line of a list.
+fn is_name(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+}
+
+/// The permission of this word.
+///
+/// # Errors
+/// That there is none, and which there are.
+pub fn permission(word: &str) -> Result<Permissions, String> {
+    Permissions::from_word(word).ok_or_else(|| {
+        let all = Permissions::all().words().collect::<Vec<_>>().join(", ");
+        format!("{word:?} is no permission; there are {all}")
+    })
+}
+
 fn permissions(list: &toml::Value) -> Result<Permissions, String> {
     let list = list.as_array().ok_or("permissions are a list of words")?;
     let mut permissions = Permissions::empty();
     for word in list {
         let word = word.as_str().ok_or("permissions are a list of words")?;
-        let name = word.to_uppercase().replace('-', "_");
-        let known = Permissions::from_name(&name).ok_or_else(|| {
-            let all = words(Permissions::all()).collect::<Vec<_>>().join(", ");
-            format!("{word:?} is no permission; there are {all}")
-        })?;
-        permissions |= known;
+        permissions |= permission(word)?;
     }
     Ok(permissions)
-}
-
-/// The words of permissions: `view`, `pointer`, `system-keys`.
-pub fn words(permissions: Permissions) -> impl Iterator<Item = String> {
-    permissions.iter_names().map(|(name, _)| name.to_lowercase().replace('_', "-"))
 }
 
 const HEADER: &str = "# Who may connect to this host. Written by `wavry-server allow` and `revoke`.\n";

@@ -4,9 +4,10 @@ use core::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use rift::PublicKey;
+use rift::{Permissions, Pin, PublicKey};
 use rift_v4l::{Edid, FourCc};
 
+use crate::allow::permission;
 use crate::handshake::Implementation;
 use crate::input::Way;
 use crate::source::Spec;
@@ -22,6 +23,9 @@ pub struct Cli {
     /// What to do instead of running.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Pair with a new client at once: prints a PIN to be typed at `wavry-client pair`
+    #[arg(long)]
+    pub pair: bool,
     /// How to run.
     #[command(flatten)]
     pub run: RunArgs,
@@ -32,16 +36,34 @@ pub struct Cli {
 pub enum Command {
     /// Run the host (the same as no command)
     Run(RunArgs),
-    /// Let a client in; a running host notices at once
+    /// Pair with a new client by PIN, at the running host: prints a PIN to be typed at `wavry-client pair`
+    Pair {
+        /// The PIN that the client shows (`wavry-client pair --show-pin`, or a board), instead of one shown here
+        #[arg(long, value_parser = pin)]
+        pin: Option<Pin>,
+        /// What to call the client in lists and logs
+        #[arg(long, default_value = CLIENT_NAME)]
+        name: String,
+        /// What it may do.
+        #[command(flatten)]
+        rights: Rights,
+        /// Also while somebody watches: this terminal is not on the shared screen
+        #[arg(long)]
+        while_watched: bool,
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Let a client in, or change what it may do; a running host notices at once
     Allow {
         /// The client's Wavry ID: `wavry id` prints it there
         id: PublicKey,
-        /// What to call it in lists and logs
-        #[arg(long, default_value = "client")]
-        name: String,
-        /// It may watch and listen, not steer
+        /// What to call it in lists and logs [default: client]
         #[arg(long)]
-        view_only: bool,
+        name: Option<String>,
+        /// What it may do.
+        #[command(flatten)]
+        rights: Rights,
         /// Where the state is
         #[command(flatten)]
         place: Place,
@@ -80,6 +102,40 @@ pub enum Command {
         #[command(flatten)]
         place: Place,
     },
+}
+
+/// What a client is called when nobody says.
+pub const CLIENT_NAME: &str = "client";
+
+/// What a client may do, as changes of what it may anyway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Rights {
+    /// It may watch and listen, not steer
+    #[arg(long)]
+    pub view_only: bool,
+    /// What it may do as well, with commas between: view, pointer, keyboard, system-keys, gamepad, touch,
+    /// clipboard-read, clipboard-write, file-send, file-receive, audio, microphone, record, power, admin
+    #[arg(long, value_name = "WORDS", value_delimiter = ',', value_parser = permission)]
+    pub permit: Vec<Permissions>,
+    /// What it may not do, with commas between
+    #[arg(long, value_name = "WORDS", value_delimiter = ',', value_parser = permission)]
+    pub deny: Vec<Permissions>,
+}
+
+impl Rights {
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The permissions of one who had `before`; what is denied is denied whatever else was said.
+    #[must_use]
+    pub fn of(&self, before: Permissions) -> Permissions {
+        let base = if self.view_only { Permissions::view_only() } else { before };
+        let all = |list: &[Permissions]| list.iter().copied().collect::<Permissions>();
+        (base | all(&self.permit)) - all(&self.deny)
+    }
 }
 
 /// Where things are.
@@ -172,6 +228,11 @@ impl RunArgs {
     }
 }
 
+/// Reads a PIN.
+fn pin(text: &str) -> Result<Pin, String> {
+    Pin::parse(text).map_err(|error| error.to_string())
+}
+
 /// Reads a rate: a number of bits per second, or of thousands (`k`) or millions (`M`) of them.
 fn bitrate(text: &str) -> Result<u32, String> {
     let (digits, factor) = match text.strip_suffix(['M', 'm']) {
@@ -214,6 +275,27 @@ mod tests {
         let run = Cli::try_parse_from(["wavry-server", "run", "--fps", "30", "--view-only=false"]).unwrap();
         let Some(Command::Run(run)) = run.command else { panic!("no command") };
         assert_eq!((run.fps, run.view_only), (Some(30), Some(false)));
+    }
+
+    #[test]
+    fn rights_are_changes_and_denying_wins() {
+        let parse = |words: &[&str]| {
+            let id = rift::Identity::from_secret([3; 32]).public().to_string();
+            let line = [&["wavry-server", "allow", &id], words].concat();
+            match Cli::try_parse_from(line).map(|cli| cli.command) {
+                Ok(Some(Command::Allow { rights, .. })) => Ok(rights),
+                Ok(_) => panic!("allow was asked for"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let default = Permissions::default_control();
+        assert!(parse(&[]).unwrap().is_empty());
+        let rights = parse(&["--permit", "system-keys,power", "--deny", "pointer,power"]).unwrap();
+        let expected = (default | Permissions::SYSTEM_KEYS) - Permissions::POINTER;
+        assert_eq!(rights.of(default), expected);
+        let rights = parse(&["--view-only", "--permit", "keyboard"]).unwrap();
+        assert_eq!(rights.of(Permissions::all()), Permissions::view_only() | Permissions::KEYBOARD);
+        assert!(parse(&["--permit", "fly"]).unwrap_err().contains("clipboard-read"));
     }
 
     #[test]

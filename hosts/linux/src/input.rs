@@ -21,6 +21,7 @@ use rift_x11::X11Sink;
 use rustix::event::{PollFd, PollFlags, poll};
 use tracing::{debug, info, warn};
 
+use crate::guard::Guard;
 use crate::source::Spec;
 
 /// Events that may wait for the sink: two seconds of a 500 Hz mouse.
@@ -155,9 +156,15 @@ pub(crate) enum Command {
     ReleaseAll,
 }
 
+/// The sink behind its last guard.
+struct Guarded {
+    sink: Sink,
+    guard: Guard,
+}
+
 /// The sink, and how much of what its thread was told is not done yet.
 struct Shared {
-    sink: Mutex<Sink>,
+    sink: Mutex<Guarded>,
     open: Arc<AtomicUsize>,
 }
 
@@ -169,10 +176,10 @@ impl Shared {
             return false;
         }
         let Ok(mut sink) = self.sink.try_lock() else { return false };
-        let is_ready = sink.is_ready_for(event);
+        let is_ready = sink.sink.is_ready_for(event);
         if is_ready {
             carry_out(&mut sink, Command::Inject(*event, permissions));
-            sink.flush();
+            sink.sink.flush();
         }
         is_ready
     }
@@ -222,7 +229,7 @@ impl Drop for RumbleThread {
 /// Takes all wishes there are; whether there were any.
 fn take_wishes(shared: &Shared, found: &Mutex<Wishes>) -> bool {
     let mut sink = shared.sink.lock().unwrap_or_else(PoisonError::into_inner);
-    let Sink::Uinput(sink) = &mut *sink else { return false };
+    let Sink::Uinput(sink) = &mut sink.sink else { return false };
     let mut has_any = false;
     while let Ok(Some(rumble)) = sink.poll_rumble() {
         found.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(rumble.gamepad.index())] =
@@ -262,7 +269,10 @@ impl Injector {
             });
         };
         let (commands, orders) = sync_channel(QUEUE_LEN);
-        let shared = Arc::new(Shared { sink: Mutex::new(sink), open: open.clone() });
+        let shared = Arc::new(Shared {
+            sink: Mutex::new(Guarded { sink, guard: Guard::default() }),
+            open: open.clone(),
+        });
         let served = shared.clone();
         let thread = thread::Builder::new().name("input".into()).spawn(move || serve(&served, &orders))?;
         Ok(Self {
@@ -298,7 +308,7 @@ impl Injector {
     /// The system gave no thread or descriptor.
     pub fn heed_rumble(&mut self, waker: Waker) -> Result<(), InputError> {
         let Some(shared) = &self.shared else { return Ok(()) };
-        let fd = match &*shared.sink.lock().unwrap_or_else(PoisonError::into_inner) {
+        let fd = match &shared.sink.lock().unwrap_or_else(PoisonError::into_inner).sink {
             Sink::X11(_) | Sink::Usb(_) => return Ok(()),
             Sink::Uinput(sink) => sink.rumble_fd().try_clone_to_owned()?,
         };
@@ -385,57 +395,29 @@ fn serve(shared: &Shared, commands: &Receiver<Command>) {
             carry_out(&mut sink, command);
             done += 1;
         }
-        sink.flush();
+        sink.sink.flush();
         drop(sink);
         shared.open.fetch_sub(done, Ordering::AcqRel);
     }
-    sink().release_all();
+    sink().sink.release_all();
     info!("input released");
 }
 
-fn carry_out(sink: &mut Sink, command: Command) {
+fn carry_out(guarded: &mut Guarded, command: Command) {
+    let Guarded { sink, guard } = guarded;
     match command {
-        Command::Inject(event, permissions) if may(permissions, &event) => sink.inject(&event),
+        Command::Inject(event, permissions) if guard.lets(permissions, &event) => sink.inject(&event),
         Command::Inject(..) => debug!("an input event without permission was dropped"),
-        Command::ReleaseAll => sink.release_all(),
+        Command::ReleaseAll => {
+            guard.clear();
+            sink.release_all();
+        }
     }
-}
-
-/// Whether somebody with these permissions may cause this. Letting go is always allowed: what is held must never
-/// stay so because a right was withdrawn.
-const fn may(permissions: Permissions, event: &InputEvent) -> bool {
-    let lets_go = matches!(
-        event,
-        InputEvent::Key { pressed: false, .. }
-            | InputEvent::Button { pressed: false, .. }
-            | InputEvent::GamepadButton { pressed: false, .. }
-            | InputEvent::GamepadAxis { value: 0, .. }
-            | InputEvent::GamepadDisconnected(_)
-            | InputEvent::TouchUp(_)
-    );
-    lets_go || permissions.allow(event)
 }
 
 #[cfg(test)]
 mod tests {
-    use rift::{Button, Scancode};
-
     use super::*;
-
-    #[test]
-    fn permissions_are_checked_at_the_sink_and_letting_go_is_always_allowed() {
-        let key = Scancode::new(30).unwrap();
-        for pressed in [false, true] {
-            for permissions in [Permissions::view_only(), Permissions::default_control()] {
-                let allowed = !pressed || permissions.contains(Permissions::KEYBOARD);
-                assert_eq!(may(permissions, &InputEvent::Key { key, pressed }), allowed);
-                assert_eq!(may(permissions, &InputEvent::Button { button: Button::LEFT, pressed }), allowed);
-            }
-        }
-        assert!(!may(Permissions::view_only(), &InputEvent::Text('a')));
-        assert!(!may(Permissions::POINTER, &InputEvent::Text('a')));
-        assert!(!may(Permissions::KEYBOARD, &InputEvent::PointerAbsolute { x: 0, y: 0 }));
-    }
 
     #[test]
     fn overflowing_queue_loses_input_and_then_lets_everything_go() {

@@ -11,13 +11,16 @@ pub mod capture;
 pub mod chain;
 mod coder;
 pub mod config;
+pub mod control;
 mod cursor;
 pub mod governor;
+pub mod guard;
 pub mod handshake;
 pub mod input;
 pub mod metrics;
 pub mod notify;
 pub mod orders;
+pub mod pairing;
 pub mod signal;
 pub mod source;
 pub mod status;
@@ -28,22 +31,24 @@ pub mod watch;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use rift::{CloseReason, Config, Identity};
+use rift::{CloseReason, Config, Identity, Permissions, PublicKey};
 use rift_keystore::KeystoreError;
 use rift_mio::Clock;
 use tracing::{info, warn};
 
-use allow::{AllowError, AllowFile, Client};
+use allow::{AllowError, AllowFile, AllowList, Client};
 use app_session::{AppError, AppSession};
-use args::{Command, Place, RunArgs};
+use args::{CLIENT_NAME, Command, Place, Rights, RunArgs};
 use config::ConfigError;
+use control::{Asker, Control, Request};
 use input::{Injector, InputError, Sink};
 use notify::Notifier;
 use orders::{Order, Orders, Outlet};
+use pairing::{Desk, PairOrder};
 use source::{Choice, Source, SourceError, Spec};
 use status::{Answerer, Board};
 use viewers::{Driver, Feed, Policy, Viewers};
@@ -113,6 +118,14 @@ pub enum ServerError {
         /// The system's answer.
         source: io::Error,
     },
+    /// No host runs with this state directory to pair with.
+    #[error(
+        "no host runs with the state in {0}; start one that pairs at once: wavry-server --pair, or name another --state"
+    )]
+    NoHost(PathBuf),
+    /// Nobody was paired; why has been said.
+    #[error("not paired")]
+    NotPaired,
     /// What was shared is gone.
     #[error("what was shared is gone: {0}")]
     SourceGone(String),
@@ -140,19 +153,29 @@ pub fn state_dir(place: &Place) -> Result<PathBuf, ServerError> {
 pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerError> {
     match command {
         Command::Run(_) => {}
-        Command::Allow { id, name, view_only, place } => {
-            let permissions = if *view_only {
-                rift::Permissions::view_only()
-            } else {
-                rift::Permissions::default_control()
+        Command::Pair { pin, name, rights, while_watched, place } => {
+            let order = PairOrder {
+                pin: pin.clone(),
+                permissions: rights.of(Permissions::default_control()),
+                name: name.clone(),
+                while_watched: *while_watched,
             };
-            let client = Client { id: *id, name: name.clone(), permissions };
-            allow::change(&state_dir(place)?, |list| list.add(client))?;
-            writeln!(out, "allowed {id} ({name})")?;
+            let state = state_dir(place)?;
+            match control::ask(&state, &order, out)? {
+                Some(true) => {}
+                Some(false) => return Err(ServerError::NotPaired),
+                None => return Err(ServerError::NoHost(state)),
+            }
+        }
+        Command::Allow { id, name, rights, place } => {
+            let change = |list: &mut AllowList| allow_or_change(list, *id, name.as_deref(), rights);
+            let Client { name, permissions, .. } = allow::change(&state_dir(place)?, change)?;
+            let words = permissions.words().collect::<Vec<_>>().join(",");
+            writeln!(out, "allowed {id} ({name}): {words}")?;
         }
         Command::List { place } => {
             for client in allow::load(&state_dir(place)?)?.clients() {
-                let permissions = allow::words(client.permissions).collect::<Vec<_>>().join(",");
+                let permissions = client.permissions.words().collect::<Vec<_>>().join(",");
                 writeln!(out, "{}  {permissions}  {}", client.id, client.name)?;
             }
         }
@@ -179,7 +202,30 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
     Ok(())
 }
 
+/// Puts a client on the list, or changes what was said of it; saying nothing of one who is there is a mistake.
+fn allow_or_change(
+    list: &mut AllowList,
+    id: PublicKey,
+    name: Option<&str>,
+    rights: &Rights,
+) -> Result<Client, AllowError> {
+    let known = list.find(&id).cloned();
+    if let Some(Client { id, name: known, .. }) =
+        known.clone().filter(|_| rights.is_empty() && name.is_none())
+    {
+        return Err(AllowError::Duplicate { id, name: known });
+    }
+    let before = known.as_ref().map_or(Permissions::default_control(), |known| known.permissions);
+    let name = name.map(str::to_owned).or(known.map(|known| known.name));
+    let name = name.unwrap_or_else(|| CLIENT_NAME.to_owned());
+    let client = Client { id, name, permissions: rights.of(before) };
+    list.put(client.clone())?;
+    Ok(client)
+}
+
 /// Runs the host until `stop`, the end of a shared program, or the loss of what is shared.
+///
+/// With `pair` it begins by pairing with a new client, whose PIN goes to the terminal.
 ///
 /// An `app:` source needs [`app_session::enter`] to have been called first, which gave `private`.
 ///
@@ -187,6 +233,7 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
 /// [`ServerError`].
 pub fn serve(
     settings: &RunArgs,
+    pair: bool,
     private: Option<app_session::Private>,
     stop: Stop,
 ) -> Result<(), ServerError> {
@@ -229,6 +276,7 @@ pub fn serve(
         view_only,
         session,
         period_us: 1_000_000 / u64::from(fps),
+        shares_screen: matches!(spec, Spec::X11(_)),
     };
     let board = Arc::new(Board::default());
     board.set_source(&spec.public_name());
@@ -237,8 +285,12 @@ pub fn serve(
     let orders = Arc::clone(&feed.orders);
     let mut allow = AllowFile::new(&state);
     allow.refresh()?;
-    let mut viewers = Viewers::new(policy, allow, feed, injector);
+    let (_control, requests) = listen_to_commands(&state, &driver);
+    let mut viewers = Viewers::new(policy, allow, Desk::new(state, requests), feed, injector);
     announce(settings.port_file.as_deref(), &driver, &identity, &spec)?;
+    if pair {
+        viewers.pair(driver.clock().now(), first_order());
+    }
     let watch = Watch::start(stop, app.as_ref().map(AppSession::ended), driver.waker())?;
     let outcome = turn_until_the_end(&mut driver, &mut viewers, &watch, &board);
     orders.change(|order| order.stop = true);
@@ -246,6 +298,24 @@ pub fn serve(
     // A thread that panicked has said so.
     let _ = capture.join();
     outcome
+}
+
+/// The way of commands to this host. It does without when that cannot be had.
+fn listen_to_commands(state: &Path, driver: &Driver) -> (Option<Control>, Option<Receiver<Request>>) {
+    match Control::start(state, driver.waker()) {
+        Ok((control, requests)) => (Some(control), Some(requests)),
+        Err(error) => {
+            warn!(%error, "`wavry-server pair` cannot reach this host");
+            (None, None)
+        }
+    }
+}
+
+/// Whoever starts the host with `--pair` pairs at its terminal.
+fn first_order() -> Request {
+    let permissions = Permissions::default_control();
+    let order = PairOrder { pin: None, permissions, name: CLIENT_NAME.to_owned(), while_watched: false };
+    Request { order, asker: Asker::Terminal }
 }
 
 fn identity(state: &Path) -> Result<Identity, ServerError> {

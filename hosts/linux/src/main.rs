@@ -14,8 +14,8 @@ use wavry_server::{app_session, config};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        None => run(cli.run),
-        Some(Command::Run(run_args)) => run(run_args),
+        None => run(cli.run, cli.pair),
+        Some(Command::Run(run_args)) => run(run_args, false),
         Some(command) => {
             wavry_server::carry_out(&command, &mut std::io::stdout().lock()).map_err(anyhow::Error::from)
         }
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(flags: RunArgs) -> Result<()> {
+fn run(flags: RunArgs, pair: bool) -> Result<()> {
     let said = config::load(&flags.place)?;
     let settings = flags.or(said);
     let filter = settings.log.as_deref().unwrap_or("info");
@@ -43,6 +43,6 @@ fn run(flags: RunArgs) -> Result<()> {
         Some(Spec::App(_)) => Some(app_session::enter()?),
         _ => None,
     };
-    wavry_server::serve(&settings, private, Stop::on_signals()?)?;
+    wavry_server::serve(&settings, pair, private, Stop::on_signals()?)?;
     Ok(())
 }

@@ -21,11 +21,13 @@ use rift_simd::Simd;
 use tracing::{debug, error, info, warn};
 
 use crate::allow::AllowFile;
+use crate::control::Request;
 use crate::governor::{Grant, Load, in_group};
 use crate::handshake::{Implementation, Responder};
 use crate::input::Injector;
 use crate::metrics::Cause;
 use crate::orders::{Captured, Coded, CursorState, Orders};
+use crate::pairing::Desk;
 use crate::status::Board;
 
 use viewer::{Viewer, give, load, show_cursor, start_bitrate_bps, tell_capture, tell_stream};
@@ -69,6 +71,8 @@ pub struct Policy {
     pub session: Config,
     /// From one picture to the next at least, in microseconds.
     pub period_us: u64,
+    /// Whether what is shared is a screen that people at this machine use.
+    pub shares_screen: bool,
 }
 
 /// The ways from and to the thread that captures.
@@ -93,6 +97,7 @@ pub struct Feed {
 pub struct Viewers {
     policy: Policy,
     allow: AllowFile,
+    desk: Desk,
     feed: Feed,
     injector: Injector,
     pictures: Pictures<Vec<u8>, PICTURES>,
@@ -117,10 +122,11 @@ pub struct Viewers {
 impl Viewers {
     /// Nobody yet.
     #[must_use]
-    pub fn new(policy: Policy, allow: AllowFile, feed: Feed, injector: Injector) -> Self {
+    pub fn new(policy: Policy, allow: AllowFile, desk: Desk, feed: Feed, injector: Injector) -> Self {
         Self {
             policy,
             allow,
+            desk,
             feed,
             injector,
             pictures: Pictures::new(core::array::from_fn(|_| vec![0; PICTURE_LEN_MAX])),
@@ -168,6 +174,11 @@ impl Viewers {
         }
     }
 
+    /// Begins to pair with a new client, on behalf of who started this host.
+    pub fn pair(&mut self, now: Instant, request: Request) {
+        self.desk.open(now, request, 0);
+    }
+
     /// Ends every session.
     pub fn close_all(&mut self, now: Instant, driver: &mut Driver, reason: CloseReason) {
         for (index, _, session) in driver.sessions_mut() {
@@ -181,6 +192,7 @@ impl Viewers {
 
     /// Everything between two turns of the driver: rights, pictures, the cursor, the next order.
     pub fn work(&mut self, now: Instant, driver: &mut Driver) {
+        self.desk.work(now, driver, if self.policy.shares_screen { self.viewers.len() } else { 0 });
         self.settle_rights(now, driver);
         while let Ok(captured) = self.feed.captured.try_recv() {
             match captured {
@@ -342,6 +354,9 @@ impl Viewers {
     }
 
     fn begin(&mut self, now: Instant, index: SessionIndex, from: SocketAddr, session: &mut ViewerSession) {
+        if session.is_stranger() {
+            return self.desk.begin(index);
+        }
         let client = session.peer().and_then(|peer| self.allow.list().find(&peer)).cloned();
         let Some(client) = client else {
             // It was taken off the list since its handshake.
@@ -377,6 +392,9 @@ impl Viewers {
     }
 
     fn end(&mut self, now: Instant, index: SessionIndex, session: &ViewerSession, reason: CloseReason) {
+        if self.desk.end(index, reason) {
+            return;
+        }
         let Some(viewer) = self.viewers.remove(&index) else { return };
         if self.steering == Some(index) {
             self.steering = None;
@@ -419,6 +437,10 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
             warn!(id = %peer, %from, "refused: not on the list; to let it in: wavry-server allow {peer}");
             return Decision::Refuse(CloseReason::Refused);
         };
+        if self.policy.shares_screen && self.desk.hides_the_screen() {
+            warn!(id = %peer, %from, "refused: a PIN may show on the screen");
+            return Decision::Refuse(CloseReason::Busy);
+        }
         if self.viewers.len() >= VIEWERS_MAX {
             warn!(id = %peer, %from, "refused: {VIEWERS_MAX} viewers are there already");
             return Decision::Refuse(CloseReason::Busy);
@@ -428,6 +450,19 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
         let max = self.policy.session.bitrate_bps_max;
         let config = Config { bitrate_bps_start: start_bitrate_bps(from).min(max), ..self.policy.session };
         Decision::Admit { config, memory, permissions }
+    }
+
+    fn stranger(
+        &mut self,
+        now: Instant,
+        peer: PublicKey,
+        from: SocketAddr,
+    ) -> Option<(Config, SessionMemory)> {
+        info!(id = %peer, %from, "somebody wants to pair");
+        if !self.desk.has_room(now) {
+            return None;
+        }
+        Some((self.policy.session, self.memories.pop().unwrap_or_else(|| desktop_memory(false))))
     }
 
     fn event(
@@ -458,6 +493,8 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
                     viewer.shapes.send(now, session);
                 }
             }
+            Event::PairingRequested => self.desk.try_pin(now, session, &self.policy.identity),
+            Event::Paired(peer) => self.desk.paired(peer),
             Event::Closed(reason) => self.end(now, index, session, reason),
             // A host gets none of these, or has no use for them.
             Event::Admitted(_)

@@ -256,5 +256,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
 /// The permissions whose loss releases what is held.
 const fn steering() -> Permissions {
-    Permissions::POINTER.union(Permissions::KEYBOARD).union(Permissions::GAMEPAD).union(Permissions::TOUCH)
+    Permissions::POINTER
+        .union(Permissions::KEYBOARD)
+        .union(Permissions::SYSTEM_KEYS)
+        .union(Permissions::GAMEPAD)
+        .union(Permissions::TOUCH)
+        .union(Permissions::POWER)
 }

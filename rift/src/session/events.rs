@@ -56,6 +56,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.take_entropy_wanted() {
             return Some(Event::EntropyWanted);
         }
+        if let Some(event) = self.succession.event() {
+            return Some(event);
+        }
         if core::mem::take(&mut self.pending.admitted)
             && let Some(permissions) = self.permissions
         {

@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 11]);
+pub(crate) struct Latches([Latch; 12]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -33,6 +33,7 @@ impl Latches {
             latch(Carried::TILE_REPORT),
             latch(Carried::KEYS),
             latch(Carried::CONNECTIONS),
+            latch(Carried::SUCCESSOR),
         ])
     }
 

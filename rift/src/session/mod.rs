@@ -29,6 +29,7 @@ mod pairing;
 mod receive;
 mod renewal;
 pub mod sent;
+mod succession;
 mod trace;
 mod transmit;
 mod types;
@@ -73,6 +74,7 @@ use keys::Keys;
 use latch::{Latches, Told};
 use pairing::Pairing;
 use sent::{Carried, SentLog};
+use succession::Succession;
 use viewer::Viewer;
 use welcome::Trial;
 
@@ -106,6 +108,7 @@ pub struct Session<M: Memory, H: Handshake> {
     /// The client did not know the host's key: this session is for pairing and nothing else (SPEC §8.5).
     is_stranger: bool,
     pairing: Pairing,
+    succession: Succession,
     /// The handshake's hash.
     transcript: [u8; 32],
     /// Host: what the client asked for.
@@ -173,6 +176,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             latches: Latches::new(),
             is_stranger: false,
             pairing: Pairing::new(),
+            succession: Succession::default(),
             transcript: [0; 32],
             wanted: Permissions::all(),
             trial: None,

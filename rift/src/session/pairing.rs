@@ -97,6 +97,12 @@ enum Outcome {
 }
 
 impl<M: Memory, H: Handshake> Session<M, H> {
+    /// Whether this session is for pairing and nothing else: the client did not know the host's key.
+    #[must_use]
+    pub const fn is_stranger(&self) -> bool {
+        self.is_stranger
+    }
+
     /// Tries the PIN of `guess` with the peer. Client: once [`Event::Authenticated`](super::Event::Authenticated) was
     /// told, in a session begun with [`Self::approach`]. Host: once
     /// [`Event::PairingRequested`](super::Event::PairingRequested) was told. `own` is this side's static key; `entropy`

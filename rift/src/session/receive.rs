@@ -195,6 +195,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             FrameType::Close => Close::parse(body).map(|close| self.on_close(now, close.code)),
             FrameType::Pairing => return self.handle_pairing(now, body),
             FrameType::NewConnection => return self.handle_new_connection(body),
+            FrameType::Successor => return self.handle_successor(number, body),
             FrameType::KeyRequest | FrameType::KeyReply => return self.handle_renewal(now, frame),
             FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
                 return self.handle_steering(received_at, frame);
@@ -247,7 +248,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             return Ok(());
         }
         let message = InputMessage::parse(frame.body).ok_or(Discard::Malformed)?;
-        let taken = self.input_in.on_message(&message, received_at, |event| granted.allow(event));
+        let taken = self.input_in.on_message(&message, received_at, |event, held| {
+            granted.allow_while(event, |key| held.has_key(key))
+        });
         self.stats.input_events += taken as u64;
         Ok(())
     }

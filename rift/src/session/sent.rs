@@ -36,6 +36,8 @@ bitflags::bitflags! {
         const TILE_REPORT = 1 << 12;
         /// Connection ids.
         const CONNECTIONS = 1 << 17;
+        /// The host's next key.
+        const SUCCESSOR = 1 << 20;
         /// A request for fresh keys, or the reply.
         const KEYS = 1 << 15;
         /// A part of the clipboard stream.

@@ -126,6 +126,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         {
             *carried |= Carried::TOKEN | Carried::ELICITING;
         }
+        self.write_successor(now, writer, carried);
         self.write_pairing(now, writer, carried);
         if let Some(reply) = self.clock.reply(now)
             && emit(writer, FrameType::ClockReply, |body| reply.emit(body)).is_some()
@@ -322,7 +323,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let viewed = if self.is_viewed() {
             Carried::all()
         } else {
-            Carried::ADMITTED | Carried::TOKEN | Carried::KEYS | Carried::CONNECTIONS
+            Carried::ADMITTED | Carried::TOKEN | Carried::KEYS | Carried::CONNECTIONS | Carried::SUCCESSOR
         };
         if self.granted().contains(Permissions::GAMEPAD) {
             viewed | Carried::RUMBLE

@@ -100,6 +100,8 @@ pub enum Event {
     Paired(PublicKey),
     /// The session waits for [`crate::Session::add_entropy`].
     EntropyWanted,
+    /// The host vouches for the key that it will have next: to be kept beside the present one, and taken once.
+    Successor(PublicKey),
     /// The host let this client in.
     Admitted(Permissions),
     /// The pictures from here on are these.

@@ -29,6 +29,8 @@ pub enum FrameType {
     Pairing,
     /// `0x07`: a token for the next call.
     AddressToken,
+    /// `0x2e`: the host vouches for its next key.
+    Successor,
     /// `0x08`: input events and state.
     Input,
     /// `0x09`: input taken.
@@ -85,6 +87,7 @@ impl FrameType {
             Self::Admitted => 0x05,
             Self::Pairing => 0x06,
             Self::AddressToken => 0x07,
+            Self::Successor => 0x2e,
             Self::Input => 0x08,
             Self::InputAcknowledged => 0x09,
             Self::Rumble => 0x0a,
@@ -119,6 +122,7 @@ impl FrameType {
             0x05 => Self::Admitted,
             0x06 => Self::Pairing,
             0x07 => Self::AddressToken,
+            0x2e => Self::Successor,
             0x08 => Self::Input,
             0x09 => Self::InputAcknowledged,
             0x0a => Self::Rumble,

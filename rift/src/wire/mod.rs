@@ -26,6 +26,7 @@ pub mod renewal;
 pub mod request;
 pub mod shard;
 pub mod stream;
+pub mod successor;
 pub mod video;
 
 #[cfg(test)]

@@ -53,8 +53,10 @@ impl Rig {
             view_only: false,
             session: Config::default(),
             period_us: PERIOD_US,
+            shares_screen: false,
         };
-        let viewers = Viewers::new(policy, AllowFile::new(&state), feed, injector);
+        let viewers =
+            Viewers::new(policy, AllowFile::new(&state), Desk::new(state.clone(), None), feed, injector);
         Self { viewers, driver, host: identity.public(), orders, pictures, injected, state, next: 1 }
     }
 

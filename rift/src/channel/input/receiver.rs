@@ -65,13 +65,14 @@ impl InputReceiver {
         }
     }
 
-    /// Takes a message. `permitted` says whether an event may reach the application; others are taken and dropped.
+    /// Takes a message. `permitted` says whether an event may reach the application while this is held; others are taken
+    /// and dropped.
     /// Returns how many events were new.
     pub(crate) fn on_message(
         &mut self,
         message: &InputMessage,
         received_at: Instant,
-        permitted: impl Fn(&InputEvent) -> bool,
+        permitted: impl Fn(&InputEvent, &Held) -> bool,
     ) -> usize {
         let first = self
             .expected
@@ -86,7 +87,7 @@ impl InputReceiver {
         let mut taken = 0;
         for event in message.events.iter().skip(skip) {
             // One key too many could not be released later (SPEC §10.6).
-            if permitted(event) && self.held.has_room_for(event) && !self.put(*event) {
+            if permitted(event, &self.held) && self.held.has_room_for(event) && !self.put(*event) {
                 return taken;
             }
             self.expected += 1;
@@ -100,7 +101,7 @@ impl InputReceiver {
     }
 
     /// After silence released things, or an event was dropped: makes what is held what the client says.
-    fn reconcile(&mut self, wanted: &Held, permitted: impl Fn(&InputEvent) -> bool) {
+    fn reconcile(&mut self, wanted: &Held, permitted: impl Fn(&InputEvent, &Held) -> bool) {
         if self.held == *wanted {
             return;
         }
@@ -109,10 +110,12 @@ impl InputReceiver {
         }
         for &key in wanted.keys() {
             let event = InputEvent::Key { key, pressed: true };
-            if !self.held.has_key(key) && permitted(&event) && !self.put(event) {
+            if !self.held.has_key(key) && permitted(&event, &self.held) && !self.put(event) {
                 return;
             }
         }
+        // What is held of the keyboard matters to keys alone.
+        let permitted = |event: &InputEvent| permitted(event, &Held::NOTHING);
         for button in (0..Button::COUNT).filter_map(Button::new) {
             let (is_held, pressed) = (self.held.has_button(button), wanted.has_button(button));
             let event = InputEvent::Button { button, pressed };

@@ -1,0 +1,203 @@
+//! The hosts this client has paired with: what is typed to reach one, and the key it must then prove.
+//!
+//! One TOML file in the state directory, one `[[host]]` each; people may edit it. It is replaced whole, under a lock.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rift::PublicKey;
+use rift_keystore::KeystoreError;
+
+/// The file's name in the state directory.
+pub const FILE_NAME: &str = "hosts.toml";
+const LOCK_NAME: &str = "hosts.lock";
+const HEADER: &str = "# Hosts this client has paired with. Written by `wavry-client pair`.\n";
+
+/// Why the file could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PinsError {
+    /// The text is no list of hosts.
+    #[error("{path} is no list of hosts: {what}; mend it or move it away")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// It could not be written.
+    #[error(transparent)]
+    Write(#[from] KeystoreError),
+}
+
+/// A host and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// `HOST:PORT` as it is reached.
+    pub address: String,
+    /// Who it is.
+    pub id: PublicKey,
+}
+
+/// All of them, in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pins(Vec<Pin>);
+
+impl Pins {
+    /// Reads a list from text; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`PinsError::Malformed`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, PinsError> {
+        let malformed = |what: String| PinsError::Malformed { path: path.to_owned(), what };
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| malformed(error.to_string()))?;
+        let mut pins = Self::default();
+        for (key, value) in &table {
+            let hosts = value.as_array().filter(|_| key == "host");
+            let hosts = hosts.ok_or_else(|| malformed(format!("{key:?} is not a list of hosts")))?;
+            for entry in hosts {
+                pins.put(pin(entry).map_err(&malformed)?);
+            }
+        }
+        Ok(pins)
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let hosts = self.0.iter().map(|pin| {
+            let fields = [("address", pin.address.clone()), ("id", pin.id.to_string())];
+            toml::Table::from_iter(fields.map(|(key, text)| (key.to_owned(), text.into())))
+        });
+        let hosts = hosts.map(toml::Value::from).collect::<Vec<_>>();
+        if hosts.is_empty() {
+            return HEADER.to_owned();
+        }
+        format!("{HEADER}\n{}", toml::Table::from_iter([("host".to_owned(), hosts.into())]))
+    }
+
+    /// What is known of the host that is reached so.
+    #[must_use]
+    pub fn find(&self, host: &str, port: u16) -> Option<&Pin> {
+        let address = address(host, port);
+        self.0.iter().find(|pin| pin.address == address)
+    }
+
+    /// Keeps a host, in place of another that was reached the same way.
+    pub fn put(&mut self, pin: Pin) {
+        match self.0.iter_mut().find(|known| known.address == pin.address) {
+            Some(known) => *known = pin,
+            None => self.0.push(pin),
+        }
+    }
+}
+
+/// How a host is named in the file, whatever case it was typed in.
+#[must_use]
+pub fn address(host: &str, port: u16) -> String {
+    let host = host.to_lowercase();
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Reads the list in the state directory; one that does not exist is empty.
+///
+/// # Errors
+/// [`PinsError::Malformed`], [`PinsError::Io`].
+pub fn load(state: &Path) -> Result<Pins, PinsError> {
+    read(&state.join(FILE_NAME))
+}
+
+/// Changes the list in the state directory, all or nothing; one change at a time.
+///
+/// # Errors
+/// [`PinsError`]; the file is then as before.
+pub fn change(state: &Path, change: impl FnOnce(&mut Pins)) -> Result<(), PinsError> {
+    rift_keystore::directory(state)?;
+    let _lock = lock(&state.join(LOCK_NAME))?;
+    let path = state.join(FILE_NAME);
+    let mut pins = read(&path)?;
+    change(&mut pins);
+    Ok(rift_keystore::replace(&path, pins.to_text().as_bytes())?)
+}
+
+fn read(path: &Path) -> Result<Pins, PinsError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Pins::parse(&text, path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Pins::default()),
+        Err(source) => Err(PinsError::Io { action: "read", path: path.to_owned(), source }),
+    }
+}
+
+/// Held until dropped, by whichever process.
+fn lock(path: &Path) -> Result<File, PinsError> {
+    let failed = |source| PinsError::Io { action: "lock", path: path.to_owned(), source };
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+fn pin(entry: &toml::Value) -> Result<Pin, String> {
+    let table = entry.as_table().ok_or("a host is a table")?;
+    if let Some(key) = table.keys().find(|key| !["address", "id"].contains(&key.as_str())) {
+        return Err(format!("a host has no {key:?}"));
+    }
+    let text = |key: &str| {
+        let text = table.get(key).and_then(toml::Value::as_str);
+        text.ok_or_else(|| format!("a host lacks its {key}"))
+    };
+    let id = text("id")?;
+    let id = id.parse().map_err(|error| format!("{id:?} is no Wavry ID: {error}"))?;
+    Ok(Pin { address: text("address")?.to_owned(), id })
+}
+
+#[cfg(test)]
+mod tests {
+    use rift::Identity;
+
+    use super::*;
+
+    fn id(seed: u8) -> PublicKey {
+        Identity::from_secret([seed; 32]).public()
+    }
+
+    #[test]
+    fn hosts_are_found_by_how_they_are_reached_and_the_newest_key_counts() {
+        let mut pins = Pins::default();
+        for (host, port, seed) in [("Desk.example", 4747, 1), ("::1", 4747, 2), ("desk.example", 4747, 3)] {
+            pins.put(Pin { address: address(host, port), id: id(seed) });
+        }
+        let again = Pins::parse(&pins.to_text(), Path::new("hosts.toml")).expect("its own text");
+        assert_eq!(again, pins);
+        assert_eq!(again.find("DESK.example", 4747).map(|pin| pin.id), Some(id(3)));
+        assert_eq!(again.find("::1", 4747).map(|pin| pin.id), Some(id(2)));
+        assert_eq!(again.find("desk.example", 4748), None);
+        assert_eq!(Pins::parse(HEADER, Path::new("")).expect("empty"), Pins::default());
+    }
+
+    #[test]
+    fn malformed_lists_are_refused_by_what_is_wrong() {
+        let good = id(1);
+        for (text, what) in [
+            ("host = 3".to_owned(), "not a list of hosts"),
+            ("[[host]]\naddress = \"x:1\"".to_owned(), "lacks its id"),
+            (format!("[[host]]\nid = \"{good}\""), "lacks its address"),
+            ("[[host]]\naddress = \"x:1\"\nid = \"A\"".to_owned(), "no Wavry ID"),
+            (format!("[[host]]\naddress = \"x:1\"\nid = \"{good}\"\nkey = 1"), "no \"key\""),
+        ] {
+            let message = Pins::parse(&text, Path::new("hosts.toml")).expect_err("malformed").to_string();
+            assert!(message.contains(what), "{text:?}: {message}");
+        }
+    }
+}

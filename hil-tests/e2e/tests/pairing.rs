@@ -1,0 +1,117 @@
+//! First contact between a host and a client as two people make it: with the real programs, over real sockets.
+
+use wavry_e2e::process::{Guarded, wait_for};
+use wavry_e2e::programs::{Client, Host};
+
+/// The PIN that a program shows.
+fn pin(shows: &Guarded) -> String {
+    let found = wait_for(|| {
+        let words = shows.words();
+        let line = words.lines().find_map(|line| line.strip_prefix("PIN: ")).map(str::to_owned);
+        line.filter(|_| words.ends_with('\n'))
+    });
+    found.unwrap_or_else(|| panic!("no PIN in: {}", shows.words()))
+}
+
+/// Another PIN than this one.
+fn other(pin: &str) -> String {
+    let first = if pin.starts_with('1') { "2" } else { "1" };
+    [first, &pin[1..]].concat()
+}
+
+#[test]
+fn pin_shown_at_the_host_pairs_and_the_client_connects_without_an_id() {
+    let host = Host::start("test", &[]);
+    let mut at_host = host.pair(&["--name", "laptop", "--permit", "system-keys", "--deny", "audio"]);
+    let client = Client::new();
+    let pin = pin(&at_host);
+    // People slip: letters are asked for again, a wrong PIN costs a guess.
+    let typed = format!("letters\n{}\n{} {}\n", other(&pin), &pin[..3], &pin[3..]);
+    let mut at_client = client.pair(&host.address, &typed, &[]);
+    assert!(at_client.wait().success(), "{}", at_client.words());
+    assert!(at_client.words().contains("wrong PIN") && at_client.words().contains(&host.id));
+    assert!(at_host.wait().success(), "{}", at_host.words());
+    assert!(at_host.words().contains("2 guesses are left"), "{}", at_host.words());
+    let list = host.command(&["list"]);
+    assert_eq!(list, format!("{}  view,pointer,keyboard,system-keys  laptop", client.id));
+    let mut connected = client.connect_known(&host.address, &["--frames", "2"]);
+    assert!(connected.wait().success(), "{}", connected.words());
+    assert!(!host.server.words().contains(&pin), "no PIN in a log");
+}
+
+#[test]
+fn pin_shown_at_the_client_is_typed_at_the_host() {
+    let host = Host::start("test", &[]);
+    let client = Client::new();
+    let mut at_client = client.pair(&host.address, "", &["--show-pin", "--handshake", "snow"]);
+    let mut at_host = host.pair(&["--pin", &pin(&at_client)]);
+    assert!(at_client.wait().success(), "{}", at_client.words());
+    assert!(at_host.wait().success(), "{}", at_host.words());
+    assert!(host.command(&["list"]).contains(&client.id));
+}
+
+#[test]
+fn three_wrong_pins_end_it_for_everybody_and_the_next_has_to_wait() {
+    let host = Host::start("test", &[]);
+    let mut at_host = host.pair(&[]);
+    let pin = pin(&at_host);
+    let client = Client::new();
+    let mut at_client = client.pair(&host.address, &format!("{}\n", other(&pin)).repeat(3), &[]);
+    assert_eq!(at_client.wait().code(), Some(1));
+    assert_eq!(at_host.wait().code(), Some(1));
+    assert!(at_host.words().contains("too many wrong PINs"), "{}", at_host.words());
+    let mut again = host.pair(&[]);
+    assert_eq!(again.wait().code(), Some(1));
+    assert!(again.words().contains("waits for another"), "{}", again.words());
+    assert_eq!(host.command(&["list"]), "");
+}
+
+#[test]
+fn host_that_does_not_pair_is_silent_and_hanging_up_closes_the_window() {
+    let host = Host::start("test", &[]);
+    let mut at_host = host.pair(&[]);
+    let pin = pin(&at_host);
+    at_host.kill();
+    assert!(wait_for(|| host.server.words().contains("withdrawn").then_some(())).is_some());
+    let client = Client::new();
+    let mut at_client = client.pair(&host.address, &format!("{pin}\n"), &[]);
+    assert_eq!(at_client.wait().code(), Some(1));
+    assert!(at_client.words().contains("wavry-server pair"), "{}", at_client.words());
+    assert!(!host.server.words().contains("wants to pair"), "{}", host.server.words());
+}
+
+#[test]
+fn host_can_be_started_to_pair_and_an_unknown_one_is_told_how() {
+    let host = Host::start("test", &["--pair"]);
+    let client = Client::new();
+    let mut stranger = client.connect_known(&host.address, &["--frames", "1"]);
+    assert_eq!(stranger.wait().code(), Some(1));
+    assert!(stranger.words().contains("wavry-client pair"), "{}", stranger.words());
+    let typed = format!("{}\n", pin(&host.server));
+    let mut at_client = client.pair(&host.address, &typed, &[]);
+    assert!(at_client.wait().success(), "{}", at_client.words());
+    assert!(host.command(&["list"]).contains(&client.id));
+}
+
+#[test]
+fn permissions_change_while_a_session_runs() {
+    let host = Host::start("test", &[]);
+    let client = Client::allowed_by(&host);
+    let figures = client.file("figures.json");
+    let arguments = ["--seconds", "60", "--json", figures.to_str().expect("ASCII")];
+    let mut running = client.connect(&host, None, &arguments);
+    let says = |running: &Guarded, wanted: &str| {
+        let found = wait_for(|| running.words().contains(wanted).then_some(()));
+        assert!(found.is_some(), "no {wanted:?} in {}", running.words());
+    };
+    says(&running, "this client may");
+    host.command(&["allow", &client.id, "--permit", "clipboard-read,record", "--deny", "audio"]);
+    says(&running, "clipboard-read,record");
+    running.terminate();
+    assert!(running.wait().success(), "{}", running.words());
+    let figures = std::fs::read_to_string(figures).expect("its figures");
+    let figures: serde_json::Value = serde_json::from_str(&figures).expect("JSON");
+    let words: Vec<&str> =
+        figures["permissions"].as_array().expect("a list").iter().filter_map(|word| word.as_str()).collect();
+    assert!(words.contains(&"view") && words.contains(&"record") && !words.contains(&"audio"), "{figures}");
+}
