@@ -46,6 +46,9 @@ pub struct Connect {
     /// Whose handshake to use; both speak the same
     #[arg(long, value_enum, default_value_t = HandshakeKind::Rift)]
     pub handshake: HandshakeKind,
+    /// How the host is to code the pictures
+    #[arg(long, value_enum, default_value_t = CodecKind::Auto)]
+    pub codec: CodecKind,
     /// Send the characters that keys enter here, so that this client's layout counts and not the host's
     #[arg(long)]
     pub text_input: bool,
@@ -130,6 +133,17 @@ pub enum DisplayKind {
     MinifbPlain,
     /// An X11 window of its own
     X11,
+}
+
+/// How pictures are coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CodecKind {
+    /// Whatever the host has, H.264 rather than tiles
+    Auto,
+    /// H.264: little for moving pictures
+    H264,
+    /// Tiles: every pixel exactly
+    Tiles,
 }
 
 /// Whose handshake is used.

@@ -59,6 +59,12 @@ impl Input {
         self.orders.announce();
     }
 
+    /// Tells the network that tiles are to be reported.
+    pub fn report_tiles(&mut self) {
+        self.orders.give(Order::ReportTiles);
+        self.orders.announce();
+    }
+
     /// The window fills the screen from the start.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ pub mod reconnect;
 pub mod report;
 pub mod session;
 pub mod stages;
+pub mod tiles;
 pub mod view;
 
 use std::ffi::OsString;
@@ -126,6 +127,7 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         key,
         identity,
         handshake: options.handshake,
+        codec: options.codec,
         datagram_len: options.datagram,
         wanted: if options.view_only { Permissions::view_only() } else { Permissions::all() },
         memory: HostMemory::path(&state_dir(&options.common)?, &key),

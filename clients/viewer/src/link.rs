@@ -20,6 +20,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::capture::CaptureHistory;
 use crate::handshake::ChosenHandshake;
 use crate::session::{ClientMemory, ClientSession};
+use crate::tiles::Wrong;
 
 /// Orders carried out at once at most.
 const GIVEN_MAX: usize = 64;
@@ -51,13 +52,15 @@ pub enum Order {
     ReleaseInput,
     /// A picture could not be used.
     WantRepair,
+    /// Tiles turned out to be wrong: [`Link::set_wrong`] says which.
+    ReportTiles,
     /// End the session and the thread.
     Quit,
 }
 
 impl Order {
     /// Does it now. `false`: the session has no room for this input yet. [`Order::Quit`] is not the session's.
-    pub(crate) fn carry_out(self, session: &mut ClientSession, now: Instant) -> bool {
+    pub(crate) fn carry_out(self, link: &Link, session: &mut ClientSession, now: Instant) -> bool {
         match self {
             Self::Input(event) => {
                 session.send_input(now, event) != Err(SendError::Full) || !has_full_backlog(session)
@@ -69,6 +72,13 @@ impl Order {
             }
             Self::WantRepair => {
                 session.want_repair(now);
+                true
+            }
+            Self::ReportTiles => {
+                if let Some(Wrong { after, report }) = link.take_wrong() {
+                    // Without a session there is nothing to mend.
+                    let _ = session.report_tiles(after, &report);
+                }
                 true
             }
             Self::Quit => true,
@@ -181,6 +191,8 @@ pub struct Link {
     latest: Mutex<Latest>,
     /// The way to the session; `None` while there is none.
     shortcut: Mutex<Option<SessionShortcut>>,
+    /// Tiles that turned out to be wrong and were not reported yet.
+    wrong: Mutex<Option<Wrong>>,
     /// Orders given and not carried out yet: none may overtake them.
     orders_open: AtomicUsize,
     wake: OwnedFd,
@@ -209,6 +221,7 @@ impl Link {
         Ok(Arc::new(Self {
             latest: Mutex::new(latest),
             shortcut: Mutex::new(None),
+            wrong: Mutex::new(None),
             orders_open: AtomicUsize::new(0),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
         }))
@@ -218,6 +231,15 @@ impl Link {
     pub fn latest(&self) -> MutexGuard<'_, Latest> {
         // Whoever panicked has left plain values behind, none of them half written.
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tiles that are to be reported; the newest report counts.
+    pub fn set_wrong(&self, wrong: Wrong) {
+        *self.wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some(wrong);
+    }
+
+    fn take_wrong(&self) -> Option<Wrong> {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Wakes the viewing thread.
@@ -265,7 +287,7 @@ impl Link {
             return 0;
         }
         let act = |session: &mut ClientSession, now| {
-            orders.iter().take_while(|order| order.carry_out(session, now)).count()
+            orders.iter().take_while(|order| order.carry_out(self, session, now)).count()
         };
         self.shortcut().as_ref().and_then(|shortcut| shortcut.try_command(act)).unwrap_or(0)
     }

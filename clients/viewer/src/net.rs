@@ -11,13 +11,14 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::path::PathBuf;
 
 use rift::{
-    Callee, CloseReason, Config, Identity, Opening, PathId, Pattern, Permissions, PublicKey, Session,
+    Callee, Capabilities, CloseReason, Codec, Config, Identity, Opening, PathId, Pattern, Permissions,
+    PublicKey, Session,
 };
 use rift_keystore::memory::HostMemory;
-use rift_mio::{ClientDriver, Clock, SharedClient, SocketConfig, desktop_memory};
+use rift_mio::{ClientDriver, Clock, PICTURE_BUFFER_LEN, SharedClient, SocketConfig, desktop_memory};
 use tracing::{debug, info, warn};
 
-use crate::args::HandshakeKind;
+use crate::args::{CodecKind, HandshakeKind};
 use crate::error::{ClientError, describe};
 use crate::handshake::ChosenHandshake;
 use crate::link::{Order, Status};
@@ -44,6 +45,8 @@ pub struct Target {
     pub identity: Identity,
     /// Whose handshake is used.
     pub handshake: HandshakeKind,
+    /// How pictures are to be coded.
+    pub codec: CodecKind,
     /// UDP payload of the largest datagram to send, in bytes.
     pub datagram_len: u16,
     /// What to ask for.
@@ -131,7 +134,7 @@ impl Network {
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) | Ok(Order::Quit) => return true,
                 // There is nobody to be steered.
-                Ok(Order::Input(_) | Order::ReleaseInput | Order::WantRepair) => {
+                Ok(Order::Input(_) | Order::ReleaseInput | Order::WantRepair | Order::ReportTiles) => {
                     self.service.link.order_done()
                 }
             }
@@ -231,7 +234,7 @@ impl Network {
         let (connection, memory) = (u32::from_be_bytes(connection), desktop_memory(true));
         let (path, now) = (PathId(0), self.clock.now());
         let handshake = ChosenHandshake::initiator(target.handshake, &target.identity, ephemeral, opening);
-        let session = match opening.pattern {
+        let mut session = match opening.pattern {
             Pattern::Xx => Session::connect(&config, handshake, target.key, connection, memory, path, now),
             Pattern::Ik => {
                 let unix_us = self.clock.unix_epoch_us().saturating_add(now.as_micros());
@@ -241,6 +244,8 @@ impl Network {
                 Session::call(&config, handshake, &callee, connection, memory, path, now)
             }
         };
+        // What this viewer can show is always something that can be said.
+        let _ = session.set_capabilities(capabilities(target.codec));
         Ok(SharedClient::new(ClientDriver::connect(&SocketConfig::default(), address, session)?))
     }
 
@@ -260,6 +265,19 @@ impl Network {
             tried.push_str("; that machine says that nothing listens there");
         }
         ClientError::Unanswered { host, port, tried, id: self.target.key }
+    }
+}
+
+/// What this viewer can show.
+fn capabilities(codec: CodecKind) -> Capabilities {
+    let codecs: &[Codec] = match codec {
+        CodecKind::Auto => &[Codec::H264, Codec::Tiles],
+        CodecKind::H264 => &[Codec::H264],
+        CodecKind::Tiles => &[Codec::Tiles],
+    };
+    Capabilities {
+        picture_len_max: u32::try_from(PICTURE_BUFFER_LEN).unwrap_or(u32::MAX),
+        ..Capabilities::of(codecs)
     }
 }
 

@@ -7,19 +7,21 @@ use std::path::Path;
 use rift_hal::{Frame, PixelFormat};
 use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
 
-/// A copy of a frame: I420, BT.709, limited range.
+/// A copy of a frame: I420, BT.709, limited range; or Bgrx, in the first plane alone.
 #[derive(Clone, Debug, Default)]
 pub struct KeptFrame {
     size: (u32, u32),
+    is_bgrx: bool,
     planes: [Vec<u8>; 3],
 }
 
 impl KeptFrame {
-    /// Copies `frame`; its memory is taken once. Frames of another format than I420 are not kept.
+    /// Copies `frame`; its memory is taken once. Frames of another format than these are not kept.
     pub fn keep(&mut self, frame: &Frame<'_>) {
-        if frame.format() != PixelFormat::I420 {
+        if !matches!(frame.format(), PixelFormat::I420 | PixelFormat::Bgrx) {
             return;
         }
+        self.is_bgrx = frame.format() == PixelFormat::Bgrx;
         self.size = (frame.width(), frame.height());
         for (index, (kept, plane)) in self.planes.iter_mut().zip(frame.planes()).enumerate() {
             let (row, rows) = frame.format().plane_size(index, frame.width(), frame.height());
@@ -44,6 +46,10 @@ impl KeptFrame {
     pub fn to_rgb(&self) -> Result<Vec<u8>, String> {
         let (width, height) = self.size;
         let [y_plane, u_plane, v_plane] = &self.planes;
+        if self.is_bgrx {
+            let pixels = y_plane.chunks_exact(4);
+            return Ok(pixels.flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]).collect());
+        }
         let half = width.div_ceil(2);
         let image = YuvPlanarImage {
             y_plane,

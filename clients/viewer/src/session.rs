@@ -224,7 +224,7 @@ impl Service {
                 }
                 return;
             }
-            if !order.carry_out(session, now) {
+            if !order.carry_out(&self.link, session, now) {
                 self.waiting = Some(order);
                 return;
             }

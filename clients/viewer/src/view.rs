@@ -241,8 +241,8 @@ impl View {
         let (first, whole) = (job.media.first_at, job.media.whole_at);
         // The channel has room for all buffers there are; one that comes back too late is let go of.
         let _ = self.spares.try_send(job.media.buffer);
-        let frame = match decoded {
-            Ok(frame) => frame,
+        let (frame, wrong) = match decoded {
+            Ok(decoded) => decoded,
             Err(why) => {
                 debug!(picture = id.0, "a picture is left out: {why}");
                 self.counts.unusable += 1;
@@ -250,6 +250,11 @@ impl View {
                 return Ok(());
             }
         };
+        if let Some(wrong) = wrong {
+            debug!(picture = id.0, "tiles are not as the host means them");
+            self.link.set_wrong(wrong);
+            self.input.report_tiles();
+        }
         let Some(frame) = frame else { return Ok(()) };
         self.counts.decoded += 1;
         let mut heard = Heard::default();

@@ -10,21 +10,24 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 
-use rift::{Instant, PictureInfo, Rectangle, ShapeHead};
+use rift::{Instant, PictureId, PictureInfo, Rectangle, ShapeHead};
 use rift_hal::{Cursor, CursorShape, Pollable, VideoSource};
 use rift_mio::Clock;
+use rift_tiles::{Rgb565, Rgb888};
 use rift_x264::X264Error;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use tracing::debug;
 
 use crate::chain::Bounds;
-use crate::coder::{Coder, Job};
+use crate::coder::{Coder, Job, LaneCoder, Outcome};
 use crate::governor::{Action, Need, Pace, Purpose, Quality};
+use crate::lane::{Lane, LaneOrders};
 use crate::metrics::Cause;
-use crate::orders::{Captured, Coded, CursorState, Order, Orders, Outlet, Shape};
+use crate::orders::{Captured, Coded, CursorState, Order, Outlet, Shape};
 use crate::signal::SignalLog;
 use crate::source::{Source, SourceError};
+use crate::tile_coder::TileCoder;
 
 /// How often a source that nobody waits for is looked at, in microseconds, so that its events do not pile up.
 const HOUSEKEEPING_US: u64 = 100_000;
@@ -43,23 +46,28 @@ enum CaptureError {
     Wait(#[from] rustix::io::Errno),
 }
 
-/// Starts the thread. `spare` gives back the buffers of pictures that were handed over; `fps` is the highest rate.
+/// Starts the thread. `spare` gives back the buffers of pictures that were handed over; `fps` is the highest rate and
+/// `picture_len_max` the bytes of the largest picture that can be sent.
 ///
 /// # Errors
 /// The system gave no thread.
 pub fn start(
     source: Source,
-    fps: u32,
-    orders: Arc<Orders>,
+    (fps, picture_len_max): (u32, usize),
+    orders: Arc<LaneOrders>,
     outlet: Outlet,
     spare: Receiver<Vec<u8>>,
 ) -> std::io::Result<JoinHandle<()>> {
     let clock = Clock::new();
+    let rate = fps * 1000;
     let mut capture = Capture {
-        changed: Rectangle::default(),
+        tracks: Lane::ALL.map(|lane| match lane {
+            Lane::H264 => Track::new(lane, Box::new(Coder::new(rate))),
+            Lane::Tiles888 => Track::new(lane, Box::new(TileCoder::<Rgb888>::new(rate, picture_len_max))),
+            Lane::Tiles565 => Track::new(lane, Box::new(TileCoder::<Rgb565>::new(rate, picture_len_max))),
+        }),
+        next: PictureId(1),
         source,
-        coder: Coder::new(fps * 1000),
-        pace: Pace::new(),
         cursor: CursorState::default(),
         signal: SignalLog::new(clock.now()),
         clock,
@@ -76,70 +84,121 @@ pub fn start(
     })
 }
 
-struct Capture {
-    source: Source,
-    coder: Coder,
+/// What a lane has of its own.
+struct Track {
+    lane: Lane,
+    coder: Box<dyn LaneCoder>,
     pace: Pace,
-    /// What changed since the last picture.
+    /// What changed since its last picture.
     changed: Rectangle,
-    cursor: CursorState,
-    signal: SignalLog,
-    clock: Clock,
-    orders: Arc<Orders>,
-    outlet: Outlet,
-    spare: Receiver<Vec<u8>>,
 }
 
-impl Capture {
-    fn run(&mut self) -> Result<(), CaptureError> {
-        let order = self.orders.take();
-        if let Ok(Some(frame)) = self.source.current_frame(self.clock.now()) {
-            self.coder.prepare(&frame, order.bitrate_bps)?;
-        }
-        loop {
-            let order = self.orders.take();
-            if order.stop {
-                return Ok(());
-            }
-            self.turn(&order)?;
-        }
+impl Track {
+    fn new(lane: Lane, coder: Box<dyn LaneCoder>) -> Self {
+        Self { lane, coder, pace: Pace::new(), changed: Rectangle::default() }
     }
 
-    /// Encodes a picture or waits for a reason to.
-    fn turn(&mut self, order: &Order) -> Result<(), CaptureError> {
+    /// Hands the wishes of an order over to the encoder.
+    fn hear(&mut self, order: &Order) {
         if order.key_wanted {
             self.coder.want(None);
         }
         if let Some(after) = order.after_wanted {
             self.coder.want(Some(after));
         }
-        let now = self.clock.now();
-        let bounds =
-            Bounds { round_trip_us: order.round_trip_us, anyone_has_picture: order.anyone_has_picture };
-        if !order.is_watched {
-            self.look(now)?;
-            return self.wait(Some(now.plus_micros(HOUSEKEEPING_US)), false);
+        if let Some(wrong) = &order.wrong_tiles {
+            self.coder.want_tiles(wrong);
         }
-        let mut need = Need {
+    }
+
+    /// What to do; a lane that nobody watches waits to be told.
+    fn action(&self, now: Instant, order: &Order) -> Action {
+        if !order.is_watched {
+            return Action::Wait(None);
+        }
+        let need = Need {
             open: order.open,
             period_us: order.period_us,
-            changed: false,
-            repair_due: self.coder.repair_due(&bounds),
+            changed: !self.changed.is_empty(),
+            repair_due: self.coder.repair_due(&bounds(order)),
         };
-        if let Action::Wait(due) = self.pace.action(now, &need) {
+        self.pace.action(now, &need)
+    }
+}
+
+struct Capture {
+    source: Source,
+    tracks: [Track; Lane::ALL.len()],
+    /// The number of the next picture, whichever lane it is in.
+    next: PictureId,
+    cursor: CursorState,
+    signal: SignalLog,
+    clock: Clock,
+    orders: Arc<LaneOrders>,
+    outlet: Outlet,
+    spare: Receiver<Vec<u8>>,
+}
+
+impl Capture {
+    fn run(&mut self) -> Result<(), CaptureError> {
+        let order = self.orders.of(Lane::H264).take();
+        if let Ok(Some(frame)) = self.source.current_frame(self.clock.now()) {
+            self.tracks[Lane::H264.index()].coder.prepare(&frame, order.bitrate_bps)?;
+        }
+        loop {
+            let orders = Lane::ALL.map(|lane| self.orders.of(lane).take());
+            if orders.iter().any(|order| order.stop) {
+                return Ok(());
+            }
+            self.turn(&orders)?;
+        }
+    }
+
+    /// Encodes pictures or waits for a reason to.
+    fn turn(&mut self, orders: &[Order; Lane::ALL.len()]) -> Result<(), CaptureError> {
+        for (track, order) in self.tracks.iter_mut().zip(orders) {
+            track.hear(order);
+        }
+        let now = self.clock.now();
+        let housekeeping = now.plus_micros(HOUSEKEEPING_US);
+        if !orders.iter().any(|order| order.is_watched) {
+            self.look(now)?;
+            return self.wait(Some(housekeeping), false);
+        }
+        let next = self.next_step(now, orders);
+        if let Action::Wait(due) = next {
             if due.is_none() {
                 self.look(now)?;
             }
-            let housekeeping = now.plus_micros(HOUSEKEEPING_US);
             return self.wait(Some(due.map_or(housekeeping, |due| due.min(housekeeping))), false);
         }
         self.look(now)?;
-        need.changed = !self.changed.is_empty();
-        match self.pace.action(now, &need) {
-            Action::Encode(purpose) => self.encode(now, purpose, order, bounds),
-            Action::Watch(due) => self.wait(due, true),
-            Action::Wait(due) => self.wait(due, false),
+        match self.next_step(now, orders) {
+            Action::Encode(_) => {}
+            Action::Watch(due) => return self.wait(due, true),
+            Action::Wait(due) => return self.wait(due, false),
         }
+        for (index, order) in orders.iter().enumerate() {
+            if let Action::Encode(purpose) = self.tracks[index].action(now, order) {
+                self.encode(now, index, purpose, order)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What all lanes together let it do: encode if one of them can, watch the source if one of them would.
+    fn next_step(&self, now: Instant, orders: &[Order; Lane::ALL.len()]) -> Action {
+        let earlier = |one: Option<Instant>, other: Option<Instant>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let actions = self.tracks.iter().zip(orders).map(|(track, order)| track.action(now, order));
+        actions.fold(Action::Wait(None), |all, one| match (all, one) {
+            (Action::Encode(purpose), _) | (_, Action::Encode(purpose)) => Action::Encode(purpose),
+            (Action::Watch(due) | Action::Wait(due), Action::Watch(other))
+            | (Action::Watch(due), Action::Wait(other)) => Action::Watch(earlier(due, other)),
+            (Action::Wait(due), Action::Wait(other)) => Action::Wait(earlier(due, other)),
+        })
     }
 
     /// Takes note of what changed.
@@ -155,7 +214,10 @@ impl Capture {
     fn look_at_frame(&mut self, now: Instant) -> Result<(), CaptureError> {
         let captured_at = self.source.poll_frame(now)?.map(|frame| frame.captured_at());
         if let Some(captured_at) = captured_at {
-            self.changed = self.changed.union(self.source.damage());
+            let damage = self.source.damage();
+            for track in &mut self.tracks {
+                track.changed = track.changed.union(damage);
+            }
             let metrics = &self.outlet.board.metrics;
             metrics.capture.add(self.clock.now().micros_since(captured_at));
             let (lost, faulty) = self.source.losses();
@@ -177,9 +239,10 @@ impl Capture {
     }
 
     fn wait(&self, until: Option<Instant>, for_source: bool) -> Result<(), CaptureError> {
-        let (event, source) = (self.orders.event(), self.source.poll_fd());
-        let mut fds = [PollFd::new(&event, PollFlags::IN), PollFd::new(&source, PollFlags::IN)];
-        let fds = if for_source { &mut fds[..] } else { &mut fds[..1] };
+        let [h264, tiles888, tiles565] = Lane::ALL.map(|lane| self.orders.of(lane).event());
+        let source = self.source.poll_fd();
+        let mut fds = [&h264, &tiles888, &tiles565, &source].map(|fd| PollFd::new(fd, PollFlags::IN));
+        let fds = if for_source { &mut fds[..] } else { &mut fds[..3] };
         let timeout = until.map(|until| {
             let left = until.until(self.clock.now());
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
@@ -193,9 +256,9 @@ impl Capture {
     fn encode(
         &mut self,
         now: Instant,
+        index: usize,
         purpose: Purpose,
         order: &Order,
-        bounds: Bounds,
     ) -> Result<(), CaptureError> {
         let tells_damage = self.source.tells_damage();
         let Some(frame) = self.source.current_frame(now)? else {
@@ -203,37 +266,60 @@ impl Capture {
             return self.wait(Some(now.plus_micros(HOUSEKEEPING_US)), true);
         };
         let place = Rectangle::sized(side(frame.width()), side(frame.height()));
-        let is_settled = tells_damage && self.pace.is_settled();
+        let captured_at = frame.captured_at();
+        let track = &mut self.tracks[index];
+        let is_settled = tells_damage && track.pace.is_settled();
         let (boost, damage) = match purpose {
             // Nothing changed: the encoder goes over what is coarser than it need be, and skips the rest.
             Purpose::Refine => (true, Some(Rectangle::default())),
             Purpose::Change => {
-                let is_small = area(self.changed) <= area(place) / SMALL_DIVISOR;
-                (is_settled && is_small, tells_damage.then_some(self.changed))
+                let is_small = area(track.changed) <= area(place) / SMALL_DIVISOR;
+                (is_settled && is_small, tells_damage.then_some(track.changed))
             }
             Purpose::Repair => (is_settled, None),
         };
-        let job = Job { now, bitrate_bps: order.bitrate_bps, bounds, boost, damage };
-        let captured_at = frame.captured_at();
+        let job = Job {
+            now,
+            bitrate_bps: order.bitrate_bps,
+            bounds: bounds(order),
+            boost,
+            damage,
+            number: self.next,
+            picture_len_max: order.picture_len_max,
+        };
         let mut bytes = self.spare.try_recv().unwrap_or_default();
         bytes.clear();
-        let made = self.coder.encode(&frame, &job, &mut bytes)?;
+        let outcome = track.coder.encode(&frame, &job, &mut bytes)?;
+        let fresh = if tells_damage { self.source.damage() } else { Rectangle::default() };
+        self.note_fresh(index, fresh);
         let metrics = &self.outlet.board.metrics;
-        let is_partial = made.is_some_and(|made| made.is_partial);
-        self.changed = if is_partial { self.source.damage() } else { Rectangle::default() };
-        let Some(made) = made else {
-            metrics.dropped(Cause::Encoder);
-            self.changed = place;
-            self.pace.encoded(now, order.period_us, purpose, Quality::Fair);
-            return Ok(());
+        let track = &mut self.tracks[index];
+        track.changed = Rectangle::default();
+        let made = match outcome {
+            Outcome::Made(made) => made,
+            Outcome::Nothing => {
+                track.changed = fresh;
+                track.pace.encoded(now, order.period_us, purpose, Quality::Good);
+                return Ok(());
+            }
+            Outcome::Failed => {
+                metrics.dropped(Cause::Encoder);
+                track.changed = place;
+                track.pace.encoded(now, order.period_us, purpose, Quality::Fair);
+                return Ok(());
+            }
         };
+        if made.is_partial {
+            track.changed = self.source.damage();
+        }
         let quality = match made.quantiser {
             // A source that does not say when it is still is never refined.
             _ if !tells_damage => Quality::Good,
             0..=QUANTISER_GOOD => Quality::Good,
             _ => Quality::Fair,
         };
-        self.pace.encoded(now, order.period_us, purpose, quality);
+        track.pace.encoded(now, order.period_us, purpose, quality);
+        self.next = PictureId(made.id.0.wrapping_add(1));
         let encoded_at = self.clock.now();
         if made.is_copied {
             metrics.convert.add(made.converted_at.micros_since(now));
@@ -241,6 +327,7 @@ impl Capture {
         metrics.encode.add(encoded_at.micros_since(made.converted_at));
         metrics.encoded(bytes.len(), made.is_copied.into());
         debug!(
+            lane = ?track.lane,
             id = made.id.0,
             ?purpose,
             lead = ?made.lead,
@@ -252,10 +339,23 @@ impl Capture {
             "encoded"
         );
         let info = PictureInfo { id: made.id, reference: made.reference, captured_at, encoded_at };
-        self.orders.spend();
-        self.outlet.send(Captured::Picture(Coded { info, place, bytes, parameters: made.parameters }));
+        let lane = track.lane;
+        self.orders.of(lane).spend();
+        self.outlet.send(Captured::Picture(Coded { lane, info, place, bytes, parameters: made.parameters }));
         Ok(())
     }
+
+    /// What had changed anew when one lane asked for its frame has changed for the others too.
+    fn note_fresh(&mut self, index: usize, fresh: Rectangle) {
+        for (_, track) in self.tracks.iter_mut().enumerate().filter(|(other, _)| *other != index) {
+            track.changed = track.changed.union(fresh);
+        }
+    }
+}
+
+/// What bounds repairs in a lane.
+const fn bounds(order: &Order) -> Bounds {
+    Bounds { round_trip_us: order.round_trip_us, anyone_has_picture: order.anyone_has_picture }
 }
 
 /// Makes `known` what a source said of its cursor.

@@ -13,6 +13,9 @@ use rift::{Instant, PictureId};
 /// A key picture on request comes at most once in this long, in microseconds.
 pub const KEY_INTERVAL_US: u64 = 1_000_000;
 
+/// How far back a picture can refer: what its head has room for (SPEC §11.3).
+const REFERENCE_DISTANCE_MAX: u32 = 255;
+
 /// How the next picture leads on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lead {
@@ -67,6 +70,11 @@ impl Chain {
         self.next
     }
 
+    /// The next picture's number is this one, and not an earlier one: others were given to other pictures.
+    pub fn skip_to(&mut self, next: PictureId) {
+        self.next = self.next.max(next);
+    }
+
     /// What the next picture will refer to; `None`: it can only be a key picture.
     #[must_use]
     pub fn reference(&self) -> Option<PictureId> {
@@ -102,7 +110,9 @@ impl Chain {
 
     /// Settles how the next picture leads on. What is returned is taken as done.
     pub fn lead(&mut self, now: Instant, bounds: &Bounds) -> Lead {
-        if self.kept.is_empty() || self.reference().is_none() {
+        let is_near =
+            |reference: PictureId| self.next.0.saturating_sub(reference.0) <= REFERENCE_DISTANCE_MAX;
+        if !self.reference().is_some_and(is_near) {
             return self.begin_key();
         }
         if (self.key_wanted || self.needs_key()) && self.key_due(bounds) <= now {

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::chain::{Bounds, Chain, Lead};
 use crate::governor::{is_another_rate, picture_bitrate_bps};
+use crate::orders::WrongTiles;
 
 /// Encoding threads at most: each more costs every picture a slice and wins less.
 const THREADS_MAX: usize = 4;
@@ -31,6 +32,10 @@ pub(crate) struct Job {
     pub(crate) boost: bool,
     /// All that changed since the last picture; `None`: not known.
     pub(crate) damage: Option<Rectangle>,
+    /// The picture's number.
+    pub(crate) number: PictureId,
+    /// Bytes of the largest picture that may be made.
+    pub(crate) picture_len_max: usize,
 }
 
 /// What came out.
@@ -54,6 +59,43 @@ pub(crate) struct Made {
     pub(crate) is_copied: bool,
 }
 
+/// What became of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    /// A picture.
+    Made(Made),
+    /// There is nothing in it that viewers do not have.
+    Nothing,
+    /// The encoder failed; the next picture needs no other.
+    Failed,
+}
+
+/// One lane's encoder.
+pub(crate) trait LaneCoder: Send {
+    /// A viewer needs a repair, see [`Chain::want`].
+    fn want(&mut self, after: Option<PictureId>);
+
+    /// A viewer shows these tiles wrongly.
+    fn want_tiles(&mut self, _wrong: &WrongTiles) {}
+
+    /// See [`Chain::repair_due`].
+    fn repair_due(&self, bounds: &Bounds) -> Option<Instant>;
+
+    /// Makes an encoder for frames like this one, so that the first viewer need not wait for it.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    fn prepare(&mut self, _frame: &Frame<'_>, _bitrate_bps: u32) -> Result<(), X264Error> {
+        Ok(())
+    }
+
+    /// Encodes a frame into `bytes`.
+    ///
+    /// # Errors
+    /// [`X264Error::Open`] and [`X264Error::Setting`]: there is no encoder for such frames.
+    fn encode(&mut self, frame: &Frame<'_>, job: &Job, bytes: &mut Vec<u8>) -> Result<Outcome, X264Error>;
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Coder {
@@ -67,68 +109,6 @@ impl Coder {
     /// Numbers pictures from 1.
     pub(crate) fn new(rate_millihertz: u32) -> Self {
         Self { encoder: None, chain: Chain::new(PictureId(1), 1), rate_millihertz, is_announced: false }
-    }
-
-    /// A viewer needs a repair, see [`Chain::want`].
-    pub(crate) fn want(&mut self, after: Option<PictureId>) {
-        self.chain.want(after);
-    }
-
-    /// See [`Chain::repair_due`].
-    pub(crate) fn repair_due(&self, bounds: &Bounds) -> Option<Instant> {
-        self.chain.repair_due(bounds)
-    }
-
-    /// Makes an encoder for frames like this one, so that the first viewer need not wait for it.
-    ///
-    /// # Errors
-    /// [`X264Error::Open`] and [`X264Error::Setting`]: there is no encoder for such frames.
-    pub(crate) fn prepare(&mut self, frame: &Frame<'_>, bitrate_bps: u32) -> Result<(), X264Error> {
-        self.fit(frame, bitrate_bps)
-    }
-
-    /// Encodes a frame into `bytes`. `None`: the encoder failed, and the next picture is a key picture.
-    ///
-    /// # Errors
-    /// [`X264Error::Open`] and [`X264Error::Setting`]: there is no encoder for such frames.
-    pub(crate) fn encode(
-        &mut self,
-        frame: &Frame<'_>,
-        job: &Job,
-        bytes: &mut Vec<u8>,
-    ) -> Result<Option<Made>, X264Error> {
-        self.fit(frame, job.bitrate_bps)?;
-        let (encoder, parameters) = self.encoder.as_mut().expect("it was made to fit");
-        let lead = lead(encoder, &mut self.chain, job);
-        let boost = job.boost && lead != Lead::Key;
-        tune(encoder, picture_bitrate_bps(job.bitrate_bps, boost), boost);
-        let damage = job.damage.filter(|_| lead == Lead::On);
-        let request = EncodeRequest { id: self.chain.next(), key: lead == Lead::Key, damage };
-        let reference = encoder.reference();
-        // What is wrong with a frame is said by the encoder itself.
-        let is_copied = encoder.convert(frame, &request).unwrap_or(false);
-        let converted_at = Clock::new().now();
-        let encoded = match encoder.encode(frame, &request, &mut |part| bytes.extend_from_slice(part)) {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                warn!(%error, "a picture was not encoded");
-                self.encoder = None;
-                return Ok(None);
-            }
-        };
-        let parameters = (!self.is_announced).then_some(*parameters);
-        self.is_announced = true;
-        let id = self.chain.encoded(job.now, encoded.key);
-        Ok(Some(Made {
-            id,
-            reference: reference.filter(|_| !encoded.key),
-            lead,
-            quantiser: encoded.quantiser,
-            parameters,
-            is_partial: damage.is_some(),
-            converted_at,
-            is_copied,
-        }))
     }
 
     /// Makes an encoder for frames like this one unless there is one.
@@ -160,6 +140,56 @@ impl Coder {
         self.encoder = Some((encoder, parameters));
         info!(width, height, threads, "encoding H.264");
         Ok(())
+    }
+}
+
+impl LaneCoder for Coder {
+    fn want(&mut self, after: Option<PictureId>) {
+        self.chain.want(after);
+    }
+
+    fn repair_due(&self, bounds: &Bounds) -> Option<Instant> {
+        self.chain.repair_due(bounds)
+    }
+
+    fn prepare(&mut self, frame: &Frame<'_>, bitrate_bps: u32) -> Result<(), X264Error> {
+        self.fit(frame, bitrate_bps)
+    }
+
+    fn encode(&mut self, frame: &Frame<'_>, job: &Job, bytes: &mut Vec<u8>) -> Result<Outcome, X264Error> {
+        self.fit(frame, job.bitrate_bps)?;
+        let (encoder, parameters) = self.encoder.as_mut().expect("it was made to fit");
+        self.chain.skip_to(job.number);
+        let lead = lead(encoder, &mut self.chain, job);
+        let boost = job.boost && lead != Lead::Key;
+        tune(encoder, picture_bitrate_bps(job.bitrate_bps, boost), boost);
+        let damage = job.damage.filter(|_| lead == Lead::On);
+        let request = EncodeRequest { id: self.chain.next(), key: lead == Lead::Key, damage };
+        let reference = encoder.reference();
+        // What is wrong with a frame is said by the encoder itself.
+        let is_copied = encoder.convert(frame, &request).unwrap_or(false);
+        let converted_at = Clock::new().now();
+        let encoded = match encoder.encode(frame, &request, &mut |part| bytes.extend_from_slice(part)) {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                warn!(%error, "a picture was not encoded");
+                self.encoder = None;
+                return Ok(Outcome::Failed);
+            }
+        };
+        let parameters = (!self.is_announced).then_some(*parameters);
+        self.is_announced = true;
+        let id = self.chain.encoded(job.now, encoded.key);
+        Ok(Outcome::Made(Made {
+            id,
+            reference: reference.filter(|_| !encoded.key),
+            lead,
+            quantiser: encoded.quantiser,
+            parameters,
+            is_partial: damage.is_some(),
+            converted_at,
+            is_copied,
+        }))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod governor;
 pub mod guard;
 pub mod handshake;
 pub mod input;
+pub mod lane;
 pub mod metrics;
 pub mod notify;
 pub mod orders;
@@ -25,6 +26,7 @@ pub mod signal;
 pub mod source;
 pub mod status;
 pub mod test_source;
+mod tile_coder;
 pub mod viewers;
 pub mod watch;
 
@@ -46,8 +48,9 @@ use args::{CLIENT_NAME, Command, Place, Rights, RunArgs};
 use config::ConfigError;
 use control::{Asker, Control, Request};
 use input::{Injector, InputError, Sink};
+use lane::LaneOrders;
 use notify::Notifier;
-use orders::{Order, Orders, Outlet};
+use orders::{Order, Outlet};
 use pairing::{Desk, PairOrder};
 use source::{Choice, Source, SourceError, Spec};
 use status::{Answerer, Board};
@@ -293,7 +296,7 @@ pub fn serve(
     }
     let watch = Watch::start(stop, app.as_ref().map(AppSession::ended), driver.waker())?;
     let outcome = turn_until_the_end(&mut driver, &mut viewers, &watch, &board);
-    orders.change(|order| order.stop = true);
+    orders.stop();
     drop(viewers);
     // A thread that panicked has said so.
     let _ = capture.join();
@@ -359,7 +362,7 @@ fn start_capture(
 ) -> Result<(Feed, JoinHandle<()>), ServerError> {
     // The encoder is made for the most: its buffer shrinks with the rate at once, but fills up only by and by.
     let order = Order::idle(policy.session.bitrate_bps_max, policy.period_us);
-    let orders = Arc::new(Orders::new(order)?);
+    let orders = Arc::new(LaneOrders::new(order)?);
     let (pictures, captured) = sync_channel(PICTURES_UNDER_WAY);
     let (spare, spares) = sync_channel(PICTURES_UNDER_WAY);
     let cursor = Arc::new(Mutex::new(None));
@@ -371,7 +374,8 @@ fn start_capture(
         board: Arc::clone(&board),
         waker: driver.waker(),
     };
-    let thread = capture::start(source, fps, Arc::clone(&orders), outlet, spares)?;
+    let thread =
+        capture::start(source, (fps, viewers::PICTURE_LEN_MAX), Arc::clone(&orders), outlet, spares)?;
     Ok((Feed { orders, captured, spare, cursor, capture: signal, board }, thread))
 }
 

@@ -8,10 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rift::limits::TILE_REPORT_MAX;
 use rift::{CaptureState, PictureId, PictureInfo, Rectangle, ShapeHead, StreamParameters};
 use rift_mio::Waker;
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::lane::Lane;
 use crate::status::Board;
 
 /// What is to be done.
@@ -33,8 +35,36 @@ pub struct Order {
     pub key_wanted: bool,
     /// A viewer needs a picture that needs none after this.
     pub after_wanted: Option<PictureId>,
+    /// A viewer shows these tiles wrongly.
+    pub wrong_tiles: Option<WrongTiles>,
+    /// Bytes of the largest picture that every viewer has room for.
+    pub picture_len_max: usize,
     /// Everything ends.
     pub stop: bool,
+}
+
+/// Tiles that a viewer shows wrongly, in the terms of tiles' own SPEC §7.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongTiles {
+    bytes: [u8; TILE_REPORT_MAX],
+    len: usize,
+}
+
+impl WrongTiles {
+    /// What a report says; what is too long is left out.
+    #[must_use]
+    pub fn new(report: &[u8]) -> Self {
+        let len = report.len().min(TILE_REPORT_MAX);
+        let mut bytes = [0; TILE_REPORT_MAX];
+        bytes[..len].copy_from_slice(&report[..len]);
+        Self { bytes, len }
+    }
+
+    /// The same again.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 impl Order {
@@ -50,6 +80,8 @@ impl Order {
             anyone_has_picture: false,
             key_wanted: false,
             after_wanted: None,
+            wrong_tiles: None,
+            picture_len_max: usize::MAX,
             stop: false,
         }
     }
@@ -93,7 +125,8 @@ impl Orders {
             || after.is_watched != before.is_watched
             || after.stop
             || after.key_wanted && !before.key_wanted
-            || after.after_wanted != before.after_wanted;
+            || after.after_wanted != before.after_wanted
+            || after.wrong_tiles.is_some() && before.wrong_tiles.is_none();
         if is_urgent {
             // Full means that it is signalled already; nothing else can fail here.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
@@ -108,6 +141,7 @@ impl Orders {
         let taken = *order;
         order.key_wanted = false;
         order.after_wanted = None;
+        order.wrong_tiles = None;
         taken
     }
 
@@ -137,6 +171,8 @@ impl Orders {
 /// A coded picture on its way to the network.
 #[derive(Debug)]
 pub struct Coded {
+    /// For whom it is.
+    pub lane: Lane,
     /// What it is.
     pub info: PictureInfo,
     /// The whole picture's place.

@@ -3,6 +3,7 @@
 //! All of it happens on the network's thread, in the driver's turns and between them. Nothing here waits, and in the
 //! steady state nothing allocates.
 
+mod lanes;
 #[cfg(test)]
 mod tests;
 mod viewer;
@@ -13,8 +14,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rift::{
-    CaptureState, Channel, CloseReason, Codec, Config, Event, Identity, Instant, Opening, Permissions,
-    PictureId, Pictures, PublicKey, RectangleData, Session, SessionIndex, StreamParameters,
+    CaptureState, Channel, CloseReason, Config, Event, Identity, Instant, Opening, Permissions, PictureId,
+    Pictures, PublicKey, Session, SessionIndex, StreamParameters,
 };
 use rift_mio::{Decision, DesktopStorage, HostApplication, HostDriver, desktop_memory};
 use rift_simd::Simd;
@@ -22,15 +23,16 @@ use tracing::{debug, error, info, warn};
 
 use crate::allow::AllowFile;
 use crate::control::Request;
-use crate::governor::{Grant, Load, in_group};
+use crate::governor::Load;
 use crate::handshake::{Implementation, Responder};
 use crate::input::Injector;
-use crate::metrics::Cause;
-use crate::orders::{Captured, Coded, CursorState, Orders};
+use crate::lane::{Lane, LaneOrders};
+use crate::orders::{Captured, CursorState};
 use crate::pairing::Desk;
 use crate::status::Board;
 
-use viewer::{Viewer, give, load, show_cursor, start_bitrate_bps, tell_capture, tell_stream};
+use lanes::{KNOWN_MAX, KnownViewer};
+use viewer::{Viewer, show_cursor, start_bitrate_bps, tell_capture};
 
 /// The memory of one session.
 pub type SessionMemory = Box<DesktopStorage<Simd>>;
@@ -79,7 +81,7 @@ pub struct Policy {
 #[derive(Debug)]
 pub struct Feed {
     /// What is to be done.
-    pub orders: Arc<Orders>,
+    pub orders: Arc<LaneOrders>,
     /// Coded pictures.
     pub captured: Receiver<Captured>,
     /// Buffers go back here.
@@ -106,8 +108,10 @@ pub struct Viewers {
     steering: Option<SessionIndex>,
     arrivals: u64,
     memories: Vec<SessionMemory>,
-    /// What pictures are now.
-    stream: Option<StreamParameters>,
+    /// What pictures are now, in each lane.
+    streams: [Option<StreamParameters>; Lane::ALL.len()],
+    /// What clients who were here could show.
+    known: Vec<KnownViewer>,
     newest: PictureId,
     cursor: CursorState,
     /// What the capture is doing, where it is a device's.
@@ -134,7 +138,8 @@ impl Viewers {
             steering: None,
             arrivals: 0,
             memories: Vec::with_capacity(SPARE_MEMORIES),
-            stream: None,
+            streams: [None; Lane::ALL.len()],
+            known: Vec::with_capacity(KNOWN_MAX),
             newest: PictureId(0),
             cursor: CursorState::default(),
             capture: None,
@@ -194,6 +199,7 @@ impl Viewers {
     pub fn work(&mut self, now: Instant, driver: &mut Driver) {
         self.desk.work(now, driver, if self.policy.shares_screen { self.viewers.len() } else { 0 });
         self.settle_rights(now, driver);
+        self.settle_lanes(now, driver);
         while let Ok(captured) = self.feed.captured.try_recv() {
             match captured {
                 Captured::Picture(coded) => self.deliver(now, driver, coded),
@@ -276,83 +282,6 @@ impl Viewers {
         }
     }
 
-    /// Gives a picture to everybody who can use it.
-    fn deliver(&mut self, now: Instant, driver: &mut Driver, coded: Coded) {
-        let Coded { info, place, bytes, parameters } = coded;
-        if let Some(parameters) = parameters {
-            self.stream = Some(parameters);
-            for (_, _, session) in driver.sessions_mut() {
-                tell_stream(session, info.id, parameters);
-            }
-        }
-        self.newest = info.id;
-        let data = RectangleData { place, codec: Codec::H264, parts: &[&bytes] };
-        let pushed = self.pictures.push(&info, &[data]);
-        // No place for it: the capture thread makes another.
-        let _ = self.feed.spare.try_send(bytes);
-        let picture = match pushed {
-            Ok(picture) => picture,
-            Err(error) => {
-                warn!(?error, id = info.id.0, "a picture cannot be sent");
-                let before = PictureId(info.id.0.saturating_sub(1));
-                self.feed.orders.change(|order| order.want(Some(before)));
-                return;
-            }
-        };
-        let lead = self.lead().and_then(|index| driver.session_mut(index)).map(|session| load(now, session));
-        for (index, _, session) in driver.sessions_mut() {
-            if let Some(viewer) = self.viewers.get_mut(&index) {
-                let own = load(now, session);
-                let may_wait = lead.is_none_or(|lead| in_group(&own, &lead));
-                let can_follow = may_wait || own.has_room(self.policy.period_us);
-                if !give(now, session, viewer, can_follow.then_some(picture)) {
-                    self.feed.board.metrics.dropped(Cause::Viewer);
-                }
-            }
-        }
-    }
-
-    /// Whose grant counts most: who steers, or who has been there longest.
-    fn lead(&self) -> Option<SessionIndex> {
-        let oldest = || self.viewers.iter().min_by_key(|(_, viewer)| viewer.arrival).map(|(&index, _)| index);
-        self.steering.or_else(oldest)
-    }
-
-    /// Tells the capture thread what to do next.
-    fn order(&mut self, now: Instant, driver: &mut Driver) {
-        let lead = self.lead();
-        let (mut lead_at, mut round_trip_us, mut has_picture) = (0, 0, false);
-        self.loads.clear();
-        for (index, _, session) in driver.sessions_mut() {
-            let Some(viewer) = self.viewers.get_mut(&index) else { continue };
-            if lead == Some(index) {
-                lead_at = self.loads.len();
-            }
-            let load = load(now, session);
-            round_trip_us = round_trip_us.max(u64::from(load.round_trip_us));
-            has_picture |= viewer.has_picture;
-            let patience = CATCH_UP_US.max(load.round_trip_us.into());
-            let is_asked = viewer.asked_at.is_some_and(|at| at.plus_micros(patience) > now);
-            if viewer.is_behind && !is_asked && load.has_room(self.policy.period_us) {
-                viewer.asked_at = Some(now);
-                let sent = viewer.sent;
-                self.feed.orders.change(|order| order.want(sent));
-            }
-            self.loads.push(load);
-        }
-        let grant = Grant::of(&self.loads, lead_at, self.policy.period_us);
-        self.feed.orders.change(|order| {
-            order.is_watched = grant.is_some();
-            order.open = grant.is_some_and(|grant| grant.open);
-            order.round_trip_us = round_trip_us;
-            order.anyone_has_picture = has_picture;
-            if let Some(grant) = grant {
-                order.bitrate_bps = grant.encoder_bitrate_bps(self.policy.period_us);
-                order.period_us = grant.period_us;
-            }
-        });
-    }
-
     fn begin(&mut self, now: Instant, index: SessionIndex, from: SocketAddr, session: &mut ViewerSession) {
         if session.is_stranger() {
             return self.desk.begin(index);
@@ -365,15 +294,14 @@ impl Viewers {
         info!(client = %client.name, id = %client.id, %from, "session began");
         let mut viewer = Viewer::new(client, self.arrivals, now);
         self.arrivals += 1;
-        if let Some(parameters) = self.stream {
-            tell_stream(session, PictureId(self.newest.0 + 1), parameters);
-        }
         show_cursor(now, session, &mut viewer, &self.cursor);
         if let Some(capture) = self.capture {
             tell_capture(now, session, capture);
         }
         self.feed.board.metrics.session_began();
         self.viewers.insert(index, viewer);
+        self.enter_known_lane(index, session);
+        self.choose_lane(now, index, session);
     }
 
     /// A client is there for certain, and not a recording of its call.
@@ -485,9 +413,13 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
                     viewer.asked_at = Some(now);
                     viewer.has_picture &= after.is_some();
                     debug!(client = %viewer.client.name, after = after.map(|id| id.0), "repair wanted");
-                    self.feed.orders.change(|order| order.want(after));
+                    if let Some(lane) = viewer.lane {
+                        self.feed.orders.of(lane).change(|order| order.want(after));
+                    }
                 }
             }
+            Event::Capabilities => self.choose_lane(now, index, session),
+            Event::TileReport => self.mend_tiles(index, session),
             Event::Writable(Channel::Cursor) => {
                 if let Some(viewer) = self.viewers.get_mut(&index) {
                     viewer.shapes.send(now, session);

@@ -4,13 +4,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
-use rift::{InputEvent, Opening, PathId, PictureInfo, Rectangle, Scancode, SendError};
+use rift::{Codec, InputEvent, Opening, PathId, PictureInfo, Rectangle, Scancode, SendError};
 use rift_mio::{ClientDriver, Clock, SocketConfig};
 
 use super::*;
 use crate::allow::{self, Client};
 use crate::input::Command;
-use crate::orders::Order;
+use crate::orders::{Coded, Order};
 
 /// Nothing here takes this long: a test that does has failed.
 const GUARD_US: u64 = 20_000_000;
@@ -21,7 +21,7 @@ struct Rig {
     viewers: Viewers,
     driver: Driver,
     host: PublicKey,
-    orders: Arc<Orders>,
+    orders: Arc<LaneOrders>,
     pictures: SyncSender<Captured>,
     injected: Receiver<Command>,
     state: PathBuf,
@@ -35,7 +35,7 @@ impl Rig {
         let state = std::env::temp_dir().join(name);
         let identity = Identity::from_secret([1; 32]);
         let driver = Driver::bind(([127, 0, 0, 1], 0).into(), &identity.public(), [2; 32]).unwrap();
-        let orders = Arc::new(Orders::new(Order::idle(1_000_000, PERIOD_US)).unwrap());
+        let orders = Arc::new(LaneOrders::new(Order::idle(1_000_000, PERIOD_US)).unwrap());
         let (pictures, captured) = sync_channel(4);
         let (spare, _) = sync_channel(4);
         let feed = Feed {
@@ -113,7 +113,13 @@ impl Rig {
             rate_millihertz: 60_000,
             codec: Codec::H264,
         });
-        let coded = Coded { info, place: Rectangle::sized(64, 64), bytes: vec![7; 3000], parameters };
+        let coded = Coded {
+            lane: Lane::H264,
+            info,
+            place: Rectangle::sized(64, 64),
+            bytes: vec![7; 3000],
+            parameters,
+        };
         self.pictures.send(Captured::Picture(coded)).unwrap();
         self.next += 1;
         id
@@ -241,17 +247,19 @@ fn who_comes_later_gets_its_first_picture_by_a_key_picture_and_costs_the_other_n
     rig.allow(6, Permissions::view_only());
     let mut first = rig.connect(5);
     rig.until(&mut [&mut first], |rig, guests| {
-        guests[0].steers().is_some() && rig.orders.peek().is_watched && rig.orders.peek().key_wanted
+        guests[0].steers().is_some()
+            && rig.orders.of(Lane::H264).peek().is_watched
+            && rig.orders.of(Lane::H264).peek().key_wanted
     });
-    let order = rig.orders.take();
+    let order = rig.orders.of(Lane::H264).take();
     assert!(order.open && !order.anyone_has_picture);
     let one = rig.capture(None);
     let two = rig.capture(Some(1));
     rig.until(&mut [&mut first], |_, guests| guests[0].pictures == [one, two]);
-    assert!(!rig.orders.take().key_wanted);
+    assert!(!rig.orders.of(Lane::H264).take().key_wanted);
     let mut second = rig.connect(6);
-    rig.until(&mut [&mut first, &mut second], |rig, _| rig.orders.peek().key_wanted);
-    assert!(rig.orders.take().anyone_has_picture);
+    rig.until(&mut [&mut first, &mut second], |rig, _| rig.orders.of(Lane::H264).peek().key_wanted);
+    assert!(rig.orders.of(Lane::H264).take().anyone_has_picture);
     let three = rig.capture(Some(2));
     let four = rig.capture(None);
     let five = rig.capture(Some(4));

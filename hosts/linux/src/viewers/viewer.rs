@@ -11,6 +11,7 @@ use super::ViewerSession;
 use crate::allow::Client;
 use crate::cursor::ShapeSender;
 use crate::governor::Load;
+use crate::lane::Lane;
 use crate::orders::CursorState;
 use crate::status::ViewerStatus;
 
@@ -30,6 +31,10 @@ pub(super) struct Viewer {
     pub(super) since: Instant,
     /// It is there, and no recording of its call.
     pub(super) is_live: bool,
+    /// How its pictures are coded, once that is settled.
+    pub(super) lane: Option<Lane>,
+    /// Bytes of the largest picture it has room for.
+    pub(super) picture_len_max: usize,
     /// The newest picture it was given.
     pub(super) sent: Option<PictureId>,
     /// It is not known to have none.
@@ -50,6 +55,8 @@ impl Viewer {
             arrival,
             since: now,
             is_live: false,
+            lane: None,
+            picture_len_max: usize::MAX,
             sent: None,
             has_picture: false,
             is_behind: false,
@@ -101,6 +108,11 @@ pub(super) fn give(
         viewer.is_behind = true;
         return false;
     };
+    // What it has no room for would be sent for nothing (SPEC §11.9).
+    if picture.len() > viewer.picture_len_max {
+        viewer.is_behind = true;
+        return false;
+    }
     match session.send_picture(now, picture) {
         Ok(()) => {
             viewer.sent = Some(picture.id());
