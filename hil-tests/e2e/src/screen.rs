@@ -129,22 +129,32 @@ impl Hands {
             .collect()
     }
 
+    /// All pixels: blue, green, red, zero.
+    ///
+    /// # Panics
+    /// When the screen does not answer.
+    #[must_use]
+    pub fn picture(&self) -> Vec<u8> {
+        let root = self.connection.get_geometry(self.root).expect("sent").reply().expect("answered");
+        self.image(0, 0, root.width, root.height)
+    }
+
+    fn image(&self, x: i16, y: i16, width: u16, height: u16) -> Vec<u8> {
+        let format = x11rb::protocol::xproto::ImageFormat::Z_PIXMAP;
+        let image = self.connection.get_image(format, self.root, x, y, width, height, u32::MAX);
+        let mut data = image.expect("sent").reply().expect("answered").data;
+        // What the fourth byte is nobody says.
+        data.iter_mut().skip(3).step_by(4).for_each(|byte| *byte = 0);
+        data
+    }
+
     /// The colour of a pixel, `0xRRGGBB`.
     ///
     /// # Panics
     /// When the screen does not answer.
     #[must_use]
     pub fn pixel(&self, x: i16, y: i16) -> u32 {
-        let image = self.connection.get_image(
-            x11rb::protocol::xproto::ImageFormat::Z_PIXMAP,
-            self.root,
-            x,
-            y,
-            1,
-            1,
-            u32::MAX,
-        );
-        let data = image.expect("sent").reply().expect("answered").data;
+        let data = self.image(x, y, 1, 1);
         u32::from_le_bytes([data[0], data[1], data[2], 0])
     }
 }
