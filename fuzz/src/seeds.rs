@@ -36,7 +36,9 @@ pub fn all() -> Vec<Seed> {
     seeds.push(("session_hostile", "datagrams".into(), hostile(&datagrams)));
     seeds.push(("endpoint", "calls".into(), calls(0)));
     seeds.push(("endpoint", "real-calls".into(), calls(1)));
-    seeds.extend([noise(), losses(), shards(), conversation()]);
+    seeds.push(("endpoint", "pinned-calls".into(), pinned_calls(0)));
+    seeds.push(("endpoint", "real-pinned-calls".into(), pinned_calls(1)));
+    seeds.extend([noise(), call(), losses(), shards(), conversation()]);
     seeds
 }
 
@@ -88,7 +90,30 @@ fn calls(is_real: u8) -> Vec<u8> {
         script = script.u8(5).u8(client).u8(0).u8(client);
         script = script.u8(7).u8(client).u8(0).u8(1).run(&[7; 30]).u8(client);
     }
-    script.u8(2).run(&[9; 40]).u8(3).u8(8).u8(1).into_bytes()
+    script.u8(2).u8(0).run(&[9; 40]).u8(3).u8(8).u8(1).into_bytes()
+}
+
+/// Clients that know the host call with growing counters, again with the same one, and send packets.
+fn pinned_calls(is_real: u8) -> Vec<u8> {
+    let mut script = Script::default().u8(is_real);
+    for client in 0..3 {
+        for counter in [client, client + 10, client] {
+            script =
+                script.u8(9).u8(counter).run(&[0x2f, 4, 0, 0, 0, 1]).u8(1).u8(2).u8(3).u8(4).u8(0).u8(client);
+        }
+        script = script.u8(4).u8(client).u8(0).u8(client).u8(1).u8(0).u8(100);
+        script = script.u8(7).u8(client).u8(0).u8(1).run(&[7; 30]).u8(client);
+    }
+    script.u8(2).u8(1).run(&[9; 150]).u8(3).u8(8).u8(1).into_bytes()
+}
+
+/// A whole handshake with a known host.
+fn call() -> Seed {
+    let mut script = Script::default().u8(1).u8(8).run(b"prologue");
+    for (writer, reader) in [(0, 1), (1, 0)] {
+        script = script.u8(writer).u8(1).run(b"payload").u8(0).u8(reader).u8(7).u8(0).u8(7).u8(0);
+    }
+    ("noise_differential", "call".into(), script.into_bytes())
 }
 
 /// A whole handshake.

@@ -3,9 +3,9 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use rift::{
-    Channel, CloseReason, Codec, Config, Ecn, Endpoint, Event, Identity, InputEvent, Instant, Memory,
-    NoPictures, Noise, Opening, PathId, Permissions, PictureId, PictureInfo, PictureStore, Pictures,
-    Rectangle, RectangleData, Route, Scancode, Session, SessionIndex, Storage, StreamParameters,
+    AddressToken, Callee, Channel, CloseReason, Codec, Config, Ecn, Endpoint, Event, Identity, InputEvent,
+    Instant, Memory, NoPictures, Noise, Opening, PathId, Permissions, PictureId, PictureInfo, PictureStore,
+    Pictures, Rectangle, RectangleData, Route, Scancode, Session, SessionIndex, Storage, StreamParameters,
 };
 
 /// The memory of a thin client: no more than 96 KiB beside its picture buffers (SPEC, bounds).
@@ -90,6 +90,8 @@ struct World {
     to_client: &'static mut Wire,
     report: Report,
     is_admitted: bool,
+    is_live: bool,
+    token: Option<AddressToken>,
     host_closed: Option<CloseReason>,
 }
 
@@ -104,6 +106,33 @@ pub fn run() -> Result<Report, &'static str> {
     world.send_pictures()?;
     world.send_input()?;
     world.send_stream()?;
+    world.client.close(world.now, CloseReason::Done);
+    world.until(|world| world.host_closed == Some(CloseReason::Done), "the host was not told goodbye")?;
+    world.until(|world| world.client.is_closed(), "the client was not told that the host heard")?;
+    call_again(world)
+}
+
+/// The client comes back by a call, with the token of its first session, and says goodbye.
+fn call_again(world: World) -> Result<Report, &'static str> {
+    let token = world.token.ok_or("no token was given")?;
+    let config = Config { bitrate_bps_start: 20_000_000, ..Config::default() };
+    let handshake = Noise::initiator(&Identity::from_secret([1; 32]), [6; 32], Opening::IK);
+    let callee = Callee { host: world.identity.public(), counter: 1, token: Some(token) };
+    let memory = world.client.into_memory();
+    let mut world = World {
+        client: Session::call(&config, handshake, &callee, 78, memory, PathId(0), world.now),
+        host_memory: world.host.map(Session::into_memory),
+        host: None,
+        is_admitted: false,
+        is_live: false,
+        host_closed: None,
+        ..world
+    };
+    let began = world.now;
+    world.until(|world| world.is_admitted && world.is_live, "the caller was not let in")?;
+    if world.now > began.plus_micros(4 * STEP_US) {
+        return Err("a call takes one round trip");
+    }
     world.client.close(world.now, CloseReason::Done);
     world.until(|world| world.host_closed == Some(CloseReason::Done), "the host was not told goodbye")?;
     Ok(world.report)
@@ -140,6 +169,8 @@ fn new_world() -> World {
         to_client: take_static!(Wire, Wire::new()),
         report,
         is_admitted: false,
+        is_live: false,
+        token: None,
         host_closed: None,
     }
 }
@@ -257,6 +288,7 @@ impl World {
         while let Some(event) = self.client.poll_event() {
             match event {
                 Event::Admitted(_) => self.is_admitted = true,
+                Event::AddressToken(token) => self.token = Some(token),
                 Event::Picture(id) => {
                     let media = self.client.media(id).ok_or("a picture was announced and not lent")?;
                     let is_right = media.payload.len() == PICTURE_LEN
@@ -281,6 +313,13 @@ impl World {
         let Some(host) = &mut self.host else { return };
         while let Some(event) = host.poll_event() {
             match event {
+                Event::Live => {
+                    self.is_live = true;
+                    if let Some(peer) = host.peer() {
+                        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+                        host.offer_token(self.endpoint.make_token(self.now, &peer, from));
+                    }
+                }
                 Event::Input(_) => self.report.input_events += 1,
                 Event::Closed(reason) => self.host_closed = Some(reason),
                 _ => {}

@@ -187,10 +187,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let (host, secrets) = (calling.host, calling.handshake.finish());
         // The first packet shows the host that this side is there: a request for its clock is always due at first.
         self.on_finished(now, host, remote, secrets, Phase::Established);
-        if packet.is_empty() || !self.is_established() {
-            return Ok(());
+        if !packet.is_empty()
+            && self.is_established()
+            && let Err(discard) = self.handle_sealed(now, path, received_at, ecn, packet)
+        {
+            // The answer was taken, whatever somebody has hung behind it.
+            self.count(discard);
         }
-        self.handle_sealed(now, path, received_at, ecn, packet)
+        Ok(())
     }
 
     /// Reads a second message; gives the host's connection id.

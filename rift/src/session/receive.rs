@@ -80,7 +80,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
     }
 
-    fn count(&mut self, discard: Discard) {
+    pub(super) fn count(&mut self, discard: Discard) {
         let counter = match discard {
             Discard::Authentication => &mut self.stats.discarded_authentication,
             Discard::Replay => &mut self.stats.discarded_replay,

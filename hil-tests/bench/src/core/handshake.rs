@@ -1,8 +1,8 @@
-//! A whole Noise XX, both sides on one core, beside snow's.
+//! A whole Noise XX and a whole IK, both sides on one core, beside snow's.
 
 use core::hint::black_box;
 
-use rift::{Handshake, Identity, Noise, Opening};
+use rift::{Handshake, Identity, Noise, Opening, Pattern};
 use rift_snow::Snow;
 use snow::Builder;
 
@@ -10,12 +10,17 @@ use super::measure::{self, Contender};
 use super::rows::{Rivalry, row};
 use crate::report::Row;
 
-const SUITE: &str = "Noise_XX_25519_ChaChaPoly_BLAKE2s";
 const OPERATIONS: usize = 4;
 const BLOCKS: usize = 81;
 
 /// Case `handshake`.
 pub(super) fn run() -> Vec<Row> {
+    [("handshake", Opening::XX), ("handshake-ik", Opening::IK)]
+        .map(|(name, opening)| compare(name, opening))
+        .into()
+}
+
+fn compare(name: &'static str, opening: Opening) -> Row {
     let identities = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
     let (client, host) = (&identities.0, &identities.1);
     let mut contenders: [Contender<'_>; 3] = [
@@ -24,20 +29,22 @@ pub(super) fn run() -> Vec<Row> {
             Box::new(|| {
                 timed(|seed| {
                     both_sides(
-                        Noise::initiator(client, [seed; 32], Opening::XX),
-                        Noise::responder(host, [seed ^ 0xff; 32], Opening::XX),
+                        Noise::initiator(client, [seed; 32], opening),
+                        Noise::responder(host, [seed ^ 0xff; 32], opening),
+                        host,
                     )
                 })
             }),
         ),
-        ("snow", Box::new(|| timed(|_| raw_snow()))),
+        ("snow", Box::new(|| timed(|_| raw_snow(opening, host)))),
         (
             "rift-snow",
             Box::new(|| {
                 timed(|seed| {
                     both_sides(
-                        Snow::initiator(client, [seed; 32], Opening::XX),
-                        Snow::responder(host, [seed ^ 0xff; 32], Opening::XX),
+                        Snow::initiator(client, [seed; 32], opening),
+                        Snow::responder(host, [seed ^ 0xff; 32], opening),
+                        host,
                     )
                 })
             }),
@@ -45,9 +52,9 @@ pub(super) fn run() -> Vec<Row> {
     ];
     let figures = Rivalry::of(&measure::interleave(BLOCKS, &mut contenders)).map(|nanos| nanos / 1e3);
     let goal = figures.rival("snow");
-    let note = "three messages with 4-byte payloads, both sides, ephemeral keys made from given entropy, static \
+    let note = "all messages with 4-byte payloads, both sides, ephemeral keys made from given entropy, static \
                 public keys known (snow derives them from the secret when it is built, and draws its own entropy)";
-    vec![row(("handshake", "time", "us"), figures, goal, BLOCKS * OPERATIONS, note)]
+    row((name, "time", "us"), figures, goal, BLOCKS * OPERATIONS, note)
 }
 
 /// `None` when a handshake failed.
@@ -60,9 +67,17 @@ fn timed(mut handshake: impl FnMut(u8) -> Option<()>) -> Option<f64> {
     (!failed).then_some(nanos)
 }
 
-fn both_sides<H: Handshake>(mut client: H, mut host: H) -> Option<()> {
+const fn messages(pattern: Pattern) -> u8 {
+    match pattern {
+        Pattern::Xx => 3,
+        Pattern::Ik => 2,
+    }
+}
+
+fn both_sides<H: Handshake>(mut client: H, mut host: H, callee: &Identity) -> Option<()> {
     let (mut message, mut payload) = ([0; 256], [0; 64]);
-    for turn in 0..3 {
+    client.expect_peer(callee.public());
+    for turn in 0..messages(client.pattern()) {
         let (from, to) = if turn % 2 == 0 { (&mut client, &mut host) } else { (&mut host, &mut client) };
         let len = from.write_message(&[turn; 4], &mut message).ok()?;
         to.read_message(&message[..len], &mut payload).ok()?;
@@ -71,14 +86,22 @@ fn both_sides<H: Handshake>(mut client: H, mut host: H) -> Option<()> {
     (one.send == other.receive && one.receive == other.send).then_some(())
 }
 
-fn raw_snow() -> Option<()> {
-    let prologue = Opening::XX.prologue();
-    let builder = || Builder::new(SUITE.parse().expect("snow knows this suite")).prologue(&prologue);
+fn raw_snow(opening: Opening, callee: &Identity) -> Option<()> {
+    let (prologue, callee) = (opening.prologue(), callee.public());
+    let suite = match opening.pattern {
+        Pattern::Xx => "Noise_XX_25519_ChaChaPoly_BLAKE2s",
+        Pattern::Ik => "Noise_IK_25519_ChaChaPoly_BLAKE2s",
+    };
+    let builder = || Builder::new(suite.parse().expect("snow knows this suite")).prologue(&prologue);
     let (client_key, host_key) = ([1; 32], [2; 32]);
-    let mut client = builder().ok()?.local_private_key(&client_key).ok()?.build_initiator().ok()?;
+    let mut client = builder().ok()?.local_private_key(&client_key).ok()?;
+    if opening.pattern == Pattern::Ik {
+        client = client.remote_public_key(callee.as_bytes()).ok()?;
+    }
+    let mut client = client.build_initiator().ok()?;
     let mut host = builder().ok()?.local_private_key(&host_key).ok()?.build_responder().ok()?;
     let (mut message, mut payload) = ([0; 256], [0; 64]);
-    for turn in 0..3 {
+    for turn in 0..messages(opening.pattern) {
         let (from, to) = if turn % 2 == 0 { (&mut client, &mut host) } else { (&mut host, &mut client) };
         let len = from.write_message(&[turn; 4], &mut message).ok()?;
         to.read_message(&message[..len], &mut payload).ok()?;
