@@ -51,7 +51,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             Side::Initiator => Permissions::MICROPHONE,
             Side::Responder => Permissions::AUDIO,
         };
-        self.permissions.is_some_and(|granted| granted.contains(right))
+        self.granted().contains(right)
     }
 
     pub(super) fn on_audio(&mut self, received_at: Instant, body: &[u8]) -> Result<(), Discard> {

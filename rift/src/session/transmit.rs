@@ -310,7 +310,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     }
 
     /// What the client may have now: until it is live it sees at most (SPEC §4.13).
-    fn granted(&self) -> Permissions {
+    pub(super) fn granted(&self) -> Permissions {
         let granted = self.permissions.unwrap_or(Permissions::empty());
         if self.is_live() { granted } else { granted & Permissions::VIEW }
     }
