@@ -76,7 +76,6 @@ fn known_client_sees_a_picture_in_one_round_trip_with_a_token_and_in_two_without
         // The same token again is none.
         let spent = shown_after_ms(COUNTER + 3, Some(token));
         assert!((400..520).contains(&spent), "seed {seed}: {spent} ms");
-        println!("seed {seed}: {with_token} ms with a token, {without} without");
     }
 }
 

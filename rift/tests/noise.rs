@@ -442,6 +442,5 @@ fn call_without_a_callee_is_not_written_and_one_for_another_is_not_read() {
 
 #[test]
 fn state_of_a_pending_handshake_is_small() {
-    println!("Noise: {} bytes", size_of::<Noise>());
     assert!(size_of::<Noise>() <= 400);
 }

@@ -48,6 +48,7 @@ pub struct SessionIndex(pub u16);
 
 /// Where a datagram belongs.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack for one datagram, and there is no heap")]
 pub enum Route {
     /// To this session's [`crate::Session::handle_datagram`].
     Session(SessionIndex),

@@ -17,6 +17,7 @@ const CLOSE_AFTER_US: [u64; 5] = [0, 0, 20_000, 40_000, 80_000];
 pub(super) const CONFIRMATION_LEN: usize = Reply::HEAD_LEN + 32 + 16 + Request::FRAME_LEN + 16;
 
 /// Where a session is between its beginning and its end.
+#[expect(clippy::large_enum_variant, reason = "a session has one, and there is no heap")]
 pub(crate) enum Phase<H> {
     /// Client: the first flight is out.
     Initiating(Calling<H>),

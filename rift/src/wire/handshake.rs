@@ -59,17 +59,18 @@ impl<'a> FirstFlight<'a> {
     #[must_use]
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
         let mut reader = Reader::new(datagram);
-        let (pattern, len) = match Kind::of(reader.u8()?)? {
-            Kind::Initiation => (Pattern::Xx, INITIATION_LEN),
-            Kind::Call => (Pattern::Ik, CALL_LEN),
-            _ => return None,
-        };
+        let kind = Kind::of(reader.u8()?)?;
+        let pattern = if kind == Kind::Call { Pattern::Ik } else { Pattern::Xx };
+        if !matches!(kind, Kind::Initiation | Kind::Call) {
+            return None;
+        }
         let (version, newest) = (reader.u8()?, reader.u8()?);
         let at = usize::from(reader.u16()?);
         let noise = reader.bytes(at.checked_sub(Self::HEAD_LEN)?)?;
         let mac1 = reader.bytes(MAC_LEN)?.try_into().ok()?;
         let mac2 = reader.bytes(MAC_LEN)?.try_into().ok()?;
-        let is_padded = datagram.len() == len && reader.rest().iter().all(|&byte| byte == 0);
+        let is_padded =
+            datagram.len() == Self::len_of(pattern) && reader.rest().iter().all(|&byte| byte == 0);
         if newest < version || !is_padded {
             return None;
         }
@@ -227,13 +228,10 @@ impl<'a> Reply<'a> {
     /// Writes the head of one; the Noise message follows at [`Self::HEAD_LEN`]. `None` when `kind` is none of these or
     /// `out` is too short.
     pub fn emit_head(out: &mut [u8], kind: Kind, connection: u32) -> Option<()> {
+        let known = [(Kind::Response, 0x11), (Kind::Confirmation, 0x12), (Kind::Answer, 0x14)];
+        let (_, first) = known.into_iter().find(|&(known, _)| known == kind)?;
         let mut writer = Writer::new(out);
-        writer.u8(match kind {
-            Kind::Response => 0x11,
-            Kind::Confirmation => 0x12,
-            Kind::Answer => 0x14,
-            _ => return None,
-        })?;
+        writer.u8(first)?;
         writer.u32(connection)
     }
 }
