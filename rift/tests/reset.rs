@@ -5,9 +5,7 @@ use core::time::Duration;
 
 use rift::wire::path::Reset;
 use rift::wire::{DataHeader, Kind};
-use rift::{
-    AddressToken, Callee, CloseReason, Config, Discard, Endpoint, Event, Identity, Instant, Noise, Route,
-};
+use rift::{Callee, CloseReason, Config, Discard, Endpoint, Event, Identity, Instant, Noise, Route};
 use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer};
 use rift_sim::{Fate, LinkConfig, Loss, Random, Time};
 
