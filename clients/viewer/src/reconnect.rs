@@ -57,7 +57,8 @@ pub const fn verdict(reason: CloseReason, had_session: bool) -> Verdict {
     match reason {
         CloseReason::Local | CloseReason::SourceGone => Verdict::Finished,
         CloseReason::Done | CloseReason::Idle | CloseReason::Reset | CloseReason::Exhausted => Verdict::Retry,
-        CloseReason::Unanswered | CloseReason::Busy => {
+        // That it speaks other versions nobody has proven.
+        CloseReason::Unanswered | CloseReason::Version | CloseReason::Busy => {
             if had_session {
                 Verdict::Retry
             } else {
