@@ -154,7 +154,9 @@ pub fn describe(reason: CloseReason) -> String {
             format!("ended the session for a reason this version does not know (code {code})")
         }
         CloseReason::Unanswered => "does not answer".to_owned(),
-        CloseReason::Version => "seems to speak other versions of the protocol; update the older side".to_owned(),
+        CloseReason::Version => {
+            "seems to speak other versions of the protocol; update the older side".to_owned()
+        }
         CloseReason::WrongPeer => {
             "has another identity than --host-id says; if its key was changed on purpose, give its new ID"
                 .to_owned()
