@@ -33,7 +33,7 @@ fn pair_with_typist(seed: u64, link: LinkConfig, repertoire: Repertoire, count: 
 /// Runs until everything typed has been acknowledged, and a while longer.
 fn run_to_end(pair: &mut Pair, seed: u64) {
     let client = pair.client;
-    let done = pair.network.run_while(Time::from_secs(2000), Duration::from_millis(100), |network| {
+    let done = pair.network.run_while(Time::from_secs(10_000), Duration::from_millis(100), |network| {
         let client = network.host(client).client();
         client.typist.as_ref().is_some_and(Typist::is_done) && client.session().input_backlog() == 0
     });
@@ -313,4 +313,48 @@ fn rumble_arrives_once_for_each_gamepad_whatever_is_lost() {
             .collect();
         assert_eq!(heard, expected, "seed {seed}");
     }
+}
+
+/// A round trip of 100 ms that loses a fifth each way.
+fn far_link() -> LinkConfig {
+    LinkConfig { delay: Duration::from_millis(50), loss: Loss::Random(0.2), ..LinkConfig::default() }
+}
+
+/// `count` presses at `period_us`, all of them once and in order; returns how long each was on its way, in µs, sorted.
+fn ways_of_presses(seed: u64, count: u64, period_us: u64) -> Vec<u64> {
+    let mut pair = pair_with_typist(seed, far_link(), Repertoire::Presses, count, period_us);
+    run_to_end(&mut pair, seed);
+    let typist = pair.client().typist.as_ref().expect("somebody types");
+    let received = &pair.host().guests[0].input;
+    assert_eq!(typist.sent().len(), received.len(), "seed {seed}");
+    let mut ways = Vec::with_capacity(received.len());
+    for ((sent, &sent_at), &(at, event)) in typist.sent().iter().zip(typist.sent_at()).zip(received) {
+        assert_eq!(*sent, event, "seed {seed}: event {}", ways.len());
+        let (sent_at, at) = (Pair::CLIENT_CLOCK.global(sent_at), Pair::HOST_CLOCK.global(at));
+        ways.push((at.as_nanos() - sent_at.as_nanos()) / 1000);
+    }
+    assert_eq!(held(&received.iter().map(|&(_, event)| event).collect::<Vec<_>>()), (vec![], vec![]));
+    ways.sort_unstable();
+    ways
+}
+
+#[test]
+fn at_twenty_percent_loss_input_is_late_by_three_intervals_at_most() {
+    // Half the round trip, three intervals of 8 ms, and the 25 ms that feedback may take.
+    let bound = 50_000 + 3 * 8_000 + 25_000;
+    for seed in SEEDS {
+        let ways = ways_of_presses(seed, 10_000, 8_000);
+        let (p50, p99, most) = (ways[ways.len() / 2], ways[ways.len() * 99 / 100], ways[ways.len() - 1]);
+        println!("seed {seed}: {} events, p50 {p50} µs, p99 {p99} µs, at most {most} µs", ways.len());
+        assert!(p99 <= bound, "seed {seed}: p99 is {p99} µs, allowed are {bound}");
+    }
+}
+
+#[test]
+#[ignore = "takes a dozen seconds: the long form of the test above, to be run by hand"]
+fn million_events_arrive_once_and_in_order_at_twenty_percent_loss() {
+    let ways = ways_of_presses(1, 1_000_000, 8_000);
+    let (p50, p99, most) = (ways[ways.len() / 2], ways[ways.len() * 99 / 100], ways[ways.len() - 1]);
+    println!("{} events, p50 {p50} µs, p99 {p99} µs, at most {most} µs", ways.len());
+    assert!(p99 <= 50_000 + 3 * 8_000 + 25_000, "p99 is {p99} µs");
 }

@@ -156,3 +156,23 @@ fn stages_sum_to_the_total_whatever_the_clocks_say() {
     assert_eq!((stages.iter().sum::<i64>(), total), (8900, 8900));
     assert_eq!(stages[..3], [500, 100, 300]);
 }
+
+#[test]
+fn drift_of_the_clocks_is_found_and_bounded() {
+    let truth = i64::from(Pair::HOST_CLOCK.drift_ppb - Pair::CLIENT_CLOCK.drift_ppb);
+    for (seed, up_ms, down_ms, most) in [(1, 10, 10, 40_000), (2, 5, 45, 90_000), (3, 1, 1, 15_000)] {
+        let config = PairConfig { pictures_per_second: 0, ..config(seed, up_ms, down_ms) };
+        let mut pair = Pair::new(&config);
+        let mut bounds = Vec::new();
+        for second in [4, 60, 300, 1100] {
+            pair.network.run_until(Time::from_secs(second));
+            let now = pair.network.local(pair.client);
+            let relation = pair.client().session().clock_relation(now).expect("clocks were compared");
+            let wrong = (i64::from(relation.drift_ppb) - truth).unsigned_abs();
+            assert!(wrong <= u64::from(relation.drift_error_ppb), "seed {seed}: {relation:?} of {truth} ppb");
+            bounds.push(relation.drift_error_ppb);
+        }
+        println!("seed {seed}: the drift is known to {bounds:?} ppb after 4, 60, 300 and 1100 s");
+        assert!(bounds[3] < most, "seed {seed}: {bounds:?}");
+    }
+}

@@ -291,6 +291,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             pictures_lost: self.video_in.lost,
             round_trip_us: u32::try_from(self.clock.round_trip_us(0)).unwrap_or(u32::MAX),
             clock_offset_us: relation.map_or(0, |relation| relation.offset_us),
+            clock_drift_ppb: relation.map_or(0, |relation| relation.drift_ppb),
             clock_error_us: relation.map_or(u32::MAX, |relation| relation.error_us),
             queue_us: measured.queue_us,
             loss_permille: measured.loss_permille,

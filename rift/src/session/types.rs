@@ -337,6 +337,8 @@ pub struct Stats {
     pub clock_offset_us: i64,
     /// The error bound of that; `u32::MAX` while unknown.
     pub clock_error_us: u32,
+    /// How much faster the peer's clock runs, in parts per billion; 0 while unknown.
+    pub clock_drift_ppb: i32,
     /// Estimated queueing on the way to the peer, in microseconds.
     pub queue_us: u32,
     /// Packets lost on the way to the peer lately, in thousandths.

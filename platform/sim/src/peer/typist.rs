@@ -36,6 +36,7 @@ pub struct Typist {
     devices: Held,
     waiting: Option<InputEvent>,
     sent: Vec<InputEvent>,
+    sent_at: Vec<Instant>,
 }
 
 impl Typist {
@@ -59,6 +60,7 @@ impl Typist {
             devices: Held::NOTHING,
             waiting: None,
             sent: Vec::new(),
+            sent_at: Vec::new(),
         }
     }
 
@@ -66,6 +68,12 @@ impl Typist {
     #[must_use]
     pub fn sent(&self) -> &[InputEvent] {
         &self.sent
+    }
+
+    /// When the session took each of them.
+    #[must_use]
+    pub fn sent_at(&self) -> &[Instant] {
+        &self.sent_at
     }
 
     /// Whether nothing is left to do.
@@ -90,6 +98,7 @@ impl Typist {
             };
             if send(event).is_ok() {
                 self.sent.push(event);
+                self.sent_at.push(now);
             } else {
                 self.waiting = Some(event);
             }
