@@ -12,6 +12,7 @@ pub mod crypto;
 pub mod delta;
 pub mod endpoint;
 pub mod fec;
+pub mod flight;
 pub mod limits;
 pub mod pacing;
 pub mod pairing;

@@ -9,6 +9,7 @@ use core::ops::DerefMut;
 use crate::channel::audio::AudioRings;
 use crate::channel::video::incoming::PictureSlot;
 use crate::fec::{MulAdd, Portable};
+use crate::flight::Recorder;
 use crate::limits::{AUDIO_KEPT_MAX, AUDIO_RECEIVED_MAX};
 use crate::session::arrivals::ArrivedPacket;
 use crate::session::sent::SentPacket;
@@ -42,6 +43,11 @@ pub trait Memory {
     fn stream(&mut self, channel: Channel) -> StreamRings<'_>;
     /// Where audio packets lie.
     fn audio(&mut self) -> AudioRings<'_>;
+
+    /// What was sent, and where the session's flight record goes: nowhere, but for memory that says otherwise.
+    fn flight(&mut self) -> (&mut [SentPacket], Recorder<'_>) {
+        (self.sent(), Recorder::NONE)
+    }
 }
 
 /// The memory of one session.

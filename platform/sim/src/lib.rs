@@ -14,6 +14,7 @@
 mod clock;
 pub mod contest;
 mod event;
+pub mod flight;
 mod hash;
 mod link;
 mod network;

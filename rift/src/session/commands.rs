@@ -11,6 +11,7 @@ use crate::channel::video::outgoing::QueueError;
 use crate::channel::video::pictures::PictureRef;
 use crate::channel::video::{PictureId, StreamParameters};
 use crate::crypto::{Handshake, Side};
+use crate::flight::FlightEntry;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::cursor::CursorPosition;
@@ -58,6 +59,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if parameters.rate_millihertz > 0 {
             self.delta.set_picture_rate(parameters.rate_millihertz);
+            let millihertz = parameters.rate_millihertz;
+            self.memory.flight().1.record(|| FlightEntry::PictureRate { millihertz });
             self.pacer.set_picture_period(1_000_000_000 / u64::from(parameters.rate_millihertz));
         }
         self.parameters = Some(StreamParametersMessage { first, parameters });

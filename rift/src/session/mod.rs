@@ -55,6 +55,7 @@ use crate::channel::video::incoming::VideoReceiver;
 use crate::channel::video::outgoing::VideoSender;
 use crate::crypto::{AddressToken, Handshake, PublicKey, ReplayWindow, Side};
 use crate::delta::{self, Budget, Delta};
+use crate::flight::FlightEntry;
 use crate::pacing::Pacer;
 use crate::storage::Memory;
 use crate::time::Instant;
@@ -333,7 +334,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.side == Side::Responder {
             if self.delta.poll_timeout().is_some_and(|due| due <= now) {
                 self.delta.handle_timeout(now);
-                self.pacer.set_rate(u64::from(self.delta.budget().pacing_bps));
+                self.on_granted(|| FlightEntry::Silence { at: now });
             }
         } else {
             self.advance_video(now);

@@ -6,6 +6,7 @@ use crate::channel::permissions::Permissions;
 use crate::channel::video::incoming::Taken;
 use crate::crypto::{AddressToken, Handshake, Side, packet_number};
 use crate::delta::{Outcome, PacketReport};
+use crate::flight::FlightEntry;
 use crate::session::TAG_LEN;
 use crate::session::arrivals::REPORT_PATIENCE_US;
 use crate::session::sent::Carried;
@@ -128,6 +129,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.heard_at = self.heard_at.max(received_at);
         self.stats.packets_received += 1;
         self.stats.bytes_received += len as u64;
+        let bytes = u16::try_from(len).unwrap_or(u16::MAX);
+        self.memory.flight().1.record(|| FlightEntry::Received { at: received_at, bytes });
         self.arrivals.push(self.memory.arrivals(), number, received_at, ecn);
         self.handle_frames(now, received_at, number, text, len)
     }
@@ -366,6 +369,15 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         Ok(())
     }
 
+    /// Congestion control has decided anew, because of `cause`.
+    pub(super) fn on_granted(&mut self, cause: impl FnOnce() -> FlightEntry) {
+        let budget = self.delta.budget();
+        self.pacer.set_rate(u64::from(budget.pacing_bps));
+        let (_, mut recorder) = self.memory.flight();
+        recorder.record(cause);
+        recorder.record(|| FlightEntry::of_budget(&budget));
+    }
+
     /// Takes the peer's report on our packets (SPEC §12.2–§12.3).
     fn on_feedback(&mut self, now: Instant, received_at: Instant, feedback: &Feedback<'_>) {
         let next = self.sent.next();
@@ -402,7 +414,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let round_trip = self.round_trip_us();
         let patience = (round_trip / 4).clamp(2_000, 50_000);
         let overdue = round_trip + REPORT_PATIENCE_US;
-        let (sent, ring, latches) = (&mut self.sent, self.memory.sent(), &mut self.latches);
+        let (ring, mut recorder) = self.memory.flight();
+        let (sent, latches) = (&mut self.sent, &mut self.latches);
         let (streams, bulk, stats) = (&mut self.streams, &mut self.bulk, &mut self.stats);
         let loss = &mut self.loss;
         let reports = core::iter::from_fn(|| {
@@ -432,13 +445,15 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 }
                 // Packets that want no feedback may wait long for it: that is no delay of the path.
                 if told.carried.contains(Carried::ELICITING) {
+                    recorder.record(|| FlightEntry::Report(report));
                     return Some(report);
                 }
             }
         });
         if self.side == Side::Responder {
-            self.delta.on_feedback(now, u32::try_from(round_trip).unwrap_or(u32::MAX), reports);
-            self.pacer.set_rate(u64::from(self.delta.budget().pacing_bps));
+            let round_trip_us = u32::try_from(round_trip).unwrap_or(u32::MAX);
+            self.delta.on_feedback(now, round_trip_us, reports);
+            self.on_granted(|| FlightEntry::Feedback { at: now, round_trip_us });
         } else {
             reports.for_each(drop);
         }

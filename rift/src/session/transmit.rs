@@ -8,6 +8,7 @@ use crate::channel::stream::PART_MAX;
 use crate::channel::video::PictureId;
 use crate::channel::video::pictures::PictureStore;
 use crate::crypto::{Aead, Handshake, PacketKey, Side, packet_number};
+use crate::flight::FlightEntry;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -440,7 +441,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn note_sent(&mut self, now: Instant, len: usize, carried: Carried) {
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += len as u64;
-        self.sent.push(self.memory.sent(), now, u16::try_from(len).unwrap_or(u16::MAX), carried);
+        let bytes = u16::try_from(len).unwrap_or(u16::MAX);
+        let (ring, mut recorder) = self.memory.flight();
+        self.sent.push(ring, now, bytes, carried);
+        let is_reported = carried.contains(Carried::ELICITING);
+        recorder.record(|| FlightEntry::Sent { at: now, bytes, is_reported });
         if self.side == Side::Responder && carried.contains(Carried::ELICITING) {
             self.delta.on_sent(now, len);
         }

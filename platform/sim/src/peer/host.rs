@@ -2,8 +2,11 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use rift::flight::{FlightEntry, FlightSink, Recorded};
 use rift::{
     Budget, Channel, CloseReason, Codec, Config, Discard, Ecn, Endpoint, Established, Event, Identity,
     InputEvent, Instant, Noise, PathId, Permissions, PictureId, PictureInfo, Pictures, PublicKey, Rectangle,
@@ -23,13 +26,32 @@ const PICTURES: usize = 8;
 /// How long the pretended encoder takes.
 const ENCODING_US: u64 = 3_000;
 
+/// Memory of a guest's session, which is recorded if the host wants it.
+pub type GuestMemory = Recorded<Box<HostMemory>, Log>;
 type HostMemory = Storage<Vec<u8>, 1024, 1024, 0, 4096, 4096, 1275>;
+
+/// Where a guest's session is recorded.
+#[derive(Debug)]
+pub struct Log {
+    flight: Rc<RefCell<Vec<FlightEntry>>>,
+    is_on: bool,
+}
+
+impl FlightSink for Log {
+    fn record(&mut self, entry: &FlightEntry) {
+        if self.is_on {
+            self.flight.borrow_mut().push(*entry);
+        }
+    }
+}
 
 /// A client that was let in.
 #[derive(Debug)]
 pub struct Guest {
     /// Its session.
-    pub session: Session<Box<HostMemory>, Noise>,
+    pub session: Session<GuestMemory, Noise>,
+    /// What its session recorded.
+    pub flight: Rc<RefCell<Vec<FlightEntry>>>,
     /// Where it is.
     pub node: NodeId,
     /// What it did.
@@ -116,6 +138,8 @@ pub struct HostPeer {
     allowed: BTreeMap<PublicKey, Permissions>,
     pictures: Pictures<Vec<u8>, PICTURES>,
     outbox: Outbox,
+    /// Whether the sessions of guests to come are recorded.
+    pub records_flights: bool,
     /// What it shares, if anything.
     pub camera: Option<Camera>,
     /// Clients let in, in order; those whose session is over stay.
@@ -156,6 +180,7 @@ impl HostPeer {
             allowed: BTreeMap::new(),
             pictures: Pictures::new(core::array::from_fn(|_| vec![0; PICTURE_LEN_MAX])),
             outbox: Outbox::new(),
+            records_flights: false,
             camera: None,
             guests: Vec::new(),
             turned_away: Vec::new(),
@@ -188,7 +213,7 @@ impl HostPeer {
     }
 
     /// The session of guest `index`.
-    pub fn session_mut(&mut self, index: usize) -> &mut Session<Box<HostMemory>, Noise> {
+    pub fn session_mut(&mut self, index: usize) -> &mut Session<GuestMemory, Noise> {
         &mut self.guests[index].session
     }
 
@@ -245,7 +270,9 @@ impl HostPeer {
             self.endpoint.adopt(established.connection(), index),
             "the endpoint has room for a test's guests"
         );
-        let memory = Box::new(HostMemory::new());
+        let flight = Rc::new(RefCell::new(Vec::new()));
+        let log = Log { flight: flight.clone(), is_on: self.records_flights };
+        let memory = Recorded { memory: Box::new(HostMemory::new()), sink: log };
         let mut session = Session::from_established(&self.config, established, memory, PathId(0), now);
         session.admit(now, permissions);
         if let Some(camera) = &self.camera {
@@ -254,6 +281,7 @@ impl HostPeer {
         }
         self.guests.push(Guest {
             session,
+            flight,
             node,
             input: Vec::new(),
             events: Vec::new(),

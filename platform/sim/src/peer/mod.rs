@@ -14,7 +14,7 @@ mod typist;
 use rift::Instant;
 
 pub use client::{ClientPeer, Shown};
-pub use host::{Camera, Guest, HostPeer};
+pub use host::{Camera, Guest, GuestMemory, HostPeer, Log};
 pub use pair::{Pair, PairConfig};
 pub use parcel::Parcel;
 pub use typist::{Repertoire, Typist};
