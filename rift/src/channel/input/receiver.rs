@@ -141,11 +141,11 @@ impl InputReceiver {
         &mut self,
         gamepad: Gamepad,
         wanted: &Held,
-        permitted: impl Fn(&InputEvent) -> bool,
+        permitted: &impl Fn(&InputEvent) -> bool,
     ) -> bool {
         let (held, wanted) = (self.held.gamepad(gamepad), wanted.gamepad(gamepad));
         let (before, after) = (held.unwrap_or_default(), wanted.unwrap_or_default());
-        if before != after && !self.change_gamepad(gamepad, before, after, &permitted) {
+        if before != after && !self.change_gamepad(gamepad, before, after, permitted) {
             return false;
         }
         let event = match (self.held.gamepad(gamepad).is_some(), wanted.is_some()) {
@@ -189,7 +189,7 @@ impl InputReceiver {
         &mut self,
         contact: Contact,
         wanted: &Held,
-        permitted: impl Fn(&InputEvent) -> bool,
+        permitted: &impl Fn(&InputEvent) -> bool,
     ) -> bool {
         let event = match (self.held.contact(contact), wanted.contact(contact)) {
             (Some(_), None) => {
