@@ -36,7 +36,6 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
 use rift::{Identity, Permissions, PublicKey};
-use rift_keystore::memory::HostMemory;
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
 
@@ -86,12 +85,21 @@ pub fn state_dir(common: &Common) -> Result<PathBuf, ClientError> {
 }
 
 /// The key that the host must prove: what was said, else that of the host paired with.
-fn host_key(options: &Connect, host: &str, port: u16) -> Result<PublicKey, ClientError> {
-    if let Some(id) = options.host_id {
-        return Ok(id);
-    }
+///
+/// With it comes the key that the host has vouched for, if it is pinned.
+fn host_keys(
+    options: &Connect,
+    host: &str,
+    port: u16,
+) -> Result<(PublicKey, Option<PublicKey>), ClientError> {
     let pins = pins::load(&state_dir(&options.common)?)?;
-    pins.find(host, port).map(|pin| pin.id).ok_or_else(|| ClientError::UnknownHost(options.host.clone()))
+    let pin = pins.find(host, port);
+    match (options.host_id, pin) {
+        (None, Some(pin)) => Ok((pin.id, pin.successor)),
+        (Some(id), Some(pin)) if id == pin.id => Ok((id, pin.successor)),
+        (Some(id), _) => Ok((id, None)),
+        (None, None) => Err(ClientError::UnknownHost(options.host.clone())),
+    }
 }
 
 /// minifb opens its window where the environment's `DISPLAY` says; `Some` when the program must be started again with
@@ -110,7 +118,7 @@ pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&st
 pub fn connect(options: &Connect) -> Result<String, ClientError> {
     let (host, port) = args::split_host(&options.host).map_err(ClientError::Usage)?;
     let identity = identity(&options.common)?;
-    let key = host_key(options, &host, port)?;
+    let (key, successor) = host_keys(options, &host, port)?;
     let clock = Clock::new();
     let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
     let (orders, orders_end) = sync_channel(ORDERS_MAX);
@@ -130,7 +138,8 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         codec: options.codec,
         datagram_len: options.datagram,
         wanted: if options.view_only { Permissions::view_only() } else { Permissions::all() },
-        memory: HostMemory::path(&state_dir(&options.common)?, &key),
+        state: state_dir(&options.common)?,
+        successor,
     };
     let ends = session::Ends { link: link.clone(), orders: orders_end, jobs, spares: spares_end, shapes };
     let network = Network::new(target, clock, ends);

@@ -22,6 +22,7 @@ use crate::args::{CodecKind, HandshakeKind};
 use crate::error::{ClientError, describe};
 use crate::handshake::ChosenHandshake;
 use crate::link::{Order, Status};
+use crate::pins;
 use crate::reconnect::{Backoff, Verdict, verdict};
 use crate::session::{ClientMemory, Ends, Service};
 
@@ -51,8 +52,10 @@ pub struct Target {
     pub datagram_len: u16,
     /// What to ask for.
     pub wanted: Permissions,
-    /// Where it is kept what is remembered of the host.
-    pub memory: PathBuf,
+    /// Where this client keeps what it remembers.
+    pub state: PathBuf,
+    /// Who the host may have become, on its own word, if it is pinned.
+    pub successor: Option<PublicKey>,
 }
 
 /// The network's thread.
@@ -63,6 +66,8 @@ pub struct Network {
     service: Service,
     /// What is remembered of the host.
     memory: HostMemory,
+    /// The successor is called, because the present key did not answer.
+    calls_successor: bool,
 }
 
 /// How one session ended.
@@ -79,8 +84,8 @@ impl Network {
     /// Nothing is sent yet.
     #[must_use]
     pub fn new(target: Target, clock: Clock, ends: Ends) -> Self {
-        let memory = HostMemory::load(&target.memory);
-        Self { target, clock, service: Service::new(ends), memory }
+        let memory = HostMemory::load(&HostMemory::path(&target.state, &target.key));
+        Self { target, clock, service: Service::new(ends), memory, calls_successor: false }
     }
 
     /// Runs until it is told to quit or the host is not to be reached any more.
@@ -99,7 +104,7 @@ impl Network {
         let mut backoff = Backoff::new();
         let mut had_session = false;
         loop {
-            let ended = self.try_addresses(had_session)?;
+            let ended = self.try_keys(had_session)?;
             if self.service.quits || ended.reason == CloseReason::Local {
                 return Ok(());
             }
@@ -141,6 +146,40 @@ impl Network {
         }
         self.service.set_status(Status::Connecting);
         false
+    }
+
+    /// Calls the host by its key, and if nobody answers to that, by the one it has vouched for.
+    fn try_keys(&mut self, had_session: bool) -> Result<Ended, ClientError> {
+        let ended = self.try_addresses(had_session)?;
+        let is_silent = ended.reason == CloseReason::Unanswered && !self.service.quits;
+        let Some(other) = self.target.successor.filter(|_| is_silent) else { return Ok(ended) };
+        self.target.successor = Some(core::mem::replace(&mut self.target.key, other));
+        self.calls_successor = !self.calls_successor;
+        self.memory = HostMemory::load(&HostMemory::path(&self.target.state, &other));
+        info!(host = %self.target.host, "calling by the other key that is known");
+        self.try_addresses(had_session)
+    }
+
+    /// The host vouches for its next key.
+    fn promise(target: &mut Target, successor: PublicKey) {
+        let address = pins::address(&target.host, target.port);
+        match pins::change(&target.state, |pins| pins.promise(&address, target.key, successor)) {
+            Ok(()) => {
+                info!(%successor, "the host vouches for its next key");
+                target.successor = Some(successor);
+            }
+            Err(error) => warn!(%error, "the host's next key was not kept"),
+        }
+    }
+
+    /// The host has proven the key it had vouched for: the old one counts no more.
+    fn succeed(&mut self) {
+        self.calls_successor = false;
+        self.target.successor = None;
+        let address = pins::address(&self.target.host, self.target.port);
+        if let Err(error) = pins::change(&self.target.state, |pins| pins.succeed(&address, self.target.key)) {
+            warn!(%error, "the host's new key was not kept");
+        }
     }
 
     /// Tries each address of the host until one answers. A name that cannot be resolved is an error at first, and
@@ -195,6 +234,10 @@ impl Network {
         info!(%address, "connecting to {address}");
         loop {
             driver.turn(&mut |session, event| service.on_event(session, event, clock.now()))?;
+            if let Some(key) = service.successor.take() {
+                // Waits for the disk: once for each key a host ever has.
+                Self::promise(&mut self.target, key);
+            }
             let is_over = driver.with_session(|session, now| {
                 service.after_turn(session, now);
                 session.is_closed() || service.goodbye_until.is_some_and(|until| until <= now)
@@ -207,15 +250,19 @@ impl Network {
         driver.with_session(|session, now| service.end(session, now));
         if let Some(token) = service.token.take() {
             self.memory.token = Some(token);
-            if let Err(error) = self.memory.keep(&self.target.memory) {
+            if let Err(error) = self.memory.keep(&HostMemory::path(&self.target.state, &self.target.key)) {
                 debug!(%error, "the next call will take longer");
             }
         }
         let now = clock.now();
         let reason = service.closed.unwrap_or(CloseReason::Local);
         let admitted_for = service.admitted_at.map(|at| now - at);
+        let is_proven = admitted_for.is_some() && self.calls_successor;
         debug!(?reason, sockets = ?driver.socket_stats(), "session over");
         let refused = driver.socket_stats().refused > 0;
+        if is_proven {
+            self.succeed();
+        }
         Ok(Ended { reason, admitted_for, refused })
     }
 

@@ -58,7 +58,9 @@ pub fn pair(options: &Pair, input: &mut impl BufRead, out: &mut impl Write) -> R
     } else {
         pairing.with_typed_pin(&host, port, input, out)?
     };
-    pins::change(&state, |pins| pins.put(Pin { address: pins::address(&host, port), id: key }))?;
+    pins::change(&state, |pins| {
+        pins.put(Pin { address: pins::address(&host, port), id: key, successor: None })
+    })?;
     say(out, &format!("paired with {key}\nFrom now on: wavry-client connect {}", options.host));
     Ok(())
 }

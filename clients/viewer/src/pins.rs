@@ -48,6 +48,8 @@ pub struct Pin {
     pub address: String,
     /// Who it is.
     pub id: PublicKey,
+    /// Who it will be, on its own word: taken once.
+    pub successor: Option<PublicKey>,
 }
 
 /// All of them, in the order of the file.
@@ -79,6 +81,8 @@ impl Pins {
     pub fn to_text(&self) -> String {
         let hosts = self.0.iter().map(|pin| {
             let fields = [("address", pin.address.clone()), ("id", pin.id.to_string())];
+            let successor = pin.successor.map(|key| ("successor", key.to_string()));
+            let fields = fields.into_iter().chain(successor);
             toml::Table::from_iter(fields.map(|(key, text)| (key.to_owned(), text.into())))
         });
         let hosts = hosts.map(toml::Value::from).collect::<Vec<_>>();
@@ -93,6 +97,22 @@ impl Pins {
     pub fn find(&self, host: &str, port: u16) -> Option<&Pin> {
         let address = address(host, port);
         self.0.iter().find(|pin| pin.address == address)
+    }
+
+    /// The host that is reached so, and is `id`, vouches for another key.
+    pub fn promise(&mut self, address: &str, id: PublicKey, successor: PublicKey) {
+        let known = self.0.iter_mut().find(|pin| pin.address == address && pin.id == id);
+        if let Some(pin) = known.filter(|_| successor != id) {
+            pin.successor = Some(successor);
+        }
+    }
+
+    /// The host that is reached so has proven the key it was to have: the old one counts no more.
+    pub fn succeed(&mut self, address: &str, proven: PublicKey) {
+        let known = self.0.iter_mut().find(|pin| pin.address == address && pin.successor == Some(proven));
+        if let Some(pin) = known {
+            (pin.id, pin.successor) = (proven, None);
+        }
     }
 
     /// Keeps a host, in place of another that was reached the same way.
@@ -150,16 +170,16 @@ fn lock(path: &Path) -> Result<File, PinsError> {
 
 fn pin(entry: &toml::Value) -> Result<Pin, String> {
     let table = entry.as_table().ok_or("a host is a table")?;
-    if let Some(key) = table.keys().find(|key| !["address", "id"].contains(&key.as_str())) {
+    if let Some(key) = table.keys().find(|key| !["address", "id", "successor"].contains(&key.as_str())) {
         return Err(format!("a host has no {key:?}"));
     }
     let text = |key: &str| {
         let text = table.get(key).and_then(toml::Value::as_str);
         text.ok_or_else(|| format!("a host lacks its {key}"))
     };
-    let id = text("id")?;
-    let id = id.parse().map_err(|error| format!("{id:?} is no Wavry ID: {error}"))?;
-    Ok(Pin { address: text("address")?.to_owned(), id })
+    let key = |text: &str| text.parse().map_err(|error| format!("{text:?} is no Wavry ID: {error}"));
+    let successor = table.contains_key("successor").then(|| text("successor").and_then(key)).transpose()?;
+    Ok(Pin { id: key(text("id")?)?, address: text("address")?.to_owned(), successor })
 }
 
 #[cfg(test)]
@@ -176,7 +196,7 @@ mod tests {
     fn hosts_are_found_by_how_they_are_reached_and_the_newest_key_counts() {
         let mut pins = Pins::default();
         for (host, port, seed) in [("Desk.example", 4747, 1), ("::1", 4747, 2), ("desk.example", 4747, 3)] {
-            pins.put(Pin { address: address(host, port), id: id(seed) });
+            pins.put(Pin { address: address(host, port), id: id(seed), successor: None });
         }
         let again = Pins::parse(&pins.to_text(), Path::new("hosts.toml")).expect("its own text");
         assert_eq!(again, pins);
@@ -184,6 +204,24 @@ mod tests {
         assert_eq!(again.find("::1", 4747).map(|pin| pin.id), Some(id(2)));
         assert_eq!(again.find("desk.example", 4748), None);
         assert_eq!(Pins::parse(HEADER, Path::new("")).expect("empty"), Pins::default());
+    }
+
+    #[test]
+    fn successor_is_taken_once_and_only_on_the_word_of_the_key_that_is_pinned() {
+        let mut pins = Pins::default();
+        pins.put(Pin { address: address("desk", 1), id: id(1), successor: None });
+        pins.promise("desk:1", id(9), id(8));
+        pins.promise("desk:1", id(1), id(1));
+        assert_eq!(pins.find("desk", 1).expect("pinned").successor, None, "another host's word, or none");
+        pins.promise("desk:1", id(1), id(2));
+        pins = Pins::parse(&pins.to_text(), Path::new("")).expect("its own text");
+        pins.succeed("desk:1", id(1));
+        assert_eq!(pins.find("desk", 1).expect("pinned").successor, Some(id(2)), "still to come");
+        pins.succeed("desk:1", id(2));
+        let pin = pins.find("desk", 1).expect("pinned").clone();
+        assert_eq!((pin.id, pin.successor), (id(2), None));
+        pins.promise("desk:1", id(1), id(3));
+        assert_eq!(pins.find("desk", 1), Some(&pin), "the old key vouches for nothing more");
     }
 
     #[test]

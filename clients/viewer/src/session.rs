@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 
 use rift::{
-    AddressToken, Channel, CloseReason, Event, Instant, Permissions, PictureId, Session, StreamParameters,
+    AddressToken, Channel, CloseReason, Event, Instant, Permissions, PictureId, PublicKey, Session,
+    StreamParameters,
 };
 use rift_mio::DesktopStorage;
 use rift_simd::Simd;
@@ -64,6 +65,8 @@ pub(crate) struct Service {
     pub(crate) admitted_at: Option<Instant>,
     /// What the host gave for the next call.
     pub(crate) token: Option<AddressToken>,
+    /// The key that the host vouches for.
+    pub(crate) successor: Option<PublicKey>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) quits: bool,
     pub(crate) goodbye_until: Option<Instant>,
@@ -89,6 +92,7 @@ impl Service {
             waiting: None,
             admitted_at: None,
             token: None,
+            successor: None,
             closed: None,
             quits: false,
             goodbye_until: None,
@@ -142,6 +146,7 @@ impl Service {
             }
             Event::Authenticated(peer) => debug!(%peer, "the host has proven who it is"),
             Event::Admitted(permissions) => self.on_admitted(permissions, now),
+            Event::Successor(key) => self.successor = Some(key),
             Event::AddressToken(token) => self.token = Some(token),
             Event::Closed(reason) => self.closed = Some(reason),
             Event::Readable(_) | Event::Writable(_) | Event::Input(_) | Event::RepairWanted { .. } | _ => {}

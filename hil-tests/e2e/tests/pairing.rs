@@ -115,3 +115,31 @@ fn permissions_change_while_a_session_runs() {
         figures["permissions"].as_array().expect("a list").iter().filter_map(|word| word.as_str()).collect();
     assert!(words.contains(&"view") && words.contains(&"record") && !words.contains(&"audio"), "{figures}");
 }
+
+#[test]
+fn rotated_key_is_taken_by_a_client_that_was_told_and_the_old_one_counts_no_more() {
+    let mut host = Host::start("test", &["--pair"]);
+    let client = Client::new();
+    let typed = format!("{}\n", pin(&host.server));
+    let mut at_client = client.pair(&host.address, &typed, &[]);
+    assert!(at_client.wait().success(), "{}", at_client.words());
+    let said = host.command(&["rotate-key"]);
+    let next = said.lines().next().expect("an ID").to_owned();
+    let mut told = client.connect_known(&host.address, &["--seconds", "60"]);
+    let hears = wait_for(|| told.words().contains("vouches for its next key").then_some(()));
+    assert!(hears.is_some(), "{} {}", told.words(), host.server.words());
+    told.terminate();
+    assert!(told.wait().success(), "{}", told.words());
+    host.server.terminate();
+    assert!(host.server.wait().success(), "{}", host.server.words());
+    assert!(host.command(&["rotate-key", "--switch"]).contains(&next));
+    let host = host.restart();
+    assert_eq!(host.command(&["id"]), next);
+    let mut by_new = client.connect_known(&host.address, &["--frames", "2"]);
+    assert!(by_new.wait().success(), "{}", by_new.words());
+    let pinned = std::fs::read_to_string(client.file("state").join("hosts.toml")).expect("it pins hosts");
+    assert!(
+        pinned.contains(&next) && !pinned.contains(&host.id) && !pinned.contains("successor"),
+        "{pinned}"
+    );
+}

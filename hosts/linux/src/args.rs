@@ -82,6 +82,15 @@ pub enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Make this host's next key, which it then vouches for to every client; --switch puts it in place
+    RotateKey {
+        /// The next key becomes the host's, and the old one is gone; the host must not run
+        #[arg(long)]
+        switch: bool,
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
     /// Tell how a running host is: what it captures, who watches, how long things take
     Status {
         /// As JSON

@@ -161,6 +161,12 @@ pub fn ask(state: &Path, order: &PairOrder, out: &mut impl Write) -> io::Result<
     Ok(Some(false))
 }
 
+/// Whether a host runs with the state directory `state`.
+#[must_use]
+pub fn is_running(state: &Path) -> bool {
+    reach(&state.join(DIRECTORY)).is_ok()
+}
+
 fn reach(place: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(short(&File::open(place)?))
 }

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod notify;
 pub mod orders;
 pub mod pairing;
+pub mod rotation;
 pub mod signal;
 pub mod source;
 pub mod status;
@@ -126,6 +127,9 @@ pub enum ServerError {
         "no host runs with the state in {0}; start one that pairs at once: wavry-server --pair, or name another --state"
     )]
     NoHost(PathBuf),
+    /// The key of a running host is not to be changed.
+    #[error("a host runs with the state in {0}; end it first, so that it begins with its new key")]
+    Running(PathBuf),
     /// Nobody was paired; why has been said.
     #[error("not paired")]
     NotPaired,
@@ -200,8 +204,27 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
             write!(out, "{answer}")?;
         }
         Command::Cards => source::list_devices(out)?,
+        Command::RotateKey { switch, place } => rotate_key(&state_dir(place)?, *switch, out)?,
         Command::Id { place } => writeln!(out, "{}", identity(&state_dir(place)?)?.public())?,
     }
+    Ok(())
+}
+
+/// Makes this host's next key, or puts it in the place of the present one.
+fn rotate_key(state: &Path, switch: bool, out: &mut impl Write) -> Result<(), ServerError> {
+    if !switch {
+        let next = rotation::prepare(state)?;
+        writeln!(
+            out,
+            "{next}\nEvery client that connects from now on is told. Once all have: wavry-server rotate-key --switch"
+        )?;
+        return Ok(());
+    }
+    if control::is_running(state) {
+        return Err(ServerError::Running(state.to_owned()));
+    }
+    let id = rotation::switch(state)?;
+    writeln!(out, "{id}\nThis host is known by that ID from now on. Clients that were not told pair again")?;
     Ok(())
 }
 

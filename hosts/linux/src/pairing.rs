@@ -3,7 +3,7 @@
 //! The window opens by an order of the control socket or of the host's own command line and by nothing else. The PIN
 //! goes back to whoever gave the order, at a terminal, and into no log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
 use rift::{
@@ -82,6 +82,12 @@ impl Desk {
             strangers: Vec::with_capacity(STRANGERS_MAX),
             is_open: false,
         }
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
     }
 
     /// Whether a PIN shows somewhere that must not be seen by who watches this machine's screen.

@@ -29,6 +29,7 @@ use crate::input::Injector;
 use crate::lane::{Lane, LaneOrders};
 use crate::orders::{Captured, CursorState};
 use crate::pairing::Desk;
+use crate::rotation::Heir;
 use crate::status::Board;
 
 use lanes::{KNOWN_MAX, KnownViewer};
@@ -100,6 +101,7 @@ pub struct Viewers {
     policy: Policy,
     allow: AllowFile,
     desk: Desk,
+    heir: Heir,
     feed: Feed,
     injector: Injector,
     pictures: Pictures<Vec<u8>, PICTURES>,
@@ -130,6 +132,7 @@ impl Viewers {
         Self {
             policy,
             allow,
+            heir: Heir::new(desk.state()),
             desk,
             feed,
             injector,
@@ -163,6 +166,7 @@ impl Viewers {
         }
         self.refreshed_at = now;
         self.show_operators(now, driver);
+        self.heir.refresh();
         if !self.reread() && !self.is_list_newer {
             return;
         }
@@ -266,6 +270,10 @@ impl Viewers {
             let Some(viewer) = self.viewers.get(&index).filter(|viewer| viewer.is_live) else { continue };
             let rights = self.rights(viewer.client.permissions, self.steering == Some(index));
             let rights = rights & session.wanted();
+            if let Some(key) = self.heir.key() {
+                // Once it is in, and once for each key; before, there is nothing to be said.
+                let _ = session.announce_successor(key);
+            }
             if session.permissions() != Some(rights) {
                 session.admit(now, rights);
                 info!(client = %viewer.client.name, steers = rights.may_steer(), "rights changed");
