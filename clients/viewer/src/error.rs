@@ -164,6 +164,6 @@ pub fn describe(reason: CloseReason) -> String {
         CloseReason::Idle => "fell silent".to_owned(),
         CloseReason::Reset => "was restarted".to_owned(),
         CloseReason::Exhausted => "ended the session: all packet numbers are used up".to_owned(),
-        CloseReason::Version | _ => "ended the session".to_owned(),
+        _ => "ended the session".to_owned(),
     }
 }
