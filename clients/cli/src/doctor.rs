@@ -6,6 +6,7 @@ use core::net::Ipv4Addr;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::net::UdpSocket;
+use std::path::Path;
 
 use rift::{Instant, PictureId};
 use rift_hal::{Decoder, EncodeRequest, Encoder, EncoderSettings, Frame, PixelFormat, Plane, VideoSource};
@@ -55,7 +56,7 @@ impl Finding {
 pub fn examine(port: u16) -> Vec<Finding> {
     let mut findings = vec![identity(), screen(), injection()];
     findings.extend(capture_devices());
-    findings.extend([kernel_input(), codecs(), udp_port(port)]);
+    findings.extend([kernel_input(), usb_gadget(), codecs(), udp_port(port)]);
     let limit =
         |name: &str| fs::read_to_string(format!("/proc/sys/net/core/{name}")).ok()?.trim().parse().ok();
     findings.push(socket_buffers(limit("rmem_max"), limit("wmem_max")));
@@ -165,8 +166,15 @@ fn capture_device(topic: &'static str, device: Result<rift_v4l::DeviceInfo, V4lE
         Err(error) => return Finding::limited(topic, error.to_string(), "plug it in again; see `dmesg`"),
     };
     let formats: Vec<String> = device.formats.iter().map(ToString::to_string).collect();
-    let found =
-        format!("{} {} ({}): {}", device.path.display(), device.card, device.driver, formats.join(" "));
+    let lasting = rift_v4l::lasting_path(&device.path).filter(|lasting| *lasting != device.path);
+    let lasting = lasting.map_or_else(String::new, |path| format!(", lasting path {}", path.display()));
+    let found = format!(
+        "{} {} ({}): {}{lasting}",
+        device.path.display(),
+        device.card,
+        device.driver,
+        formats.join(" ")
+    );
     if device.formats.iter().any(|&format| Encoding::from_four_cc(format).is_some()) {
         Finding::good(topic, found)
     } else {
@@ -183,9 +191,28 @@ fn kernel_input() -> Finding {
     match rift_uinput::check() {
         Ok(()) => Finding::good(TOPIC, format!("{} can be opened", rift_uinput::DEVICE_PATH)),
         Err(error) => {
-            let remedy = "needed only to give input to something else than an X11 screen";
+            let rule = RULE_DIRECTORIES.iter().any(|directory| Path::new(directory).join(RULE).exists());
+            let remedy = if rule {
+                "the rule is there: log in again, or `udevadm control --reload && udevadm trigger /dev/uinput`"
+            } else {
+                "needed only to give input to something else than an X11 screen; then copy hosts/linux/dist/60-wavry.rules \
+                 to /etc/udev/rules.d/ as it says"
+            };
             Finding::limited(TOPIC, error.to_string(), remedy)
         }
+    }
+}
+
+/// Where udev reads rules.
+const RULE_DIRECTORIES: [&str; 3] = ["/etc/udev/rules.d", "/run/udev/rules.d", "/usr/lib/udev/rules.d"];
+const RULE: &str = "60-wavry.rules";
+
+/// Whether a USB port can play keyboard and pointers to another machine.
+fn usb_gadget() -> Finding {
+    const TOPIC: &str = "usb";
+    match rift_hid::check() {
+        Ok(()) => Finding::good(TOPIC, "a port can play keyboard and pointers: `--input usb`, as root"),
+        Err(error) => Finding::good(TOPIC, format!("{error}; needed only for `--input usb`")),
     }
 }
 
@@ -312,7 +339,8 @@ mod tests {
         let mut text = Vec::new();
         report(&findings, &mut text).expect("written");
         let text = String::from_utf8(text).expect("text");
-        for topic in ["identity", "screen", "xtest", "capture", "uinput", "codecs", "port", "buffers"] {
+        for topic in ["identity", "screen", "xtest", "capture", "uinput", "usb", "codecs", "port", "buffers"]
+        {
             assert!(text.contains(topic), "{topic} in:\n{text}");
         }
     }

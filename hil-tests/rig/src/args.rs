@@ -30,6 +30,8 @@ pub enum Topic {
     Fuzz,
     /// `board`.
     Board,
+    /// `soak`.
+    Soak,
 }
 
 /// How the machine is prepared.
@@ -88,6 +90,8 @@ pub enum VmTask {
     },
     /// A line of shell.
     Command(String),
+    /// The tests' own program, with these arguments and nothing else.
+    Soak(String),
 }
 
 /// What `vm` is to do.
@@ -162,7 +166,7 @@ pub enum Command {
     Board(Board),
 }
 
-const COMMANDS: [(&str, Topic); 8] = [
+const COMMANDS: [(&str, Topic); 9] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
@@ -170,6 +174,7 @@ const COMMANDS: [(&str, Topic); 8] = [
     ("vm", Topic::Vm),
     ("fuzz", Topic::Fuzz),
     ("board", Topic::Board),
+    ("soak", Topic::Soak),
     ("help", Topic::Rig),
 ];
 const DEMO_SECONDS: u32 = 20;
@@ -192,6 +197,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Vm => vm(parser),
             Topic::Fuzz => fuzz(parser),
             Topic::Board => board(parser),
+            Topic::Soak => crate::soak::parse(parser),
         },
         Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
     }
@@ -370,7 +376,7 @@ fn bench(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Bench(Bench { setup, name, json, strict, plots }))
 }
 
-fn number(
+pub(crate) fn number(
     option: &str,
     parser: &mut lexopt::Parser,
     range: core::ops::RangeInclusive<u32>,
@@ -390,7 +396,7 @@ fn text(parser: &mut lexopt::Parser) -> Result<String, Failure> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
-fn complaint(error: lexopt::Error) -> Failure {
+pub(crate) fn complaint(error: lexopt::Error) -> Failure {
     Failure::unusable(format!("{error}; `cargo rig help` lists what there is"))
 }
 
@@ -431,5 +437,6 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Vm => help::VM,
         Topic::Fuzz => help::FUZZ,
         Topic::Board => help::BOARD,
+        Topic::Soak => crate::soak::HELP,
     }
 }

@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod process;
 pub mod say;
 pub mod setup;
+mod soak;
 pub mod stages;
 pub mod totals;
 pub mod vm;

@@ -52,7 +52,7 @@ impl Bench {
     /// There is no card, or it gives no picture.
     pub fn set_up() -> anyhow::Result<Self> {
         card::prepare()?;
-        let source = V4lSource::open(card::node(), &Options::default()).context("opening the card")?;
+        let source = V4lSource::open(&card::node(), &Options::default()).context("opening the card")?;
         let mut bench = Self { source, clock: clock(), pattern: Vec::new(), seen: Seen::default() };
         bench.settle()?;
         let now = bench.now();
@@ -96,7 +96,7 @@ impl Bench {
         if fault.starts {
             // Not open yet: nothing is held while the fault begins.
             self.source =
-                V4lSource::wait_for(card::node(), &Options::default()).context("making a source")?;
+                V4lSource::wait_for(&card::node(), &Options::default()).context("making a source")?;
         }
         (fault.begin)().with_context(|| fault.name)?;
         let shown_us = self.watch(begun.plus_micros(NEVER_US), |bench| match fault.shows {

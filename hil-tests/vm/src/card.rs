@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicI32, Ordering};
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -10,8 +10,9 @@ use rift_v4l::{Options, V4lSource, set_control};
 
 /// The card's node at first.
 const NODE: &str = "/dev/video0";
-/// The card's node after it came back while its number was taken.
-const NEXT_NODE: &str = "/dev/video1";
+/// Where the kernel lists video nodes, and what it calls the card's: the module makes a second card beside it.
+const CLASS: &str = "/sys/class/video4linux";
+const NAME: &str = "vivid-000-vid-cap";
 
 /// Controls of vivid (`drivers/media/test-drivers/vivid/vivid-ctrls.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +60,15 @@ pub enum SignalMode {
     Selected = 4,
 }
 
-/// Where the card is now.
+/// Where the card is now, whatever its number; where it was at first while it is out.
 #[must_use]
-pub fn node() -> &'static Path {
-    let first = Path::new(NODE);
-    if first.exists() { first } else { Path::new(NEXT_NODE) }
+pub fn node() -> PathBuf {
+    let entries = fs::read_dir(CLASS).into_iter().flatten().flatten();
+    let is_card = |entry: &fs::DirEntry| {
+        fs::read_to_string(entry.path().join("name")).is_ok_and(|name| name.trim_end() == NAME)
+    };
+    let found = entries.into_iter().find(is_card).map(|entry| Path::new("/dev").join(entry.file_name()));
+    found.unwrap_or_else(|| PathBuf::from(NODE))
 }
 
 /// Sets a control through a handle of its own.
@@ -72,7 +77,7 @@ pub fn node() -> &'static Path {
 /// The card is not there or refuses.
 pub fn set(control: Control, value: i32) -> anyhow::Result<()> {
     // Numbers of controls are the enum's own.
-    set_control(node(), control as u32, value).with_context(|| format!("setting {control:?} to {value}"))
+    set_control(&node(), control as u32, value).with_context(|| format!("setting {control:?} to {value}"))
 }
 
 /// Makes the pattern the same in every frame, and timestamps lie in the past. To be done after every [`plug_in`].
@@ -139,7 +144,7 @@ pub fn plug_in_elsewhere() -> anyhow::Result<()> {
 /// # Errors
 /// The card is not there or in use.
 pub fn occupy() -> anyhow::Result<()> {
-    let source = V4lSource::open(node(), &Options::default()).context("occupying the card")?;
+    let source = V4lSource::open(&node(), &Options::default()).context("occupying the card")?;
     *OCCUPANT.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
     Ok(())
 }

@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod card;
 pub mod faults;
+pub mod libinput;
 pub mod session;
 pub mod table;
 

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use wavry_vm::{bench::Bench, faults, say, session, table};
+use wavry_vm::{bench::Bench, faults, libinput, say, session, table};
 
 fn main() -> ExitCode {
     match run() {
@@ -21,12 +21,21 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<bool> {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
+        Some("libinput") => libinput::run(),
         Some("session") => session::run(),
+        Some("storm") => {
+            let mut number = |what| {
+                let word = words.next().and_then(|word| word.parse::<u64>().ok());
+                word.with_context(|| format!("wavry-vm storm MINUTES SEED: {what} is missing"))
+            };
+            let (minutes, seed) = (number("MINUTES")?, number("SEED")?);
+            session::storm::run(u32::try_from(minutes)?, seed)
+        }
         Some("card") => {
             let rounds = words.next().map_or(Ok(1), |word| word.parse::<u32>());
             card(rounds.context("the argument is how often each fault is injected")?)
         }
-        _ => anyhow::bail!("wavry-vm card [ROUNDS], or wavry-vm session"),
+        _ => anyhow::bail!("wavry-vm card [ROUNDS], libinput, session, or storm MINUTES SEED"),
     }
 }
 
@@ -52,7 +61,15 @@ fn card(rounds: u32) -> anyhow::Result<bool> {
     if rounds > 1 {
         let tenths: Vec<String> =
             (1..=10).map(|tenth| memory_kb[(memory_kb.len() * tenth).div_ceil(10) - 1].to_string()).collect();
-        say(&format!("{rounds} rounds; memory after each tenth of them, kB: {}", tenths.join(" ")));
+        // The first quarter is left out: buffers of all sizes and modes are met for the first time there.
+        let points: Vec<(f64, f64)> =
+            memory_kb.iter().enumerate().map(|(at, &kb)| (at as f64, kb as f64)).collect();
+        let slope = session::storm::slope(&points[points.len() / 4..]);
+        say(&format!(
+            "{rounds} rounds; memory after each tenth of them, kB: {}; {slope:.3} kB a round",
+            tenths.join(" ")
+        ));
+        is_good &= slope <= 1.0;
     }
     Ok(is_good)
 }

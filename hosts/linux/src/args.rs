@@ -10,6 +10,7 @@ use rift_v4l::{Edid, FourCc};
 use crate::allow::permission;
 use crate::handshake::Implementation;
 use crate::input::Way;
+use crate::power::{Action, Mac};
 use crate::source::Spec;
 
 /// Shares a screen, an application or a capture card with the clients on its list.
@@ -35,7 +36,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Run the host (the same as no command)
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Pair with a new client by PIN, at the running host: prints a PIN to be typed at `wavry-client pair`
     Pair {
         /// The PIN that the client shows (`wavry-client pair --show-pin`, or a board), instead of one shown here
@@ -100,6 +101,15 @@ pub enum Command {
         #[arg(long, conflicts_with = "json")]
         metrics: bool,
         /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Switch the machine behind the capture card, by what the configuration says for it
+    Power {
+        /// What to do
+        #[arg(value_enum)]
+        action: Action,
+        /// Where the configuration is
         #[command(flatten)]
         place: Place,
     },
@@ -196,6 +206,18 @@ pub struct RunArgs {
     /// it is set]
     #[arg(long, value_name = "DISPLAY")]
     pub edid: Option<Edid>,
+    /// Shell command that presses the power button of the machine behind the capture card, for `wavry-server power on`
+    #[arg(long, value_name = "COMMAND")]
+    pub power_on: Option<String>,
+    /// The same for a long press, for `power off`
+    #[arg(long, value_name = "COMMAND")]
+    pub power_off: Option<String>,
+    /// The same for its reset button, for `power reset`
+    #[arg(long, value_name = "COMMAND")]
+    pub power_reset: Option<String>,
+    /// Its network card's address, for `power wake`
+    #[arg(long, value_name = "MAC")]
+    pub wake: Option<Mac>,
     /// Serve figures to Prometheus at this address, as http://ADDR:PORT/metrics [default: not]
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -229,6 +251,10 @@ impl RunArgs {
             capture_input: self.capture_input.or(other.capture_input),
             capture_format: self.capture_format.or(other.capture_format),
             edid: self.edid.or(other.edid),
+            power_on: self.power_on.or(other.power_on),
+            power_off: self.power_off.or(other.power_off),
+            power_reset: self.power_reset.or(other.power_reset),
+            wake: self.wake.or(other.wake),
             metrics: self.metrics.or(other.metrics),
             input: self.input.or(other.input),
             app_size: self.app_size.or(other.app_size),

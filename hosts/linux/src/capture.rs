@@ -269,13 +269,12 @@ impl Capture {
         let captured_at = frame.captured_at();
         let track = &mut self.tracks[index];
         let is_settled = tells_damage && track.pace.is_settled();
+        let changed = tells_damage.then_some(track.changed);
+        let is_small = area(track.changed) <= area(place) / SMALL_DIVISOR;
         let (boost, damage) = match purpose {
             // Nothing changed: the encoder goes over what is coarser than it need be, and skips the rest.
             Purpose::Refine => (true, Some(Rectangle::default())),
-            Purpose::Change => {
-                let is_small = area(track.changed) <= area(place) / SMALL_DIVISOR;
-                (is_settled && is_small, tells_damage.then_some(track.changed))
-            }
+            Purpose::Change => (is_settled && is_small, changed),
             Purpose::Repair => (is_settled, None),
         };
         let job = Job {
@@ -312,20 +311,10 @@ impl Capture {
         if made.is_partial {
             track.changed = self.source.damage();
         }
-        let quality = match made.quantiser {
-            // A source that does not say when it is still is never refined.
-            _ if !tells_damage => Quality::Good,
-            0..=QUANTISER_GOOD => Quality::Good,
-            _ => Quality::Fair,
-        };
-        track.pace.encoded(now, order.period_us, purpose, quality);
+        track.pace.encoded(now, order.period_us, purpose, quality(tells_damage, made.quantiser));
         self.next = PictureId(made.id.0.wrapping_add(1));
         let encoded_at = self.clock.now();
-        if made.is_copied {
-            metrics.convert.add(made.converted_at.micros_since(now));
-        }
-        metrics.encode.add(encoded_at.micros_since(made.converted_at));
-        metrics.encoded(bytes.len(), made.is_copied.into());
+        metrics.encoded([now, made.converted_at, encoded_at], bytes.len(), made.is_copied);
         debug!(
             lane = ?track.lane,
             id = made.id.0,
@@ -356,6 +345,11 @@ impl Capture {
 /// What bounds repairs in a lane.
 const fn bounds(order: &Order) -> Bounds {
     Bounds { round_trip_us: order.round_trip_us, anyone_has_picture: order.anyone_has_picture }
+}
+
+/// How good a picture of this quantiser is; one of a source that does not say when it is still is never refined.
+const fn quality(tells_damage: bool, quantiser: u8) -> Quality {
+    if !tells_damage || quantiser <= QUANTISER_GOOD { Quality::Good } else { Quality::Fair }
 }
 
 /// Makes `known` what a source said of its cursor.

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod notify;
 pub mod orders;
 pub mod pairing;
+pub mod power;
 pub mod rotation;
 pub mod signal;
 pub mod source;
@@ -53,6 +54,7 @@ use lane::LaneOrders;
 use notify::Notifier;
 use orders::{Order, Outlet};
 use pairing::{Desk, PairOrder};
+use power::{Hooks, PowerError};
 use source::{Choice, Source, SourceError, Spec};
 use status::{Answerer, Board};
 use viewers::{Driver, Feed, Policy, Viewers};
@@ -114,6 +116,9 @@ pub enum ServerError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The machine's power.
+    #[error(transparent)]
+    Power(#[from] PowerError),
     /// The port file.
     #[error("cannot write the port file {path}: {source}")]
     PortFile {
@@ -202,6 +207,10 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
             let answer =
                 status::ask(&state, question).map_err(|source| ServerError::NotRunning { state, source })?;
             write!(out, "{answer}")?;
+        }
+        Command::Power { action, place } => {
+            let RunArgs { power_on: on, power_off: off, power_reset: reset, wake, .. } = config::load(place)?;
+            Hooks { on, off, reset, wake }.perform(*action)?;
         }
         Command::Cards => source::list_devices(out)?,
         Command::RotateKey { switch, place } => rotate_key(&state_dir(place)?, *switch, out)?,

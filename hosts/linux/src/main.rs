@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => run(cli.run, cli.pair),
-        Some(Command::Run(run_args)) => run(run_args, false),
+        Some(Command::Run(run_args)) => run(*run_args, false),
         Some(command) => {
             wavry_server::carry_out(&command, &mut std::io::stdout().lock()).map_err(anyhow::Error::from)
         }

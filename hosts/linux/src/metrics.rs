@@ -128,11 +128,16 @@ pub struct Metrics {
 const TIME_BITS: u32 = 56;
 
 impl Metrics {
-    /// A picture was encoded: its bytes, and how often its pixels were copied on the way to the encoder.
-    pub fn encoded(&self, bytes: usize, copies: u64) {
+    /// A picture was encoded: when that began, when its pixels were in the encoder's form, and when it was done; its
+    /// bytes; and whether its pixels were copied on the way to the encoder.
+    pub fn encoded(&self, [begun, converted, encoded]: [Instant; 3], bytes: usize, is_copied: bool) {
+        if is_copied {
+            self.convert.add(converted.micros_since(begun));
+        }
+        self.encode.add(encoded.micros_since(converted));
         self.pictures.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.copies.fetch_add(copies, Ordering::Relaxed);
+        self.copies.fetch_add(is_copied.into(), Ordering::Relaxed);
     }
 
     /// One more was lost for this reason.
@@ -328,7 +333,7 @@ mod tests {
     fn every_line_of_the_exposition_is_a_comment_or_a_name_and_a_number() {
         let metrics = Metrics::default();
         metrics.dropped(Cause::Viewer);
-        metrics.encoded(1000, 1);
+        metrics.encoded([Instant::ZERO; 3], 1000, true);
         let text = metrics.exposition(Instant::ZERO);
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').expect("two words");

@@ -3,6 +3,7 @@
 //! All of it happens on the network's thread, in the driver's turns and between them. Nothing here waits, and in the
 //! steady state nothing allocates.
 
+mod devices;
 mod lanes;
 #[cfg(test)]
 mod tests;
@@ -219,31 +220,8 @@ impl Viewers {
                 }
             }
         }
-        for rumble in self.injector.take_rumbles() {
-            if let Some(session) = self.steering.and_then(|index| driver.session_mut(index)) {
-                // Whoever has no gamepad any more needs none of it.
-                let _ = session.send_rumble(now, rumble);
-            }
-        }
-        let capture = self.feed.capture.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(capture) = capture {
-            self.capture = Some(capture);
-            for (_, _, session) in driver.sessions_mut() {
-                tell_capture(now, session, capture);
-            }
-        }
+        self.tell_devices(now, driver);
         self.order(now, driver);
-    }
-
-    /// Tells operators who is here.
-    fn show_operators(&mut self, now: Instant, driver: &mut Driver) {
-        let viewers = &self.viewers;
-        let steering = self.steering;
-        let status = driver.sessions_mut().filter_map(|(index, from, session)| {
-            let viewer = viewers.get(&index)?;
-            Some(viewer.status(now, from, session, steering == Some(index)))
-        });
-        self.feed.board.set_viewers(status);
     }
 
     /// Reads the list if it changed. Returns whether it did.

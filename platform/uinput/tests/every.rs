@@ -229,7 +229,7 @@ fn ten_fingers_are_ten_contacts_and_all_are_lifted_at_the_end() {
     let name = format!("wavry touch {}", std::process::id());
     let Some(mut sink) = sink(&name) else { return };
     let mut screen = reader(&format!("{name} touch screen"));
-    let place = |contact: Contact| (u16::from(contact.index()) * 6000, 65535);
+    let place = |contact: Contact| (u16::from(contact.index() + 1) * 6000, 65535);
     for contact in Contact::all() {
         let (x, y) = place(contact);
         inject(&mut sink, InputEvent::TouchDown { contact, x, y });

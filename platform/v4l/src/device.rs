@@ -70,6 +70,26 @@ pub(crate) struct Name {
 pub(crate) struct Device {
     fd: OwnedFd,
     path: PathBuf,
+    interface: Interface,
+}
+
+/// In which of two dialects a driver is asked. Newer ones, such as those of HDMI receivers on boards, speak the second
+/// only; frames that lie in one buffer are all alike in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interface {
+    /// `VIDEO_CAPTURE`.
+    Single,
+    /// `VIDEO_CAPTURE_MPLANE`.
+    Multi,
+}
+
+impl Interface {
+    pub(crate) const fn buffer_type(self) -> sys::v4l2_buf_type {
+        match self {
+            Self::Single => sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE,
+            Self::Multi => sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
+        }
+    }
 }
 
 impl Device {
@@ -85,12 +105,13 @@ impl Device {
                 kernel_error(path, "open the node", source)
             }
         })?;
-        let device = Self { fd: file.into(), path: path.to_owned() };
+        let mut device = Self { fd: file.into(), path: path.to_owned(), interface: Interface::Single };
         let capabilities = device.capabilities()?;
         let lacks = |flag: u32| capabilities.device_caps & flag == 0;
-        let why = if lacks(sys::V4L2_CAP_VIDEO_CAPTURE) && !lacks(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
-            "it spreads a frame over several buffers"
-        } else if lacks(sys::V4L2_CAP_VIDEO_CAPTURE) {
+        if lacks(sys::V4L2_CAP_VIDEO_CAPTURE) {
+            device.interface = Interface::Multi;
+        }
+        let why = if lacks(sys::V4L2_CAP_VIDEO_CAPTURE) && lacks(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
             "it is no capture device"
         } else if lacks(sys::V4L2_CAP_STREAMING) {
             "it cannot stream into mapped memory"
@@ -188,7 +209,7 @@ impl Device {
         let format = |index| {
             let mut description: sys::v4l2_fmtdesc = blank();
             description.index = index;
-            description.type_ = CAPTURE;
+            description.type_ = self.interface.buffer_type();
             ioctl(self.as_fd(), vidioc::VIDIOC_ENUM_FMT, &mut description).ok()?;
             Some(FourCc::from_code(description.pixelformat))
         };
@@ -257,12 +278,17 @@ impl Device {
         (0..ENTRIES_MAX).map_while(rate).max()
     }
 
+    pub(crate) const fn interface(&self) -> Interface {
+        self.interface
+    }
+
     fn current_size(&self) -> Result<(u32, u32), V4lError> {
         let mut format: sys::v4l2_format = blank();
-        format.type_ = CAPTURE;
+        format.type_ = self.interface.buffer_type();
         ioctl(self.as_fd(), vidioc::VIDIOC_G_FMT, &mut format)
             .map_err(|error| kernel_error(&self.path, "ask the format", error))?;
-        // SAFETY: the driver fills in this field for this buffer type, and any bits are valid integers.
+        // SAFETY: the driver fills in this field for both buffer types: it begins with width and height, as the other
+        // one does, and any bits are valid integers.
         let pixels = unsafe { format.fmt.pix };
         Ok((pixels.width, pixels.height))
     }
@@ -270,7 +296,8 @@ impl Device {
     /// Stride and size are left at 0, so the driver picks them; what it answers is what holds.
     fn set_format(&self, offer: &Offer) -> Result<Layout, V4lError> {
         let mut format: sys::v4l2_format = blank();
-        format.type_ = CAPTURE;
+        format.type_ = self.interface.buffer_type();
+        // Both structures begin with these four, so one is filled in for both.
         let mut wanted: sys::v4l2_pix_format = blank();
         wanted.width = offer.width;
         wanted.height = offer.height;
@@ -279,17 +306,33 @@ impl Device {
         format.fmt.pix = wanted;
         ioctl(self.as_fd(), vidioc::VIDIOC_S_FMT, &mut format)
             .map_err(|error| kernel_error(&self.path, "set the format", error))?;
-        // SAFETY: the driver fills in this field for this buffer type, and any bits are valid integers.
+        // SAFETY: as for the size; what follows these four is read below, by the buffer type.
         let pixels = unsafe { format.fmt.pix };
         let encoding =
             Encoding::from_four_cc(FourCc::from_code(pixels.pixelformat)).ok_or_else(|| self.no_format())?;
-        let stride = pixels.bytesperline as usize;
-        Ok(Layout { encoding, width: pixels.width, height: pixels.height, stride })
+        let stride = match self.interface {
+            Interface::Single => pixels.bytesperline,
+            Interface::Multi => self.only_plane_stride(&format)?,
+        };
+        Ok(Layout { encoding, width: pixels.width, height: pixels.height, stride: stride as usize })
+    }
+
+    fn only_plane_stride(&self, format: &sys::v4l2_format) -> Result<u32, V4lError> {
+        // SAFETY: the driver fills in this field for this buffer type, and any bits are valid integers.
+        let pixels = unsafe { format.fmt.pix_mp };
+        if pixels.num_planes != 1 {
+            let why = "it spreads a frame over several buffers";
+            return Err(V4lError::NotCapture { path: self.path.clone(), why });
+        }
+        // The structure is packed, so its parts are copied out, not referred to.
+        let planes = pixels.plane_fmt;
+        let first = planes[0];
+        Ok(first.bytesperline)
     }
 
     fn set_rate(&self, rate_millihertz: u32) -> io::Result<()> {
         let mut parameters: sys::v4l2_streamparm = blank();
-        parameters.type_ = CAPTURE;
+        parameters.type_ = self.interface.buffer_type();
         let mut capture: sys::v4l2_captureparm = blank();
         capture.timeperframe = sys::v4l2_fract { numerator: 1000, denominator: rate_millihertz };
         parameters.parm.capture = capture;
@@ -312,7 +355,8 @@ pub(crate) unsafe trait Plain {}
 macro_rules! plain {
     ($($name:ty),* $(,)?) => {
         $(
-            // SAFETY: integers, arrays of them and unions of those; a pointer among them is never followed here.
+            // SAFETY: integers, arrays of them and unions of those; a pointer among them is never followed here, and
+            // whoever sets one for the kernel to follow has what it points to.
             unsafe impl Plain for $name {}
         )*
     };
@@ -333,6 +377,7 @@ plain!(
     sys::v4l2_frmsizeenum,
     sys::v4l2_input,
     sys::v4l2_pix_format,
+    sys::v4l2_plane,
     sys::v4l2_requestbuffers,
     sys::v4l2_streamparm,
     core::ffi::c_int,
@@ -398,8 +443,6 @@ fn millihertz(interval: sys::v4l2_fract) -> u32 {
     let rate = u64::from(interval.denominator) * 1000 / u64::from(interval.numerator.max(1));
     u32::try_from(rate).unwrap_or(u32::MAX)
 }
-
-pub(crate) const CAPTURE: sys::v4l2_buf_type = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
 
 /// No driver lists more; one that never ends is cut off here.
 const ENTRIES_MAX: u32 = 128;

@@ -84,6 +84,26 @@ impl Edid {
         &self.0
     }
 
+    /// Whether both tell of the same display. Drivers put the card's own place among HDMI devices into it, which is no
+    /// difference.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.without_address() == other.without_address()
+    }
+
+    fn without_address(&self) -> Vec<u8> {
+        let mut bytes = self.0.clone();
+        for block in bytes.chunks_exact_mut(BLOCK_LEN).skip(1) {
+            if let Some(at) = block.windows(VENDOR.len()).position(|window| window == VENDOR)
+                && let Some(address) = block.get_mut(at + VENDOR.len()..at + VENDOR.len() + 2)
+            {
+                address.fill(0);
+                block[BLOCK_LEN - 1] = 0;
+            }
+        }
+        bytes
+    }
+
     fn made(preferred: &Mode, is_ultra: bool) -> Self {
         let mut base = [0; BLOCK_LEN];
         base[..8].copy_from_slice(&HEADER);
@@ -145,6 +165,8 @@ impl FromStr for Edid {
     }
 }
 
+/// What HDMI's data begin with; the address of two bytes follows.
+const VENDOR: [u8; 3] = [0x03, 0x0c, 0x00];
 /// Where the first block says how many follow.
 const EXTENSIONS: usize = 126;
 
@@ -222,7 +244,7 @@ impl Device {
     /// Has the card tell sources this, unless it does already: a source sees a change as its display unplugged and
     /// plugged in. Not while there are buffers.
     pub(crate) fn tell_edid(&self, input: u32, edid: &Edid) -> Result<(), V4lError> {
-        if self.edid(input)?.as_ref() == Some(edid) {
+        if self.edid(input)?.is_some_and(|told| told.is_like(edid)) {
             return Ok(());
         }
         let mut bytes = edid.0.clone();
@@ -266,6 +288,17 @@ mod tests {
             assert_eq!(at, end);
         }
         assert_eq!("1080p60".parse(), Ok(Edid::full_hd()));
+    }
+
+    #[test]
+    fn address_that_a_driver_put_in_is_no_difference() {
+        let mut bytes = Edid::full_hd().as_bytes().to_vec();
+        let at = BLOCK_LEN + bytes[BLOCK_LEN..].windows(3).position(|window| window == VENDOR).unwrap() + 3;
+        bytes[at] = 0x20;
+        bytes[2 * BLOCK_LEN - 1] = bytes[2 * BLOCK_LEN - 1].wrapping_sub(0x10);
+        let told = Edid::from_bytes(bytes).unwrap();
+        assert!(told != Edid::full_hd() && told.is_like(&Edid::full_hd()));
+        assert!(!told.is_like(&Edid::ultra_hd()));
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! [`V4lSource::state`] says why.
 //!
 //! Taken as they are: I420, NV12, YUYV, UYVY and BGRX, one buffer a frame. Motion JPEG is decoded to I420, RGB and BGR of
-//! three bytes are converted to it. Devices that spread a frame over several buffers (`VIDEO_CAPTURE_MPLANE`) are refused
-//! by name.
+//! three bytes are converted to it. Drivers that know planes only (`VIDEO_CAPTURE_MPLANE`) are spoken to in their way, as
+//! long as a frame lies in one buffer.
 //! Colours are passed on as the card codes them; most code high definition as BT.709, limited range.
 
 mod controls;

@@ -14,13 +14,15 @@ use v4l::v4l_sys as sys;
 use v4l::v4l2::{self, vidioc};
 
 use crate::V4lError;
-use crate::device::{CAPTURE, Device, blank, ioctl, kernel_error};
+use crate::device::{Device, Interface, blank, ioctl, kernel_error};
 
 /// A filled buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filled {
     index: u32,
-    used: usize,
+    /// Where its bytes begin and end.
+    start: usize,
+    end: usize,
     /// The driver's number of it; numbers are left out for frames it had no buffer for.
     sequence: u32,
     /// When the driver had it, in µs of the kernel's monotonic clock; `None` if it used another clock.
@@ -60,7 +62,7 @@ impl Queue {
             queue.buffers.push(mapping);
             queue.give(index)?;
         }
-        let mut kind = CAPTURE.cast_signed();
+        let mut kind = queue.device.interface().buffer_type().cast_signed();
         queue.call("start the stream", vidioc::VIDIOC_STREAMON, &mut kind)?;
         Ok(queue)
     }
@@ -79,7 +81,7 @@ impl Queue {
                 // A driver that numbers nothing, or starts anew, has lost none.
                 self.lost += u64::from(if gap > GAP_MAX { 0 } else { gap });
             }
-            if !whole || filled.used < len_min {
+            if !whole || filled.end.saturating_sub(filled.start) < len_min {
                 self.discarded += 1;
                 self.give(filled.index)?;
                 continue;
@@ -96,7 +98,7 @@ impl Queue {
     pub(crate) fn held(&self) -> Option<(Filled, &[u8])> {
         let filled = self.held?;
         let mapping = self.buffers.get(usize::try_from(filled.index).ok()?)?;
-        Some((filled, mapping.bytes().get(..filled.used)?))
+        Some((filled, mapping.bytes().get(filled.start..filled.end)?))
     }
 
     /// How many frames were faulty or short.
@@ -112,33 +114,44 @@ impl Queue {
     fn request(&self, count: u32) -> Result<u32, V4lError> {
         let mut request: sys::v4l2_requestbuffers = blank();
         request.count = count;
-        request.type_ = CAPTURE;
+        request.type_ = self.device.interface().buffer_type();
         request.memory = MAPPED;
         self.call("ask for buffers", vidioc::VIDIOC_REQBUFS, &mut request)?;
         Ok(request.count)
     }
 
     fn map(&self, index: u32) -> Result<Mapping, V4lError> {
-        let mut buffer = self.buffer(index);
-        self.call("ask for a buffer", vidioc::VIDIOC_QUERYBUF, &mut buffer)?;
-        // SAFETY: the driver fills in this field for mapped memory, and any bits are a valid integer.
-        let offset = unsafe { buffer.m.offset };
-        Mapping::new(&self.device, buffer.length as usize, offset)
+        let (buffer, plane) = self
+            .exchange(vidioc::VIDIOC_QUERYBUF, index)
+            .map_err(|source| kernel_error(self.device.path(), "ask for a buffer", source))?;
+        let (len, offset) = match self.device.interface() {
+            // SAFETY: the driver fills in this field for mapped memory, and any bits are a valid integer.
+            Interface::Single => (buffer.length, unsafe { buffer.m.offset }),
+            // SAFETY: as above.
+            Interface::Multi => (plane.length, unsafe { plane.m.mem_offset }),
+        };
+        Mapping::new(&self.device, len as usize, offset)
             .map_err(|source| kernel_error(self.device.path(), "map a buffer", source))
     }
 
     fn give(&self, index: u32) -> Result<(), V4lError> {
-        self.call("give a buffer back", vidioc::VIDIOC_QBUF, &mut self.buffer(index))
+        self.exchange(vidioc::VIDIOC_QBUF, index)
+            .map(drop)
+            .map_err(|source| kernel_error(self.device.path(), "give a buffer back", source))
     }
 
     /// The oldest filled buffer and whether the driver holds it for whole.
     fn take(&self) -> Result<Option<(Filled, bool)>, V4lError> {
-        let mut buffer = self.buffer(0);
-        match ioctl(self.device.as_fd(), vidioc::VIDIOC_DQBUF, &mut buffer) {
-            Ok(()) => {}
+        let (buffer, plane) = match self.exchange(vidioc::VIDIOC_DQBUF, 0) {
+            Ok(both) => both,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(kernel_error(self.device.path(), "take a frame", error)),
-        }
+        };
+        let (start, end) = match self.device.interface() {
+            Interface::Single => (0, buffer.bytesused),
+            // What is used counts from the buffer's start, too.
+            Interface::Multi => (plane.data_offset, plane.bytesused),
+        };
         let monotonic =
             buffer.flags & sys::V4L2_BUF_FLAG_TIMESTAMP_MASK == sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
         let source = buffer.flags & sys::V4L2_BUF_FLAG_TSTAMP_SRC_MASK;
@@ -148,7 +161,8 @@ impl Queue {
         let stamp = seconds.zip(micros).map(|(seconds, micros)| seconds.saturating_mul(1_000_000) + micros);
         let filled = Filled {
             index: buffer.index,
-            used: buffer.bytesused as usize,
+            start: start as usize,
+            end: end as usize,
             sequence: buffer.sequence,
             monotonic_us: stamp.filter(|_| monotonic),
             moment,
@@ -156,12 +170,24 @@ impl Queue {
         Ok(Some((filled, buffer.flags & sys::V4L2_BUF_FLAG_ERROR == 0)))
     }
 
-    fn buffer(&self, index: u32) -> sys::v4l2_buffer {
+    /// One request about a buffer; what the driver made of the buffer, and of its only plane if it speaks of planes.
+    fn exchange(
+        &self,
+        request: vidioc::_IOC_TYPE,
+        index: u32,
+    ) -> io::Result<(sys::v4l2_buffer, sys::v4l2_plane)> {
+        let mut plane: sys::v4l2_plane = blank();
         let mut buffer: sys::v4l2_buffer = blank();
         buffer.index = index;
-        buffer.type_ = CAPTURE;
+        buffer.type_ = self.device.interface().buffer_type();
         buffer.memory = MAPPED;
-        buffer
+        if self.device.interface() == Interface::Multi {
+            // The kernel follows it while the request lasts, for as many planes as the length says.
+            buffer.m.planes = &raw mut plane;
+            buffer.length = 1;
+        }
+        ioctl(self.device.as_fd(), request, &mut buffer)?;
+        Ok((buffer, plane))
     }
 
     fn call<T: crate::device::Plain>(
@@ -178,7 +204,7 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         // Both may fail on a device that is gone, and then there is nothing left to undo.
-        let mut kind = CAPTURE.cast_signed();
+        let mut kind = self.device.interface().buffer_type().cast_signed();
         let _ = self.call("stop the stream", vidioc::VIDIOC_STREAMOFF, &mut kind);
         self.buffers.clear();
         let _ = self.request(0);

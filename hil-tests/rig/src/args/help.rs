@@ -8,6 +8,7 @@ cargo rig COMMAND [OPTION…]
   test    set up, then everything CI checks
   bench   set up, then measure beside rivals
   vm      run something, or the tests of drivers, on a real kernel in a VM
+  soak    the VM's faults again and again, for leaks
   fuzz    look for inputs that break a promise of the protocol
   board   the client for boards: build it, show it in QEMU, try it against a host
   help    this text; `help COMMAND` for one command

@@ -113,6 +113,7 @@ pub(super) fn write(sysroot: &Sysroot, request: &Request<'_>, path: &Path) -> Re
         if let Ok(bytes) = fs::read(sysroot.path(CONTROLS)) {
             archive.file("/bin/v4l2-ctl", &bytes)?;
         }
+        desktop(sysroot, &mut archive)?;
         for tool in NETWORK {
             if let Ok(bytes) = fs::read(tool) {
                 archive.file(tool, &bytes)?;
@@ -143,12 +144,40 @@ fn slim(path: &Path, scratch: &Path) -> io::Result<Vec<u8>> {
 /// Asks capture devices and sets their controls, by hand.
 const CONTROLS: &str = "usr/bin/v4l2-ctl";
 
+/// What tells a desktop of input devices, by its path in the packages and in the guest.
+const DESKTOP: [(&str, &str); 2] = [
+    ("bin/udevadm", "/bin/udevadm"),
+    ("usr/libexec/libinput/libinput-debug-events", "/bin/libinput-debug-events"),
+];
+/// The rules by which udev tells a keyboard from a pointer, and how libinput treats what is odd.
+const DESKTOP_FILES: [&str; 2] = ["lib/udev/rules.d", "usr/share/libinput"];
+
+fn desktop(sysroot: &Sysroot, archive: &mut Archive<BufWriter<File>>) -> io::Result<()> {
+    for (file, guest) in DESKTOP {
+        if let Ok(bytes) = fs::read(sysroot.path(file)) {
+            archive.file(guest, &bytes)?;
+        }
+    }
+    archive.link("/bin/systemd-udevd", "udevadm")?;
+    for directory in DESKTOP_FILES {
+        let Ok(entries) = fs::read_dir(sysroot.path(directory)) else { continue };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths.iter().filter(|path| path.is_file()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            archive.file(&format!("/{directory}/{name}"), &fs::read(path)?)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes namespaces and bad links; the machine's own, since whoever tests networks has them.
 const NETWORK: [&str; 2] = ["/usr/sbin/ip", "/usr/sbin/tc"];
 
 /// The shared libraries that these programs load, by their paths on this machine.
 fn libraries(sysroot: &Sysroot, files: &[programs::File]) -> BTreeSet<PathBuf> {
     let mut command = Command::new("ldd");
+    command.args(DESKTOP.map(|(file, _)| sysroot.path(file)));
     command.arg(sysroot.path(CONTROLS)).args(NETWORK).args(files.iter().map(|file| &file.path));
     command.env("LD_LIBRARY_PATH", sysroot.libraries()).stdin(Stdio::null());
     // It fails for files that are no programs, and says enough about the others.

@@ -13,8 +13,25 @@ use crate::{Failure, cargo, say, setup};
 
 const KERNEL: &str = "linux-image-amd64";
 const EMULATOR: &str = "qemu-system-x86";
-/// What the guest is made of beside its kernel, and tools to look at capture devices with.
-const TOOLS: [&str; 5] = ["busybox-static", "v4l-utils", "libv4l-0", "libv4lconvert0", "libv4l2rds0"];
+/// What the guest is made of beside its kernel, tools to look at capture devices with, and what a desktop reads input
+/// devices with.
+const TOOLS: [&str; 15] = [
+    "busybox-static",
+    "v4l-utils",
+    "libv4l-0",
+    "libv4lconvert0",
+    "libv4l2rds0",
+    "udev",
+    "libudev1",
+    "libkmod2",
+    "libinput-tools",
+    "libinput10",
+    "libinput-bin",
+    "libevdev2",
+    "libmtdev1",
+    "libwacom9",
+    "libgudev-1.0-0",
+];
 const EMULATOR_PATH: &str = "usr/bin/qemu-system-x86_64";
 const MARKER: &str = "complete";
 /// Drivers that no guest here has hardware for; unpacking them would take most of the time.
@@ -88,7 +105,8 @@ pub(super) fn ready() -> Result<Sysroot, Failure> {
     fs::create_dir_all(cargo::target_dir()).map_err(|error| cannot("make", &cargo::target_dir(), &error))?;
     let lock = File::create(&lock_path).and_then(|file| file.lock().map(|()| file));
     let _lock = lock.map_err(|error| cannot("lock", &lock_path, &error))?;
-    if !root.join(MARKER).is_file() {
+    // It says what was unpacked: a cache of other packages is made afresh.
+    if fs::read_to_string(root.join(MARKER)).ok() != Some(TOOLS.join(" ")) {
         fill(&cache, &root)?;
     }
     let unpacked = root.join(EMULATOR_PATH);
@@ -124,7 +142,7 @@ pub(crate) fn unpacked(cache: &Path, package: &str) -> Result<PathBuf, Failure> 
         get()?;
     }
     let marker = root.join(MARKER);
-    fs::write(&marker, []).map_err(|error| cannot("write", &marker, &error))?;
+    fs::write(&marker, TOOLS.join(" ")).map_err(|error| cannot("write", &marker, &error))?;
     Ok(root)
 }
 

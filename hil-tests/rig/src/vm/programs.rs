@@ -24,17 +24,33 @@ pub(super) struct Program {
 
 impl Program {
     /// The lines of shell that run it and remember in `code` whether it failed.
-    pub(super) fn lines(&self, rounds: u32) -> Vec<String> {
+    pub(super) fn lines(&self, selection: &Selection<'_>) -> Vec<String> {
         let name = &self.file.name;
-        let run = |arguments: &&str| {
-            let arguments = arguments.replace(ROUNDS, &rounds.to_string());
-            format!("echo \"[vm] {name} {arguments}\"\n./{name} {arguments} || code=1")
-        };
-        // More than one round is a soak of the capture layer.
-        let runs = self.runs.iter().filter(|arguments| rounds == 1 || arguments.contains(ROUNDS));
-        runs.map(run).collect()
+        let line =
+            |arguments: &str| format!("echo \"[vm] {name} {arguments}\"\n./{name} {arguments} || code=1");
+        match selection {
+            Selection::All { rounds } => {
+                // More than one round is of the capture layer alone.
+                let runs = self.runs.iter().filter(|run| *rounds == 1 || run.contains(ROUNDS));
+                runs.map(|run| line(&run.replace(ROUNDS, &rounds.to_string()))).collect()
+            }
+            Selection::Soak(arguments) if name == SOAKED => vec![line(arguments)],
+            Selection::Soak(_) => Vec::new(),
+        }
     }
 }
+
+/// What is to be run.
+#[derive(Debug)]
+pub(super) enum Selection<'a> {
+    /// Every program, each fault of a card so often.
+    All { rounds: u32 },
+    /// The one that injects faults, with these arguments.
+    Soak(&'a str),
+}
+
+/// The program that injects faults.
+const SOAKED: &str = "wavry-vm";
 
 /// Packages with something for the VM, the name of the target, and the arguments of its runs.
 const PROGRAMS: [(&str, &str, &[&str]); 7] = [
@@ -44,7 +60,7 @@ const PROGRAMS: [(&str, &str, &[&str]); 7] = [
     ("rift-v4l", "device", &[TESTS]),
     ("wavry-server", "wavry-server", &[]),
     ("wavry-client", "wavry-client", &[]),
-    ("wavry-vm", "wavry-vm", &["card ROUNDS", "session"]),
+    ("wavry-vm", "wavry-vm", &["libinput", "card ROUNDS", "session"]),
 ];
 /// Stands for how often each fault is injected.
 const ROUNDS: &str = "ROUNDS";

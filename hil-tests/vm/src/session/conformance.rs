@@ -193,6 +193,18 @@ fn expected(state: Device) -> CaptureCondition {
     }
 }
 
+/// Has the card take a small mode, because pictures are encoded by an emulated processor.
+///
+/// # Errors
+/// The card refuses, or the client does not hear of it before the fault called `next`.
+pub fn make_small(viewer: &mut Viewer, next: &str) -> anyhow::Result<()> {
+    faults::vga()?;
+    let is_small = |viewer: &Viewer| viewer.stream_size() == Some((640, 480));
+    let small_by = viewer.now().plus_micros(NEVER_US);
+    ensure!(watch(viewer, small_by, is_small)?.is_some(), "the mode before `{next}`");
+    Ok(())
+}
+
 /// Every fault that a running host can meet, one after another.
 ///
 /// # Errors
@@ -200,11 +212,7 @@ fn expected(state: Device) -> CaptureCondition {
 pub fn all(viewer: &mut Viewer, keys: &mut Keys, host: &mut Host) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for fault in faults::ALL.iter().filter(|fault| !fault.starts) {
-        // Small pictures, because they are encoded by an emulated processor.
-        faults::vga()?;
-        let is_small = |viewer: &Viewer| viewer.stream_size() == Some((640, 480));
-        let small_by = viewer.now().plus_micros(NEVER_US);
-        ensure!(watch(viewer, small_by, is_small)?.is_some(), "the mode before `{}`", fault.name);
+        make_small(viewer, fault.name)?;
         rows.push(inject(fault, viewer, keys, host)?);
     }
     Ok(rows)

@@ -55,7 +55,7 @@ impl Host {
     ///
     /// # Errors
     /// It ends or does not listen.
-    pub fn start(place: &Place, arguments: &[&str]) -> anyhow::Result<Self> {
+    pub fn start(place: &Place, arguments: &[String]) -> anyhow::Result<Self> {
         Self::start_by(Command::new(PROGRAM), place, arguments)
     }
 
@@ -63,7 +63,7 @@ impl Host {
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_by(mut command: Command, place: &Place, arguments: &[&str]) -> anyhow::Result<Self> {
+    pub fn start_by(mut command: Command, place: &Place, arguments: &[String]) -> anyhow::Result<Self> {
         let port_file = place.state.join("port");
         // It may not be there.
         let _ = fs::remove_file(&port_file);

@@ -6,6 +6,7 @@ pub mod host;
 pub mod keys;
 pub mod likeness;
 pub mod netem;
+pub mod storm;
 pub mod viewer;
 
 use std::path::Path;
@@ -78,7 +79,7 @@ fn references() -> anyhow::Result<Vec<Reference>> {
 
 fn reference(input: Option<u32>) -> anyhow::Result<Reference> {
     let options = Options { format: Some(FourCc(*b"YU12")), ..Options::default() };
-    let mut source = V4lSource::wait_for(card::node(), &options)?;
+    let mut source = V4lSource::wait_for(&card::node(), &options)?;
     source.select_input(input.unwrap_or(0), Instant::ZERO);
     let clock = Clock::new();
     let end = clock.now().plus_micros(NEVER_US);
@@ -97,13 +98,10 @@ fn reference(input: Option<u32>) -> anyhow::Result<Reference> {
     anyhow::bail!("the card gives no frames: {:?}, {:?}", source.state(), source.error())
 }
 
-fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    // Plugged in, a card takes the lowest number.
-    let is_moved = !card::node().ends_with("video0") && card::node().exists();
-    let source = if is_moved { "v4l:/dev/video1" } else { "v4l:/dev/video0" };
-    let mut all = vec!["--source", source, "--listen", "127.0.0.1:4747", "--input", "uinput"];
-    all.extend(more);
-    all
+fn arguments(more: &[&str]) -> Vec<String> {
+    let source = format!("v4l:{}", card::node().display());
+    let all = ["--source", &source, "--listen", "127.0.0.1:4747", "--input", "uinput"];
+    all.iter().chain(more).map(|word| (*word).to_owned()).collect()
 }
 
 fn watch(place: &Place, references: &[Reference]) -> anyhow::Result<Viewer> {

@@ -33,7 +33,7 @@ pub fn run(references: &[Reference]) -> anyhow::Result<bool> {
     inside.args(["netns", "exec", "host", "./wavry-server"]);
     let source = format!("v4l:{}", card::node().display());
     let arguments = ["--source", &source, "--listen", "10.77.0.1:4747", "--input", "uinput", "--fps", "15"];
-    let mut host = Host::start_by(inside, &place, &arguments)?;
+    let mut host = Host::start_by(inside, &place, &arguments.map(str::to_owned))?;
     let mut viewer = Viewer::connect(&place, (HOST, 4747), super::client(), references.to_vec())?;
     conformance::settle(&mut viewer)?;
     let mut keys = Keys::open()?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use rift::{CaptureState, Identity, InputEvent, Instant, Permissions};
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use wavry_client::args::HandshakeKind;
+use wavry_client::args::{CodecKind, HandshakeKind};
 use wavry_client::decode::PictureDecoder;
 use wavry_client::error::ClientError;
 use wavry_client::link::{Job, Link, Order, Orders, Status};
@@ -86,9 +86,11 @@ impl Viewer {
             key: place.host_id,
             identity,
             handshake: HandshakeKind::Rift,
+            codec: CodecKind::H264,
             datagram_len: 1200,
             wanted: Permissions::all(),
-            memory: place.state.join("viewer-memory"),
+            state: place.state.join("viewer"),
+            successor: None,
         };
         let ends = Ends { link: Arc::clone(&link), orders: orders_end, jobs, spares: spares_end, shapes };
         let clock = Clock::new();
@@ -174,7 +176,7 @@ impl Viewer {
         let now = self.clock.now();
         let (first, whole, host_times) = (job.media.first_at, job.media.whole_at, job.host_times);
         let picture = match decoded {
-            Ok(frame) => frame.map(|frame| {
+            Ok((frame, _)) => frame.map(|frame| {
                 let size = (frame.width(), frame.height());
                 let reference = self.references.iter().find(|reference| reference.size == size);
                 let step = if is_judged { 1 } else { GLANCE_STEP };
