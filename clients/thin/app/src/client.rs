@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::entropy::{Draws, Entropy, first_secret};
 use crate::input::{InputQueue, InputSource};
 use crate::report::{Fault, Observer, Report, Stage, show_fault, show_stage};
-use crate::screen::{Screen, Surface};
+use crate::screen::{Screen, ScreenMemory, Surface};
 use crate::settings::{PinnedHost, Settings, SettingsStore};
 use crate::viewer::{Pairing, Viewer};
 
@@ -36,6 +36,8 @@ const UDP_PACKETS: usize = 8;
 #[derive(Debug)]
 pub struct Memory {
     storage: ThinStorage,
+    session: Option<ThinSession>,
+    screen: ScreenMemory,
     scratch: Scratch,
     heads: [[PacketMetadata; UDP_PACKETS]; 2],
     buffers: [[u8; UDP_LEN]; 2],
@@ -47,6 +49,8 @@ impl Memory {
     pub const fn new() -> Self {
         Self {
             storage: Storage::new(),
+            session: None,
+            screen: ScreenMemory::new(),
             scratch: Scratch::new(),
             heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2],
             buffers: [[0; UDP_LEN]; 2],
@@ -106,18 +110,20 @@ where
     O: Observer,
 {
     let Parts { surface, input, entropy, flash, mut observer } = parts;
-    let mut screen = Screen::new(surface);
+    let Memory { storage, session, screen, scratch, heads, buffers } = memory;
+    let [their_heads, own_heads] = heads;
+    let [incoming, outgoing] = buffers;
+    let mut screen = Screen::new(surface, screen);
     screen.clear();
     let begun = match begin(flash, entropy, provision) {
         Ok(begun) => begun,
         Err(fault) => {
-            show_fault(&mut screen, format_args!("{fault}"));
+            show_fault(screen.bare(), format_args!("{fault}"));
             return fault;
         }
     };
     let identity = Identity::from_secret(begun.settings.secret);
     observer.report(Report::Identity(identity.public(), begun.settings.boots));
-    let Memory { storage, scratch, heads: [their_heads, own_heads], buffers: [incoming, outgoing] } = memory;
     let picture_len = pictures.iter().map(|buffer| buffer.len()).min().unwrap_or(0);
     for (index, buffer) in pictures.into_iter().enumerate() {
         let replaced = storage.lend(index, buffer);
@@ -137,8 +143,8 @@ where
         sessions: 0,
         picture_len: u32::try_from(picture_len).unwrap_or(u32::MAX),
     };
-    let fault = client.live(socket, storage, scratch).await;
-    show_fault(&mut client.screen, format_args!("{fault}"));
+    let fault = client.live(socket, storage, session, scratch).await;
+    show_fault(client.screen.bare(), format_args!("{fault}"));
     fault
 }
 
@@ -175,8 +181,8 @@ fn begin<E: Entropy, F: NorFlash>(
     Ok(Begun { settings, store, draws })
 }
 
-struct Client<S, I, E, F, O> {
-    screen: Screen<S>,
+struct Client<'m, S, I, E, F, O> {
+    screen: Screen<'m, S>,
     input: I,
     observer: O,
     begun: Begun<E, F>,
@@ -191,11 +197,12 @@ struct Client<S, I, E, F, O> {
     picture_len: u32,
 }
 
-impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<S, I, E, F, O> {
+impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_, S, I, E, F, O> {
     async fn live(
         &mut self,
         mut socket: UdpSocket<'static>,
         mut storage: &'static mut ThinStorage,
+        place: &mut Option<ThinSession>,
         scratch: &mut Scratch,
     ) -> Fault {
         // Switching the board on is the local act that pairing asks for (SPEC §8.8).
@@ -218,7 +225,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<S,
                 }
                 continue;
             }
-            let (back, reason) = match self.visit(&mut socket, storage, scratch, host).await {
+            let (back, reason) = match self.visit(&mut socket, storage, place, scratch, host).await {
                 Ok(ended) => ended,
                 Err(fault) => return fault,
             };
@@ -257,6 +264,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<S,
         &mut self,
         socket: &mut UdpSocket<'static>,
         storage: &'static mut ThinStorage,
+        place: &mut Option<ThinSession>,
         scratch: &mut Scratch,
         host: PinnedHost,
     ) -> Result<(&'static mut ThinStorage, CloseReason), Fault> {
@@ -272,10 +280,10 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<S,
         let handshake = Noise::initiator(&self.identity, *ephemeral, Opening::XX);
         let entropy = self.draw()?;
         let (config, time, path) = (Config::default(), now(), PathId(0));
-        let mut session = match host.key {
+        let session = place.insert(match host.key {
             Some(key) => Session::connect(&config, handshake, key, connection, storage, path, time),
             None => Session::approach(&config, handshake, connection, storage, path, time),
-        };
+        });
         let (width_max, height_max) = self.screen.size();
         let capabilities = Capabilities {
             colours: Colours::RGB565,
@@ -297,7 +305,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<S,
             &mut self.queue,
             host.key.is_none().then_some(pairing),
         );
-        let reason = run_client(socket, host.address, &mut session, scratch, &mut viewer).await;
+        let reason = run_client(socket, host.address, session, scratch, &mut viewer).await;
         if let Some(key) = viewer.paired {
             self.window.paired();
             self.pin = None;
@@ -305,6 +313,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<S,
             self.begun.store.save(&self.begun.settings).map_err(Fault::Settings)?;
             self.observer.report(Report::Paired(key));
         }
+        let session = place.take().expect("it was put there above, and nobody else has the place");
         Ok((session.into_memory(), reason))
     }
 

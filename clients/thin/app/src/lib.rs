@@ -19,10 +19,11 @@ mod report;
 pub mod screen;
 pub mod settings;
 mod viewer;
+mod words;
 
 pub use client::{Memory, Parts, Provision, run};
 pub use entropy::Entropy;
 pub use input::InputSource;
 pub use report::{Fault, Observer, Report, Stage, show_fault};
-pub use screen::{Screen, Surface};
+pub use screen::{Screen, ScreenMemory, Surface};
 pub use settings::{PinnedHost, Settings, SettingsError};

@@ -5,8 +5,9 @@ use core::net::IpAddr;
 use embedded_graphics::pixelcolor::Rgb565;
 use rift::{CloseReason, PublicKey, Stats};
 
-use crate::screen::{Screen, Surface, line};
+use crate::screen::{Screen, Surface};
 use crate::settings::SettingsError;
+use crate::words::{line, say};
 
 /// Why a client cannot go on. Only its owner can do something about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,9 @@ pub enum Report<'a> {
         id: u32,
         /// Its bytes.
         len: usize,
-        /// Tiles that show something else than the host believes.
+        /// Tiles whose hash the host told.
+        checked: u32,
+        /// Those of them that show something else here.
         wrong: u32,
         /// From the first of it arriving to drawn, in microseconds.
         took_us: u64,
@@ -100,13 +103,13 @@ const AMISS: Rgb565 = Rgb565::new(16, 20, 0);
 const FAULT: Rgb565 = Rgb565::new(18, 0, 2);
 
 /// Fills the screen's middle with why nothing goes any more: a [`Fault`], a panic.
-pub fn show_fault<S: Surface>(screen: &mut Screen<S>, why: core::fmt::Arguments<'_>) {
-    screen.say(FAULT, "Wavry: fault", &[line(why), line(format_args!("Switch the board off and on."))]);
+pub fn show_fault<S: Surface>(surface: &mut S, why: core::fmt::Arguments<'_>) {
+    say(surface, FAULT, "Wavry: fault", &[line(why), line(format_args!("Switch the board off and on."))]);
 }
 
 /// Shows where the client is. `pin` is the PIN that is to be typed at the host.
 pub(crate) fn show_stage<S: Surface>(
-    screen: &mut Screen<S>,
+    screen: &mut Screen<'_, S>,
     stage: Stage,
     own: &PublicKey,
     host: Option<core::net::SocketAddr>,
@@ -132,7 +135,7 @@ pub(crate) fn show_stage<S: Surface>(
         let _ = lines.push(line(format_args!("host {host}")));
     }
     let _ = lines.push(line(format_args!("{own}")));
-    screen.say(colour, "Wavry", &lines);
+    say(screen.bare(), colour, "Wavry", &lines);
 }
 
 /// What a person can do about the end of a session.

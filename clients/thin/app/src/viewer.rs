@@ -12,7 +12,7 @@ use rift_tiles::{Grid, TileSet};
 
 use crate::input::{InputQueue, InputSource};
 use crate::report::{Observer, Report, Stage};
-use crate::screen::{Screen, Surface};
+use crate::screen::{Screen, ShowError, Surface};
 
 /// Words of a set of tiles: for 2048 of them, as a screen of 2048 × 4096 pixels has.
 const WRONG_WORDS: usize = 64;
@@ -25,8 +25,8 @@ const STATS_US: u64 = 1_000_000;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Viewer<'a, S, I, O> {
-    pub(crate) screen: &'a mut Screen<S>,
+pub(crate) struct Viewer<'a, 'm, S, I, O> {
+    pub(crate) screen: &'a mut Screen<'m, S>,
     pub(crate) input: &'a mut I,
     pub(crate) observer: &'a mut O,
     pub(crate) queue: &'a mut InputQueue,
@@ -47,9 +47,9 @@ pub(crate) struct Pairing<'a> {
     pub(crate) entropy: [u8; 32],
 }
 
-impl<'a, S: Surface, I: InputSource, O: Observer> Viewer<'a, S, I, O> {
+impl<'a, 'm, S: Surface, I: InputSource, O: Observer> Viewer<'a, 'm, S, I, O> {
     pub(crate) const fn new(
-        screen: &'a mut Screen<S>,
+        screen: &'a mut Screen<'m, S>,
         input: &'a mut I,
         observer: &'a mut O,
         queue: &'a mut InputQueue,
@@ -71,7 +71,7 @@ impl<'a, S: Surface, I: InputSource, O: Observer> Viewer<'a, S, I, O> {
     fn show<M: Memory, H: Handshake>(&mut self, now: Instant, session: &mut Session<M, H>, id: PictureId) {
         let (Some(media), Some(parameters)) = (session.media(id), self.parameters) else { return };
         let size = (parameters.width, parameters.height);
-        let (mut at, mut wrong) = (0, 0);
+        let (mut at, mut checked, mut wrong) = (0, 0, 0);
         let mut words = [0; WRONG_WORDS];
         let grid = Grid::new(size.0, size.1);
         let mut set = grid.and_then(|grid| TileSet::new(grid, &mut words));
@@ -83,12 +83,17 @@ impl<'a, S: Surface, I: InputSource, O: Observer> Viewer<'a, S, I, O> {
             let end = at + rectangle.len as usize;
             let bytes = media.payload.get(at..end).unwrap_or_default();
             at = end;
-            // A rectangle in another codec is not for this board: the host was told what it takes.
-            if rectangle.codec == Codec::Tiles {
-                match self.screen.show(bytes, size, set.as_mut()) {
-                    Ok(decoded) => wrong += decoded.wrong,
-                    Err(error) => outcome = Err(error),
+            // The host was told what this board takes.
+            if rectangle.codec != Codec::Tiles {
+                outcome = Err(ShowError::Codec);
+                break;
+            }
+            match self.screen.show(bytes, size, set.as_mut()) {
+                Ok(decoded) => {
+                    checked += decoded.checked;
+                    wrong += decoded.wrong;
                 }
+                Err(error) => outcome = Err(error),
             }
         }
         let (len, took_us) = (media.payload.len(), now.micros_since(media.first_at));
@@ -102,7 +107,7 @@ impl<'a, S: Surface, I: InputSource, O: Observer> Viewer<'a, S, I, O> {
             self.has_picture = true;
             self.observer.report(Report::Stage(Stage::Watching));
         }
-        self.observer.report(Report::Picture { id: id.0, len, wrong, took_us });
+        self.observer.report(Report::Picture { id: id.0, len, checked, wrong, took_us });
         let mut report = [0; TILE_REPORT_MAX];
         let report_len = set.map_or(0, |set| set.emit(&mut report));
         if report_len > 0 {
@@ -113,7 +118,7 @@ impl<'a, S: Surface, I: InputSource, O: Observer> Viewer<'a, S, I, O> {
 }
 
 impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Application<M, H>
-    for Viewer<'_, S, I, O>
+    for Viewer<'_, '_, S, I, O>
 {
     fn event(&mut self, now: Instant, session: &mut Session<M, H>, event: Event) {
         if let Event::Picture(id) = event {

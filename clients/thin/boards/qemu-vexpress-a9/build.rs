@@ -9,7 +9,7 @@ REGION_ALIAS(\"VECTORS\", RAM);
 REGION_ALIAS(\"CODE\", RAM);
 REGION_ALIAS(\"DATA\", RAM);
 REGION_ALIAS(\"STACKS\", RAM);
-_sys_stack_size = 0x10000;
+_sys_stack_size = 0x20000;
 ";
 
 fn main() {

@@ -100,7 +100,8 @@ pub(super) const BOARD: &str = "\
 cargo rig board NAME [--show | --test] [--yes] [--no-setup]
 
 Builds the client for a board with Debian's compiler (rustc-web, beside any other toolchain) and prints what it takes of
-flash and RAM. Boards: qemu-vexpress-a9 (screen, keyboard, mouse).
+flash and RAM. Boards: qemu-vexpress-a9 (screen, keyboard, mouse), qemu-mps2-an500
+(a microcontroller without a screen).
 
       --show       opens the board's window in QEMU, beside a host with a terminal on a virtual screen
       --test       runs it in QEMU against a host: pictures pixel for pixel, keys and mouse exactly, over a link that loses

@@ -32,16 +32,29 @@ pub struct Model {
     pub ram: u64,
     /// The machine of QEMU's that it is; `None` = there is only the real one.
     pub machine: Option<&'static str>,
+    /// It has a screen, keyboard and mouse, and keeps its settings in a flash memory.
+    pub is_whole: bool,
 }
 
 /// All boards.
-pub const MODELS: [Model; 1] = [Model {
-    name: "qemu-vexpress-a9",
-    target: "armv7a-none-eabi",
-    flash: 32 << 20,
-    ram: 32 << 20,
-    machine: Some("vexpress-a9"),
-}];
+pub const MODELS: [Model; 2] = [
+    Model {
+        name: "qemu-vexpress-a9",
+        target: "armv7a-none-eabi",
+        flash: 32 << 20,
+        ram: 32 << 20,
+        machine: Some("vexpress-a9"),
+        is_whole: true,
+    },
+    Model {
+        name: "qemu-mps2-an500",
+        target: "thumbv7em-none-eabihf",
+        flash: 256 << 10,
+        ram: 192 << 10,
+        machine: Some("mps2-an500"),
+        is_whole: false,
+    },
+];
 
 impl Model {
     /// Where its program is made.
@@ -75,10 +88,13 @@ pub fn run(options: &Board) -> Result<(), Failure> {
         emulator: &emulator,
         printer: &printer,
         machine,
+        is_whole: model.is_whole,
         program: &program,
     };
-    if options.task == BoardTask::Show {
-        return trial::show(&parts);
+    match (options.task, model.is_whole) {
+        (BoardTask::Show, true) => trial::show(&parts),
+        (BoardTask::Show, false) => Err(Failure::unusable(format!("{} has nothing to show", model.name))),
+        (BoardTask::Build | BoardTask::Test, true) => trial::run(&parts),
+        (BoardTask::Build | BoardTask::Test, false) => trial::run_blind(&parts),
     }
-    trial::run(&parts)
 }

@@ -14,6 +14,8 @@ struct Section {
     is_kept: bool,
     /// It is written while the program runs: it takes RAM.
     is_written: bool,
+    /// It lies in memory beside the chip's own: pixels and pictures.
+    is_external: bool,
 }
 
 /// A table of the sections, with totals beside what the board has.
@@ -31,6 +33,10 @@ pub(super) fn report(model: Model, elf: &[u8]) -> Result<String, Failure> {
     let (mut flash, mut ram) = (0, 0);
     for section in &sections {
         let kept = if section.is_kept { section.size } else { 0 };
+        if section.is_external {
+            let _ = writeln!(text, "{:<18}{:>20} beside the chip's own", section.name, section.size);
+            continue;
+        }
         let written = if section.is_written { section.size } else { 0 };
         flash += kept;
         ram += written;
@@ -72,6 +78,7 @@ fn read(elf: &[u8]) -> Option<Vec<Section>> {
             size: size.into(),
             is_kept: has_bits,
             is_written: is_writable,
+            is_external: name.starts_with(b".external"),
         });
     }
     Some(sections)
@@ -106,8 +113,13 @@ mod tests {
 
     #[test]
     fn what_is_kept_and_what_is_written_are_added_up() {
-        let file =
-            elf(&[(".text", 1, 6, 1000), (".data", 1, 3, 200), (".bss", 8, 3, 30), (".debug", 1, 0, 9999)]);
+        let file = elf(&[
+            (".text", 1, 6, 1000),
+            (".data", 1, 3, 200),
+            (".bss", 8, 3, 30),
+            (".external", 8, 3, 7),
+            (".debug", 1, 0, 9999),
+        ]);
         let report = report(MODELS[0], &file).expect("it fits");
         let totals = report.lines().find(|line| line.starts_with("all")).expect("a line of totals");
         assert_eq!(totals.split_whitespace().collect::<Vec<_>>(), ["all", "1200", "230"]);

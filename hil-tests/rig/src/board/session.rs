@@ -26,6 +26,8 @@ pub(super) struct Parts<'a> {
     pub(super) printer: &'a Path,
     /// QEMU's name of the board.
     pub(super) machine: &'a str,
+    /// It has a flash memory for its settings.
+    pub(super) is_whole: bool,
     /// The board's program.
     pub(super) program: &'a Path,
 }
@@ -50,16 +52,15 @@ impl Board {
         let scratch = parts.keeper.scratch().to_path_buf();
         let (flash, socket, log) =
             (scratch.join("flash"), scratch.join("monitor"), scratch.join("board-log.log"));
-        if !flash.is_file() {
-            let erased = vec![0xff; FLASH_LEN];
-            fs::write(&flash, erased)
-                .map_err(|error| Failure::failed(format!("cannot write {}: {error}", flash.display())))?;
-        }
         let mut command = parts.emulator.command();
-        command.args(["-M", parts.machine, "-m", "64M", "-kernel"]).arg(parts.program);
+        command.args(["-M", parts.machine, "-kernel"]).arg(parts.program);
         command.args(["-display", if has_window { "gtk" } else { "none" }, "-serial", "stdio", "-monitor"]);
         command.arg(format!("unix:{},server,nowait", socket.display()));
-        command.arg("-drive").arg(format!("if=pflash,format=raw,file={}", flash.display()));
+        if parts.is_whole {
+            erase(&flash)?;
+            command.args(["-m", "64M", "-drive"]);
+            command.arg(format!("if=pflash,format=raw,file={}", flash.display()));
+        }
         let words: String = words.iter().map(|word| format!(",arg={word}")).collect();
         command.arg("-semihosting-config").arg(format!("enable=on,target=native,arg=board{words}"));
         command.args(["-nic", "user"]);
@@ -153,6 +154,12 @@ impl Board {
     pub(super) fn wait(&mut self) -> Result<(), Failure> {
         self.emulator.wait(Duration::from_secs(86_400)).map(|_| ())
     }
+}
+
+/// Makes a flash memory with nothing in it.
+fn erase(flash: &Path) -> Result<(), Failure> {
+    fs::write(flash, vec![0xff; FLASH_LEN])
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", flash.display())))
 }
 
 /// Makes a board's log readable as it comes.

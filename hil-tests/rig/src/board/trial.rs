@@ -27,12 +27,15 @@ const TYPED: [(&str, &str); 12] = [
     ("shift-1", "!"),
     ("minus", "-"),
     ("dot", "."),
-    ("backspace", "\u{8}"),
+    ("backspace", "\u{7f}"),
     ("ret", "\r"),
 ];
 /// A link as bad as a home's Wi-Fi on a bad day.
 const LOSS_PERMILLE: u64 = 50;
 const DELAY: Duration = Duration::from_millis(20);
+
+/// How long a key is held while the cable is pulled: longer than any silence a host takes for letting go.
+const HELD: Duration = Duration::from_secs(5);
 
 /// A host's screen with a terminal, a board that shows it, and a link between them.
 struct Stage<'a, 'p> {
@@ -156,7 +159,7 @@ impl<'a, 'p> Stage<'a, 'p> {
 
     /// The cable is pulled while a key is held, and plugged in again.
     fn loses_its_cable(&mut self) -> Result<(), Failure> {
-        self.board.tell("sendkey ctrl 15000")?;
+        self.board.tell(&format!("sendkey ctrl {}", HELD.as_millis()))?;
         let holds = |screen: &Screen| probe(&["keys"], screen, None);
         let held = wait_until(LIMIT, || holds(&self.screen).ok().filter(|keys| keys == "[29]"));
         if held.is_none() {
@@ -170,7 +173,40 @@ impl<'a, 'p> Stage<'a, 'p> {
             return Err(Failure::failed("the key is stuck at the host after the cable was pulled"));
         }
         say::result("the cable is pulled: the host lets go of the key that was held");
+        // With the cable back it is held there again, until it is let go of here.
+        pause(HELD);
+        if wait_until(LIMIT, || holds(&self.screen).ok().filter(|keys| keys == "[]")).is_none() {
+            return Err(Failure::failed("the key is stuck at the host after it was let go of at the board"));
+        }
         Ok(())
+    }
+
+    /// Tiles whose hash the host told so far: right, and wrong.
+    fn tiles(&self) -> (u32, u32) {
+        let log = self.board.log();
+        let line = log.lines().rfind(|line| line.contains("figures: ")).unwrap_or_default();
+        let number = |after: &str| {
+            let words = line.split_once(after).map_or("", |(before, _)| before);
+            words.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
+        };
+        (number(" tiles right"), number(" wrong;"))
+    }
+
+    /// Waits until more tiles were checked and found right, and none wrong.
+    fn checks_tiles(&mut self, what: &str, before: (u32, u32)) -> Result<(), Failure> {
+        let _ = wait_until(LIMIT, || (self.tiles().0 > before.0).then_some(()));
+        let (right, wrong) = self.tiles();
+        if right > before.0 && wrong == 0 {
+            say::result(format_args!(
+                "{what}: {} tiles checked by their hashes, all right",
+                right - before.0
+            ));
+            return Ok(());
+        }
+        let words = self.board.last_words();
+        Err(Failure::failed(format!(
+            "{what}: {right} tiles right, {wrong} wrong, {before:?} before\n{words}"
+        )))
     }
 
     fn figures(&self) {
@@ -214,6 +250,32 @@ pub(super) fn run(parts: &Parts<'_>) -> Result<(), Failure> {
     stage.host.begin(parts.keeper, &stage.screen)?;
     stage.sees_the_screen("the host is back")?;
     stage.types("keyboard after all that")?;
+    stage.figures();
+    Ok(())
+}
+
+/// What a board without a screen must be able to do: every tile whose hash its host tells is right, whatever breaks.
+///
+/// # Errors
+/// Exit code 1 with what it could not.
+pub(super) fn run_blind(parts: &Parts<'_>) -> Result<(), Failure> {
+    let mut stage = Stage::set(parts, false)?;
+    stage.board.expect("stage Watching", 0)?;
+    for (colours, loss, delay) in [
+        ("white on navy", 0, Duration::ZERO),
+        ("yellow on maroon", LOSS_PERMILLE, DELAY),
+        ("black on white", 0, Duration::ZERO),
+    ] {
+        stage.link.set(loss, delay);
+        let before = stage.tiles();
+        stage.changes(colours)?;
+        stage.checks_tiles(colours, before)?;
+    }
+    stage.host.kill();
+    let (from, before) = (stage.board.log().len(), stage.tiles());
+    stage.host.begin(parts.keeper, &stage.screen)?;
+    stage.board.expect("stage Watching", from)?;
+    stage.checks_tiles("the host is back", before)?;
     stage.figures();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use core::ptr::addr_of_mut;
 
 use wavry_parts::pl111;
-use wavry_thin::{Screen, Surface};
+use wavry_thin::Surface;
 
 use crate::machine;
 
@@ -52,7 +52,7 @@ impl Surface for Frame {
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     defmt::error!("panic: {}", defmt::Display2Format(info));
     // SAFETY: nothing else runs any more.
-    let mut screen = Screen::new(unsafe { Frame::take() });
-    wavry_thin::show_fault(&mut screen, format_args!("{}", info.message()));
+    let mut frame = unsafe { Frame::take() };
+    wavry_thin::show_fault(&mut frame, format_args!("{}", info.message()));
     semihosting::process::exit(1)
 }

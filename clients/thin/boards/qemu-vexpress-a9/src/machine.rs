@@ -61,9 +61,22 @@ pub const fn mouse() -> Mapped {
     registers(MOUSE)
 }
 
-/// The log's UART.
-pub const fn uart() -> Mapped {
-    registers(UART)
+/// Sends a byte of the log, once the UART has room (PL011).
+pub fn put(byte: u8) {
+    const FLAGS: usize = 0x18;
+    const FULL: u32 = 1 << 5;
+    let uart = registers(UART);
+    while uart.read(FLAGS) & FULL != 0 {}
+    uart.write(0, byte.into());
+}
+
+/// The stack's lowest word, and the first one above it.
+pub fn stack() -> (*mut u32, *const u32) {
+    unsafe extern "C" {
+        static mut _sys_stack_low_end: u32;
+        static _sys_stack_high_end: u32;
+    }
+    (&raw mut _sys_stack_low_end, &raw const _sys_stack_high_end)
 }
 
 /// Points the processor at the vector table and starts the clock and the UART. Interrupts stay masked.
@@ -75,7 +88,7 @@ pub fn start() {
     // SAFETY: the table is the linker's, and nothing interrupts yet.
     unsafe { core::arch::asm!("mcr p15, 0, {}, c12, c0, 0", in(reg) table) };
     // PL011: enabled, sender and receiver.
-    uart().write(0x30, 1 << 9 | 1 << 8 | 1);
+    registers(UART).write(0x30, 1 << 9 | 1 << 8 | 1);
     CLOCK.start(registers(TIMER), 1);
 }
 

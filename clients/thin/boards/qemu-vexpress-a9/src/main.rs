@@ -9,13 +9,12 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../emulated/mod.rs"]
+mod emulated;
 mod frame;
 mod hands;
-mod log;
 mod machine;
 mod memory;
-mod semihost;
-mod stack;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,10 +28,11 @@ use wavry_parts::cfi_flash::CfiFlash;
 use wavry_parts::lan9118::Lan9118;
 use wavry_thin::Parts;
 
+use emulated::log::Watch;
+use emulated::semihost::Emulator;
+use emulated::{semihost, stack};
 use frame::Frame;
 use hands::Hands;
-use log::Watch;
-use semihost::Emulator;
 
 #[embassy_executor::task]
 async fn network(mut runner: embassy_net::Runner<'static, Lan9118<Mapped>>) -> ! {

@@ -1,12 +1,12 @@
-//! The log: defmt over a UART, and what the client reports.
+//! The log of boards in QEMU: defmt over a UART, and what the client reports.
 
 use core::cell::UnsafeCell;
 
 use defmt::Display2Format;
-use wavry_parts::Registers as _;
 use wavry_thin::{Observer, Report};
 
-use crate::{machine, stack};
+use super::stack;
+use crate::machine;
 
 /// Writes frames of defmt to the UART; waits for room in it.
 #[defmt::global_logger]
@@ -26,13 +26,7 @@ static ENCODING: Encoding = Encoding {
 };
 
 fn put(bytes: &[u8]) {
-    const FLAGS: usize = 0x18;
-    const FULL: u32 = 1 << 5;
-    let uart = machine::uart();
-    for &byte in bytes {
-        while uart.read(FLAGS) & FULL != 0 {}
-        uart.write(0, byte.into());
-    }
+    bytes.iter().for_each(|&byte| machine::put(byte));
 }
 
 // SAFETY: a frame is begun with interrupts off and ended before they are on again, so frames do not mix.
@@ -72,12 +66,15 @@ const STACK_EVERY: u32 = 5;
 /// Logs what the client reports. There is no watchdog in the emulator.
 pub struct Watch {
     pictures: u32,
+    /// Tiles whose hash the host told, and that showed what it said or something else.
+    right: u32,
+    wrong: u32,
     figures: u32,
 }
 
 impl Watch {
     pub const fn new() -> Self {
-        Self { pictures: 0, figures: 0 }
+        Self { pictures: 0, right: 0, wrong: 0, figures: 0 }
     }
 }
 
@@ -91,22 +88,20 @@ impl Observer for Watch {
             Report::Stage(stage) => defmt::info!("stage {}", defmt::Debug2Format(&stage)),
             Report::Pin(pin) => defmt::info!("pin {=str}", pin),
             Report::Paired(key) => defmt::info!("paired {}", Display2Format(&key)),
-            Report::Picture { id, len, wrong, took_us } => {
+            Report::Picture { id, len, checked, wrong, took_us } => {
                 self.pictures += 1;
-                defmt::debug!(
-                    "picture {=u32}: {=usize} bytes, {=u32} wrong, {=u64} us",
-                    id,
-                    len,
-                    wrong,
-                    took_us
-                );
+                self.right += checked - wrong;
+                self.wrong += wrong;
+                defmt::debug!("picture {=u32}: {=usize} bytes, {=u64} us", id, len, took_us);
             }
             Report::Refused(error) => defmt::warn!("picture refused: {}", defmt::Debug2Format(&error)),
             Report::Stats(stats) => {
                 self.figures += 1;
                 defmt::info!(
-                    "figures: {=u32} pictures, rtt {=u32} us, {=u64} bytes, {=u64} lost",
+                    "figures: {=u32} pictures, {=u32} tiles right, {=u32} wrong; rtt {=u32} us, {=u64} bytes, {=u64} lost",
                     self.pictures,
+                    self.right,
+                    self.wrong,
                     stats.round_trip_us,
                     stats.bytes_received,
                     stats.pictures_lost
