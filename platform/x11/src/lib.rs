@@ -2,10 +2,11 @@
 //!
 //! [`X11Source`] grabs the root window into memory shared with the server, and only the rows that changed;
 //! [`X11Sink`] injects input by XTEST; [`X11Display`] shows frames in a window of its own or inside a foreign
-//! one. Each owns its connection. None of them reads a clock or starts a thread; what they know of RIFT is the
-//! vocabulary of `rift-hal`.
+//! one; [`X11Clipboard`] follows what is copied. Each owns its connection. None of them reads a clock, and only the
+//! clipboard has a thread; what they know of RIFT is the vocabulary of `rift-hal`.
 
 mod capture;
+mod clipboard;
 mod connection;
 mod cursor;
 mod error;
@@ -21,6 +22,7 @@ mod wake;
 mod window;
 
 pub use capture::X11Source;
+pub use clipboard::X11Clipboard;
 pub use error::Error;
 pub use inject::X11Sink;
 pub use window::X11Display;
