@@ -10,6 +10,7 @@ pub mod known;
 pub mod messages;
 pub mod noise_differential;
 pub mod pair;
+pub mod pairing;
 pub mod reassembly;
 pub mod seeds;
 pub mod session_hostile;
@@ -21,11 +22,12 @@ pub mod wire;
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 8] = [
+pub const SURFACES: [Surface; 9] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
     ("wire", wire::run),
+    ("pairing", pairing::run),
     ("noise_differential", noise_differential::run),
     ("fec", fec::run),
     ("reassembly", reassembly::run),

@@ -39,19 +39,19 @@ const DATAGRAM_MAX: usize = 9000;
 /// A client that has said nothing yet.
 #[must_use]
 pub fn client(config: &Config, now: Instant) -> Client {
+    Session::connect(config, initiator(), HOST, CLIENT_CONNECTION, client_memory(), PATH, now)
+}
+
+const fn initiator() -> Known {
+    Known::new(Side::Initiator, Pattern::Xx)
+}
+
+fn client_memory() -> Box<ClientMemory> {
     let mut memory = Box::new(ClientMemory::new());
     for index in 0..PICTURES {
         memory.lend(index, vec![0; PICTURE_LEN_MAX]);
     }
-    Session::connect(
-        config,
-        Known::new(Side::Initiator, Pattern::Xx),
-        HOST,
-        CLIENT_CONNECTION,
-        memory,
-        PATH,
-        now,
-    )
+    memory
 }
 
 /// An endpoint of the host.
@@ -63,7 +63,19 @@ pub fn endpoint() -> Endpoint<Known> {
 /// A client and a host that have just shaken hands. No packet was sent yet.
 #[must_use]
 pub fn connected(config: &Config) -> (Client, Host) {
-    let (mut client, mut endpoint) = (client(config, START), endpoint());
+    shake_hands(config, client(config, START), endpoint())
+}
+
+/// A client and a host that have just met through the host's pairing window.
+#[must_use]
+pub fn strangers(config: &Config) -> (Client, Host) {
+    let client = Session::approach(config, initiator(), CLIENT_CONNECTION, client_memory(), PATH, START);
+    let mut endpoint = endpoint();
+    endpoint.set_pairing_window(true);
+    shake_hands(config, client, endpoint)
+}
+
+fn shake_hands(config: &Config, mut client: Client, mut endpoint: Endpoint<Known>) -> (Client, Host) {
     let (mut out, mut reply) = ([0; DATAGRAM_MAX], [0; 256]);
     let responder = |opening: Opening| Known::new(Side::Responder, opening.pattern);
     let sent = client.poll_transmit(START, &NoPictures, &mut out).expect("a first flight");

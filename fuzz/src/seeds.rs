@@ -39,6 +39,7 @@ pub fn all() -> Vec<Seed> {
     seeds.push(("endpoint", "pinned-calls".into(), pinned_calls(0)));
     seeds.push(("endpoint", "real-pinned-calls".into(), pinned_calls(1)));
     seeds.extend([noise(), call(), losses(), shards(), conversation()]);
+    seeds.extend([(0, "agreed"), (1, "wrong-pin")].map(|(pin, name)| pairing(pin, name)));
     seeds
 }
 
@@ -123,6 +124,18 @@ fn noise() -> Seed {
         script = script.u8(writer).u8(1).run(b"payload").u8(0).u8(reader).u8(7).u8(0).u8(7).u8(0);
     }
     ("noise_differential", "handshake".into(), script.into_bytes())
+}
+
+/// Two who pair with the same PIN, or not; datagrams are lost now and then, and the client's share is said again.
+fn pairing(host_pin: u8, name: &str) -> Seed {
+    let pass = |script: Script| {
+        let script = script.u8(6).u8(5).u8(4).u8(0).u8(6).u8(5);
+        (0..12).fold(script, |script, _| script.u8(2).u8(0))
+    };
+    let script = pass(pass(Script::default().u8(0).u8(0).u8(5)));
+    let script = script.u8(1).u8(host_pin).u8(6);
+    let script = (0..4).fold(script, |script, _| pass(script).u8(7).u8(1).u8(0).u8(0).u8(0).u8(3));
+    ("pairing", name.into(), script.into_bytes())
 }
 
 /// Several blocks, a burst of losses.
