@@ -17,6 +17,7 @@
 mod client;
 mod clock;
 mod control;
+mod copied;
 mod host;
 mod memory;
 mod outbox;
@@ -27,6 +28,7 @@ mod sys;
 
 pub use client::ClientDriver;
 pub use clock::{Clock, RealtimeMapping};
+pub use copied::Copied;
 pub use host::{Decision, HostApplication, HostDriver, HostStats};
 pub use memory::{DesktopStorage, PICTURE_BUFFER_LEN, desktop_memory};
 pub use poller::Waker;
