@@ -221,6 +221,13 @@ pub struct RunArgs {
     /// Serve figures to Prometheus at this address, as http://ADDR:PORT/metrics [default: not]
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
+    /// Announce this host on the local network, so that `wavry-client list` shows it; who does not know its ID learns
+    /// only that some host is there [default: yes, unless it listens at a loopback address]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub announce: Option<bool>,
+    /// The name to announce it under, which everybody on the network sees [default: one that changes and says nothing]
+    #[arg(long, value_name = "NAME")]
+    pub announce_name: Option<String>,
     /// How to inject input: auto = xtest for x11 and app, uinput for the others [default: auto]
     #[arg(long, value_enum)]
     pub input: Option<Way>,
@@ -256,6 +263,8 @@ impl RunArgs {
             power_reset: self.power_reset.or(other.power_reset),
             wake: self.wake.or(other.wake),
             metrics: self.metrics.or(other.metrics),
+            announce: self.announce.or(other.announce),
+            announce_name: self.announce_name.or(other.announce_name),
             input: self.input.or(other.input),
             app_size: self.app_size.or(other.app_size),
             log: self.log.or(other.log),

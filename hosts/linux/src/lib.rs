@@ -41,6 +41,7 @@ use std::thread::JoinHandle;
 
 use rift::{CloseReason, Config, Identity, Permissions, PublicKey};
 use rift_keystore::KeystoreError;
+use rift_mdns::{Announcement, Announcer, MdnsError};
 use rift_mio::Clock;
 use tracing::{info, warn};
 
@@ -119,6 +120,9 @@ pub enum ServerError {
     /// The machine's power.
     #[error(transparent)]
     Power(#[from] PowerError),
+    /// The announcement on the local network.
+    #[error("cannot announce the host: {0}; --announce=false does without")]
+    Announce(#[from] MdnsError),
     /// The port file.
     #[error("cannot write the port file {path}: {source}")]
     PortFile {
@@ -326,6 +330,7 @@ pub fn serve(
     if pair {
         viewers.pair(driver.clock().now(), first_order());
     }
+    let _announcer = announcer(settings, &driver, &identity)?;
     let watch = Watch::start(stop, app.as_ref().map(AppSession::ended), driver.waker())?;
     let outcome = turn_until_the_end(&mut driver, &mut viewers, &watch, &board);
     orders.stop();
@@ -409,6 +414,32 @@ fn start_capture(
     let thread =
         capture::start(source, (fps, viewers::PICTURE_LEN_MAX), Arc::clone(&orders), outlet, spares)?;
     Ok((Feed { orders, captured, spare, cursor, capture: signal, board }, thread))
+}
+
+/// Announces the host on the local network, if that was asked for or nothing speaks against it.
+fn announcer(
+    settings: &RunArgs,
+    driver: &Driver,
+    identity: &Identity,
+) -> Result<Option<Announcer>, ServerError> {
+    let address = driver.local_addr();
+    if !settings.announce.unwrap_or(!address.ip().is_loopback()) {
+        return Ok(None);
+    }
+    let announcement = Announcement {
+        host: identity.public(),
+        port: address.port(),
+        version: rift::VERSION,
+        name: settings.announce_name.clone(),
+    };
+    match Announcer::start(announcement) {
+        Ok(announcer) => Ok(Some(announcer)),
+        Err(error) if settings.announce.is_some() || settings.announce_name.is_some() => Err(error.into()),
+        Err(error) => {
+            warn!("the host is not announced on the network: {error}");
+            Ok(None)
+        }
+    }
 }
 
 /// Says where the host is to be found, to people and to programs.

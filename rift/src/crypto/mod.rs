@@ -3,6 +3,7 @@
 mod aead;
 mod cookie;
 pub mod cpace;
+mod discovery;
 mod identity;
 mod keys;
 mod mac1;
@@ -17,6 +18,7 @@ mod token;
 
 pub use aead::ChaChaPoly;
 pub use cookie::{COOKIE_LEN, CookieJar, CookieKey, SEALED_COOKIE_LEN, mac2};
+pub use discovery::DiscoveryTag;
 pub use identity::{Identity, IdentityError, PublicKey};
 pub use keys::PacketKey;
 pub use mac1::{MAC1_LEN, Mac1Key, mac1, verify_mac1};

@@ -1,0 +1,113 @@
+//! A host's announcement, under a tag that changes.
+
+use core::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+
+use mdns_sd::{ServiceDaemon, ServiceInfo};
+use rift::PublicKey;
+use rift::crypto::DiscoveryTag;
+use tracing::{debug, warn};
+
+use crate::{MdnsError, NAME_LEN_MAX, SERVICE, TAG_KEY, VERSION_KEY};
+
+/// A tag is followed by another after this long (SPEC §4.18).
+const ROTATION: Duration = Duration::from_secs(10 * 60);
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// What a host says of itself.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// Who it is; told only to those who know it.
+    pub host: PublicKey,
+    /// Its UDP port.
+    pub port: u16,
+    /// The newest version of the protocol that it speaks.
+    pub version: u8,
+    /// What people are shown; `None` = nothing that says whose host it is.
+    pub name: Option<String>,
+}
+
+/// Announces until it is dropped; then the network is told that the host is gone.
+#[derive(Debug)]
+pub struct Announcer {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Announcer {
+    /// Begins to announce, on every interface of the machine.
+    ///
+    /// # Errors
+    /// [`MdnsError`].
+    pub fn start(announcement: Announcement) -> Result<Self, MdnsError> {
+        if let Some(name) = &announcement.name
+            && (name.is_empty() || name.len() > NAME_LEN_MAX)
+        {
+            return Err(MdnsError::Name(name.clone()));
+        }
+        let daemon = ServiceDaemon::new()?;
+        let first = register(&daemon, &announcement)?;
+        let (stop, stopped) = channel();
+        let rotate = move || rotate_until(&daemon, &announcement, first, &stopped);
+        let thread = Builder::new().name("mdns".into()).spawn(rotate).map_err(MdnsError::Thread)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Announcer {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn rotate_until(daemon: &ServiceDaemon, announcement: &Announcement, first: String, stopped: &Receiver<()>) {
+    let mut current = first;
+    while stopped.recv_timeout(ROTATION) == Err(RecvTimeoutError::Timeout) {
+        match register(daemon, announcement) {
+            // Under a chosen name the newer record has taken the older one's place.
+            Ok(next) if next == current => {}
+            Ok(next) => withdraw(daemon, &core::mem::replace(&mut current, next)),
+            Err(error) => warn!("the announcement stays as it is: {error}"),
+        }
+    }
+    withdraw(daemon, &current);
+    if let Ok(over) = daemon.shutdown() {
+        let _ = over.recv_timeout(GOODBYE);
+    }
+}
+
+/// Announces under a new tag; returns the full name.
+fn register(daemon: &ServiceDaemon, announcement: &Announcement) -> Result<String, MdnsError> {
+    let mut nonce = [0; 8];
+    let mut label = [0; 4];
+    getrandom::fill(&mut nonce).map_err(MdnsError::Entropy)?;
+    getrandom::fill(&mut label).map_err(MdnsError::Entropy)?;
+    let tag = DiscoveryTag::new(&announcement.host, nonce).to_text();
+    let label = format!("wavry-{:08x}", u32::from_be_bytes(label));
+    let name = announcement.name.as_deref().unwrap_or(&label);
+    let version = announcement.version.to_string();
+    let properties = [(VERSION_KEY, version.as_str()), (TAG_KEY, tag.as_str())];
+    // The machine's own name would tell whose it is.
+    let target = format!("{label}.local.");
+    let service = ServiceInfo::new(SERVICE, name, &target, (), announcement.port, &properties[..])?;
+    let service = service.enable_addr_auto();
+    let full = service.get_fullname().to_owned();
+    daemon.register(service)?;
+    debug!(name, "announced");
+    Ok(full)
+}
+
+fn withdraw(daemon: &ServiceDaemon, full: &str) {
+    match daemon.unregister(full) {
+        Ok(gone) => {
+            let _ = gone.recv_timeout(GOODBYE);
+        }
+        Err(error) => debug!("an old announcement stays until it expires: {error}"),
+    }
+}
