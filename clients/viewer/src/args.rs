@@ -24,6 +24,8 @@ pub enum Command {
     Connect(Box<Connect>),
     /// Pairs with a host by PIN: it then knows this client, and this client it
     Pair(Pair),
+    /// Shows the hosts that announce themselves on the local network, and which of them this client knows
+    List(List),
     /// Prints this client's Wavry ID, which the host must be told: `wavry-server allow ID`
     Id(Id),
 }
@@ -32,8 +34,10 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct Connect {
-    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT`
-    pub host: String,
+    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT` [default: wherever the host of --host-id
+    /// announces itself on the local network]
+    #[arg(required_unless_present = "host_id")]
+    pub host: Option<String>,
     /// The host's Wavry ID, as it prints it when it starts [default: that of the host paired with]
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     pub host_id: Option<PublicKey>,
@@ -101,6 +105,21 @@ pub struct Pair {
     pub common: Common,
 }
 
+/// What `list` takes.
+#[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct List {
+    /// Listen for this many seconds
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub seconds: u32,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Settings and state.
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// What `id` takes.
 #[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
@@ -163,6 +182,7 @@ impl Arguments {
             Command::Connect(connect) => &connect.common,
             Command::Pair(pair) => &pair.common,
             Command::Id(id) => &id.common,
+            Command::List(list) => &list.common,
         }
     }
 }

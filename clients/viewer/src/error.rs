@@ -15,6 +15,9 @@ pub enum ClientError {
     /// The configuration file was not taken.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    /// Hosts cannot be looked for on the local network.
+    #[error("cannot look for hosts by {0}")]
+    Discovery(#[from] rift_mdns::MdnsError),
     /// The identity could not be read or made.
     #[error(transparent)]
     Keystore(#[from] rift_keystore::KeystoreError),
@@ -32,6 +35,12 @@ pub enum ClientError {
         /// What the resolver said.
         source: io::Error,
     },
+    /// The host is not on the local network, or says nothing there.
+    #[error(
+        "no host of ID {0} announces itself on this network (`wavry-client list` shows who does); \
+         give its address: wavry-client connect HOST --host-id {0}"
+    )]
+    NotAnnounced(PublicKey),
     /// Nothing says who the host is.
     #[error(
         "this client does not know {0}: pair with it (wavry-client pair {0}), or give its ID with --host-id"
@@ -121,7 +130,9 @@ impl ClientError {
             Self::Keystore(_)
             | Self::Pins(_)
             | Self::UnknownHost(_)
+            | Self::NotAnnounced(_)
             | Self::NotPairing { .. }
+            | Self::Discovery(_)
             | Self::Entropy(_)
             | Self::Resolve { .. }
             | Self::Unanswered { .. }

@@ -13,6 +13,7 @@ pub mod capture;
 pub mod config;
 pub mod cursor;
 pub mod decode;
+pub mod discover;
 pub mod display;
 pub mod error;
 pub mod handshake;
@@ -98,8 +99,31 @@ fn host_keys(
         (None, Some(pin)) => Ok((pin.id, pin.successor)),
         (Some(id), Some(pin)) if id == pin.id => Ok((id, pin.successor)),
         (Some(id), _) => Ok((id, None)),
-        (None, None) => Err(ClientError::UnknownHost(options.host.clone())),
+        (None, None) => Err(ClientError::UnknownHost(options.host.clone().unwrap_or_default())),
     }
+}
+
+/// Where the host is: what was said, else where it announces itself on the local network.
+fn host_place(options: &Connect) -> Result<(String, u16), ClientError> {
+    match (&options.host, options.host_id) {
+        (Some(host), _) => args::split_host(host).map_err(ClientError::Usage),
+        (None, Some(id)) => discover::place(id)?.ok_or(ClientError::NotAnnounced(id)),
+        (None, None) => Err(ClientError::Usage("say which host: HOST or --host-id ID".to_owned())),
+    }
+}
+
+/// What `list` prints.
+///
+/// # Errors
+/// [`ClientError`], with words that say what to do.
+pub fn list(options: &args::List) -> Result<Vec<u8>, ClientError> {
+    let pins = pins::load(&state_dir(&options.common)?)?;
+    let known = pins.iter().map(|pin| (pin.address.clone(), pin.id)).collect::<Vec<_>>();
+    let hosts = discover::all(options.seconds)?;
+    let mut text = Vec::new();
+    let write = if options.json { discover::write_json } else { discover::write_table };
+    write(&hosts, &known, &mut text).map_err(|error| ClientError::System("write the list", error))?;
+    Ok(text)
 }
 
 /// minifb opens its window where the environment's `DISPLAY` says; `Some` when the program must be started again with
@@ -116,7 +140,7 @@ pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&st
 /// # Errors
 /// [`ClientError`], with words that say what to do.
 pub fn connect(options: &Connect) -> Result<String, ClientError> {
-    let (host, port) = args::split_host(&options.host).map_err(ClientError::Usage)?;
+    let (host, port) = host_place(options)?;
     let identity = identity(&options.common)?;
     let (key, successor) = host_keys(options, &host, port)?;
     let clock = Clock::new();

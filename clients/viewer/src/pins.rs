@@ -115,6 +115,11 @@ impl Pins {
         }
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Pin> {
+        self.0.iter()
+    }
+
     /// Keeps a host, in place of another that was reached the same way.
     pub fn put(&mut self, pin: Pin) {
         match self.0.iter_mut().find(|known| known.address == pin.address) {

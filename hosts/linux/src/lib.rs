@@ -429,7 +429,7 @@ fn announcer(
     let announcement = Announcement {
         host: identity.public(),
         port: address.port(),
-        version: rift::VERSION,
+        version: rift::wire::VERSION,
         name: settings.announce_name.clone(),
     };
     match Announcer::start(announcement) {
