@@ -40,6 +40,7 @@ fn run(arguments: &Arguments) -> Result<(), ClientError> {
         }
         Command::Pair(pair) => {
             wavry_client::pair::pair(pair, &mut std::io::stdin().lock(), &mut std::io::stdout())?;
+        }
         Command::List(list) => {
             // A reader that went away has read enough.
             let _ = std::io::stdout().write_all(&wavry_client::list(list)?);

@@ -45,11 +45,20 @@ impl Host {
     /// When it does not say in time where it listens.
     #[must_use]
     pub fn start(source: &str, arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", source, arguments)
+    }
+
+    /// The same at another address than loopback's.
+    ///
+    /// # Panics
+    /// When it does not say in time where it listens.
+    #[must_use]
+    pub fn start_at(listen: &str, source: &str, arguments: &[&str]) -> Self {
         let scratch = Scratch::new();
         let port_file = scratch.path().join("port");
         let mut command = Command::new(program("wavry-server"));
         command
-            .args(["--source", source, "--listen", "127.0.0.1:0"])
+            .args(["--source", source, "--listen", listen])
             .arg("--state")
             .arg(scratch.path().join("state"));
         command.arg("--port-file").arg(&port_file).args(arguments).env_remove("DISPLAY");
@@ -129,6 +138,23 @@ impl Client {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
+    }
+
+    /// What it prints when it is given a command.
+    ///
+    /// # Panics
+    /// When it fails; with its words.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> String {
+        ask("wavry-client", arguments, &self.file("state"))
+    }
+
+    /// Connects to a host wherever it announces itself, without a window.
+    #[must_use]
+    pub fn connect_anywhere(&self, id: &str, arguments: &[&str]) -> Guarded {
+        let mut command = Command::new(program("wavry-client"));
+        command.args(["connect", "--host-id", id, "--headless"]).arg("--state").arg(self.file("state"));
+        Guarded::start(command.args(arguments).env_remove("DISPLAY"), &self.file("client"))
     }
 
     /// Pairs with whoever is at an address, typing these lines.
