@@ -40,7 +40,7 @@ pub fn place(host: PublicKey) -> Result<Option<(String, u16)>, MdnsError> {
     Ok(address.map(|address| match address {
         // Such an address means nothing without the interface it is of.
         SocketAddr::V6(v6) if v6.scope_id() != 0 => (format!("{}%{}", v6.ip(), v6.scope_id()), v6.port()),
-        other => (other.ip().to_string(), other.port()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => (address.ip().to_string(), address.port()),
     }))
 }
 
