@@ -16,13 +16,14 @@ pub mod seeds;
 pub mod session_hostile;
 pub mod session_peer;
 pub mod streams;
+pub mod tiles;
 pub mod wire;
 
 /// A surface: its name, which is that of its corpus directory and of its program for the fuzzer, and its function.
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 9] = [
+pub const SURFACES: [Surface; 10] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
@@ -32,4 +33,5 @@ pub const SURFACES: [Surface; 9] = [
     ("fec", fec::run),
     ("reassembly", reassembly::run),
     ("streams", streams::run),
+    ("tiles", tiles::run),
 ];

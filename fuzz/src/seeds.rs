@@ -40,6 +40,7 @@ pub fn all() -> Vec<Seed> {
     seeds.push(("endpoint", "real-pinned-calls".into(), pinned_calls(1)));
     seeds.extend([noise(), call(), losses(), shards(), conversation()]);
     seeds.extend([(0, "agreed"), (1, "wrong-pin")].map(|(pin, name)| pairing(pin, name)));
+    seeds.extend(tiles());
     seeds
 }
 
@@ -115,6 +116,36 @@ fn call() -> Seed {
         script = script.u8(writer).u8(1).run(b"payload").u8(0).u8(reader).u8(7).u8(0).u8(7).u8(0);
     }
     ("noise_differential", "call".into(), script.into_bytes())
+}
+
+/// Pictures of honest encoders, and screens for one.
+fn tiles() -> Vec<Seed> {
+    let scripts: [&[u8]; 3] =
+        [&[0, 0, 99, 70, 1, 5], &[5, 5, 60, 60, 2, 9, 30, 20, 40, 40, 0, 1], &[9, 9, 20, 30, 3, 7]];
+    let picture = |script: &&[u8]| {
+        let picture = crate::tiles::sample(120, 80, script);
+        let (head, rest) = picture.split_first().expect("a picture has a head");
+        Script::default().u8(0).u8(119).u8(158).u8(*head).run(rest).into_bytes()
+    };
+    let pictures = scripts.iter().map(picture).enumerate();
+    let mut seeds: Vec<Seed> =
+        pictures.map(|(index, bytes)| ("tiles", format!("picture-{index}"), bytes)).collect();
+    for kind in [2, 3] {
+        let mut script = Script::default().u8(kind).u8(150).u8(200);
+        for step in 0..6 {
+            script = script.u8(step * 9).u8(step * 5).u8(90).u8(60).u8(step).u8(step + 3);
+            // Repairs, little room and few bytes among them.
+            script = script.u8([0, 1, 6, 4, 40, 1][usize::from(step)]);
+            if step == 2 {
+                script = script.u8(4).u8(0);
+            }
+            if step == 2 || step == 3 {
+                script = script.u8(2).u8(0);
+            }
+        }
+        seeds.push(("tiles", format!("screens-{kind}"), script.into_bytes()));
+    }
+    seeds
 }
 
 /// A whole handshake.

@@ -154,6 +154,7 @@ impl<P: Pixel + Send> LaneCoder for TileCoder<P> {
             id: job.number.0,
             damage: job.damage.filter(|_| lead == Lead::On && !job.boost),
             soft_len: Some(soft_len),
+            refines: job.boost,
             checks: if is_check_due { CHECKS } else { 0 },
         };
         let encoded = match encoder.encode(frame, &request, bytes) {

@@ -174,12 +174,8 @@ impl<P: Pixel> Run<'_, '_, '_, P> {
                 Operation::End => return Err(DecodeError::Excess),
                 Operation::Fill => self.fill()?,
                 Operation::Indexed => self.indexed()?,
-                Operation::Exact => self.coloured(0, 1)?,
-                Operation::Near => {
-                    let near = self.reader.tree::<5>(&mut self.model.near, 0) as i32;
-                    let scale = 1 << self.reader.tree::<2>(&mut self.model.scale, 0);
-                    self.coloured(near, scale)?;
-                }
+                Operation::Exact => self.coloured(true)?,
+                Operation::Near => self.coloured(false)?,
                 // It would read what shows.
                 Operation::Copy if self.head.stands_alone => return Err(DecodeError::Operation),
                 Operation::Copy => self.copy()?,
@@ -235,8 +231,13 @@ impl<P: Pixel> Run<'_, '_, '_, P> {
         Ok(())
     }
 
-    fn coloured(&mut self, near: i32, scale: usize) -> Result<(), DecodeError> {
+    fn coloured(&mut self, is_exact: bool) -> Result<(), DecodeError> {
         let place = self.block()?;
+        let (mut near, mut scale) = (0, 1);
+        if !is_exact {
+            near = self.reader.tree::<5>(&mut self.model.near, 0) as i32;
+            scale = 1 << self.reader.tree::<2>(&mut self.model.scale, 0);
+        }
         let size = Size {
             width: usize::from(place.width).div_ceil(scale),
             height: usize::from(place.height).div_ceil(scale),

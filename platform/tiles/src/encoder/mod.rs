@@ -23,7 +23,7 @@ use crate::model::Model;
 use crate::pixel::Pixel;
 use crate::tile_set::TileSet;
 use source::Source;
-use write::Work;
+use write::{PIXEL_LEN_MAX, RESERVE, Work};
 
 /// What the next picture is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,9 @@ pub struct Request {
     pub damage: Option<Rectangle>,
     /// Bytes it should stay below, at the price of exactness; `None`: everything exactly.
     pub soft_len: Option<usize>,
+    /// Whether what was told nearly is now to be told exactly: as much of it as there are bytes for, and at least a
+    /// block.
+    pub refines: bool,
     /// So many tiles' hashes are told, in turn.
     pub checks: u32,
 }
@@ -48,7 +51,7 @@ pub enum EncodeError {
     Format,
     /// The memory is smaller than [`Sizes`] says.
     Memory,
-    /// The output has not even room for an empty picture: give [`Encoder::OUT_MIN`] bytes.
+    /// The output has not room for any tile: give [`Encoder::OUT_MIN`] bytes.
     Room,
 }
 
@@ -58,7 +61,7 @@ impl core::fmt::Display for EncodeError {
             Self::Size => "the frame is not of the screen's size; make another encoder",
             Self::Format => "the frame is neither BGRX nor RGB565",
             Self::Memory => "the encoder's memory is too small for the screen",
-            Self::Room => "there is no room for a picture",
+            Self::Room => "there is not room for every tile",
         })
     }
 }
@@ -97,8 +100,8 @@ pub struct Encoder<P, M> {
 }
 
 impl<P: Pixel, M: Memory> Encoder<P, M> {
-    /// Room that even the smallest picture needs.
-    pub const OUT_MIN: usize = 64;
+    /// Room that every picture needs, so that there is room for any tile whatever shows in it.
+    pub const OUT_MIN: usize = Grid::TILE as usize * Grid::TILE as usize * PIXEL_LEN_MAX + 2 * RESERVE;
 
     /// An encoder for a screen of this size. Its first picture tells everything.
     ///

@@ -17,7 +17,9 @@ use crate::picture::{self, Head, Operation};
 use crate::pixel::Pixel;
 
 /// Room kept for the end of a picture and what the coder holds back.
-const RESERVE: usize = 24;
+pub(super) const RESERVE: usize = 24;
+/// Bytes that a pixel takes at worst.
+pub(super) const PIXEL_LEN_MAX: usize = 5;
 /// Copies in one picture.
 const MOVES_MAX: usize = 4;
 /// Changed pixels below which nothing is looked for that moved.
@@ -54,6 +56,7 @@ pub(super) struct Work<'a, P> {
     damage: Rectangle,
     stands_alone: bool,
     soft_len: Option<usize>,
+    refines: bool,
     last: Rectangle,
     work_left: u64,
     /// Pixels that are still to be told, about.
@@ -90,6 +93,7 @@ impl<'a, P: Pixel> Work<'a, P> {
             damage: request.damage.map_or(grid.whole(), |damage| intersection(&grid.whole(), &damage)),
             stands_alone,
             soft_len: request.soft_len,
+            refines: request.refines,
             last: empty,
             work_left: Decoder::work_max(grid),
             area_left: 0,
@@ -233,14 +237,12 @@ impl<'a, P: Pixel> Work<'a, P> {
         }
     }
 
-    /// Notes that what shows at this place is new. A tile that was told whole is owed no more.
+    /// Notes that what shows at this place is new.
     fn changed(&mut self, place: &Rectangle) {
         for tile in tiles(self.grid, place) {
-            let whole = self.grid.place(tile);
             if let Some(record) = self.parts.tiles.get_mut(tile as usize) {
                 record.changed_in = self.id;
                 record.is_touched = true;
-                record.is_owed &= intersection(&whole, place) != whole;
             }
         }
     }
@@ -249,7 +251,9 @@ impl<'a, P: Pixel> Work<'a, P> {
     pub(super) fn changes(&mut self) {
         let columns = u32::from(self.grid.columns());
         for row in 0..u32::from(self.grid.rows()) {
+            // Tiles that are owed keep to themselves: their halves are tiles again, and each of those fits.
             let mut joiner = Joiner::new(BLOCK_WIDTH as u16);
+            let mut owed = Joiner::new(BLOCK_WIDTH as u16);
             for tile in row * columns..(row + 1) * columns {
                 let Some(record) = self.parts.tiles.get(tile as usize).copied() else { continue };
                 if !record.is_touched {
@@ -257,7 +261,7 @@ impl<'a, P: Pixel> Work<'a, P> {
                 }
                 let place = self.grid.place(tile);
                 if record.is_owed {
-                    if let Some(done) = joiner.add(place) {
+                    if let Some(done) = owed.add(place) {
                         self.tell(done);
                     }
                     continue;
@@ -269,7 +273,7 @@ impl<'a, P: Pixel> Work<'a, P> {
                     }
                 }
             }
-            while let Some(done) = joiner.next() {
+            while let Some(done) = owed.next().or_else(|| joiner.next()) {
                 self.tell(done);
             }
             if self.is_full {
@@ -278,10 +282,42 @@ impl<'a, P: Pixel> Work<'a, P> {
         }
     }
 
-    /// Tells a block, if there is room.
+    /// Tells a block, or its halves where even an empty picture might not have room for all of it.
     fn tell(&mut self, place: Rectangle) {
+        let most = (self.room().saturating_sub(RESERVE + 16) / PIXEL_LEN_MAX) as u32;
+        if area(&place) <= most || (place.width <= 16 && place.height <= 16) {
+            return self.tell_whole(place);
+        }
+        let (mut one, mut other) = (place, place);
+        if place.width >= place.height {
+            one.width = place.width / 2;
+            (other.x, other.width) = (place.x + one.width, place.width - one.width);
+        } else {
+            one.height = place.height / 2;
+            (other.y, other.height) = (place.y + one.height, place.height - one.height);
+        }
+        self.tell(one);
+        self.tell(other);
+    }
+
+    /// Tells a block. Tiles that are in it whole are owed no more.
+    fn tell_whole(&mut self, place: Rectangle) {
+        self.tell_block(place);
+        if self.is_full {
+            return;
+        }
+        for tile in tiles(self.grid, &place) {
+            let whole = self.grid.place(tile);
+            if let Some(record) = self.parts.tiles.get_mut(tile as usize) {
+                record.is_owed &= intersection(&whole, &place) != whole;
+            }
+        }
+    }
+
+    fn tell_block(&mut self, place: Rectangle) {
         let work = self.work_left;
-        if self.is_full || !self.spend(&place) {
+        let is_enough = self.refines && self.soft_len.is_some_and(|soft| self.writer.len() >= soft);
+        if self.is_full || (is_enough && self.operations > 0) || !self.spend(&place) {
             self.is_full = true;
             return;
         }
@@ -291,7 +327,7 @@ impl<'a, P: Pixel> Work<'a, P> {
         self.area_left = left.saturating_sub(area(&place).into());
         let (written, from) = (self.writer.len(), self.rung);
         let palette = self.palette(&place);
-        let share = self.soft_len.map(|soft| {
+        let share = self.soft_len.filter(|_| !self.refines).map(|soft| {
             let bytes = soft.saturating_sub(written) as u64;
             (bytes * u64::from(area(&place)) / left.max(1)) as usize
         });
@@ -300,7 +336,7 @@ impl<'a, P: Pixel> Work<'a, P> {
             let fidelity = Fidelity { near, scale };
             self.block(&place, palette.as_ref(), fidelity);
             let spent = self.writer.len() - written;
-            let is_last = palette.is_some() || rung + 1 >= LADDER.len();
+            let is_last = palette.is_some() || share.is_none() || rung + 1 >= LADDER.len();
             let is_full = self.writer.is_over() || self.writer.len() + RESERVE > self.room();
             if is_last && is_full {
                 self.roll_back(state);
@@ -431,8 +467,12 @@ impl<'a, P: Pixel> Work<'a, P> {
     /// Tells the hashes of the next tiles in turn, from `first` on; gives the one after them.
     pub(super) fn checks(&mut self, first: u32, count: u32) -> u32 {
         let tiles = self.grid.tiles();
-        let first = if first < tiles { first } else { 0 };
-        let count = count.min(CHECKED_MAX).min(tiles - first);
+        // What was never told, or is to be told again, is not known.
+        let is_known = |tile: &u32| self.parts.tiles.get(*tile as usize).is_some_and(|tile| !tile.is_owed);
+        let start = if first < tiles { first } else { 0 };
+        let Some(first) = (start..tiles).find(is_known) else { return 0 };
+        let most = count.min(CHECKED_MAX) as usize;
+        let count = (first..tiles).take(most).take_while(is_known).count() as u32;
         if count == 0 || self.writer.len() + RESERVE + 8 + 4 * count as usize > self.room() {
             return first;
         }

@@ -1,4 +1,5 @@
 //! Tests of the tile codec through its public interface.
 
+mod round_trips;
 mod scenes;
 mod support;

@@ -164,14 +164,14 @@ impl<P: Pixel> Pair<P> {
             encoder: Encoder::new(grid, Vectors::new(grid)).expect("the test gives what is right"),
             viewer: Viewer::new::<P>(grid),
             id: 0,
-            out: vec![0; usize::from(width) * usize::from(height) * 8 + 1000],
+            out: vec![0; usize::from(width) * usize::from(height) * 8 + 21_000],
             format: core::marker::PhantomData,
         }
     }
 
     pub(crate) fn request(&mut self, damage: Option<Rectangle>) -> Request {
         self.id += 1;
-        Request { id: self.id, damage, soft_len: None, checks: 2 }
+        Request { id: self.id, damage, soft_len: None, refines: false, checks: 2 }
     }
 
     /// Encodes and decodes; gives what both said.
