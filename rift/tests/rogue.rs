@@ -428,3 +428,37 @@ fn rights_that_were_not_granted_are_not_had() {
     }
     assert_eq!(events, [Event::Input(InputEvent::Key { key, pressed: true })]);
 }
+
+/// The keys that the session tells of, and whether they went down.
+fn keys(session: &mut Victim) -> Vec<(u16, bool)> {
+    let events = core::iter::from_fn(|| session.poll_event());
+    let key = |event| {
+        let Event::Input(InputEvent::Key { key, pressed }) = event else { return None };
+        Some((key.code(), pressed))
+    };
+    events.filter_map(key).collect()
+}
+
+#[test]
+fn chord_that_leaves_the_session_needs_system_keys_also_as_mere_state() {
+    let (mut session, mut rogue) = host_and_rogue(1);
+    let (control, alt, f2) = (29, 56, 60);
+    let held = [0, 3, 0, control, 0, alt, 0, f2, 0];
+    let mut say = |session: &mut Victim, first: u8, events: &[u8]| {
+        let body = [&[0, 0, 0, first], &held[..], events].concat();
+        let mut datagram = rogue.seal_frame(FrameType::Input, &body);
+        assert_eq!(session.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram), Ok(()));
+        keys(session)
+    };
+    session.admit(START, Permissions::default_control());
+    while session.poll_event().is_some() {}
+    let presses = [1, 0, control, 1, 0, alt, 1, 0, f2];
+    assert_eq!(say(&mut session, 0, &presses), [(29, true), (56, true)], "the terminal is not switched");
+    assert_eq!(say(&mut session, 3, &[]), [], "not by claiming that the key is held either");
+    session.admit(START, Permissions::default_control() | Permissions::SYSTEM_KEYS);
+    assert_eq!(say(&mut session, 3, &[]), [(60, true)]);
+    session.admit(START, Permissions::default_control());
+    let mut released = keys(&mut session);
+    released.sort_unstable();
+    assert_eq!(released, [(29, false), (56, false), (60, false)], "what was held is let go");
+}

@@ -73,3 +73,27 @@ fn client_ends_with_the_rights_it_was_given_last() {
         assert_eq!(refused, Err(SendError::NotPermitted), "seed {seed}");
     }
 }
+
+#[test]
+fn successor_is_told_once_for_each_key_and_to_nobody_before_admission() {
+    for seed in SEEDS {
+        let mut pair = connected(seed);
+        let keys = [7, 8].map(|seed| rift::Identity::from_secret([seed; 32]).public());
+        for key in [keys[0], keys[0], keys[1]] {
+            pair.network.act(pair.host, |peer, _| {
+                peer.host_mut().session_mut(0).announce_successor(key).expect("it was let in");
+            });
+            pair.network.run_for(Duration::from_secs(1));
+        }
+        // It is the host's word: a client has none.
+        let refused = pair
+            .network
+            .act(pair.client, |peer, _| peer.client_mut().session_mut().announce_successor(keys[0]));
+        assert_eq!(refused, Err(SendError::NotConnected));
+        let events = pair.client().events.iter();
+        let told: Vec<_> = events
+            .filter_map(|&(_, event)| if let Event::Successor(key) = event { Some(key) } else { None })
+            .collect();
+        assert_eq!(told, keys, "seed {seed}");
+    }
+}

@@ -106,6 +106,12 @@ impl Desk {
                 info!("pairing was withdrawn");
                 self.window.close();
                 self.order = None;
+                // Nobody who is at it now would get on the list.
+                for &index in &self.strangers {
+                    if let Some(session) = driver.session_mut(index) {
+                        session.close(now, CloseReason::PairingOver);
+                    }
+                }
             } else if !self.window.is_open(now) && self.strangers.is_empty() {
                 let text = if self.window.guesses() > 0 {
                     "nobody paired in time"

@@ -229,6 +229,8 @@ fn host_that_was_not_paired_with_can_show_nothing() {
     let (mut client, mut attacker) = client();
     let admitted = attacker.seal(&mut client, FrameType::Admitted, &[0, 0, 0x7f, 0xff]);
     assert_eq!(admitted, Err(Discard::Unexpected));
+    let successor = attacker.seal(&mut client, FrameType::Successor, &[9; 32]);
+    assert_eq!(successor, Err(Discard::Unexpected));
     let parameters = [0, 0, 0, 1, 0, 64, 0, 64, 0, 0, 0xea, 0x60, 1];
     assert!(attacker.seal(&mut client, FrameType::StreamParameters, &parameters).is_err());
     assert!(attacker.seal(&mut client, FrameType::Stream, &[0, 0, 0, 0, 0, b'x']).is_err());

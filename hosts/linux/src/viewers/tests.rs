@@ -298,3 +298,42 @@ fn end_of_the_host_is_told_to_everybody() {
     assert_eq!(guest.closed, Some(CloseReason::SourceGone));
     rig.until(&mut [], |rig, _| rig.driver.session_count() == 0);
 }
+
+#[test]
+fn nobody_sees_a_screen_on_which_a_pin_may_show() {
+    use std::io::Read as _;
+    let mut rig = Rig::new();
+    rig.viewers.policy.shares_screen = true;
+    rig.allow(5, Permissions::view_only());
+    let order = |while_watched| {
+        let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        there.set_nonblocking(true).unwrap();
+        let permissions = Permissions::default_control();
+        let order =
+            crate::pairing::PairOrder { pin: None, permissions, name: "laptop".into(), while_watched };
+        (here, Request { order, asker: crate::control::Asker::Command(there) })
+    };
+    // While a PIN shows, who would watch is told to come later.
+    let (mut at_terminal, request) = order(false);
+    rig.viewers.desk.open(Clock::new().now(), request, 0);
+    let mut said = [0; 64];
+    let len = at_terminal.read(&mut said).unwrap();
+    assert!(said[..len].starts_with(b" PIN: "), "{:?}", String::from_utf8_lossy(&said[..len]));
+    let mut guest = rig.connect(5);
+    rig.until(&mut [&mut guest], |_, guests| guests[0].closed.is_some());
+    assert_eq!((guest.closed, guest.rights.len()), (Some(CloseReason::Busy), 0));
+    // Hanging up ends it.
+    drop(at_terminal);
+    rig.until(&mut [], |rig, _| !rig.viewers.desk.hides_the_screen());
+    let mut guest = rig.connect(5);
+    rig.until(&mut [&mut guest], |_, guests| !guests[0].rights.is_empty());
+    // While somebody watches, no PIN is shown, unless the terminal is elsewhere.
+    let (mut at_terminal, request) = order(false);
+    rig.viewers.desk.open(Clock::new().now(), request, 1);
+    let mut refusal = String::new();
+    at_terminal.read_to_string(&mut refusal).unwrap();
+    assert!(refusal.starts_with('-') && refusal.contains("--while-watched"), "{refusal}");
+    let (_at_terminal, request) = order(true);
+    rig.viewers.desk.open(Clock::new().now(), request, 1);
+    assert!(!rig.viewers.desk.hides_the_screen());
+}
