@@ -139,13 +139,16 @@ impl<F: FnMut(String)> Served<F> {
     /// Waits for something and acts on it; `false` = it is over.
     fn turn(&mut self) -> Result<bool, Error> {
         let event = self.connection.wait_for_event()?;
-        match event {
-            Event::ClientMessage(event) => return Ok(event.type_ != self.atoms.WAVRY_END),
-            Event::XfixesSelectionNotify(event) => self.ask(&event)?,
-            Event::SelectionNotify(event) => self.take(&event)?,
-            Event::PropertyNotify(event) => self.take_more(&event)?,
-            Event::SelectionRequest(event) => self.answer(&event)?,
-            _ => {}
+        if let Event::ClientMessage(event) = &event {
+            return Ok(event.type_ != self.atoms.WAVRY_END);
+        } else if let Event::XfixesSelectionNotify(event) = &event {
+            self.ask(event)?;
+        } else if let Event::SelectionNotify(event) = &event {
+            self.take(event)?;
+        } else if let Event::PropertyNotify(event) = &event {
+            self.take_more(event)?;
+        } else if let Event::SelectionRequest(event) = &event {
+            self.answer(event)?;
         }
         Ok(true)
     }

@@ -1,8 +1,8 @@
 //! A host on the simulated network.
 
+use core::cell::RefCell;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
