@@ -1,9 +1,12 @@
 //! What is copied on one side of a display is pasted on the other: against programs, and piece by piece.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "X has a hundred kinds of event; a test waits for one")]
+#![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
+
 mod support;
 
+use core::time::Duration;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use rift_x11::X11Clipboard;
 use support::Server;
