@@ -31,15 +31,11 @@ const _: () =
 const UDP_LEN: usize = 8 * 1024;
 const UDP_PACKETS: usize = 8;
 
-/// All memory of a client but its picture buffers, which are apart: they are all zeros, and a linker gives such memory no
-/// room in the program's image.
+/// The larger part of a client's memory: all zeros at first, so that a linker gives it no room in a program's image.
 #[derive(Debug)]
 pub struct Memory {
     storage: ThinStorage,
-    session: Option<ThinSession>,
-    screen: ScreenMemory,
     scratch: Scratch,
-    heads: [[PacketMetadata; UDP_PACKETS]; 2],
     buffers: [[u8; UDP_LEN]; 2],
 }
 
@@ -47,14 +43,7 @@ impl Memory {
     /// Empty memory; may be a static.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            storage: Storage::new(),
-            session: None,
-            screen: ScreenMemory::new(),
-            scratch: Scratch::new(),
-            heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2],
-            buffers: [[0; UDP_LEN]; 2],
-        }
+        Self { storage: Storage::new(), scratch: Scratch::new(), buffers: [[0; UDP_LEN]; 2] }
     }
 }
 
@@ -62,6 +51,39 @@ impl Default for Memory {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The rest of it, which begins as something else than zeros.
+#[derive(Debug)]
+pub struct State {
+    session: Option<ThinSession>,
+    screen: ScreenMemory,
+    heads: [[PacketMetadata; UDP_PACKETS]; 2],
+}
+
+impl State {
+    /// Nothing begun; may be a static.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { session: None, screen: ScreenMemory::new(), heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2] }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// All the memory that a client is given.
+#[derive(Debug)]
+pub struct Room {
+    /// The larger part.
+    pub memory: &'static mut Memory,
+    /// The smaller part.
+    pub state: &'static mut State,
+    /// Where pictures come together. The shorter one bounds a picture with its parity; the host is told.
+    pub pictures: [&'static mut [u8]; 2],
 }
 
 /// What a board is made of.
@@ -93,14 +115,12 @@ const PORT_FIRST: u16 = 49_152;
 const PORTS: u16 = 16_384;
 
 /// Runs the client until a [`Fault`], which shows on the screen then. `stack` has its addresses from its own configuration,
-/// and its runner runs beside this. The shorter of the two picture buffers bounds a picture with its parity; the host is
-/// told.
+/// and its runner runs beside this.
 pub async fn run<S, I, E, F, O>(
     parts: Parts<S, I, E, F, O>,
     provision: Provision,
     stack: Stack<'static>,
-    memory: &'static mut Memory,
-    pictures: [&'static mut [u8]; 2],
+    room: Room,
 ) -> Fault
 where
     S: Surface,
@@ -110,7 +130,8 @@ where
     O: Observer,
 {
     let Parts { surface, input, entropy, flash, mut observer } = parts;
-    let Memory { storage, session, screen, scratch, heads, buffers } = memory;
+    let Room { memory: Memory { storage, scratch, buffers }, state, pictures } = room;
+    let State { session, screen, heads } = state;
     let [their_heads, own_heads] = heads;
     let [incoming, outgoing] = buffers;
     let mut screen = Screen::new(surface, screen);

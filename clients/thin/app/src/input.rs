@@ -6,7 +6,7 @@
 //! release is not sent either.
 
 use heapless::{Deque, Vec};
-use rift::{Button, Handshake, InputEvent, Instant, Memory, Scancode, SendError, Session};
+use rift::{Button, InputEvent, Scancode, SendError};
 
 /// Events that wait for a session without room: a second of fast typing and a mouse.
 const WAITING_MAX: usize = 64;
@@ -110,8 +110,8 @@ impl InputQueue {
         }
     }
 
-    /// Gives the session what waits, as far as it has room.
-    pub fn flush<M: Memory, H: Handshake>(&mut self, now: Instant, session: &mut Session<M, H>) {
+    /// Gives the session what waits, as far as it has room: `send` is [`rift::Session::send_input`].
+    pub fn flush(&mut self, mut send: impl FnMut(InputEvent) -> Result<(), SendError>) {
         while let Some(&event) = self.waiting.front() {
             let is_state = matches!(event, InputEvent::Key { .. } | InputEvent::Button { .. });
             // A release of what this session never saw pressed is no news to it.
@@ -120,7 +120,7 @@ impl InputQueue {
                 self.waiting.pop_front();
                 continue;
             }
-            match session.send_input(now, event) {
+            match send(event) {
                 Ok(()) => self.told = told,
                 Err(SendError::Full) => return,
                 // The host does not permit this; the next may be permitted.
@@ -128,13 +128,13 @@ impl InputQueue {
             }
             self.waiting.pop_front();
         }
-        if self.is_torn && self.mend(now, session) {
+        if self.is_torn && self.mend(send) {
             self.is_torn = false;
         }
     }
 
     /// Tells what is really held; `false` when there is no room for all of it.
-    fn mend<M: Memory, H: Handshake>(&mut self, now: Instant, session: &mut Session<M, H>) -> bool {
+    fn mend(&mut self, mut send: impl FnMut(InputEvent) -> Result<(), SendError>) -> bool {
         let (held, told) = (self.held.clone(), self.told.clone());
         let released = told.keys.iter().filter(|key| !held.keys.contains(key));
         let pressed = held.keys.iter().filter(|key| !told.keys.contains(key));
@@ -144,7 +144,7 @@ impl InputQueue {
         let buttons = buttons.filter(|&button| held.has(button) != told.has(button));
         let buttons = buttons.map(|button| InputEvent::Button { button, pressed: held.has(button) });
         for event in keys.chain(buttons) {
-            match session.send_input(now, event) {
+            match send(event) {
                 Ok(()) => {
                     self.told.note(event);
                 }
@@ -153,5 +153,81 @@ impl InputQueue {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn key(code: u16, pressed: bool) -> InputEvent {
+        InputEvent::Key { key: Scancode::new(code).expect("a key"), pressed }
+    }
+
+    /// What a session with so much room is given.
+    fn given(queue: &mut InputQueue, mut room: usize) -> Vec<InputEvent> {
+        let mut events = Vec::new();
+        queue.flush(|event| {
+            room = room.checked_sub(1).ok_or(SendError::Full)?;
+            events.push(event);
+            Ok(())
+        });
+        events
+    }
+
+    #[test]
+    fn what_a_session_has_no_room_for_comes_later_and_in_order() {
+        let mut queue = InputQueue::new();
+        queue.begin();
+        let typed: Vec<_> = (1..20).flat_map(|code| [key(code, true), key(code, false)]).collect();
+        typed.iter().for_each(|&event| queue.push(event));
+        let first = given(&mut queue, 5);
+        assert!(first.len() == 5 && queue.is_waiting());
+        assert_eq!([first, given(&mut queue, 100)].concat(), typed);
+        assert!(!queue.is_waiting());
+    }
+
+    #[test]
+    fn after_more_than_can_be_kept_what_is_held_is_told() {
+        let mut queue = InputQueue::new();
+        queue.begin();
+        queue.push(key(1, true));
+        assert_eq!(given(&mut queue, 9), [key(1, true)]);
+        for code in 100..200 {
+            queue.push(key(code, true));
+            queue.push(key(code, false));
+        }
+        queue.push(key(1, false));
+        queue.push(key(2, true));
+        queue.push(InputEvent::Button { button: Button::LEFT, pressed: true });
+        let (mut held, mut buttons) = (std::collections::BTreeSet::from([1]), 0);
+        let events = [given(&mut queue, 65), given(&mut queue, 1), given(&mut queue, 100)].concat();
+        for event in events {
+            if let InputEvent::Key { key, pressed } = event {
+                assert!(if pressed { held.insert(key.code()) } else { held.remove(&key.code()) });
+            } else {
+                buttons += 1;
+            }
+        }
+        assert_eq!((held.into_iter().collect::<Vec<_>>(), buttons), ([2].to_vec(), 1));
+        assert!(!queue.is_waiting() && given(&mut queue, 9).is_empty());
+    }
+
+    #[test]
+    fn release_of_what_another_session_saw_pressed_is_not_sent() {
+        let mut queue = InputQueue::new();
+        queue.push(key(1, true));
+        queue.begin();
+        queue.push(key(2, true));
+        assert_eq!(given(&mut queue, 9), [key(2, true)]);
+        queue.end();
+        queue.begin();
+        [key(1, false), key(2, false), key(3, true), key(3, true)]
+            .iter()
+            .for_each(|&event| queue.push(event));
+        assert_eq!(given(&mut queue, 9), [key(3, true)]);
     }
 }

@@ -165,7 +165,7 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Applicati
 
     fn command(&mut self, now: Instant, session: &mut Session<M, H>) {
         self.observer.alive();
-        self.queue.flush(now, session);
+        self.queue.flush(|event| session.send_input(now, event));
         if session.is_established() && now.micros_since(self.stats_at) >= STATS_US {
             self.stats_at = now;
             self.observer.report(Report::Stats(&session.stats(now)));

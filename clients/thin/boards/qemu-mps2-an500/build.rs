@@ -13,6 +13,7 @@ const MEMORY: &str = "MEMORY {
 SECTIONS {
   .external (NOLOAD) : ALIGN(8) { *(.external .external.*) } > EXTERNAL
 } INSERT AFTER .uninit;
+_stack_end = ADDR(.uninit) + SIZEOF(.uninit);
 ";
 
 fn main() {

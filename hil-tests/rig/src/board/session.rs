@@ -247,12 +247,26 @@ impl Host {
     /// # Errors
     /// The program fails.
     pub(super) fn allow(&self, id: &str) -> Result<(), Failure> {
-        let output = server().args(["allow", id, "--state"]).arg(&self.state).output();
+        self.told(&["allow", id])
+    }
+
+    /// Pairs with the board that shows this PIN.
+    ///
+    /// # Errors
+    /// They do not come together.
+    pub(super) fn pair(&self, pin: &str) -> Result<(), Failure> {
+        self.told(&["pair", "--pin", pin])
+    }
+
+    /// Runs a command of the host's program to its end.
+    fn told(&self, words: &[&str]) -> Result<(), Failure> {
+        let output = server().args(words).arg("--state").arg(&self.state).stdin(Stdio::null()).output();
         let output = output.map_err(|error| Failure::failed(format!("cannot run wavry-server: {error}")))?;
         if output.status.success() {
             return Ok(());
         }
-        Err(Failure::failed(format!("wavry-server allow {id}: {}", String::from_utf8_lossy(&output.stderr))))
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(Failure::failed(format!("wavry-server {}: {}", words.join(" "), said.trim())))
     }
 }
 

@@ -61,11 +61,28 @@ impl<'a, 'p> Stage<'a, 'p> {
             .parse()
             .map_err(|error| Failure::failed(format!("{} is no address: {error}", host.address)))?;
         let link = Link::start(address)?;
-        let words = [format!("host=10.0.2.2:{}", link.port), format!("id={}", host.id)];
+        let place = format!("host=10.0.2.2:{}", link.port);
+        let mut words = vec![place];
+        if !parts.is_whole {
+            words.push(format!("id={}", host.id));
+        }
         let mut board = Board::start(parts, &words, has_window)?;
         let identity = board.expect("identity ", 0)?;
         let id = identity.split_whitespace().next().unwrap_or_default();
-        host.allow(id)?;
+        if parts.is_whole {
+            let pin = board.expect("pin ", 0)?;
+            host.pair(&pin)?;
+            let paired = board.expect("paired ", 0)?;
+            if paired != host.id {
+                return Err(Failure::failed(format!("the board paired with {paired}, not with {}", host.id)));
+            }
+            say::result(
+                "pairing: the PIN on the board's screen, typed at the host, made them known to each other",
+            );
+        } else {
+            // It has no screen to show a PIN on.
+            host.allow(id)?;
+        }
         say::progress(format_args!("board: {id} is let in by {}", host.id));
         Ok(Self { parts, screen, host, link, board, typed, _terminal: terminal })
     }

@@ -35,8 +35,8 @@ async fn network(mut runner: embassy_net::Runner<'static, Lan9118<Mapped>>) -> !
 #[embassy_executor::task]
 async fn client(parts: Parts<Frame, NoHands, Emulator, Volatile, Watch>, stack: embassy_net::Stack<'static>) {
     // SAFETY: this task runs once.
-    let (memory, pictures) = unsafe { memory::take() };
-    let fault = wavry_thin::run(parts, semihost::provision(), stack, memory, pictures).await;
+    let room = unsafe { memory::take() };
+    let fault = wavry_thin::run(parts, semihost::provision(), stack, room).await;
     defmt::error!("fault: {}", defmt::Display2Format(&fault));
 }
 

@@ -6,7 +6,7 @@ use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
 use rift::InputEvent;
-use wavry_thin::{InputSource, Memory, Surface};
+use wavry_thin::{InputSource, Memory, Room, State, Surface};
 
 const WIDTH: u16 = 800;
 const HEIGHT: u16 = 600;
@@ -17,6 +17,7 @@ const PICTURE_LEN: usize = 1_400_000;
 const AREA_LEN: usize = 4096;
 
 static mut MEMORY: Memory = Memory::new();
+static mut STATE: State = State::new();
 #[unsafe(link_section = ".external")]
 static mut PICTURES: [[u8; PICTURE_LEN]; 2] = [[0; PICTURE_LEN]; 2];
 #[unsafe(link_section = ".external")]
@@ -24,16 +25,18 @@ static mut FRAME: [u8; FRAME_LEN] = [0; FRAME_LEN];
 #[unsafe(link_section = ".external")]
 static mut SETTINGS: [u8; 2 * AREA_LEN] = [0; 2 * AREA_LEN];
 
-/// All of the client's memory, but for the picture buffers; and those.
+/// All of it.
 ///
 /// # Safety
 /// Called once.
-pub unsafe fn take() -> (&'static mut Memory, [&'static mut [u8]; 2]) {
+pub unsafe fn take() -> Room {
     // SAFETY: the caller's promise: nobody else has it.
     let memory = unsafe { &mut *addr_of_mut!(MEMORY) };
+    // SAFETY: as above.
+    let state = unsafe { &mut *addr_of_mut!(STATE) };
     // SAFETY: as above; any bytes are bytes.
     let [one, other] = unsafe { &mut *addr_of_mut!(PICTURES) };
-    (memory, [&mut one[..], &mut other[..]])
+    Room { memory, state, pictures: [&mut one[..], &mut other[..]] }
 }
 
 /// Pixels.

@@ -45,8 +45,8 @@ async fn client(
     stack: embassy_net::Stack<'static>,
 ) {
     // SAFETY: this task runs once.
-    let (memory, pictures) = unsafe { memory::take() };
-    let fault = wavry_thin::run(parts, semihost::provision(), stack, memory, pictures).await;
+    let room = unsafe { memory::take() };
+    let fault = wavry_thin::run(parts, semihost::provision(), stack, room).await;
     defmt::error!("fault: {}", defmt::Display2Format(&fault));
 }
 
