@@ -43,8 +43,10 @@ pub fn run() -> anyhow::Result<bool> {
     pause(Duration::from_millis(300));
     let mut sink = UinputSink::create(NAME)?;
     settle()?;
-    let mut tool =
-        quiet(TOOL, &["--udev", "seat0"]).stdout(Stdio::piped()).spawn().context("starting libinput")?;
+    let mut tool = quiet(TOOL, &["--show-keycodes", "--udev", "seat0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting libinput")?;
     let output = tool.stdout.take().context("its output is piped")?;
     let _tool = Running(tool);
     let (lines, heard) = channel();
