@@ -142,7 +142,7 @@ pub(crate) fn unpacked(cache: &Path, package: &str) -> Result<PathBuf, Failure> 
         get()?;
     }
     let marker = root.join(MARKER);
-    fs::write(&marker, TOOLS.join(" ")).map_err(|error| cannot("write", &marker, &error))?;
+    fs::write(&marker, []).map_err(|error| cannot("write", &marker, &error))?;
     Ok(root)
 }
 
@@ -169,7 +169,7 @@ fn fill(cache: &Path, root: &Path) -> Result<(), Failure> {
         get(cache, root)?;
     }
     let marker = root.join(MARKER);
-    fs::write(&marker, []).map_err(|error| cannot("write", &marker, &error))
+    fs::write(&marker, TOOLS.join(" ")).map_err(|error| cannot("write", &marker, &error))
 }
 
 /// The kernel is most of it, so it goes its way beside the others.
