@@ -59,6 +59,9 @@ pub struct Connect {
     /// Only watch: send no input
     #[arg(long)]
     pub view_only: bool,
+    /// Share the clipboard of this X display with the host, as text and as far as it permits
+    #[arg(long)]
+    pub clipboard: bool,
     /// Fill the screen
     #[arg(long)]
     pub fullscreen: bool,

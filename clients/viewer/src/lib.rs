@@ -10,6 +10,7 @@
 
 pub mod args;
 pub mod capture;
+pub mod clipboard;
 pub mod config;
 pub mod cursor;
 pub mod decode;
@@ -41,6 +42,7 @@ use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
 
 use crate::args::{Common, Connect, DisplayKind};
+use crate::clipboard::Clipboard;
 use crate::error::ClientError;
 use crate::link::{Link, Orders};
 use crate::net::{Network, Target};
@@ -165,7 +167,11 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         state: state_dir(&options.common)?,
         successor,
     };
-    let ends = session::Ends { link: link.clone(), orders: orders_end, jobs, spares: spares_end, shapes };
+    let display = options.x_display.as_deref();
+    let clipboard = options.clipboard.then(|| Clipboard::start(display, link.clone())).flatten();
+    let link_end = link.clone();
+    let ends =
+        session::Ends { link: link_end, orders: orders_end, jobs, spares: spares_end, shapes, clipboard };
     let network = Network::new(target, clock, ends);
     let ends = view::Ends {
         orders: Orders::new(orders, link.clone()),

@@ -274,7 +274,8 @@ impl Link {
         self.shortcut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake_network(&self) {
+    /// Wakes the network's thread, if it has a session.
+    pub(crate) fn wake_network(&self) {
         if let Some(shortcut) = &*self.shortcut() {
             shortcut.wake();
         }

@@ -15,6 +15,7 @@ use rift_simd::Simd;
 use tracing::{debug, info, warn};
 
 use crate::capture;
+use crate::clipboard::Clipboard;
 use crate::cursor::{Shape, ShapeParser};
 use crate::handshake::ChosenHandshake;
 use crate::link::{Job, Link, Order, Status, Traffic};
@@ -42,6 +43,8 @@ pub struct Ends {
     pub spares: Receiver<Vec<u8>>,
     /// Cursor shapes and the sessions they are of.
     pub shapes: SyncSender<(u32, Shape)>,
+    /// The clipboard, if it is shared.
+    pub clipboard: Option<Clipboard>,
 }
 
 /// See the module.
@@ -52,6 +55,7 @@ pub(crate) struct Service {
     jobs: SyncSender<Job>,
     spares: Receiver<Vec<u8>>,
     shapes: SyncSender<(u32, Shape)>,
+    clipboard: Option<Clipboard>,
     /// A buffer that was to carry a picture and did not.
     spare: Option<Vec<u8>>,
     /// Counts sessions.
@@ -84,6 +88,7 @@ impl Service {
             jobs: ends.jobs,
             spares: ends.spares,
             shapes: ends.shapes,
+            clipboard: ends.clipboard,
             spare: None,
             number: 0,
             parameters: None,
@@ -106,6 +111,9 @@ impl Service {
         self.parameters = None;
         self.parser = ShapeParser::new();
         self.shape = None;
+        if let Some(clipboard) = &mut self.clipboard {
+            clipboard.begin();
+        }
         if self.waiting.take().is_some() {
             self.link.order_done();
         }
@@ -206,6 +214,9 @@ impl Service {
     pub(crate) fn after_turn(&mut self, session: &mut ClientSession, now: Instant) {
         self.obey(session, now);
         self.read_cursor(session);
+        if let Some(clipboard) = &mut self.clipboard {
+            clipboard.work(session, now);
+        }
         let mut ignored = [0; 512];
         while session.read(Channel::Control, &mut ignored) > 0 {}
         if self.published.is_none_or(|(at, _)| now.micros_since(at) >= STATS_US) {

@@ -231,6 +231,9 @@ pub struct RunArgs {
     /// How to inject input: auto = xtest for x11 and app, uinput for the others [default: auto]
     #[arg(long, value_enum)]
     pub input: Option<Way>,
+    /// Share the clipboard of the display, as text, with clients that have the rights clipboard-read or clipboard-write
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub clipboard: Option<bool>,
     /// The screen's size of an app source [default: 1280x720]
     #[arg(long, value_name = "WxH", value_parser = size)]
     pub app_size: Option<(u16, u16)>,
@@ -266,6 +269,7 @@ impl RunArgs {
             announce: self.announce.or(other.announce),
             announce_name: self.announce_name.or(other.announce_name),
             input: self.input.or(other.input),
+            clipboard: self.clipboard.or(other.clipboard),
             app_size: self.app_size.or(other.app_size),
             log: self.log.or(other.log),
         }

@@ -9,6 +9,7 @@ pub mod app_session;
 pub mod args;
 pub mod capture;
 pub mod chain;
+pub mod clipboard;
 mod coder;
 pub mod config;
 pub mod control;
@@ -48,6 +49,7 @@ use tracing::{info, warn};
 use allow::{AllowError, AllowFile, AllowList, Client};
 use app_session::{AppError, AppSession};
 use args::{CLIENT_NAME, Command, Place, Rights, RunArgs};
+use clipboard::SharedClipboard;
 use config::ConfigError;
 use control::{Asker, Control, Request};
 use input::{Injector, InputError, Sink};
@@ -326,6 +328,8 @@ pub fn serve(
     allow.refresh()?;
     let (_control, requests) = listen_to_commands(&state, &driver);
     let mut viewers = Viewers::new(policy, allow, Desk::new(state, requests), feed, injector);
+    let is_wanted = settings.clipboard.unwrap_or(false);
+    viewers.share_clipboard(SharedClipboard::start(is_wanted, &spec, display, driver.waker()));
     announce(settings.port_file.as_deref(), &driver, &identity, &spec)?;
     if pair {
         viewers.pair(driver.clock().now(), first_order());

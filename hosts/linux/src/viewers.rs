@@ -23,6 +23,7 @@ use rift_simd::Simd;
 use tracing::{debug, error, info, warn};
 
 use crate::allow::AllowFile;
+use crate::clipboard::SharedClipboard;
 use crate::control::Request;
 use crate::governor::Load;
 use crate::handshake::{Implementation, Responder};
@@ -105,6 +106,7 @@ pub struct Viewers {
     heir: Heir,
     feed: Feed,
     injector: Injector,
+    clipboard: SharedClipboard,
     pictures: Pictures<Vec<u8>, PICTURES>,
     viewers: BTreeMap<SessionIndex, Viewer>,
     /// Who steers.
@@ -137,6 +139,7 @@ impl Viewers {
             desk,
             feed,
             injector,
+            clipboard: SharedClipboard::default(),
             pictures: Pictures::new(core::array::from_fn(|_| vec![0; PICTURE_LEN_MAX])),
             viewers: BTreeMap::new(),
             steering: None,
@@ -152,6 +155,11 @@ impl Viewers {
             refreshed_at: Instant::ZERO,
             is_list_newer: false,
         }
+    }
+
+    /// From now on this clipboard is everybody's who may.
+    pub fn share_clipboard(&mut self, clipboard: SharedClipboard) {
+        self.clipboard = clipboard;
     }
 
     /// Why capturing ended, once it has.
@@ -221,6 +229,9 @@ impl Viewers {
             }
         }
         self.tell_devices(now, driver);
+        self.clipboard.work(now, driver);
+        // Input was injected as it came.
+        driver.sessions_mut().for_each(|(_, _, session)| session.input_injected(now));
         self.order(now, driver);
     }
 
@@ -309,6 +320,7 @@ impl Viewers {
         if self.desk.end(index, reason) {
             return;
         }
+        self.clipboard.end(index);
         let Some(viewer) = self.viewers.remove(&index) else { return };
         if self.steering == Some(index) {
             self.steering = None;
@@ -410,6 +422,9 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
                 if let Some(viewer) = self.viewers.get_mut(&index) {
                     viewer.shapes.send(now, session);
                 }
+            }
+            Event::Readable(Channel::Clipboard) | Event::Writable(Channel::Clipboard) => {
+                self.clipboard.on_event(now, index, session, &event);
             }
             Event::PairingRequested => self.desk.try_pin(now, session, &self.policy.identity),
             Event::Paired(peer) => self.desk.paired(peer),
