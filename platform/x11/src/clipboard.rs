@@ -137,10 +137,6 @@ impl<F: FnMut(String)> Served<F> {
     }
 
     /// Waits for something and acts on it; `false` = it is over.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "X has a hundred kinds of event; these concern the clipboard"
-    )]
     fn turn(&mut self) -> Result<bool, Error> {
         let event = self.connection.wait_for_event()?;
         if let Event::ClientMessage(event) = &event {
