@@ -2,11 +2,7 @@
 //!
 //! Loopback is no such network, so the test runs itself in a network namespace with an interface that can multicast.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails at an error, and says why it was skipped"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails at an error")]
 
 use std::process::Command;
 
