@@ -14,6 +14,7 @@ pub(crate) const HELP: &str =
             delta: congestion control beside its rivals, in virtual time; --n is the number of seeds
             glass: from drawing on the host's screen to the viewer's framebuffer
             input: from an event at the viewer's window to a program on the host
+            tiles: bytes and time of pictures for boards; no screen is needed
   --json    where the rows go, one JSON object a line
   --strict  exit with 1 when a goal is missed
   --quick   two small blocks, to see that everything runs; its figures prove nothing
@@ -34,10 +35,12 @@ pub(crate) enum Bench {
     Glass,
     /// Event to event, and event to picture.
     Input,
+    /// Pictures for boards.
+    Tiles,
 }
 
 impl Bench {
-    const ALL: [Self; 4] = [Self::Core, Self::Delta, Self::Glass, Self::Input];
+    const ALL: [Self; 5] = [Self::Core, Self::Delta, Self::Glass, Self::Input, Self::Tiles];
 
     /// Its stable name.
     pub(crate) const fn name(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Bench {
             Self::Delta => "delta",
             Self::Glass => "glass",
             Self::Input => "input",
+            Self::Tiles => "tiles",
         }
     }
 }

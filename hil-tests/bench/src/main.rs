@@ -15,6 +15,7 @@ mod keeper;
 mod pairs;
 mod report;
 mod statistics;
+mod tiles;
 mod x;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ fn run(options: &Options) -> Result<Vec<Row>, Failure> {
         Bench::Delta => delta::run(options)?,
         Bench::Glass => glass::run(options)?,
         Bench::Input => input::run(options)?,
+        Bench::Tiles => tiles::run(options)?,
     };
     report::write(&options.json, &rows)?;
     report::print(&rows);

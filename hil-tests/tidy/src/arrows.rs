@@ -10,9 +10,10 @@ pub const PLAIN_BACKENDS: [&str; 9] =
 const TESTING_RIFT: [&str; 2] = ["platform/snow", "platform/sim"];
 
 /// Crates we measure ourselves against. They are built where that is done, and nowhere else.
-pub const RIVALS: [&str; 11] = [
+pub const RIVALS: [&str; 12] = [
     "boringtun",
     "neqo-transport",
+    "qoi",
     "quiche",
     "quinn",
     "quinn-proto",

@@ -140,7 +140,7 @@ fn index_row<C: Coder>(coder: &mut C, model: &mut PaletteModel, above: [&[u32]; 
             up_right
         } else {
             let models = &mut model.index[left as usize % PALETTE_MAX];
-            coder.tree::<4>(models, actual).min(model.count as u32 - 1)
+            coder.tree_below(models, model.count as u32, actual)
         };
     }
 }

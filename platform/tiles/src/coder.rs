@@ -53,6 +53,19 @@ pub(crate) trait Coder {
     /// Whether more was read than there is, or there was no room to write.
     fn is_over(&self) -> bool;
 
+    /// As [`Self::tree`] of 4 for a number below `end`: bits that can only be zero are not coded.
+    fn tree_below(&mut self, models: &mut [Bit; 16], end: u32, value: u32) -> u32 {
+        let mut node = 1;
+        for level in (0..4).rev() {
+            // The least number in the upper branch.
+            let upper = ((node << 1 | 1) << level) & 15;
+            let is_possible = upper < end;
+            let bit = is_possible && self.bit(&mut models[node as usize & 15], value >> level & 1 == 1);
+            node = node << 1 | u32::from(bit);
+        }
+        node & 15
+    }
+
     /// A number of `DEPTH` bits, the highest first, each under a probability of its own; `models` has `1 << DEPTH`.
     fn tree<const DEPTH: u32>(&mut self, models: &mut [Bit], value: u32) -> u32 {
         let mut node = 1;

@@ -281,9 +281,14 @@ impl<P: Pixel> Run<'_, '_, '_, P> {
 /// Tiles that one check tells of.
 pub(crate) const CHECKED_MAX: u32 = 16;
 
-/// The runs of pixels whose colours a place is likely to have again: of its first, middle and last row (SPEC §5.2).
+/// Pixels to the left of a place whose colours it is likely to have again.
+const SEED_LEFT: usize = 64;
+
+/// The runs of pixels whose colours a place is likely to have again: of five of its rows, and what lies to the left
+/// of them (SPEC §5.2).
 pub(crate) fn seeds(place: &Rectangle) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
-    let width = usize::from(place.width).min(BLOCK_WIDTH);
-    let (x, y, height) = (usize::from(place.x), usize::from(place.y), usize::from(place.height));
-    [0, height / 2, height.saturating_sub(1)].into_iter().map(move |row| (x, y + row, width))
+    let left = SEED_LEFT.min(place.x.into());
+    let width = left + usize::from(place.width).min(BLOCK_WIDTH);
+    let (x, y, height) = (usize::from(place.x) - left, usize::from(place.y), usize::from(place.height));
+    (1..6).map(move |row| (x, y + height * row / 6, width))
 }

@@ -2,7 +2,7 @@
 
 use crate::coder::{Bit, Coder};
 use crate::pixel::Pixel;
-use crate::prior::BITMAP;
+use crate::prior::{BITMAP, IS_LEFT};
 
 /// The widest block, in pixels.
 pub(crate) const BLOCK_WIDTH: usize = 128;
@@ -13,7 +13,7 @@ pub(crate) const PALETTE_MAX: usize = 16;
 /// Colours that are remembered.
 const COLOURS: usize = 16;
 /// Colours a place may add to those that are remembered.
-const SEEDED_MAX: usize = 4;
+const SEEDED_MAX: usize = 12;
 /// Pixels that are remembered by their hash.
 pub(crate) const SEEN: usize = 64;
 /// Levels of how much a place's neighbours differ.
@@ -84,7 +84,7 @@ impl Model {
             palette: PaletteModel {
                 is_same: Bit::EVEN,
                 len: [Bit::EVEN; 16],
-                is_left: [Bit::EVEN; 128],
+                is_left: IS_LEFT,
                 is_above: [Bit::EVEN; 128],
                 is_diagonal: [Bit::EVEN; 128],
                 index: [[Bit::EVEN; PALETTE_MAX]; PALETTE_MAX],

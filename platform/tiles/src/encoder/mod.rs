@@ -8,6 +8,7 @@
 mod change;
 mod memory;
 mod moves;
+mod pixels;
 mod source;
 mod write;
 

@@ -15,6 +15,8 @@ const RUN: usize = 16;
 const PROBED_ROWS: usize = 96;
 /// Distances that are counted at once.
 const CANDIDATES: usize = 16;
+/// Distances that are tried.
+const TRIED: usize = 4;
 /// Finds before a distance is tried.
 const VOTES_MIN: u32 = 6;
 /// Changed squares that a copy must be worth.
@@ -57,11 +59,21 @@ impl<P: Pixel> Search<'_, P> {
         if !is_possible {
             return None;
         }
-        self.remember();
-        let mut candidates = self.vote();
+        // Whole rows are told from each other more surely than their parts.
+        let rows = self.vote_rows();
+        let found = self.best(rows).or_else(|| {
+            self.remember();
+            let parts = self.vote();
+            self.best(parts)
+        });
+        found.map(|found| self.grow(found))
+    }
+
+    /// The best rectangle by one of the distances with the most votes.
+    fn best(&mut self, mut candidates: [(Distance, u32); CANDIDATES]) -> Option<Move> {
         candidates.sort_unstable_by_key(|&(_, votes)| core::cmp::Reverse(votes));
         let mut best: Option<(u32, Move)> = None;
-        for &(distance, votes) in candidates.iter().take(3) {
+        for &(distance, votes) in candidates.iter().take(TRIED) {
             if votes < VOTES_MIN {
                 break;
             }
@@ -71,7 +83,41 @@ impl<P: Pixel> Search<'_, P> {
                 best = Some((score, found));
             }
         }
-        best.map(|(_, found)| self.grow(found))
+        best.map(|(_, found)| found)
+    }
+
+    /// Looks for rows of the area that show as a whole in other rows.
+    fn vote_rows(&mut self) -> [(Distance, u32); CANDIDATES] {
+        let mut candidates = [(Distance::default(), 0); CANDIDATES];
+        let mask = self.table.len() - 1;
+        let (left, width) = (usize::from(self.area.x), usize::from(self.area.width));
+        let rows = usize::from(self.area.y)..usize::from(self.area.y + self.area.height);
+        self.table.fill(0);
+        for y in rows.clone() {
+            let at = self.at(left, y);
+            if let Some(row) = self.shown.get(at..at + width)
+                && is_telling(row)
+            {
+                self.table[slot_of(row.iter().fold(0, roll), mask)] = y as u32 + 1;
+            }
+        }
+        for y in rows {
+            let mut hash = 0;
+            let mut part = [0; CELL];
+            let mut is_changed = false;
+            for column in (0..width).step_by(CELL) {
+                let part = &mut part[..CELL.min(width - column)];
+                self.source.row(left + column, y, part);
+                let at = self.at(left + column, y);
+                is_changed |= self.shown.get(at..at + part.len()) != Some(part);
+                hash = part.iter().fold(hash, roll);
+            }
+            let found = self.table[slot_of(hash, mask)];
+            if is_changed && found > 0 {
+                count(&mut candidates, Distance { x: 0, y: found as i32 - 1 - y as i32 });
+            }
+        }
+        candidates
     }
 
     fn at(&self, x: usize, y: usize) -> usize {
