@@ -59,7 +59,8 @@ impl Place {
     }
 }
 
-fn network<F: Frames>(frames: F, place: Place, port: u16, seed: u64, now: Instant) -> Network<Card<F>> {
+/// A board's network on bare smoltcp, with a socket on `port`.
+pub fn network<F: Frames>(frames: F, place: Place, port: u16, seed: u64, now: Instant) -> Network<Card<F>> {
     let addressing = rift_smoltcp::Addressing {
         ipv4: rift_smoltcp::Ipv4Addressing::Static(rift_smoltcp::StaticIpv4 {
             address: place.address,
@@ -177,7 +178,8 @@ impl<F: Frames> Node for SmoltcpHost<F> {
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
-fn stack<F: Frames + 'static>(
+/// A board's network on embassy-net.
+pub fn stack<F: Frames + 'static>(
     frames: F,
     place: Place,
     seed: u64,
@@ -209,7 +211,8 @@ fn poll(task: &mut Task, now: Instant) -> bool {
     task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
-fn set_clock(now: Instant) {
+/// Brings embassy's clock to `now`.
+pub fn set_clock(now: Instant) {
     let behind = now.micros_since(rift_embassy::now());
     embassy_time::MockDriver::get().advance(embassy_time::Duration::from_micros(behind));
 }

@@ -61,6 +61,18 @@ pub struct End {
     side: usize,
 }
 
+/// The first end again, for a machine that was switched off and on.
+#[must_use]
+pub fn first_end(wire: &Rc<RefCell<Wire>>) -> End {
+    End { wire: Rc::clone(wire), side: 0 }
+}
+
+/// The other one.
+#[must_use]
+pub fn other_end(wire: &Rc<RefCell<Wire>>) -> End {
+    End { wire: Rc::clone(wire), side: 1 }
+}
+
 impl Frames for End {
     fn receive(&mut self) -> Option<Vec<u8>> {
         let mut wire = self.wire.borrow_mut();
