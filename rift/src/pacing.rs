@@ -1,8 +1,8 @@
 //! Pacing: when the next datagrams may leave.
 //!
-//! Two token buckets, both of which must agree. The fast one fills at 1.5 × the grant and holds a batch: it spreads
-//! a picture over two thirds of its period, so that shards do not arrive as a burst and yet a picture is complete
-//! well before the next. The slow one fills at the grant and holds two thirds of a picture period of it: from rest
+//! Two token buckets, both of which must agree. The fast one fills at the pace, 1.5 × the grant unless told
+//! otherwise ([`crate::delta::Budget::pace_permille`]), and holds a batch: it spreads a picture over two thirds of its
+//! period, so that shards do not arrive as a burst and yet a picture is complete well before the next. The slow one fills at the grant and holds two thirds of a picture period of it: from rest
 //! exactly two pictures' grant leave at the fast rate (it drains at half the grant and lasts 4/3 of a period, in
 //! which 1.5 × 4/3 = 2 periods' grant leave), and whatever is beyond that leaves at the grant.
 //! So in any time T at most `grant × (T + 2/3 period)` and one batch leave: a keyframe five times
@@ -10,8 +10,11 @@
 //!
 //! The pacer knows neither packets nor priorities; input and control do not ask it.
 
+use crate::delta::Budget;
 use crate::time::Instant;
 
+/// Pace within a picture until a budget says otherwise, in thousandths of the grant.
+const PACE_PERMILLE: u64 = 1_500;
 /// Largest datagram assumed where none is named: two of them always make a batch (an Ethernet MTU each).
 const DATAGRAM_BYTES: u64 = 1500;
 /// A batch covers this much time at the pacing rate (architecture: one generic-segmentation batch is at most 1 ms).
@@ -29,6 +32,7 @@ const TOKENS_PER_BYTE: i64 = 8_000_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Pacer {
     grant_bps: u64,
+    pace_permille: u64,
     picture_period_us: u64,
     updated: Instant,
     fast: i64,
@@ -41,6 +45,7 @@ impl Pacer {
     pub const fn new(now: Instant) -> Self {
         Self {
             grant_bps: 0,
+            pace_permille: PACE_PERMILLE,
             picture_period_us: PICTURE_PERIOD_US,
             updated: now,
             fast: i64::MAX,
@@ -56,16 +61,28 @@ impl Pacer {
         self.slow = self.slow.min(self.slow_depth());
     }
 
+    /// Sets rate and pace as DELTA says.
+    pub fn follow(&mut self, budget: &Budget) {
+        self.set_pace(budget.pace_permille);
+        self.set_rate(u64::from(budget.pacing_bps));
+    }
+
+    /// Sets the pace within a picture, `1000..=3000` thousandths of the grant.
+    pub fn set_pace(&mut self, permille: u16) {
+        self.pace_permille = u64::from(permille).clamp(1_000, 3_000);
+        self.fast = self.fast.min(self.fast_depth());
+    }
+
     /// Sets the time from picture to picture, `1 ms..=1 s`, in µs.
     pub fn set_picture_period(&mut self, period_us: u64) {
         self.picture_period_us = period_us.clamp(1000, 1_000_000);
         self.slow = self.slow.min(self.slow_depth());
     }
 
-    /// 1.5 × the grant, in bit/s: the rate within a picture.
+    /// The rate within a picture, in bit/s.
     #[must_use]
     pub const fn pacing_bps(&self) -> u64 {
-        self.grant_bps + self.grant_bps / 2
+        self.grant_bps * self.pace_permille / 1_000
     }
 
     /// Bytes that may leave back to back, as one batch of `segment`-byte datagrams: what the pacing rate carries in

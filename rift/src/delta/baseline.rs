@@ -1,7 +1,9 @@
-//! Base delay, standing queue, trend and jitter, from one-way delays of unknown offset.
+//! Base delay, standing queue and jitter, from one-way delays of unknown offset.
 //!
 //! A one-way delay here is the receiver's stamp minus the sender's: it carries the unknown offset of two clocks, so
 //! only differences mean anything. Minima make every estimate blind to jitter, which only ever adds.
+
+use super::trend::Trend;
 
 /// Length of one window of the base delay, on the receiver's clock.
 const BASE_WINDOW_US: u64 = 1_000_000;
@@ -15,6 +17,8 @@ const SLOT_US: u64 = 5_000;
 const SLOTS: usize = 32;
 /// Slots of the standing queue: 40 ms hold the starts of two pictures at 60 Hz, whatever a picture's own burst adds.
 const STANDING_SLOTS: u64 = 8;
+/// The same where delays jump about: more packets must agree.
+const STANDING_SLOTS_JUMPING: u64 = 16;
 /// Slots of the queue's floor: over 160 ms even strong jitter lets some packet through unhindered.
 const FLOOR_SLOTS: u64 = SLOTS as u64;
 /// Slots of the latest queue: enough to outlast a batch, so that a collapse of the link is seen at once.
@@ -23,11 +27,6 @@ const LATEST_SLOTS: u64 = 3;
 /// Packets in the order of sending of which one passes unhindered unless a queue stands. The packets that arrived last
 /// are, on a path that reorders, the stragglers: a window of time alone would see only them.
 const RUN_PACKETS: usize = 8;
-
-/// Samples of the standing queue the trend is fitted to.
-const TREND_SAMPLES: usize = 12;
-/// Shortest time between two samples: twelve of them span at least 120 ms.
-const TREND_STEP_US: u64 = 10_000;
 
 /// Delay of the path and what stands in its queue.
 #[derive(Clone, Debug)]
@@ -43,6 +42,11 @@ pub(super) struct Delay {
     jitter_us: i64,
     usual_us: i64,
     clean_us: u64,
+    /// Whether the base is kept: somebody else stands in the queue.
+    held: bool,
+    last_us: i64,
+    /// Mean of upward jumps, in sixteenths of a µs.
+    jumps: i64,
     seen: bool,
 }
 
@@ -60,12 +64,20 @@ impl Delay {
             jitter_us: 0,
             usual_us: 0,
             clean_us: 0,
+            held: false,
+            last_us: 0,
+            jumps: 0,
             seen: false,
         }
     }
 
-    /// Takes the delay of one packet that arrived at `at_us` on the receiver's clock.
-    pub(super) fn on_packet(&mut self, at_us: u64, one_way_us: i64) {
+    /// Takes the delay of one packet that arrived at `at_us` on the receiver's clock; a queue adds at most `step_us`
+    /// to it from one packet to the next.
+    pub(super) fn on_packet(&mut self, at_us: u64, one_way_us: i64, step_us: i64) {
+        let jump =
+            if self.seen { one_way_us.saturating_sub(self.last_us).saturating_sub(step_us) } else { 0 };
+        self.last_us = one_way_us;
+        self.jumps += (jump.clamp(0, JUMP_US_MAX) * 16 - self.jumps) / JUMP_SHARE;
         if !self.seen {
             self.seen = true;
             self.base_until_us = at_us.saturating_add(BASE_WINDOW_US);
@@ -74,7 +86,7 @@ impl Delay {
         self.newest_us = self.newest_us.max(at_us);
         self.run[self.run_at] = one_way_us;
         self.run_at = (self.run_at + 1) % RUN_PACKETS;
-        if at_us >= self.base_until_us {
+        if at_us >= self.base_until_us && !self.held {
             // A pause ends one window, not many: a base is forgotten by hearing of others, not by silence.
             self.base_at = (self.base_at + 1) % BASE_WINDOWS;
             self.bases[self.base_at] = i64::MAX;
@@ -91,10 +103,13 @@ impl Delay {
         };
     }
 
-    /// Takes a sample for trend and jitter after the packets of one feedback.
-    pub(super) fn on_feedback(&mut self) {
+    /// Takes a sample for trend and jitter after the packets of one feedback. A queue that is being drained is no
+    /// jitter; while `held` no base is forgotten.
+    pub(super) fn on_feedback(&mut self, congested: bool, held: bool) {
+        self.held = held;
         let queue = self.queue_us();
-        if self.trend.sample(self.newest_us, queue) {
+        let drains = congested && queue > JITTER_US_MAX && !self.jumps();
+        if self.trend.sample(self.newest_us, queue) && !drains {
             let above = (queue - self.floor_us()).min(JITTER_US_MAX);
             self.usual_us += if queue > self.usual_us { USUAL_STEP_US } else { -3 * USUAL_STEP_US };
             self.usual_us = self.usual_us.max(0);
@@ -112,7 +127,7 @@ impl Delay {
 
     /// What stands in the queue: the least any packet of the last 40 ms waited, in µs.
     pub(super) fn queue_us(&self) -> i64 {
-        self.least_us(STANDING_SLOTS)
+        self.least_us(if self.jumps() { STANDING_SLOTS_JUMPING } else { STANDING_SLOTS })
     }
 
     /// The least any packet of the last 160 ms waited, in µs: a queue no jitter can feign.
@@ -147,6 +162,11 @@ impl Delay {
         self.trend.slope()
     }
 
+    /// Whether delays jump from packet to packet as no queue makes them: then only long minima tell of a queue.
+    pub(super) const fn jumps(&self) -> bool {
+        self.jumps > JUMPING
+    }
+
     /// How far the standing queue is above its floor on average, in µs.
     pub(super) const fn jitter_us(&self) -> i64 {
         self.jitter_us
@@ -179,52 +199,10 @@ const USUAL_STEP_US: i64 = 25;
 const JITTER_SHARE: i64 = 32;
 /// Largest sample of the jitter, in µs: a queue that builds is not jitter.
 const JITTER_US_MAX: i64 = 20_000;
+/// Share of a packet in the mean of jumps, and the largest jump, in µs: the mean follows within some hundred packets.
+const JUMP_SHARE: i64 = 512;
+const JUMP_US_MAX: i64 = 10_000;
+/// Mean from which a path jitters: 50 µs a packet, in sixteenths.
+const JUMPING: i64 = 50 * 16;
 /// A queue this short counts as empty.
 const CLEAN_QUEUE_US: i64 = 1_500;
-
-/// Least-squares slope over the latest samples.
-#[derive(Clone, Debug)]
-struct Trend {
-    samples: [(u64, i64); TREND_SAMPLES],
-    count: usize,
-    next: usize,
-    sampled_us: u64,
-}
-
-impl Trend {
-    const fn new() -> Self {
-        Self { samples: [(0, 0); TREND_SAMPLES], count: 0, next: 0, sampled_us: 0 }
-    }
-
-    /// Takes a sample unless the last is too fresh; says whether it did.
-    fn sample(&mut self, at_us: u64, queue_us: i64) -> bool {
-        if self.count > 0 && at_us < self.sampled_us.saturating_add(TREND_STEP_US) {
-            return false;
-        }
-
-        self.samples[self.next] = (at_us, queue_us);
-        self.next = (self.next + 1) % TREND_SAMPLES;
-        self.count = (self.count + 1).min(TREND_SAMPLES);
-        self.sampled_us = at_us;
-        true
-    }
-
-    fn slope(&self) -> i64 {
-        if self.count < 4 {
-            return 0;
-        }
-        let taken = &self.samples[..self.count];
-        let count = self.count as i64;
-        // Times relative to the newest sample, at most 2 s back: every product below stays within 64 bits.
-        let relative = |at_us: u64| self.sampled_us.saturating_sub(at_us).min(2_000_000).cast_signed();
-        let mean_time = taken.iter().map(|sample| -relative(sample.0)).sum::<i64>() / count;
-        let mean_queue = taken.iter().map(|sample| sample.1.min(5_000_000)).sum::<i64>() / count;
-        let (mut covariance, mut variance) = (0_i64, 0_i64);
-        for (at_us, queue_us) in taken {
-            let time = -relative(*at_us) - mean_time;
-            covariance += time * (queue_us.min(&5_000_000) - mean_queue);
-            variance += time * time;
-        }
-        covariance / (variance / 1000).max(1)
-    }
-}

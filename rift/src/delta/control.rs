@@ -4,19 +4,36 @@
 //! measured and knows nothing of packets.
 
 use super::State;
-use super::delivery::Headroom;
+use super::competition::{Competition, Contest, QUEUE_US_MIN};
+use super::ecn::Marks;
+use super::probe::Headroom;
+use super::signals::{Signals, Verdict};
 use crate::time::Instant;
 
 /// A queue is drained over this time: the deeper it is, the deeper the cut.
 const DRAIN_US: u64 = 200_000;
 /// The least a cut leaves of what was delivered, in thousandths: small pictures keep coming.
-const CUT_PERMILLE_MIN: u64 = 350;
+const CUT_PERMILLE_MIN: u64 = 300;
+/// A queue this long is drained as fast as small pictures allow, in µs, with this share of what was delivered.
+const QUEUE_US_DEEP: u64 = 50_000;
+const CUT_PERMILLE_DEEP: u64 = 200;
+/// The same of the first cut, which may answer somebody's burst, in thousandths.
+const CUT_PERMILLE_FIRST: u64 = 500;
+/// A short queue is drained over this time, by at most this share of what is delivered, in thousandths.
+const TRIM_US: u64 = 150_000;
+const TRIM_PERMILLE_MAX: u64 = 50;
+/// What is sent is told only after a while: so long does what is delivered speak of the time before, in µs.
+const TOLD_US: u64 = 150_000;
+/// For how long the grant must have been used before what is delivered says what the path carries, in µs.
+const USED_US: u64 = 400_000;
 /// What is used of the capacity measured at a cut once the queue is gone, in thousandths.
 const RESUME_PERMILLE: u64 = 970;
 /// What a cut leaves of the rate while the application uses little of it, in thousandths.
 const TRICKLE_CUT_PERMILLE: u64 = 850;
 /// A queue this long is no jitter, however little was sent, in µs.
 const QUEUE_US_CERTAIN: u64 = 100_000;
+/// A queue that grows is none of jitter's from here on, however little was sent, in µs.
+const QUEUE_US_GROWN: u64 = 30_000;
 /// Added to the round trip before a cut is judged: feedback comes per picture, not at once.
 const SETTLE_US: u64 = 30_000;
 /// Longest time one step grows by; what was silent for longer has not been measured.
@@ -24,11 +41,13 @@ const STEP_US_MAX: u64 = 50_000;
 /// Growth at the start, in thousandths a second: e-fold in half a second.
 const START_PER_S: u64 = 2_000;
 /// Growth where pictures pass undispersed, in thousandths a second.
-const OPEN_PER_S: u64 = 1_000;
+const OPEN_PER_S: u64 = 700;
+/// Growth back to where the rate was before the last congestion, in thousandths a second.
+const RETURN_PER_S: u64 = 700;
 /// Growth below nine tenths of the remembered capacity, in thousandths a second.
 const BELOW_PER_S: u64 = 350;
 /// Growth around the remembered capacity, in thousandths a second.
-const NEAR_PER_S: u64 = 40;
+const NEAR_PER_S: u64 = 80;
 /// Calm after which that growth quickens, in µs, and by how much, in thousandths a second for each second.
 const CALM_US: u64 = 1_000_000;
 const NEAR_GAIN_PER_S: u64 = 80;
@@ -44,50 +63,6 @@ const FUTILE_CUTS: u32 = 4;
 const DRAINING: i64 = -15;
 /// A queue that grows at this pace is watched: the rate waits, in µs per ms.
 const GROWING: i64 = 40;
-/// Share of the congestion estimate a new round of marks has: 1 / 16 (RFC 8257 §3.3).
-const ALPHA_SHIFT: u64 = 4;
-/// The estimate before the first round, in thousandths: a path that starts to mark is neither trusted nor feared.
-const ALPHA_START_PERMILLE: u64 = 300;
-
-/// What is known at one feedback.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Signals {
-    pub(super) rtt_us: u64,
-    pub(super) queue_us: u64,
-    /// The least of the last 15 ms and of the last 160 ms.
-    pub(super) latest_us: u64,
-    pub(super) floor_us: u64,
-    /// Queue above which the link counts as overused, in µs.
-    pub(super) threshold_us: u64,
-    /// µs per ms.
-    pub(super) trend: i64,
-    /// Over the last 20 and 50 ms: the bottleneck's own rate while it is busy.
-    pub(super) delivered_latest_bps: u64,
-    pub(super) delivered_now_bps: u64,
-    /// Over the last 200 ms: what the application got through.
-    pub(super) delivered_bps: u64,
-    /// For how long the queue was never seen empty, in µs.
-    pub(super) standing_for_us: u64,
-    pub(super) headroom: Headroom,
-    /// Whether less was sent than granted.
-    pub(super) limited: bool,
-    /// Whether so little was sent that a queue is not of the sender's making.
-    pub(super) trickles: bool,
-    /// Loss of the last second, in thousandths.
-    pub(super) loss_permille: u64,
-    /// Packets of this feedback that arrived, and those of them that were marked.
-    pub(super) arrived: u64,
-    pub(super) marked: u64,
-}
-
-/// What the owner has to do besides using the rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Nothing.
-    Continue,
-    /// The queue left after several cuts is the path's own delay: take it as the base.
-    Rebase,
-}
 
 /// The rate controller.
 #[derive(Clone, Debug)]
@@ -99,11 +74,19 @@ pub(super) struct Control {
     starting: bool,
     /// Delivered at the last cut; 0 when there was none lately.
     capacity_bps: u64,
+    /// What pictures were dispersed to lately, or delivered at the last cut; 0 when the path is not known.
+    bottleneck_bps: u64,
+    /// The rate before the last congestion; a quarter less for each that came before it was back there.
+    memory_bps: u64,
+    competition: Competition,
     /// What the rate returns to once drained: what was delivered at the last cut, or the rate itself before cuts that
     /// a trickle did not cause.
     resume_bps: u64,
     /// The rate when congestion began: what a drained path is not known to exceed.
     entered_bps: u64,
+    entered: Instant,
+    /// Whether that cut was made deeper when the first arrivals after the fall were seen.
+    deepened: bool,
     stepped: Instant,
     cut: Instant,
     /// When congestion was last over.
@@ -118,14 +101,6 @@ pub(super) struct Control {
     loss_judged: Instant,
 }
 
-#[derive(Clone, Debug)]
-struct Marks {
-    alpha_permille: u64,
-    round_ends: Instant,
-    arrived: u64,
-    marked: u64,
-}
-
 impl Control {
     pub(super) const fn new(min_bps: u64, start_bps: u64, max_bps: u64) -> Self {
         Self {
@@ -135,20 +110,20 @@ impl Control {
             state: State::Stable,
             starting: true,
             capacity_bps: 0,
+            bottleneck_bps: 0,
+            memory_bps: 0,
+            competition: Competition::new(),
             resume_bps: 0,
             entered_bps: start_bps,
+            entered: Instant::ZERO,
+            deepened: false,
             stepped: Instant::ZERO,
             cut: Instant::ZERO,
             calm_since: Instant::ZERO,
             limited: Instant::ZERO,
             queue_at_cut_us: 0,
             futile: 0,
-            marks: Marks {
-                alpha_permille: ALPHA_START_PERMILLE,
-                round_ends: Instant::ZERO,
-                arrived: 0,
-                marked: 0,
-            },
+            marks: Marks::new(),
             loss_floor_permille: 0,
             loss_at_cut_permille: 0,
             loss_judged: Instant::ZERO,
@@ -167,6 +142,30 @@ impl Control {
         self.max_bps
     }
 
+    /// Whether the path's rate is known and most of it is used.
+    pub(super) const fn is_near(&self) -> bool {
+        self.bottleneck_bps > 0 && self.rate_bps > self.bottleneck_bps / 5 * 4
+    }
+
+    /// Whether the rate is far below what it was before the last congestion, which is over.
+    pub(super) fn returns(&self) -> bool {
+        self.rate_bps < self.memory_bps / 2
+    }
+
+    /// When the rate was last cut.
+    pub(super) const fn cut_at(&self) -> Instant {
+        self.cut
+    }
+
+    /// The rate a packet's time is reckoned by: a path that was wide a moment ago is not slow for a cut.
+    pub(super) fn reckoned_bps(&self) -> u64 {
+        self.rate_bps.max(self.memory_bps / 8)
+    }
+
+    pub(super) const fn competes(&self) -> bool {
+        self.competition.competes()
+    }
+
     pub(super) const fn state(&self) -> State {
         self.state
     }
@@ -178,6 +177,21 @@ impl Control {
         if signals.limited {
             self.limited = now;
         }
+        self.bottleneck_bps = match signals.headroom {
+            Headroom::AtLeast(_) => 0,
+            Headroom::About(bottleneck) => bottleneck,
+            Headroom::Unknown => self.capacity_bps,
+        };
+        if self.competition.competes() {
+            return self.compete(now, elapsed, signals);
+        }
+        let rates = (self.memory_bps, self.rate_bps, signals.delivered_bps);
+        let drains = signals.trend < DRAINING || signals.limited;
+        if self.competition.begins(now, rates, signals.floor_us, drains) {
+            self.state = State::Congested;
+            self.set(self.rate_bps.max(self.memory_bps / 2));
+            return Verdict::Continue;
+        }
         if self.on_marks(now, signals) || self.on_loss(now, signals) {
             return Verdict::Continue;
         }
@@ -187,7 +201,7 @@ impl Control {
             return self.drain(now, signals, over || collapsed);
         }
         if collapsed {
-            self.cut(now, signals, signals.latest_us, signals.delivered_latest_bps);
+            self.cut(now, signals, self.coming_us(signals), signals.delivered_latest_bps);
             return Verdict::Continue;
         }
         if over && (signals.trend > DRAINING || signals.queue_us > 2 * signals.threshold_us) {
@@ -203,12 +217,46 @@ impl Control {
         }
         let building =
             signals.queue_us > signals.threshold_us / 4 * 3 && signals.floor_us > signals.threshold_us / 3;
-        let growing = signals.trend > GROWING && signals.queue_us > signals.threshold_us / 3;
+        let growing =
+            signals.trend > GROWING && !signals.jumps && signals.queue_us > signals.threshold_us / 3;
         self.state = if over || building || growing { State::Rising } else { State::Stable };
         if self.state == State::Stable {
             self.grow(now, elapsed, signals);
         }
+        self.trim(now, signals);
         Verdict::Continue
+    }
+
+    /// Shares with a stream that keeps the queue full.
+    fn compete(&mut self, now: Instant, elapsed_us: u64, signals: &Signals) -> Verdict {
+        self.state = State::Congested;
+        let rate = (self.rate_bps, elapsed_us, signals.rtt_us);
+        let queue = (signals.queue_us, signals.threshold_us);
+        match self.competition.step(now, rate, queue, signals.lost > 0, signals.limited) {
+            Contest::Rate(rate_bps) => self.set(rate_bps),
+            Contest::Over => {
+                self.state = State::Stable;
+                self.calm_since = now;
+                self.memory_bps = self.memory_bps.max(self.rate_bps);
+            }
+            Contest::Still => return Verdict::Rebase,
+        }
+        Verdict::Continue
+    }
+
+    /// What stands beyond half of the threshold is kept from growing: the rate is what was delivered, less what
+    /// drains it in [`TRIM_US`]. The queue was busy for as long as it stands, so that is the bottleneck's own rate.
+    fn trim(&mut self, now: Instant, signals: &Signals) {
+        let queue_us = if signals.jumps { signals.floor_us } else { signals.queue_us };
+        let excess_us = queue_us.saturating_sub(signals.usual_us + signals.threshold_us / 2);
+        if excess_us == 0 || now.micros_since(self.limited) < USED_US || !self.is_near() {
+            return;
+        }
+        let delivered = signals.delivered_now_bps.max(signals.delivered_bps);
+        let kept = delivered / 1000 * (1000 - (excess_us * 1000 / TRIM_US).min(TRIM_PERMILLE_MAX));
+        if kept < self.rate_bps {
+            self.set(kept);
+        }
     }
 
     /// Halves the rate: nothing was heard for several round trips.
@@ -234,6 +282,13 @@ impl Control {
         if now.micros_since(self.calm_since) > REMEMBER_US {
             self.capacity_bps = 0;
         }
+        // A path that carries a picture at this pace was only lent to somebody.
+        if let Headroom::AtLeast(carried) = signals.headroom
+            && self.returns()
+        {
+            self.set(self.rate_bps.max((carried / 5 * 4).min(self.memory_bps / 5 * 3)));
+            return;
+        }
         let per_s = self.growth_per_s(now, signals);
         let grown = self.rate_bps + self.rate_bps * per_s / 1000 * elapsed_us / 1_000_000;
         // What was never delivered is not known to fit: half as much again is as far as one may guess.
@@ -242,11 +297,12 @@ impl Control {
     }
 
     fn growth_per_s(&mut self, now: Instant, signals: &Signals) -> u64 {
-        if let Headroom::About(bottleneck) = signals.headroom
-            && self.rate_bps > bottleneck / 20 * 17
-        {
-            self.starting = false;
-            return NEAR_PER_S;
+        if let Headroom::About(bottleneck) = signals.headroom {
+            if self.rate_bps > bottleneck / 20 * 17 {
+                self.starting = false;
+                return NEAR_PER_S;
+            }
+            return OPEN_PER_S;
         }
         if self.starting && self.loss_at_cut_permille == 0 {
             return START_PER_S;
@@ -255,6 +311,13 @@ impl Control {
             && carried > self.rate_bps / 5 * 6
         {
             return OPEN_PER_S;
+        }
+        // A path that was wide a moment ago and is empty now was only lent to somebody.
+        if signals.headroom == Headroom::Unknown
+            && self.rate_bps < self.memory_bps / 20 * 17
+            && signals.queue_us < signals.threshold_us / 3
+        {
+            return RETURN_PER_S;
         }
         let near = self.capacity_bps / 10 * 9..self.capacity_bps / 10 * 11;
         if near.contains(&self.rate_bps) {
@@ -266,6 +329,23 @@ impl Control {
     }
 
     fn drain(&mut self, now: Instant, signals: &Signals, over: bool) -> Verdict {
+        let fell = signals.delivered_latest_bps < self.resume_bps / 2
+            && signals.latest_us > self.queue_at_cut_us / 4 * 5
+            && signals.trend > 2 * GROWING;
+        if over && fell && !self.deepened && !signals.jumps && !signals.trickles {
+            self.deepened = true;
+            // What arrived when the cut was made had passed before the link fell.
+            self.cut(now, signals, self.coming_us(signals), signals.delivered_latest_bps);
+            return Verdict::Continue;
+        }
+        // What arrives beyond what is sent now comes out of our own queue, at the bottleneck's rate.
+        if over && !signals.jumps && !signals.trickles && signals.delivered_now_bps > self.rate_bps / 20 * 23
+        {
+            self.resume_bps = self.resume_bps.min(signals.delivered_now_bps);
+            if signals.latest_us > QUEUE_US_DEEP {
+                self.set(self.rate_bps.min(self.resume_bps / 1000 * CUT_PERMILLE_DEEP));
+            }
+        }
         let judged = now.micros_since(self.cut) >= signals.rtt_us + SETTLE_US;
         let drained =
             signals.queue_us <= signals.threshold_us / 2 && signals.latest_us <= signals.threshold_us;
@@ -278,25 +358,48 @@ impl Control {
         } else if judged && signals.trend > DRAINING {
             // Cut below what was delivered, a queue of our own making shrinks.
             let shrunk = signals.queue_us < self.queue_at_cut_us / 5 * 4;
+            let still = signals.queue_us.abs_diff(self.queue_at_cut_us) < signals.queue_us / 10;
             self.futile = if shrunk { 0 } else { self.futile + 1 };
-            if self.futile >= FUTILE_CUTS {
+            // A long queue that stands still may be somebody else's; that is found out first.
+            let cuts = if signals.floor_us < QUEUE_US_MIN { FUTILE_CUTS } else { 4 * FUTILE_CUTS };
+            if self.futile >= cuts && still {
                 self.futile = 0;
                 return Verdict::Rebase;
+            }
+            // What arrives although the queue does not shrink is not what fills it.
+            let arrives = signals.delivered_now_bps > self.rate_bps / 10 * 9;
+            if !shrunk && (still || arrives) && !signals.trickles && !signals.jumps {
+                self.cut = now;
+                self.queue_at_cut_us = signals.queue_us;
+                return Verdict::Continue;
             }
             self.cut(now, signals, signals.queue_us, signals.delivered_now_bps);
         }
         Verdict::Continue
     }
 
+    /// The queue once what is on its way at the old rate has joined it.
+    fn coming_us(&self, signals: &Signals) -> u64 {
+        let delivered = signals.delivered_latest_bps.max(self.min_bps);
+        let coming_us =
+            (signals.in_flight_bits.saturating_mul(1_000_000) / delivered).saturating_sub(signals.rtt_us);
+        signals.latest_us.max(coming_us)
+    }
+
     /// One cut, to what was delivered less what drains the queue in [`DRAIN_US`].
     fn cut(&mut self, now: Instant, signals: &Signals, queue_us: u64, delivered_bps: u64) {
         if self.state != State::Congested {
-            self.entered_bps = self.rate_bps;
+            (self.entered_bps, self.entered, self.deepened) = (self.rate_bps, now, false);
+            if !self.competition.yields() {
+                self.memory_bps = self.rate_bps.max(self.memory_bps / 4 * 3);
+            }
         }
         let grows = self.state == State::Congested
             && signals.trend > GROWING
-            && signals.latest_us > self.queue_at_cut_us / 2 * 3;
-        if signals.trickles {
+            && signals.latest_us > self.queue_at_cut_us / 2 * 3
+            && signals.latest_us > QUEUE_US_GROWN;
+        let untold = queue_us < QUEUE_US_GROWN && now.micros_since(self.limited) < TOLD_US;
+        if signals.trickles || untold {
             if !grows && queue_us < QUEUE_US_CERTAIN {
                 // What was delivered is what the application had to say; the path may carry any multiple of it.
                 self.resume_bps = self.entered_bps;
@@ -314,7 +417,8 @@ impl Control {
             self.capacity_bps = delivered;
             self.starting = false;
         }
-        let keep = (DRAIN_US.saturating_sub(queue_us) * 1000 / DRAIN_US).max(CUT_PERMILLE_MIN);
+        let least = if self.state == State::Congested { CUT_PERMILLE_MIN } else { CUT_PERMILLE_FIRST };
+        let keep = (DRAIN_US.saturating_sub(queue_us) * 1000 / DRAIN_US).max(least);
         self.set(delivered * keep / 1000);
         self.enter_congestion(now, signals);
     }
@@ -326,27 +430,19 @@ impl Control {
         self.queue_at_cut_us = signals.queue_us;
     }
 
-    /// Once a round trip: the share of marked packets, smoothed, halves into the rate. True when it was cut.
+    /// A round of marks takes half their usual share from the rate. True when it was cut.
     fn on_marks(&mut self, now: Instant, signals: &Signals) -> bool {
-        let marks = &mut self.marks;
-        marks.arrived += signals.arrived;
-        marks.marked += signals.marked;
-        if now < marks.round_ends || marks.arrived == 0 {
-            return false;
-        }
-        let share = marks.marked * 1000 / marks.arrived;
-        let marked = marks.marked > 0;
-        marks.alpha_permille =
-            marks.alpha_permille - (marks.alpha_permille >> ALPHA_SHIFT) + (share >> ALPHA_SHIFT);
-        marks.round_ends = now.plus_micros(signals.rtt_us);
-        (marks.arrived, marks.marked) = (0, 0);
-        if marked {
-            self.starting = false;
-            self.set(self.rate_bps - self.rate_bps * self.marks.alpha_permille / 2000);
-            (self.capacity_bps, self.resume_bps) = (self.rate_bps, self.rate_bps);
-            self.enter_congestion(now, signals);
-        }
-        marked
+        let Some(share_permille) = self.marks.step(now, signals) else { return false };
+        self.starting = false;
+        self.set(self.rate_bps - self.rate_bps * share_permille / 2000);
+        (self.capacity_bps, self.resume_bps) = (self.rate_bps, self.rate_bps);
+        self.enter_congestion(now, signals);
+        true
+    }
+
+    /// Whether the path marks.
+    pub(super) fn is_marked(&self, now: Instant) -> bool {
+        self.marks.is_fresh(now)
     }
 
     /// Loss above a tenth is congestion unless a cut has shown that it is not: then it stays when the rate falls.

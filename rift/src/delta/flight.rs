@@ -109,6 +109,11 @@ impl Flight {
         self.sent.0 < self.granted.0 / 1000 * USED_PERMILLE
     }
 
+    /// Share of the grant that was sent lately, in thousandths; 1000 before anything was granted.
+    pub(super) fn used_permille(&self) -> u64 {
+        (self.sent.0.saturating_mul(1000)).checked_div(self.granted.0).unwrap_or(1000)
+    }
+
     /// Whether so little was sent, over the last pictures as well, that no queue is of the sender's making.
     pub(super) const fn trickles(&self) -> bool {
         self.limited() && self.sent_lately.0 < self.granted_lately.0 / 1000 * FILLED_PERMILLE

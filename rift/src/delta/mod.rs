@@ -9,41 +9,55 @@
 //! [`Delta::handle_timeout`] at [`Delta::poll_timeout`]; then read [`Delta::budget`].
 
 mod baseline;
+mod competition;
 mod control;
 mod delivery;
+mod ecn;
 mod flight;
 mod loss;
+mod probe;
+mod signals;
+mod split;
+mod trend;
 
 use crate::time::Instant;
 use baseline::Delay;
-use control::{Control, Signals, Verdict};
-use delivery::{Delivery, Headroom, Trains};
+use control::Control;
+use delivery::Delivery;
 use flight::Flight;
 use loss::Loss;
+use probe::{Headroom, Trains};
+use signals::{Signals, Verdict};
+use split::{PACKET_BYTES, Split};
 
 /// Smallest queue that counts as overuse, in µs. Below it are the timers of hosts and the bursts of Wi-Fi.
 const THRESHOLD_US_MIN: u64 = 6_000;
 /// Largest, in µs: whatever the jitter, this long a queue is too long for a game.
 const THRESHOLD_US_MAX: u64 = 40_000;
+/// Added where delays jump about, in µs: the least of a short time is seldom the least there is.
+const MARGIN_JUMPING_US: u64 = 3_000;
 /// Packets at the current rate a queue must exceed: fewer are not a queue but a picture on its way.
 const THRESHOLD_PACKETS: u64 = 3;
+/// Least and most time by which packets of others may set two of ours apart, in µs.
+const STEP_US_MIN: u64 = 1_500;
+const STEP_US_MAX: u64 = 8_000;
 /// Jitter above which dispersed pictures say nothing, in µs.
 const DISPERSING_JITTER_US: i64 = 2_000;
-/// Bytes of a full packet.
-const PACKET_BYTES: u64 = 1200;
+/// Pace of a picture that probes, and of one on a path of known rate, in thousandths of the grant.
+const PACE_PROBE: u16 = 1_500;
+const PACE_NEAR: u16 = 1_200;
+/// Pace where the path was wide before the last congestion: whether it is again is soon seen.
+const PACE_RETURN: u16 = 2_500;
+/// Pace where the path marks: a burst would mark itself.
+const PACE_MARKED: u16 = 1_050;
+/// On a path of known rate one picture in so many probes.
+const PROBE_EVERY: u64 = 4;
 /// Window of the delivery rate a cut goes to, in µs: shorter than a queue takes to be judged, longer than a picture.
 const DELIVERED_NOW_US: u64 = 50_000;
-/// The same when the link collapses, in µs: the queue is known to have been busy for the last 15 ms.
-const DELIVERED_LATEST_US: u64 = 20_000;
+/// What jitter leaves of a rate measured over that time, in thousandths.
+const UNBUNCHED_PERMILLE: u64 = 850;
 /// Window of the delivery rate growth is bounded by, in µs: a dozen pictures.
 const DELIVERED_US: u64 = 200_000;
-/// Headers, input and control of a media session, in thousandths of the grant.
-const OVERHEAD_PERMILLE: u64 = 30;
-/// Smallest picture worth sending, in bits: below it the frame rate falls instead.
-const PICTURE_BITS_MIN: u64 = 20_000;
-/// The frame rate is never limited below this, in mHz.
-const PICTURE_RATE_MILLIHERTZ_MIN: u32 = 10_000;
-
 /// The limits of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -100,6 +114,9 @@ pub struct Budget {
     pub bitrate_bps: u32,
     /// The whole grant, in bit/s of UDP payload: what [`crate::pacing::Pacer::set_rate`] takes.
     pub pacing_bps: u32,
+    /// Pace within a picture, in thousandths of the grant: fast where there may be headroom to find, slow where the
+    /// path is known.
+    pub pace_permille: u16,
     /// Share of parity in the shards of a picture of usual size, in thousandths; at most 500.
     pub parity_permille: u16,
     /// Highest frame rate the grant can feed, in mHz; `None` when the grant is no reason to lower it.
@@ -142,11 +159,14 @@ pub struct Delta {
     flight: Flight,
     loss: Loss,
     rtt_us: u64,
+    /// When anything was last heard of, and the last feedback.
+    now: Instant,
+    reported: Instant,
     /// Departure of the latest packet reported.
     sent_reported_us: u64,
     /// When the last silence ended: what was sent before and is told lost was lost to the outage, or only its report.
     outage_until_us: u64,
-    picture_rate_millihertz: u32,
+    split: Split,
 }
 
 impl Delta {
@@ -164,19 +184,22 @@ impl Delta {
             flight: Flight::new(),
             loss: Loss::new(),
             rtt_us: 100_000,
+            now: Instant::ZERO,
+            reported: Instant::ZERO,
             sent_reported_us: 0,
             outage_until_us: 0,
-            picture_rate_millihertz: 60_000,
+            split: Split::new(),
         }
     }
 
     /// Says how many pictures per 1000 s are sent: the size of a usual picture follows from it. At least 1000 mHz.
     pub fn set_picture_rate(&mut self, millihertz: u32) {
-        self.picture_rate_millihertz = millihertz.max(1000);
+        self.split.set_picture_rate(millihertz);
     }
 
     /// Takes note of a datagram that left: everything that feedback will report, media or not.
     pub fn on_sent(&mut self, now: Instant, bytes: usize) {
+        self.now = now;
         self.flight.on_sent(now, bytes as u64, self.control.rate_bps());
     }
 
@@ -185,12 +208,15 @@ impl Delta {
     ///
     /// Work: a constant for each report and a constant for the call.
     pub fn on_feedback(&mut self, now: Instant, rtt_us: u32, reports: impl Iterator<Item = PacketReport>) {
+        let elapsed_us = now.micros_since(self.reported);
+        self.reported = now;
+        self.now = now;
         self.rtt_us = u64::from(rtt_us).clamp(500, 2_000_000);
-        let train_gap_us = self.train_gap_us();
+        let (train_gap_us, step_us) = (self.train_gap_us(), self.step_us());
         if self.flight.is_silenced() {
             self.outage_until_us = now.as_micros();
         }
-        let (mut arrived, mut marked, mut reported) = (0, 0, 0_u64);
+        let (mut arrived, mut marked, mut lost, mut reported) = (0, 0, 0_u64, 0_u64);
         for report in reports {
             reported += u64::from(report.bytes);
             let sent_us = report.sent_at.as_micros();
@@ -201,14 +227,15 @@ impl Delta {
                 self.loss.on_packet(sent_us, is_lost);
             }
             let Outcome::Arrived { at_us, ce } = report.outcome else {
+                lost += 1;
                 self.trains.on_loss();
                 continue;
             };
             arrived += 1;
             marked += u64::from(ce);
-            self.delay.on_packet(at_us, at_us.wrapping_sub(sent_us).cast_signed());
+            self.delay.on_packet(at_us, at_us.wrapping_sub(sent_us).cast_signed(), step_us);
             self.delivery.on_packet(at_us, report.bytes);
-            self.trains.on_packet(sent_us, at_us, report.bytes, train_gap_us);
+            self.trains.on_packet(sent_us, at_us, report.bytes, train_gap_us, self.control.rate_bps());
         }
         if let Some(before_bps) = self.flight.on_feedback(now, reported, self.control.rate_bps()) {
             self.control.on_return(now, before_bps);
@@ -216,10 +243,20 @@ impl Delta {
         if arrived == 0 {
             return;
         }
-        self.delay.on_feedback();
-        let signals = self.signals(arrived, marked);
+        let congested = self.control.state() == State::Congested;
+        self.delay.on_feedback(congested, self.control.competes());
+        let signals = self.signals(arrived, marked, lost);
+        if !signals.limited && self.control.is_near() && self.control.state() != State::Congested {
+            self.split.correct(self.flight.used_permille(), elapsed_us);
+        } else {
+            self.split.release();
+        }
+        let cut_at = self.control.cut_at();
         if self.control.step(now, &signals) == Verdict::Rebase {
             self.delay.rebase();
+        }
+        if self.control.cut_at() != cut_at && self.control.returns() {
+            self.trains.reset();
         }
     }
 
@@ -240,24 +277,16 @@ impl Delta {
     /// What may be sent now.
     #[must_use]
     pub fn budget(&self) -> Budget {
-        let rate = self.control.rate_bps();
-        let (data_shards, parity_shards) = self.usual_shards();
-        let parity_permille = parity_shards * 1000 / (data_shards + parity_shards);
-        let payload = rate * (1000 - OVERHEAD_PERMILLE) / 1000;
-        // Parity comes in whole shards; a picture of less than one has parity longer than itself.
-        let parity = parity_shards * PACKET_BYTES * 8 * u64::from(self.picture_rate_millihertz) / 1000;
-        let media = payload - parity.min(payload / 2);
-        // Where the grant is at its least, pictures come before parity; one that cannot grow keeps room for both.
-        let payload_max = self.control.max_bps() / 1000 * (1000 - OVERHEAD_PERMILLE);
-        let least = self.control.min_bps().min(payload_max.saturating_sub(parity));
-        let sustained = u32::try_from(media * 1000 / PICTURE_BITS_MIN).unwrap_or(u32::MAX);
+        let control = &self.control;
+        let rate = control.rate_bps();
+        let shares = self.split.shares(rate, control.min_bps(), control.max_bps(), &self.loss);
         Budget {
-            bitrate_bps: saturated(media.max(least)),
+            bitrate_bps: saturated(shares.media_bps),
             pacing_bps: saturated(rate),
-            parity_permille: u16::try_from(parity_permille).unwrap_or(1000),
-            picture_rate_millihertz_max: (sustained < self.picture_rate_millihertz)
-                .then_some(sustained.max(PICTURE_RATE_MILLIHERTZ_MIN)),
-            state: self.control.state(),
+            pace_permille: self.pace_permille(),
+            parity_permille: shares.parity_permille,
+            picture_rate_millihertz_max: shares.picture_rate_millihertz_max,
+            state: control.state(),
         }
     }
 
@@ -290,10 +319,19 @@ impl Delta {
         }
     }
 
-    fn signals(&self, arrived: u64, marked: u64) -> Signals {
+    fn signals(&self, arrived: u64, marked: u64, lost: u64) -> Signals {
         let trickles = self.flight.trickles();
         // A trickle is a packet or two in 40 ms: on a path that jitters, seldom does one of so few show the real queue.
         let queue_us = self.delay.queue_us().min(if trickles { self.delay.run_us() } else { i64::MAX });
+        // Jitter bunches what arrives: short windows would show more than the path carries.
+        let jumps = self.delay.jumps();
+        let (latest, now, all) = (
+            self.delivery.run_bps(),
+            self.delivery.rate_bps(DELIVERED_NOW_US),
+            self.delivery.rate_bps(DELIVERED_US),
+        );
+        let (latest_bps, now_bps) =
+            if jumps { (now, all.max(now / 1000 * UNBUNCHED_PERMILLE)) } else { (latest.max(now / 2), now) };
         Signals {
             rtt_us: self.rtt_us,
             queue_us: queue_us.cast_unsigned(),
@@ -301,16 +339,20 @@ impl Delta {
             trend: self.delay.trend(),
             latest_us: self.delay.latest_us().cast_unsigned(),
             floor_us: self.delay.floor_us().cast_unsigned(),
-            delivered_latest_bps: self.delivery.rate_bps(DELIVERED_LATEST_US),
-            delivered_now_bps: self.delivery.rate_bps(DELIVERED_NOW_US),
-            delivered_bps: self.delivery.rate_bps(DELIVERED_US),
+            delivered_latest_bps: latest_bps,
+            delivered_now_bps: now_bps,
+            delivered_bps: all,
+            in_flight_bits: self.flight.in_flight_bytes().saturating_mul(8),
             standing_for_us: self.delay.standing_for_us(),
+            jumps,
+            usual_us: if jumps { self.delay.usual_us().cast_unsigned() } else { 0 },
             headroom: self.headroom(),
             limited: self.flight.limited(),
             trickles,
             loss_permille: u64::from(self.loss.recent_permille()),
             arrived,
             marked,
+            lost,
         }
     }
 
@@ -323,8 +365,9 @@ impl Delta {
     }
 
     fn threshold_us(&self) -> u64 {
-        let packets_us = THRESHOLD_PACKETS * PACKET_BYTES * 8_000_000 / self.control.rate_bps();
-        let jitter_us = (self.delay.usual_us() + 3 * self.delay.jitter_us()).cast_unsigned();
+        let packets_us = THRESHOLD_PACKETS * PACKET_BYTES * 8_000_000 / self.control.reckoned_bps();
+        let margin_us = if self.delay.jumps() { MARGIN_JUMPING_US } else { 0 };
+        let jitter_us = (self.delay.usual_us() + 3 * self.delay.jitter_us()).cast_unsigned() + margin_us;
         THRESHOLD_US_MIN.max(packets_us).max(jitter_us).min(THRESHOLD_US_MAX.max(packets_us))
     }
 
@@ -334,16 +377,22 @@ impl Delta {
         (batch_us / 4 * 5).max(2_500)
     }
 
-    /// Data and parity shards of a picture that uses its share of the grant.
-    fn usual_shards(&self) -> (u64, u64) {
-        let bits = self.control.rate_bps() * 1000 / u64::from(self.picture_rate_millihertz);
-        let shards = (bits / 8).div_ceil(PACKET_BYTES).max(1);
-        let mut data = shards;
-        // Parity is a function of the data beside it: three rounds settle it to a shard.
-        for _ in 0..3 {
-            data = shards.saturating_sub(self.parity_for(data as usize) as u64).max(1);
+    /// The most a queue is expected to add from one packet to the next: a few packets' time, of others' too.
+    fn step_us(&self) -> i64 {
+        let packets_us = THRESHOLD_PACKETS * PACKET_BYTES * 8_000_000 / self.control.rate_bps();
+        packets_us.clamp(STEP_US_MIN, STEP_US_MAX).cast_signed()
+    }
+
+    /// One picture in four probes; the others leave little faster than a path of known rate carries them.
+    fn pace_permille(&self) -> u16 {
+        let picture = self.now.as_micros() / (1_000_000_000 / self.split.picture_rate_millihertz()).max(1);
+        if self.control.is_marked(self.now) {
+            return PACE_MARKED;
         }
-        (data, self.parity_for(data as usize) as u64)
+        if self.control.returns() && self.control.state() == State::Stable {
+            return PACE_RETURN;
+        }
+        if self.control.is_near() && !picture.is_multiple_of(PROBE_EVERY) { PACE_NEAR } else { PACE_PROBE }
     }
 }
 

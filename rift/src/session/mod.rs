@@ -154,7 +154,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             bitrate_bps_max: config.bitrate_bps_max,
         });
         let mut pacer = Pacer::new(now);
-        pacer.set_rate(u64::from(delta.budget().pacing_bps));
+        pacer.follow(&delta.budget());
         Self {
             side,
             config: *config,

@@ -372,7 +372,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// Congestion control has decided anew, because of `cause`.
     pub(super) fn on_granted(&mut self, cause: impl FnOnce() -> FlightEntry) {
         let budget = self.delta.budget();
-        self.pacer.set_rate(u64::from(budget.pacing_bps));
+        self.pacer.follow(&budget);
         let (_, mut recorder) = self.memory.flight();
         recorder.record(cause);
         recorder.record(|| FlightEntry::of_budget(&budget));

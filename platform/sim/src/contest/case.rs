@@ -69,6 +69,8 @@ pub enum Cross {
 pub struct Goal {
     /// Least utilisation, in percent.
     pub utilisation: f64,
+    /// Largest utilisation, in percent: what is left to others.
+    pub utilisation_most: f64,
     /// Largest queue, 95th and 99th percentile, in ms; infinite where the queue is not ours to keep.
     pub queue_p95: f64,
     /// See there.
@@ -112,6 +114,7 @@ pub struct Case {
 
 const GOAL: Goal = Goal {
     utilisation: 0.0,
+    utilisation_most: f64::INFINITY,
     queue_p95: f64::INFINITY,
     queue_p99: f64::INFINITY,
     jain: 0.0,
@@ -262,7 +265,7 @@ fn twenty() -> Vec<Case> {
         goal(96.0, 12.0, 30.0),
         goal(96.0, 15.0, 22.0).map(|goal| Goal { jain: 0.97, ..goal }),
         goal(96.0, 20.0, 25.0).map(|goal| Goal { jain: 0.95, ..goal }),
-        Some(Goal { utilisation: 30.0, recovery: 5.0, ..GOAL }),
+        Some(Goal { utilisation: 30.0, utilisation_most: 60.0, recovery: 5.0, ..GOAL }),
         goal(95.0, 18.0, 26.0),
         goal(96.0, 15.0, 22.0).map(|goal| Goal { jain: 0.97, ..goal }),
     ];

@@ -11,7 +11,7 @@ pub struct Grant {
     /// What the encoder gets of it; `None` leaves the split to the host, which takes parity and 3 % out.
     pub media_bps: Option<u64>,
     /// Pace within a picture, in thousandths of the grant; 1500 unless a controller says otherwise.
-    pub pace_permille: u32,
+    pub pace_permille: u16,
 }
 
 /// A congestion controller: history in, grant out.
@@ -92,7 +92,7 @@ impl Controller for DeltaController {
         Grant {
             total_bps: u64::from(budget.pacing_bps),
             media_bps: Some(u64::from(budget.bitrate_bps)),
-            pace_permille: 1500,
+            pace_permille: budget.pace_permille,
         }
     }
 

@@ -223,6 +223,7 @@ impl Sender {
 
     fn follow(&mut self) {
         let grant = self.controller.grant();
+        self.pacer.set_pace(grant.pace_permille);
         self.pacer.set_rate(grant.total_bps);
     }
 

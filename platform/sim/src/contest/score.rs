@@ -24,7 +24,8 @@ const RATE_WINDOW_MS: u64 = 200;
 /// Figures of a run; `None` where the case has no such thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Score {
-    /// Share of the bottleneck used for pictures (for everything, where short streams share it), in percent.
+    /// Share of the bottleneck used for pictures (for everything, where short streams share it; while a long stream is
+    /// there, where one is), in percent.
     pub utilisation: f64,
     /// What packets of pictures waited at the bottleneck, in ms.
     pub queue_p50: f64,
@@ -117,12 +118,14 @@ pub fn score(case: &Case, trace: &Trace) -> Score {
     let shared = case.cross.iter().any(|cross| matches!(cross, Cross::Short(..)));
     let mut waits = Vec::new();
     let mut bits = 0;
+    let (from, until) = contested(case).unwrap_or((WARM_UP, end));
     for passage in trace.passages.iter().filter(|passage| (WARM_UP..end).contains(&passage.at)) {
         let ours = ours(passage);
         if ours {
             waits.push(passage.waited_us);
         }
-        bits += if ours || shared { u64::from(passage.bytes) * 8 } else { 0 };
+        let counts = (ours || shared) && (from..until).contains(&passage.at);
+        bits += if counts { u64::from(passage.bytes) * 8 } else { 0 };
     }
     let mut delays = Vec::new();
     let (mut due, mut late) = (0_u64, 0_u64);
@@ -141,7 +144,7 @@ pub fn score(case: &Case, trace: &Trace) -> Score {
     let packets =
         trace.flows.iter().fold((0, 0), |sum, flow| (sum.0 + flow.packets.0, sum.1 + flow.packets.1));
     Score {
-        utilisation: bits as f64 * 100.0 / capacity(trace, WARM_UP, end).max(1) as f64,
+        utilisation: bits as f64 * 100.0 / capacity(trace, from, until).max(1) as f64,
         queue_p50: quantile(&mut waits, 500),
         queue_p95: quantile(&mut waits, 950),
         queue_p99: quantile(&mut waits, 990),
@@ -156,6 +159,14 @@ pub fn score(case: &Case, trace: &Trace) -> Score {
         rate_cv: rate_cv(case, trace),
         gap: gap(trace, end),
     }
+}
+
+/// While a long stream is there, less its first seconds: then the share is what counts.
+fn contested(case: &Case) -> Option<(Time, Time)> {
+    case.cross.iter().find_map(|cross| match cross {
+        Cross::Long(_, from, until) => Some((Time::from_millis(from + 5_000), Time::from_millis(*until))),
+        Cross::Short(..) => None,
+    })
 }
 
 /// The period of pictures at their full rate.

@@ -1,7 +1,7 @@
 //! Cross traffic: byte streams under NewReno, CUBIC or BBR.
 //!
 //! Segments are acknowledged one by one and lost ones are not repeated: only what the stream does to the queue
-//! matters here. Losses are found as RFC 9002 does, by three later acknowledgements or by a timeout.
+//! matters here. Slow start ends as HyStart++ does (RFC 9406), and segments are paced (RFC 9002 §7.7). Losses are found as RFC 9002 does, by three later acknowledgements or by a timeout.
 
 use std::collections::VecDeque;
 
@@ -130,7 +130,7 @@ impl StreamSender {
                 *next_us = now.as_micros() + pause;
             }
         }
-        if let Some(bps) = self.window.pace_bps() {
+        if let Some(bps) = self.window.pace_bps(self.srtt_us) {
             let step = SEGMENT as u64 * 8_000_000 / bps.max(10_000);
             self.pace_at =
                 Instant::from_micros(self.pace_at.as_micros().max(now.as_micros())).plus_micros(step);
@@ -209,8 +209,20 @@ struct Window {
     algorithm: Algorithm,
     segments: f64,
     threshold: f64,
+    start: Start,
     cubic: Cubic,
     bbr: Bbr,
+}
+
+/// HyStart++ (RFC 9406 §4): slow start that slows down when round trips grow, and ends five rounds later.
+#[derive(Debug)]
+struct Start {
+    round_ends: Instant,
+    least_us: u64,
+    before_us: u64,
+    samples: u32,
+    /// Least round trip when it slowed down, and rounds since.
+    slowed: Option<(u64, u32)>,
 }
 
 #[derive(Debug, Default)]
@@ -247,6 +259,13 @@ impl Window {
             algorithm,
             segments: WINDOW_START,
             threshold: f64::MAX,
+            start: Start {
+                round_ends: Instant::ZERO,
+                least_us: u64::MAX,
+                before_us: u64::MAX,
+                samples: 0,
+                slowed: None,
+            },
             cubic: Cubic { epoch: None, window_max: 0.0, inflection_s: 0.0 },
             bbr: Bbr {
                 rates: [0; 10],
@@ -266,9 +285,14 @@ impl Window {
         self.segments as u64
     }
 
-    fn pace_bps(&self) -> Option<u64> {
-        (self.algorithm == Algorithm::Bbr && self.bbr.bandwidth() > 0)
-            .then(|| (self.bbr.bandwidth() as f64 * self.bbr.gain()) as u64)
+    fn pace_bps(&self, srtt_us: u64) -> Option<u64> {
+        if self.algorithm == Algorithm::Bbr {
+            let bps = self.bbr.bandwidth();
+            return (bps > 0).then(|| (bps as f64 * self.bbr.gain()) as u64);
+        }
+        let gain = if self.segments < self.threshold { 2.0 } else { 1.25 };
+        let bits = self.segments * SEGMENT as f64 * 8.0 * gain;
+        (srtt_us > 0).then(|| (bits * 1e6 / srtt_us as f64) as u64)
     }
 
     fn on_acknowledged(
@@ -288,7 +312,10 @@ impl Window {
             return;
         }
         if self.segments < self.threshold {
-            self.segments += 1.0;
+            self.segments += self.start.step(now, rtt);
+            if self.start.is_over() {
+                self.threshold = self.segments;
+            }
         } else if self.algorithm == Algorithm::NewReno {
             self.segments += 1.0 / self.segments;
         } else {
@@ -319,6 +346,34 @@ impl Window {
         self.threshold = (self.segments / 2.0).max(WINDOW_MIN);
         self.segments = WINDOW_MIN;
         self.cubic.epoch = None;
+    }
+}
+
+impl Start {
+    /// What one acknowledgement adds.
+    fn step(&mut self, now: Instant, rtt_us: u64) -> f64 {
+        if now >= self.round_ends {
+            self.round_ends = now.plus_micros(rtt_us);
+            (self.before_us, self.least_us, self.samples) = (self.least_us, u64::MAX, 0);
+            if let Some((_, rounds)) = &mut self.slowed {
+                *rounds += 1;
+            }
+        }
+        self.least_us = self.least_us.min(rtt_us);
+        self.samples += 1;
+        let full = self.samples >= 8 && self.before_us < u64::MAX;
+        match self.slowed {
+            None if full && self.least_us >= self.before_us + (self.before_us / 8).clamp(4_000, 16_000) => {
+                self.slowed = Some((self.least_us, 0));
+            }
+            Some((least_us, _)) if full && self.least_us < least_us => self.slowed = None,
+            None | Some(_) => {}
+        }
+        if self.slowed.is_some() { 0.25 } else { 1.0 }
+    }
+
+    const fn is_over(&self) -> bool {
+        matches!(self.slowed, Some((_, 5..)))
     }
 }
 

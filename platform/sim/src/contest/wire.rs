@@ -5,7 +5,10 @@ pub(super) const SHARD: usize = 1166;
 /// Bytes around it: header, frame and seal, as `rift` has them.
 pub(super) const SHARD_HEAD: usize = 34;
 /// Bytes that every reported arrival takes in a feedback packet.
-const ARRIVAL: usize = 7;
+const ARRIVAL: usize = 3;
+/// Times are told in this unit, in µs, and at most this many of it at once.
+const UNIT_US: u64 = 4;
+const TIME_MAX: u16 = 0x7fff;
 /// Bytes before the first of them.
 const FEEDBACK_HEAD: usize = 9;
 
@@ -75,28 +78,45 @@ pub(super) fn read_shard(bytes: &[u8]) -> Option<Shard> {
     })
 }
 
-/// Writes feedback: arrivals within the last seconds, relative to the first of them.
+/// Writes feedback on arrivals in their order: the step of the number, then the time since the one before in units of
+/// 4 µs with the mark in the topmost bit. A step of 0 only lets time pass.
 pub(super) fn write_feedback(arrivals: impl Iterator<Item = Arrival> + Clone, out: &mut Vec<u8>) {
-    let base = arrivals.clone().map(|arrival| arrival.number).min().unwrap_or(0);
-    let base_us = arrivals.clone().map(|arrival| arrival.at_us).min().unwrap_or(0);
+    let Some(first) = arrivals.clone().next() else { return };
+    let mut number = arrivals.clone().map(|arrival| arrival.number).min().unwrap_or(0).wrapping_sub(1);
+    let mut at = first.at_us / UNIT_US;
     out.push(1);
-    out.extend_from_slice(&base.to_le_bytes());
-    out.extend_from_slice(&base_us.to_le_bytes());
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(&at.to_le_bytes());
+    let mut item = |step: u8, time: u64, ce: bool| {
+        let time = u16::try_from(time).unwrap_or(TIME_MAX) | u16::from(ce) << 15;
+        out.push(step);
+        out.extend_from_slice(&time.to_le_bytes());
+    };
     for arrival in arrivals {
-        out.extend_from_slice(&((arrival.number - base) as u16).to_le_bytes());
-        out.extend_from_slice(&((arrival.at_us - base_us) as u32).to_le_bytes());
-        out.push(u8::from(arrival.ce));
+        let now = arrival.at_us / UNIT_US;
+        while now - at > u64::from(TIME_MAX) {
+            item(0, u64::from(TIME_MAX), false);
+            at += u64::from(TIME_MAX);
+        }
+        // Steps go from -63 to 191: a few packets may have been overtaken.
+        let step = arrival.number.wrapping_sub(number).cast_signed().clamp(-63, 191);
+        item((step + 64) as u8, now - at, arrival.ce);
+        (number, at) = (arrival.number, now);
     }
 }
 
 /// Reads feedback.
 pub(super) fn read_feedback(bytes: &[u8]) -> impl Iterator<Item = Arrival> + '_ {
-    let base = word(bytes, 1, 8).unwrap_or(0);
-    let base_us = word(bytes, FEEDBACK_HEAD, 8).unwrap_or(0);
-    bytes.get(FEEDBACK_HEAD + 8..).unwrap_or_default().chunks_exact(ARRIVAL).map(move |item| Arrival {
-        number: base + word(item, 0, 2).unwrap_or(0),
-        at_us: base_us + word(item, 2, 4).unwrap_or(0),
-        ce: item[6] != 0,
+    let mut number = word(bytes, 1, 8).unwrap_or(0);
+    let mut at = word(bytes, FEEDBACK_HEAD, 8).unwrap_or(0);
+    bytes.get(FEEDBACK_HEAD + 8..).unwrap_or_default().chunks_exact(ARRIVAL).filter_map(move |item| {
+        let time = word(item, 1, 2).unwrap_or(0);
+        at += time & u64::from(TIME_MAX);
+        let step = i64::from(item[0]);
+        (step > 0).then(|| {
+            number = number.wrapping_add((step - 64).cast_unsigned());
+            Arrival { number, at_us: at * UNIT_US, ce: time > u64::from(TIME_MAX) }
+        })
     })
 }
 
@@ -129,7 +149,8 @@ mod tests {
         assert_eq!((read_shard(&bytes), bytes.len(), kind(&bytes)), (Some(shard), 1200, Some(Kind::Shard)));
         let arrivals = [
             Arrival { number: 1 << 33, at_us: 1 << 41, ce: true },
-            Arrival { number: (1 << 33) + 9, at_us: (1 << 41) + 77, ce: false },
+            Arrival { number: (1 << 33) + 9, at_us: (1 << 41) + 900_076, ce: false },
+            Arrival { number: (1 << 33) + 7, at_us: (1 << 41) + 900_080, ce: true },
         ];
         let mut bytes = Vec::new();
         write_feedback(arrivals.into_iter(), &mut bytes);
