@@ -451,7 +451,7 @@ impl Control {
             return false;
         }
         if self.loss_at_cut_permille > 0 {
-            if signals.loss_permille > self.loss_at_cut_permille / 4 * 3 {
+            if signals.loss_permille > self.loss_at_cut_permille / 2 {
                 self.loss_floor_permille = signals.loss_permille;
             } else {
                 self.capacity_bps = self.rate_bps;

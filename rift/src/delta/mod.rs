@@ -38,9 +38,8 @@ const THRESHOLD_US_MAX: u64 = 40_000;
 const MARGIN_JUMPING_US: u64 = 3_000;
 /// Packets at the current rate a queue must exceed: fewer are not a queue but a picture on its way.
 const THRESHOLD_PACKETS: u64 = 3;
-/// Least and most time by which packets of others may set two of ours apart, in µs.
+/// Least time by which packets of others may set two of ours apart, in µs.
 const STEP_US_MIN: u64 = 1_500;
-const STEP_US_MAX: u64 = 8_000;
 /// Jitter above which dispersed pictures say nothing, in µs.
 const DISPERSING_JITTER_US: i64 = 2_000;
 /// Pace of a picture that probes, and of one on a path of known rate, in thousandths of the grant.
@@ -380,7 +379,7 @@ impl Delta {
     /// The most a queue is expected to add from one packet to the next: a few packets' time, of others' too.
     fn step_us(&self) -> i64 {
         let packets_us = THRESHOLD_PACKETS * PACKET_BYTES * 8_000_000 / self.control.rate_bps();
-        packets_us.clamp(STEP_US_MIN, STEP_US_MAX).cast_signed()
+        packets_us.max(STEP_US_MIN).cast_signed()
     }
 
     /// One picture in four probes; the others leave little faster than a path of known rate carries them.

@@ -6,8 +6,8 @@
 
 /// Trains whose median tells of headroom.
 const TRAINS: usize = 5;
-/// Trains after which there is something to say.
-const TRAINS_MIN: usize = 3;
+/// Trains that are enough after a deep cut, when the path is to be seen soon.
+const TRAINS_SOON: usize = 3;
 /// Packets that make a train worth reading.
 const TRAIN_PACKETS: u32 = 5;
 /// Longest train: part of a picture is enough, and two that touch are not taken for one.
@@ -25,6 +25,8 @@ pub(super) struct Trains {
     rates: [(u64, u64); TRAINS],
     next: usize,
     count: usize,
+    /// Trains there must be before they say anything.
+    needed: usize,
     ended_us: u64,
 }
 
@@ -58,7 +60,14 @@ pub(super) enum Headroom {
 
 impl Trains {
     pub(super) const fn new() -> Self {
-        Self { current: Train::new(), ended_us: 0, rates: [(0, 0); TRAINS], next: 0, count: 0 }
+        Self {
+            current: Train::new(),
+            ended_us: 0,
+            rates: [(0, 0); TRAINS],
+            next: 0,
+            count: 0,
+            needed: TRAINS,
+        }
     }
 
     /// Takes an arrived packet in the order of sending; `gap_us` is the longest pause between packets of one train,
@@ -98,7 +107,7 @@ impl Trains {
 
     /// Forgets everything: the rate was cut, and what the path carries now is to be seen anew.
     pub(super) fn reset(&mut self) {
-        (self.current, self.next, self.count) = (Train::new(), 0, 0);
+        (self.current, self.next, self.count, self.needed) = (Train::new(), 0, 0, TRAINS_SOON);
     }
 
     fn end_train(&mut self, rate_bps: u64) {
@@ -119,11 +128,14 @@ impl Trains {
         self.rates[self.next] = (train.bytes * 8_000_000 / span, sent_bps);
         self.next = (self.next + 1) % TRAINS;
         self.count = (self.count + 1).min(TRAINS);
+        if self.count == TRAINS {
+            self.needed = TRAINS;
+        }
     }
 
     /// What the bottleneck is known to carry, seen from a packet sent at `sent_us`.
     pub(super) fn headroom(&self, sent_us: u64) -> Headroom {
-        if self.count < TRAINS_MIN || sent_us.saturating_sub(self.ended_us) > TRAIN_AGE_US {
+        if self.count < self.needed || sent_us.saturating_sub(self.ended_us) > TRAIN_AGE_US {
             return Headroom::Unknown;
         }
         let mut arrived = self.rates.map(|rate| rate.0);
