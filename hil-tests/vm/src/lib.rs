@@ -1,7 +1,8 @@
 //! What only a real kernel can prove, checked inside a VM.
 //!
-//! The card is the kernel's `vivid`, which has a control for every fault and shows a test pattern; time is the guest's,
-//! which is virtual, so bounds hold on a machine of any speed.
+//! The capture layer alone ([`bench`]), whole sessions of the host's program and a client ([`session`]), and what a
+//! desktop makes of input devices ([`libinput`]). The card is the kernel's `vivid`, which has a control for every fault
+//! and shows a test pattern; time is the guest's, which is virtual, so bounds hold on a machine of any speed.
 
 pub mod bench;
 pub mod card;

@@ -76,10 +76,10 @@ input devices. Needs neither rights nor KVM: packages are downloaded once and un
 Time in the guest is virtual: it does not depend on how busy the machine is, and idle time is skipped. The exit code
 is the command's (125 for anything above).
 
-      --test          build and run the tests of drivers, and print a table of faults
+      --test          build and run the tests of drivers and of whole sessions, and print tables of faults
       --rounds N      inject each fault N times (1)
   -m, --module NAME   load this kernel module, `NAME:PARAMETER=VALUE,…`, with `;` for a comma inside a value; may be
-                      given again (a capture card `vivid` with two inputs, uinput, evdev)
+                      given again (two capture cards `vivid` with two inputs each, uinput, evdev)
       --payload DIR   copy the files of DIR to /payload, where the command starts, with the libraries they load
       --out DIR       show DIR as /out
       --machine       run the command among the machine's own files (read only; changes are lost)
