@@ -126,10 +126,9 @@ impl ClientError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Config(_) => 2,
+            Self::Usage(_) | Self::Config(_) | Self::UnknownHost(_) => 2,
             Self::Keystore(_)
             | Self::Pins(_)
-            | Self::UnknownHost(_)
             | Self::NotAnnounced(_)
             | Self::NotPairing { .. }
             | Self::Discovery(_)

@@ -85,7 +85,7 @@ fn host_can_be_started_to_pair_and_an_unknown_one_is_told_how() {
     let host = Host::start("test", &["--pair"]);
     let client = Client::new();
     let mut stranger = client.connect_known(&host.address, &["--frames", "1"]);
-    assert_eq!(stranger.wait().code(), Some(1));
+    assert_eq!(stranger.wait().code(), Some(2));
     assert!(stranger.words().contains("wavry-client pair"), "{}", stranger.words());
     let typed = format!("{}\n", pin(&host.server));
     let mut at_client = client.pair(&host.address, &typed, &[]);

@@ -11,6 +11,7 @@ pub mod capture;
 pub mod chain;
 pub mod clipboard;
 mod coder;
+mod commands;
 pub mod config;
 pub mod control;
 mod cursor;
@@ -40,16 +41,17 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use rift::{CloseReason, Config, Identity, Permissions, PublicKey};
+use rift::{CloseReason, Config, Identity, Permissions};
 use rift_keystore::KeystoreError;
 use rift_mdns::{Announcement, Announcer, MdnsError};
 use rift_mio::Clock;
 use tracing::{info, warn};
 
-use allow::{AllowError, AllowFile, AllowList, Client};
+use allow::{AllowError, AllowFile};
 use app_session::{AppError, AppSession};
-use args::{CLIENT_NAME, Command, Place, Rights, RunArgs};
+use args::{CLIENT_NAME, Place, RunArgs};
 use clipboard::SharedClipboard;
+pub use commands::carry_out;
 use config::ConfigError;
 use control::{Asker, Control, Request};
 use input::{Injector, InputError, Sink};
@@ -57,7 +59,7 @@ use lane::LaneOrders;
 use notify::Notifier;
 use orders::{Order, Outlet};
 use pairing::{Desk, PairOrder};
-use power::{Hooks, PowerError};
+use power::PowerError;
 use source::{Choice, Source, SourceError, Spec};
 use status::{Answerer, Board};
 use viewers::{Driver, Feed, Policy, Viewers};
@@ -162,106 +164,6 @@ pub fn state_dir(place: &Place) -> Result<PathBuf, ServerError> {
         None => config::load(place)?.place.state,
     };
     Ok(said.map_or_else(rift_keystore::state_dir, Ok)?)
-}
-
-/// Carries out a command other than `run`; what it has to say goes to `out`.
-///
-/// # Errors
-/// [`ServerError`].
-pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerError> {
-    match command {
-        Command::Run(_) => {}
-        Command::Pair { pin, name, rights, while_watched, place } => {
-            let order = PairOrder {
-                pin: pin.clone(),
-                permissions: rights.of(Permissions::default_control()),
-                name: name.clone(),
-                while_watched: *while_watched,
-            };
-            let state = state_dir(place)?;
-            match control::ask(&state, &order, out)? {
-                Some(true) => {}
-                Some(false) => return Err(ServerError::NotPaired),
-                None => return Err(ServerError::NoHost(state)),
-            }
-        }
-        Command::Allow { id, name, rights, place } => {
-            let change = |list: &mut AllowList| allow_or_change(list, *id, name.as_deref(), rights);
-            let Client { name, permissions, .. } = allow::change(&state_dir(place)?, change)?;
-            let words = permissions.words().collect::<Vec<_>>().join(",");
-            writeln!(out, "allowed {id} ({name}): {words}")?;
-        }
-        Command::List { place } => {
-            for client in allow::load(&state_dir(place)?)?.clients() {
-                let permissions = client.permissions.words().collect::<Vec<_>>().join(",");
-                writeln!(out, "{}  {permissions}  {}", client.id, client.name)?;
-            }
-        }
-        Command::Revoke { id, place } => {
-            let client = allow::change(&state_dir(place)?, |list| list.remove(id))?;
-            writeln!(out, "revoked {id} ({})", client.name)?;
-        }
-        Command::Status { json, metrics, place } => {
-            let question = if *metrics {
-                "metrics"
-            } else if *json {
-                "json"
-            } else {
-                "line"
-            };
-            let state = state_dir(place)?;
-            let answer =
-                status::ask(&state, question).map_err(|source| ServerError::NotRunning { state, source })?;
-            write!(out, "{answer}")?;
-        }
-        Command::Power { action, place } => {
-            let RunArgs { power_on: on, power_off: off, power_reset: reset, wake, .. } = config::load(place)?;
-            Hooks { on, off, reset, wake }.perform(*action)?;
-        }
-        Command::Cards => source::list_devices(out)?,
-        Command::RotateKey { switch, place } => rotate_key(&state_dir(place)?, *switch, out)?,
-        Command::Id { place } => writeln!(out, "{}", identity(&state_dir(place)?)?.public())?,
-    }
-    Ok(())
-}
-
-/// Makes this host's next key, or puts it in the place of the present one.
-fn rotate_key(state: &Path, switch: bool, out: &mut impl Write) -> Result<(), ServerError> {
-    if !switch {
-        let next = rotation::prepare(state)?;
-        writeln!(
-            out,
-            "{next}\nEvery client that connects from now on is told. Once all have: wavry-server rotate-key --switch"
-        )?;
-        return Ok(());
-    }
-    if control::is_running(state) {
-        return Err(ServerError::Running(state.to_owned()));
-    }
-    let id = rotation::switch(state)?;
-    writeln!(out, "{id}\nThis host is known by that ID from now on. Clients that were not told pair again")?;
-    Ok(())
-}
-
-/// Puts a client on the list, or changes what was said of it; saying nothing of one who is there is a mistake.
-fn allow_or_change(
-    list: &mut AllowList,
-    id: PublicKey,
-    name: Option<&str>,
-    rights: &Rights,
-) -> Result<Client, AllowError> {
-    let known = list.find(&id).cloned();
-    if let Some(Client { id, name: known, .. }) =
-        known.clone().filter(|_| rights.is_empty() && name.is_none())
-    {
-        return Err(AllowError::Duplicate { id, name: known });
-    }
-    let before = known.as_ref().map_or(Permissions::default_control(), |known| known.permissions);
-    let name = name.map(str::to_owned).or(known.map(|known| known.name));
-    let name = name.unwrap_or_else(|| CLIENT_NAME.to_owned());
-    let client = Client { id, name, permissions: rights.of(before) };
-    list.put(client.clone())?;
-    Ok(client)
 }
 
 /// Runs the host until `stop`, the end of a shared program, or the loss of what is shared.
