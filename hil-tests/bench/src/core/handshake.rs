@@ -1,8 +1,11 @@
 //! A whole Noise XX and a whole IK, both sides on one core, beside snow's.
 
 use core::hint::black_box;
+use core::net::SocketAddr;
 
-use rift::{Handshake, Identity, Noise, Opening, Pattern};
+use rift::crypto::Mac1Key;
+use rift::wire::handshake::{CALL_LEN, FirstFlight};
+use rift::{Endpoint, Handshake, Identity, Instant, Noise, Opening, Pattern, Route};
 use rift_snow::Snow;
 use snow::Builder;
 
@@ -13,11 +16,40 @@ use crate::report::Row;
 const OPERATIONS: usize = 4;
 const BLOCKS: usize = 81;
 
-/// Case `handshake`.
+/// A hello that may come from anybody must not cost more than this, in nanoseconds.
+const BOGUS_MAX: f64 = 3_000.0;
+const BOGUS: usize = 256;
+
+/// Cases `handshake`, `handshake_ik` and `handshake_bogus`.
 pub(super) fn run() -> Vec<Row> {
-    [("handshake", Opening::XX), ("handshake-ik", Opening::IK)]
-        .map(|(name, opening)| compare(name, opening))
-        .into()
+    vec![compare("handshake", Opening::XX), compare("handshake_ik", Opening::IK), bogus()]
+}
+
+/// What a host under load spends on a first flight of somebody who knows its key and nothing else: a MAC and a cookie.
+fn bogus() -> Row {
+    let host = Identity::from_secret([2; 32]);
+    let mut endpoint = Endpoint::new(&host.public(), [9; 32]);
+    let (mut reply, mut flight) = ([0; 256], [0; CALL_LEN]);
+    let (now, from) = (Instant::from_millis(1), SocketAddr::from(([192, 0, 2, 1], 4747)));
+    let key = Mac1Key::new(&host.public());
+    let written = FirstFlight::emit(&mut flight, Opening::IK, &[7; 150], |text| key.mac1(text));
+    let mut is_under_load = |endpoint: &mut Endpoint<Noise>| {
+        let responder = |opening| Noise::responder(&host, [5; 32], opening);
+        matches!(endpoint.handle_datagram(now, from, &flight, responder, &mut reply), Ok(Route::Reply(_)))
+    };
+    // Everything that the host grants at once is used up.
+    let failed = written.is_none() || !(0..100).any(|_| is_under_load(&mut endpoint));
+    let mut contenders: [Contender<'_>; 1] = [(
+        "rift",
+        Box::new(|| {
+            let mut answered = !failed;
+            let nanos = measure::nanos_each(BOGUS, || answered &= is_under_load(black_box(&mut endpoint)));
+            answered.then_some(nanos)
+        }),
+    )];
+    let figures = Rivalry::of(&measure::interleave(BLOCKS, &mut contenders));
+    let note = "a call of 1200 bytes with a right mac1 and nothing behind it, answered with a cookie";
+    row(("handshake_bogus", "time", "ns"), figures, Some(BOGUS_MAX), BLOCKS * BOGUS, note)
 }
 
 fn compare(name: &'static str, opening: Opening) -> Row {

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
-use rift::{Codec, InputEvent, Opening, PathId, PictureInfo, Rectangle, Scancode, SendError};
+use rift::{Callee, Codec, InputEvent, Opening, PathId, PictureInfo, Rectangle, Scancode, SendError};
 use rift_mio::{ClientDriver, Clock, SocketConfig};
 
 use super::*;
@@ -237,6 +237,39 @@ fn client_that_comes_back_takes_the_steering_from_its_former_self() {
     let mut again = rig.connect(5);
     rig.until(&mut [&mut former, &mut again], |_, guests| {
         guests[1].steers() == Some(true) && guests[0].steers() == Some(false)
+    });
+}
+
+#[test]
+fn recording_of_a_call_takes_the_steering_from_nobody_and_the_client_behind_it_does() {
+    let mut rig = Rig::new();
+    rig.allow(2, Permissions::default_control());
+    let mut former = rig.connect(2);
+    rig.until(&mut [&mut former], |_, guests| guests[0].steers() == Some(true));
+    // The client's call reaches the host, and nothing that the client says after it.
+    let identity = Identity::from_secret([2; 32]);
+    let handshake = rift::Noise::initiator(&identity, [9; 32], Opening::IK);
+    let callee = Callee { host: rig.host, counter: 1, token: None };
+    let (memory, now) = (desktop_memory(true), Clock::new().now());
+    let mut session = Session::call(&Config::default(), handshake, &callee, 5, memory, PathId(0), now);
+    let mut call = [0; 1500];
+    let len = session.poll_transmit(now, &rift::NoPictures, &mut call).unwrap().len;
+    let recorder = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    recorder.send_to(&call[..len], rig.driver.local_addr()).unwrap();
+    rig.until(&mut [&mut former], |rig, _| rig.viewers.viewers.len() == 2);
+    let key = Scancode::new(30).unwrap();
+    let press = InputEvent::Key { key, pressed: true };
+    former.driver.session().send_input(Clock::new().now(), press).unwrap();
+    rig.until(
+        &mut [&mut former],
+        |rig, _| matches!(rig.injected.try_recv(), Ok(Command::Inject(event, _)) if event == press),
+    );
+    assert_eq!(former.steers(), Some(true));
+    // Once the client is heard it takes over from its former self.
+    let driver = ClientDriver::connect(&SocketConfig::default(), rig.driver.local_addr(), session).unwrap();
+    let mut guest = Guest { driver, rights: Vec::new(), pictures: Vec::new(), capture: None, closed: None };
+    rig.until(&mut [&mut former, &mut guest], |_, guests| {
+        guests[0].steers() == Some(false) && guests[1].steers() == Some(true)
     });
 }
 
