@@ -28,7 +28,8 @@ pub fn run(minutes: u32, seed: u64) -> anyhow::Result<bool> {
     let references: Vec<Reference> = references()?;
     let place = Place::prepare(std::path::Path::new("/tmp/storm"), client().public())?;
     faults::vga()?;
-    let mut host = Host::start(&place, &arguments(&["--fps", "10"]))?;
+    // The references were taken of the camera last.
+    let mut host = Host::start(&place, &arguments(&["--capture-input", "0", "--fps", "10"]))?;
     let mut viewer = Viewer::connect(&place, super::ADDRESS, client(), references)?;
     conformance::settle(&mut viewer)?;
     let mut keys = Keys::open()?;
