@@ -14,7 +14,7 @@ pub trait Application<M: Memory, H: Handshake> {
     fn event(&mut self, now: Instant, session: &mut Session<M, H>, event: Event);
 
     /// Ends when [`Self::command`] is to be called: a key was pressed, a time has come. It is dropped and called anew many
-    /// times, so what it waits for must not be lost by that.
+    /// times, so what it waits for must not be lost by that: wait until a time, not for a while.
     fn wanted(&mut self) -> impl Future<Output = ()>;
 
     /// Tells the session what there is to tell.

@@ -53,7 +53,7 @@ pub trait HostApplication<M: Memory, H: Handshake> {
     fn closed(&mut self, memory: M);
 
     /// Ends when [`Self::command`] is to be called: a picture is there, a time has come. It is dropped and called anew many
-    /// times, so what it waits for must not be lost by that.
+    /// times, so what it waits for must not be lost by that: wait until a time, not for a while.
     fn wanted(&mut self) -> impl Future<Output = ()>;
 
     /// Tells the session what there is to tell; `None` while there is no session.

@@ -16,10 +16,10 @@ use crate::screen::{Screen, ShowError, Surface};
 
 /// Words of a set of tiles: for 2048 of them, as a screen of 2048 × 4096 pixels has.
 const WRONG_WORDS: usize = 64;
-/// How often the board's watchdog is told that all is well while nothing happens, in milliseconds.
-const ALIVE_MS: u64 = 500;
-/// How soon input is offered again to a session that had no room, in milliseconds.
-const RETRY_MS: u64 = 5;
+/// How often the board's watchdog is told that all is well while nothing happens, in microseconds.
+const ALIVE_US: u64 = 500_000;
+/// How soon input is offered again to a session that had no room, in microseconds.
+const RETRY_US: u64 = 5_000;
 /// How often the figures of a session are told, in microseconds.
 const STATS_US: u64 = 1_000_000;
 
@@ -33,6 +33,9 @@ pub(crate) struct Viewer<'a, 'm, S, I, O> {
     parameters: Option<StreamParameters>,
     has_picture: bool,
     stats_at: Instant,
+    /// When to look again although nothing is done at the board. A time, not a length: the network wakes the driver more
+    /// often than that.
+    tick_at: Instant,
     /// Who has proven, in a session for pairing, that the PIN is known there.
     pub(crate) paired: Option<PublicKey>,
     /// What a session for pairing needs.
@@ -63,6 +66,7 @@ impl<'a, 'm, S: Surface, I: InputSource, O: Observer> Viewer<'a, 'm, S, I, O> {
             parameters: None,
             has_picture: false,
             stats_at: Instant::ZERO,
+            tick_at: Instant::ZERO,
             paired: None,
             pairing,
         }
@@ -156,8 +160,8 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Applicati
     }
 
     async fn wanted(&mut self) {
-        let pause = if self.queue.is_waiting() { RETRY_MS } else { ALIVE_MS };
-        if let Either::First(event) = select(self.input.next(), Timer::after_millis(pause)).await {
+        let tick = Timer::at(embassy_time::Instant::from_micros(self.tick_at.as_micros()));
+        if let Either::First(event) = select(self.input.next(), tick).await {
             self.observer.report(Report::Input(&event));
             self.queue.push(event);
         }
@@ -166,6 +170,8 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Applicati
     fn command(&mut self, now: Instant, session: &mut Session<M, H>) {
         self.observer.alive();
         self.queue.flush(|event| session.send_input(now, event));
+        let pause_us = if self.queue.is_waiting() { RETRY_US } else { ALIVE_US };
+        self.tick_at = now.plus_micros(pause_us);
         if session.is_established() && now.micros_since(self.stats_at) >= STATS_US {
             self.stats_at = now;
             self.observer.report(Report::Stats(&session.stats(now)));
