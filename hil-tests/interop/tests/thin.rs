@@ -113,18 +113,29 @@ impl NorFlash for Flash {
 }
 
 /// Who the board said it is, how often it had started, and whether pictures show.
-struct Log(Shared<Vec<(PublicKey, u32)>>, Shared<bool>);
+struct Log {
+    starts: Shared<Vec<(PublicKey, u32)>>,
+    is_watching: Shared<bool>,
+    /// When it last said that it lives.
+    alive_at: Instant,
+}
 
 impl Observer for Log {
     fn report(&mut self, report: Report<'_>) {
         if let Report::Identity(key, starts) = report {
-            self.0.borrow_mut().push((key, starts));
+            self.starts.borrow_mut().push((key, starts));
         } else if let Report::Stage(stage) = report {
-            *self.1.borrow_mut() = stage == Stage::Watching;
+            *self.is_watching.borrow_mut() = stage == Stage::Watching;
         }
     }
 
-    fn alive(&mut self) {}
+    /// A watchdog would have restarted a board that is silent for longer.
+    fn alive(&mut self) {
+        let now = rift_embassy::now();
+        let silent_us = now.micros_since(self.alive_at);
+        assert!(silent_us <= 1_000_000, "the watchdog heard nothing for {silent_us} µs");
+        self.alive_at = now;
+    }
 }
 
 /// A board that is switched on.
@@ -149,7 +160,11 @@ impl Board {
             input: Script(Rc::clone(&seen.typed)),
             entropy: Dice(Random::new(seed)),
             flash: Flash(Rc::clone(&seen.flash)),
-            observer: Log(Rc::clone(&seen.starts), Rc::clone(&seen.is_watching)),
+            observer: Log {
+                starts: Rc::clone(&seen.starts),
+                is_watching: Rc::clone(&seen.is_watching),
+                alive_at: now,
+            },
         };
         let address = SocketAddr::from((HOST.address, PORT));
         let host = Some(PinnedHost { address, key: Some(host_identity().public()) });
