@@ -49,7 +49,7 @@ cargo rig soak session [--minutes N] [--seed N]
 
 Boots the VM and injects faults into its capture card for a long time, in virtual time: `cards` every fault N times on
 the capture layer, `session` faults at random into one session of the host's program and a client. Fails when a fault is
-not survived within its bounds, a descriptor leaks, or memory rises by more than 1 kB a round, or a fault.
+not survived within its bounds, a descriptor leaks, or memory rises by more than 1 kB a fault.
 
   --rounds N    how often each fault is injected, 2 to 10000 (200)
   --minutes N   how long the session is, 1 to 1440 (30)

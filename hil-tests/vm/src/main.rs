@@ -64,9 +64,9 @@ fn card(rounds: u32) -> anyhow::Result<bool> {
         // The first quarter is left out: buffers of all sizes and modes are met for the first time there.
         let points: Vec<(f64, f64)> =
             memory_kb.iter().enumerate().map(|(at, &kb)| (at as f64, kb as f64)).collect();
-        let slope = session::storm::slope(&points[points.len() / 4..]);
+        let slope = session::storm::slope(&points[points.len() / 4..]) / faults::ALL.len() as f64;
         say(&format!(
-            "{rounds} rounds; memory after each tenth of them, kB: {}; {slope:.3} kB a round",
+            "{rounds} rounds; memory after each tenth of them, kB: {}; {slope:.3} kB a fault",
             tenths.join(" ")
         ));
         is_good &= slope <= 1.0;

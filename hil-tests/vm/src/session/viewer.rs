@@ -92,7 +92,14 @@ impl Viewer {
             state: place.state.join("viewer"),
             successor: None,
         };
-        let ends = Ends { link: Arc::clone(&link), orders: orders_end, jobs, spares: spares_end, shapes };
+        let ends = Ends {
+            link: Arc::clone(&link),
+            orders: orders_end,
+            jobs,
+            spares: spares_end,
+            shapes,
+            clipboard: None,
+        };
         let clock = Clock::new();
         let network = Network::new(target, clock, ends);
         let thread = std::thread::Builder::new().name("network".into()).spawn(|| network.run())?;
