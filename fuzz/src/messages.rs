@@ -26,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 26] = [
+pub const TYPES: [FrameType; 29] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -50,7 +50,10 @@ pub const TYPES: [FrameType; 26] = [
     FrameType::Audio,
     FrameType::Stream,
     FrameType::StreamAcknowledged,
+    FrameType::PathChallenge,
+    FrameType::PathResponse,
     FrameType::NewConnection,
+    FrameType::PathsInUse,
     FrameType::KeyRequest,
     FrameType::KeyReply,
 ];

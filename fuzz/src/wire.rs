@@ -13,7 +13,7 @@ use rift::wire::handshake::{
 };
 use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
-use rift::wire::path::NewConnection;
+use rift::wire::path::{NewConnection, PathProbe, PathsInUse};
 use rift::wire::picture::PictureHead;
 use rift::wire::renewal::Renewing;
 use rift::wire::request::{Request, wanted};
@@ -156,6 +156,11 @@ fn body(frame_type: FrameType, data: &[u8]) {
             let body = empty().u8(m.channel.code()).u32(m.next).u32(m.limit);
             m.beyond.iter().fold(body, |body, (start, end)| body.u32(*start).u32(*end))
         }),
+        FrameType::PathChallenge | FrameType::PathResponse => {
+            PathProbe::parse(data).map(|m| empty().bytes(&m.data))
+        }
+        FrameType::PathsInUse => PathsInUse::parse(data)
+            .map(|m| empty().u16(m.change).u16(m.used).u16(m.standby.unwrap_or(0xffff))),
         FrameType::NewConnection => NewConnection::parse(data)
             .map(|m| empty().u16(m.number).u32(m.connection).u32(m.first).bytes(&m.token)),
         FrameType::KeyRequest | FrameType::KeyReply => {
@@ -178,7 +183,7 @@ fn feedback(data: &[u8]) {
         })
     });
     let count = u16::try_from(feedback.len()).expect("at most 512");
-    let head = Body::default().u32(feedback.first).u32(feedback.reference_us).u16(count);
+    let head = Body::default().u8(feedback.path).u32(feedback.first).u32(feedback.reference_us).u16(count);
     front(FrameType::Feedback, &head, data);
     for (item, pair) in items.zip(data[head.0.len()..].chunks(2)) {
         // What has not arrived has no meaning in its other bits.
@@ -313,6 +318,8 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::Audio => AudioMessage::parse(data).is_some(),
         FrameType::Stream => StreamPart::parse(data).is_some(),
         FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),
+        FrameType::PathChallenge | FrameType::PathResponse => PathProbe::parse(data).is_some(),
+        FrameType::PathsInUse => PathsInUse::parse(data).is_some(),
         FrameType::NewConnection => NewConnection::parse(data).is_some(),
         FrameType::KeyRequest | FrameType::KeyReply => Renewing::parse(data).is_some(),
     };

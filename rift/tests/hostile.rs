@@ -38,7 +38,7 @@ struct Victim {
 impl Victim {
     fn receive(&mut self, now: Instant, from: NodeId, datagram: &mut [u8]) -> Result<(), Discard> {
         match &mut self.peer {
-            Peer::Client(client) => client.receive(now, Ecn::NotEct, datagram),
+            Peer::Client(client) => client.receive(now, NodeId(1), Ecn::NotEct, datagram),
             Peer::Host(host) => host.receive(now, from, Ecn::NotEct, datagram),
         }
     }

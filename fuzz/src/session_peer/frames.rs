@@ -113,7 +113,7 @@ impl Frames {
         let count = 1 + u16::from(bytes.u8());
         self.reported = first.wrapping_add(count.into());
         let (every, item) = (bytes.u16(), bytes.u16());
-        let mut body = Body::default().u32(first).u32(bytes.near(low)).u16(count);
+        let mut body = Body::default().u8(0).u32(first).u32(bytes.near(low)).u16(count);
         for index in 0..count {
             let arrived = every >> (index % 16) & 1 == 1;
             body = body.u16(if arrived { item.wrapping_add(index % 7) | 0x8000 } else { 0 });

@@ -126,7 +126,8 @@ impl Watch {
             | FrameType::Feedback
             | FrameType::Close
             | FrameType::StreamAcknowledged => true,
-            FrameType::NewConnection => is_host,
+            FrameType::PathChallenge | FrameType::PathResponse | FrameType::NewConnection => true,
+            FrameType::PathsInUse => !is_host,
             FrameType::KeyRequest => !is_host,
             FrameType::KeyReply => is_host,
             FrameType::Admitted | FrameType::Successor => is_host && self.permissions.is_some(),

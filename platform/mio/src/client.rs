@@ -3,7 +3,7 @@
 //! [`Core`] does everything that does not wait; whoever owns it does the waiting, [`ClientDriver`] here and
 //! [`SharedClient`](crate::SharedClient) where another thread may act on the session meanwhile.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
 
 use rift::{Event, Handshake, Instant, Memory, NoPictures, PathId, Session};
@@ -19,6 +19,12 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
 /// the driver from the network.
 const ROUNDS_MAX: usize = 8;
+
+/// This machine's address is looked at this often, in µs, and this often while the host is silent.
+const LOOK_US: u64 = 1_000_000;
+const LOOK_SILENT_US: u64 = 200_000;
+/// Looks during which the host was silent before another socket is tried on the same network.
+const SILENT_MAX: u32 = 4;
 
 /// Drives a client's session.
 ///
@@ -42,6 +48,11 @@ pub(crate) struct Core<M: Memory, H: Handshake> {
     config: SocketConfig,
     outbox: Outbox,
     pub(crate) clock: Clock,
+    /// The session's name for the path that leads through the socket.
+    path: PathId,
+    /// When it was last looked whether this machine's address has changed, and how often the host was silent then.
+    looked_at: Instant,
+    silent: u32,
 }
 
 /// What a driver waits for, beside datagrams and wakers.
@@ -62,7 +73,9 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
         let socket = Socket::connect(config, remote)?;
         let poller = Poller::new(&socket)?;
         let (config, outbox, clock) = (*config, Outbox::new(), Clock::new());
-        Ok(Self { core: Core { session, socket, remote, config, outbox, clock }, poller })
+        let (path, looked_at) = (session.path(), clock.now());
+        let core = Core { session, socket, remote, config, outbox, clock, path, looked_at, silent: 0 };
+        Ok(Self { core, poller })
     }
 
     /// Begins again with another session, from a new socket; wakers stay valid. Returns the old session.
@@ -76,7 +89,18 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
         core.socket = socket;
         core.remote = remote;
         core.outbox.clear();
+        core.path = session.path();
         Ok(core::mem::replace(&mut core.session, session))
+    }
+
+    /// Goes on with the same session from a new socket, as after a change of networks. The driver does so by itself when
+    /// it notices that this machine has another address now, or when the host stays silent; who knows earlier says so.
+    ///
+    /// # Errors
+    /// The system's, when there is no route; [`io::ErrorKind::NotConnected`] when the session cannot move now. Nothing has
+    /// changed then.
+    pub fn move_socket(&mut self) -> io::Result<()> {
+        self.core.move_socket(&mut self.poller)
     }
 
     /// Ends the wait of [`Self::turn`] from another thread.
@@ -122,6 +146,7 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     /// # Errors
     /// Only when polling itself fails; what the network refuses is counted in [`Socket::stats`].
     pub fn turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> io::Result<()> {
+        self.core.roam(&mut self.poller);
         if let Some(wait) = self.core.begin_turn(on_event) {
             self.poller.wait(wait.deadline, wait.is_blocked)?;
             self.core.end_turn(&mut self.poller.is_readable, on_event)?;
@@ -131,6 +156,39 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
 }
 
 impl<M: Memory, H: Handshake> Core<M, H> {
+    /// Looks now and then whether the way to the host is still the one the socket takes, and moves if it is not.
+    pub(crate) fn roam(&mut self, poller: &mut Poller) {
+        let now = self.clock.now();
+        let is_silent = self.session.is_silent();
+        let pause_us = if is_silent { LOOK_SILENT_US } else { LOOK_US };
+        if now.micros_since(self.looked_at) < pause_us || !self.session.is_established() {
+            return;
+        }
+        self.looked_at = now;
+        self.silent = if is_silent { self.silent + 1 } else { 0 };
+        // Without a route there is nowhere to go.
+        let Ok(current) = source_towards(self.remote) else { return };
+        if current != self.socket.local_addr().ip() || self.silent >= SILENT_MAX {
+            self.silent = 0;
+            // What cannot be done now is tried again after the next look.
+            let _ = self.move_socket(poller);
+        }
+    }
+
+    fn move_socket(&mut self, poller: &mut Poller) -> io::Result<()> {
+        let socket = Socket::connect(&self.config, self.remote)?;
+        let (now, path) = (self.clock.now(), PathId(self.path.0.wrapping_add(1)));
+        let opened = self.session.open_path(now, path, sys::entropy());
+        opened.map_err(|_| io::Error::from(io::ErrorKind::NotConnected))?;
+        poller.replace(&self.socket, &socket)?;
+        let moved = self.session.move_to(now, path);
+        debug_assert!(moved.is_ok(), "the path was just opened");
+        self.path = path;
+        self.socket = socket;
+        self.outbox.clear();
+        Ok(())
+    }
+
     /// Sends what is due and tells what happened. Returns what to wait for; `None` when it is all over.
     pub(crate) fn begin_turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> Option<Wait> {
         let mut polled_at = self.transmit();
@@ -190,17 +248,26 @@ impl<M: Memory, H: Handshake> Core<M, H> {
             if !*is_readable {
                 break;
             }
-            let (session, clock) = (&mut self.session, self.clock);
+            let (session, clock, path) = (&mut self.session, self.clock, self.path);
             let count = self.socket.receive(|batch| {
                 let now = clock.now();
                 let (at, stride) = (batch.received_at, batch.stride);
-                session.handle_datagrams(now, PathId(0), at, batch.ecn, batch.bytes, stride);
+                session.handle_datagrams(now, path, at, batch.ecn, batch.bytes, stride);
                 tell(now, session, on_event);
             })?;
             *is_readable = count > 0;
         }
         Ok(())
     }
+}
+
+/// The address from which this machine would send to `remote` now.
+fn source_towards(remote: SocketAddr) -> io::Result<IpAddr> {
+    let any =
+        if remote.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(remote)?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// Whether anything happened. Entropy is given where it is wanted.

@@ -6,7 +6,7 @@
 use core::net::SocketAddr;
 use std::io;
 
-use rift::limits::SESSIONS_MAX;
+use rift::limits::{PATHS_MAX, SESSIONS_MAX};
 use rift::{
     Class, CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening,
     PathId, Permissions, PictureStore, PublicKey, Route, Session, SessionIndex, Transmit,
@@ -23,6 +23,8 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
 /// the driver from the network.
 const ROUNDS_MAX: usize = 8;
+/// Addresses remembered of a session: of each path the one in use and the one before, and one more to look at.
+const PLACES: usize = 2 * PATHS_MAX + 1;
 /// Bytes of the longest answer to somebody who has no session.
 const REPLY_LEN: usize = 256;
 
@@ -88,7 +90,7 @@ pub struct HostStats {
     pub refused: u64,
     /// Datagrams that belong to no session and no handshake, or contradict their format.
     pub discarded: u64,
-    /// Datagrams for a session from another address than its peer's.
+    /// Datagrams for a session from where its peer is not.
     pub misdirected: u64,
     /// Answers to strangers that were dropped because the socket had no room.
     pub replies_dropped: u64,
@@ -96,9 +98,37 @@ pub struct HostStats {
 
 struct Slot<M: Memory, H: Handshake> {
     session: Session<M, H>,
-    destination: Destination,
+    /// Where each of its paths leads, by the path's number for the session.
+    places: [Destination; PLACES],
     /// [`Event::Closed`] was delivered.
     is_told: bool,
+}
+
+impl<M: Memory, H: Handshake> Slot<M, H> {
+    /// Where the client is.
+    fn destination(&self) -> Destination {
+        self.places[usize::from(self.session.path().0) % PLACES]
+    }
+
+    fn place(&self, path: PathId) -> Destination {
+        self.places[usize::from(path.0) % PLACES]
+    }
+
+    /// The path that leads to `destination`: one in use, or one that is not.
+    fn path_to(&mut self, destination: Destination) -> PathId {
+        let mut paths = (0..).map(PathId).zip(&self.places);
+        let leads_there = |&(path, place): &(PathId, &Destination)| {
+            place.to == destination.to && self.session.uses_path(path)
+        };
+        if let Some((path, _)) = paths.clone().find(leads_there) {
+            return path;
+        }
+        // A session uses fewer than there are.
+        let free = paths.find(|&(path, _)| !self.session.uses_path(path)).map(|(path, _)| path);
+        let path = free.unwrap_or_default();
+        self.places[usize::from(path.0) % PLACES] = destination;
+        path
+    }
 }
 
 /// Drives a host's sessions; see the module.
@@ -198,7 +228,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
 
     /// All sessions, with their peers' addresses.
     pub fn sessions_mut(&mut self) -> impl Iterator<Item = (SessionIndex, SocketAddr, &mut Session<M, H>)> {
-        occupied(&mut self.slots).map(|(index, slot)| (index, slot.destination.to, &mut slot.session))
+        occupied(&mut self.slots).map(|(index, slot)| (index, slot.destination().to, &mut slot.session))
     }
 
     /// How many sessions there are.
@@ -245,7 +275,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         for (_, slot) in occupied(&mut self.slots) {
             while let Some(room) = outbox.urgent_room() {
                 let Some(transmit) = slot.session.poll_realtime(now, room) else { break };
-                outbox.send_urgent(sender, slot.destination, transmit);
+                outbox.send_urgent(sender, slot.place(transmit.path), transmit);
             }
         }
         let mut quiet = 0;
@@ -258,7 +288,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             if let Some(slot) = &mut self.slots[place]
                 && let Some(transmit) = slot.session.poll_transmit(now, pictures, room)
             {
-                outbox.send_batch(sender, slot.destination, transmit);
+                outbox.send_batch(sender, slot.place(transmit.path), transmit);
                 quiet = 0;
             }
         }
@@ -284,10 +314,10 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
                     && let Some(peer) = slot.session.peer()
                 {
                     // Its address is proven now; the next call from there needs no proof.
-                    let token = self.network.endpoint.make_token(now, &peer, slot.destination.to);
+                    let token = self.network.endpoint.make_token(now, &peer, slot.destination().to);
                     slot.session.offer_token(token);
                 }
-                host.event(now, index, slot.destination.to, &mut slot.session, event);
+                host.event(now, index, slot.destination().to, &mut slot.session, event);
                 any = true;
             }
         }
@@ -391,18 +421,15 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
         stride: usize,
     ) {
         match self.slots.get_mut(usize::from(index.0)) {
-            Some(Some(slot)) if !slot.session.is_live() => {
-                slot.session.handle_datagrams(self.now, PathId(0), received_at, ecn, bytes, stride);
-                if slot.session.is_live() {
-                    // Whoever passed the call on to this host, here is who made it (SPEC §4.13).
-                    slot.destination = destination;
+            Some(Some(slot)) => {
+                let path = slot.path_to(destination);
+                slot.session.handle_datagrams(self.now, path, received_at, ecn, bytes, stride);
+                // Whoever it was, it was not the client, or it is not there any more.
+                if !slot.session.uses_path(path) {
+                    self.stats.misdirected += bytes.len().div_ceil(stride) as u64;
                 }
             }
-            Some(Some(slot)) if slot.destination.to == destination.to => {
-                slot.session.handle_datagrams(self.now, PathId(0), received_at, ecn, bytes, stride);
-            }
-            // Another address is another path, and a session here has one.
-            Some(_) | None => self.stats.misdirected += bytes.len().div_ceil(stride) as u64,
+            None | Some(None) => self.stats.misdirected += bytes.len().div_ceil(stride) as u64,
         }
     }
 
@@ -436,7 +463,7 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
                     Session::from_established(&config, established, memory, PathId(0), self.now);
                 // Without effect on a stranger. Nobody is given more than it asked for.
                 session.admit(self.now, permissions & session.wanted());
-                self.slots[place] = Some(Slot { session, destination, is_told: false });
+                self.slots[place] = Some(Slot { session, places: [destination; PLACES], is_told: false });
                 self.stats.sessions_opened += 1;
             }
         }

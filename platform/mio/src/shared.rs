@@ -72,6 +72,7 @@ impl<M: Memory, H: Handshake> SharedClient<M, H> {
     /// Only when polling itself fails.
     pub fn turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> io::Result<()> {
         let mut shared = lock(&self.shared);
+        shared.core.roam(&mut self.poller);
         let Some(wait) = shared.core.begin_turn(on_event) else { return Ok(()) };
         shared.wait = Some(wait);
         drop(shared);

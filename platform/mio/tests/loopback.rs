@@ -267,3 +267,34 @@ fn client_begins_again_with_the_same_driver() {
     waker.wake();
     client.turn(&mut |_, _| {}).expect("polling works");
 }
+
+#[test]
+fn client_that_moves_to_another_socket_keeps_its_session() {
+    let host = Host::start("127.0.0.1:0", None);
+    let mut client = client(1, host.address);
+    admitted(&mut client);
+    let mut addresses = vec![client.local_addr()];
+    for id in 1..4 {
+        let bytes = vec![u8::try_from(id).expect("small"); 40_000];
+        send_picture(&host, id, bytes.clone());
+        expect_picture(&mut client, id, &bytes);
+        // The host gives ids to move to once the client was let in.
+        while client.move_socket().is_err() {
+            client.turn(&mut |_, _| {}).expect("polling works");
+        }
+        assert!(!addresses.contains(&client.local_addr()), "another port");
+        // What waits to leave when the client says that its old path is dead is given up.
+        turn_until(&mut client, |_, event| matches!(event, Event::PathProven(_)));
+        addresses.push(client.local_addr());
+        let key = Scancode::new(30).expect("A");
+        let now = client.clock().now();
+        client.session().send_input(now, InputEvent::Key { key, pressed: id % 2 == 1 }).expect("permitted");
+    }
+    let bytes = vec![9; 40_000];
+    send_picture(&host, 4, bytes.clone());
+    expect_picture(&mut client, 4, &bytes);
+    host.on_thread(|_, driver| {
+        assert_eq!(driver.session_count(), 1, "the same session");
+        assert_eq!(driver.stats().sessions_opened, 1);
+    });
+}

@@ -1,7 +1,7 @@
 //! Hosts, the links between them, and the heap of what happens next.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use rift::{Ecn, Instant};
 
@@ -96,6 +96,9 @@ pub struct NodeStats {
     pub unroutable: u64,
 }
 
+/// Addresses beside the nodes' own begin here.
+const FIRST_ALIAS: usize = 1 << 16;
+
 type Tamper = Box<dyn FnMut(Time, &mut Packet) -> Fate>;
 
 /// A network of hosts in virtual time.
@@ -106,6 +109,10 @@ pub struct Network<H> {
     nodes: Vec<Node<H>>,
     links: Vec<Link>,
     routes: BTreeMap<(NodeId, NodeId), Box<[LinkId]>>,
+    /// Further addresses and whose they are.
+    aliases: BTreeMap<NodeId, NodeId>,
+    /// Addresses at which nobody is any more.
+    dead: BTreeSet<NodeId>,
     random: Random,
     pool: Pool,
     hash: TraceHash,
@@ -116,6 +123,8 @@ pub struct Network<H> {
 
 struct Node<H> {
     host: H,
+    /// What its packets come from unless it says otherwise.
+    address: NodeId,
     clock: Clock,
     stats: NodeStats,
     /// The wake that counts; others in the heap are stale.
@@ -135,6 +144,8 @@ impl<H: Host> Network<H> {
             nodes: Vec::new(),
             links: Vec::new(),
             routes: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            dead: BTreeSet::new(),
             random: Random::new(seed),
             pool: Pool::default(),
             hash: TraceHash::new(),
@@ -148,6 +159,7 @@ impl<H: Host> Network<H> {
     pub fn add_host(&mut self, host: H, clock: Clock) -> NodeId {
         let node = Node {
             host,
+            address: NodeId(self.nodes.len()),
             clock,
             stats: NodeStats::default(),
             wake_at: None,
@@ -163,6 +175,41 @@ impl<H: Host> Network<H> {
         let random = self.random.fork(self.links.len() as u64);
         self.links.push(Link::new(config, random));
         LinkId(self.links.len() - 1)
+    }
+
+    /// Gives `node` another address beside those it has, over the same links. Packets it sends with this address as their
+    /// `from` come from there.
+    pub fn add_address(&mut self, node: NodeId) -> NodeId {
+        let address = NodeId(FIRST_ALIAS + self.aliases.len());
+        let like = self.nodes[node.0].address;
+        self.aliases.insert(address, node);
+        for ((from, to), links) in self.routes.clone() {
+            if from == like {
+                self.routes.insert((address, to), links);
+            } else if to == like {
+                self.routes.insert((from, address), links);
+            }
+        }
+        address
+    }
+
+    /// The network gives `node` another address, as a NAT that has forgotten it: the node does not notice, and nothing
+    /// reaches the one it had.
+    pub fn rebind(&mut self, node: NodeId) -> NodeId {
+        let (before, address) = (self.nodes[node.0].address, self.add_address(node));
+        self.nodes[node.0].address = address;
+        self.kill_address(before);
+        address
+    }
+
+    /// Nothing comes from this address any more, and nothing reaches it.
+    pub fn kill_address(&mut self, address: NodeId) {
+        self.dead.insert(address);
+    }
+
+    /// Brings an address back.
+    pub fn revive_address(&mut self, address: NodeId) {
+        self.dead.remove(&address);
     }
 
     /// Packets from `from` to `to` take these links in this order. Routes may share links: a bottleneck.
@@ -335,6 +382,10 @@ impl<H: Host> Network<H> {
     }
 
     fn advance(&mut self, mut packet: Packet) {
+        if self.dead.contains(&packet.from) || self.dead.contains(&packet.to) {
+            self.pool.give(packet.bytes);
+            return;
+        }
         let links = self.routes.get(&(packet.from, packet.to)).map_or(&[][..], |links| links);
         if let Some(&link) = links.get(packet.hop) {
             match self.links[link.0].offer(self.now, packet) {
@@ -345,7 +396,7 @@ impl<H: Host> Network<H> {
             return;
         }
         self.write_trace(1, &packet);
-        let to = packet.to;
+        let to = self.aliases.get(&packet.to).copied().unwrap_or(packet.to);
         let node = &mut self.nodes[to.0];
         node.stats.received += 1;
         node.stats.received_bytes += packet.bytes.len() as u64;
@@ -358,14 +409,20 @@ impl<H: Host> Network<H> {
     fn drain(&mut self, id: NodeId) {
         for round in 0.. {
             assert!(round < SPIN_MAX, "host {} never stops sending at {:?}", id.0, self.now);
-            let mut packet =
-                Packet { bytes: self.pool.take(), from: id, sent_at: self.now, ..Packet::default() };
             let node = &mut self.nodes[id.0];
+            let mut packet = Packet {
+                bytes: self.pool.take(),
+                from: node.address,
+                sent_at: self.now,
+                ..Packet::default()
+            };
             if !node.host.poll_packet(node.clock.local(self.now), &mut packet) {
                 self.pool.give(packet.bytes);
                 break;
             }
-            (packet.from, packet.sent_at, packet.hop) = (id, self.now, 0);
+            let is_own = packet.from == node.address || self.aliases.get(&packet.from) == Some(&id);
+            assert!(is_own, "{:?} is no address of host {}", packet.from, id.0);
+            (packet.sent_at, packet.hop) = (self.now, 0);
             self.send(packet);
         }
         self.set_wake(id);
@@ -388,7 +445,8 @@ impl<H: Host> Network<H> {
     }
 
     fn send(&mut self, mut packet: Packet) {
-        let stats = &mut self.nodes[packet.from.0].stats;
+        let owner = self.aliases.get(&packet.from).copied().unwrap_or(packet.from);
+        let stats = &mut self.nodes[owner.0].stats;
         stats.sent += 1;
         stats.sent_bytes += packet.bytes.len() as u64;
         let routable = self.routes.contains_key(&(packet.from, packet.to));

@@ -15,7 +15,7 @@ pub struct Packet {
     pub bytes: Vec<u8>,
     /// Its ECN field.
     pub ecn: Ecn,
-    /// Who sent it. The network fills this in.
+    /// Where it comes from: the network fills in the node's address; the node may change it to another one of its own.
     pub from: NodeId,
     /// Whom it is for.
     pub to: NodeId,

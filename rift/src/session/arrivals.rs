@@ -57,6 +57,11 @@ impl ArrivalLog {
         }
     }
 
+    /// Packets of another path, or of another use of one, are reported on from now on; the first is number `next`.
+    pub(crate) fn restart(&mut self, next: u64) {
+        *self = Self { end: next, reported: [next; REDUNDANCY], ..Self::new() };
+    }
+
     /// Notes an authenticated packet.
     pub(crate) fn push(&mut self, ring: &mut [ArrivedPacket], number: u64, at: Instant, ecn: Ecn) {
         if number < self.end {
@@ -110,6 +115,7 @@ impl ArrivalLog {
         &mut self,
         ring: &mut [ArrivedPacket],
         now: Instant,
+        path: u8,
         writer: &mut Writer<'_>,
     ) -> Option<()> {
         let oldest = self.reported[REDUNDANCY - 1];
@@ -134,7 +140,7 @@ impl ArrivalLog {
             })
         });
         emit(writer, FrameType::Feedback, |body| {
-            Feedback::emit(body, first as u32, now.as_micros() as u32, items)
+            Feedback::emit(body, path, first as u32, now.as_micros() as u32, items)
         })?;
         self.reported.rotate_right(1);
         self.reported[0] = self.end;

@@ -142,6 +142,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let phase = calling.map_or(Phase::Closed, Phase::Initiating);
         let mut session = Self::new(Side::Initiator, config, memory, path, phase, now);
         session.local_connection = connection;
+        session.active.local = super::path::Direction::new(connection, 0);
         if session.is_closed() {
             session.pending.closed = Some(CloseReason::Unanswered);
         }
@@ -227,7 +228,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if host.is_some_and(|host| host != secrets.peer) {
             return self.finish(now, None, CloseReason::WrongPeer);
         }
-        self.remote_connection = remote;
+        self.active.remote = super::path::Direction::new(remote, 0);
         self.install(&secrets);
         self.pending.authenticated = true;
         self.heard_at = now;

@@ -47,6 +47,21 @@ impl Connections {
         })
     }
 
+    /// Client: the first that is for a path after `number`.
+    pub(super) fn first_beyond(&self, number: u16) -> Option<NewConnection> {
+        self.known.iter().filter(|known| known.number > number).min_by_key(|known| known.number).copied()
+    }
+
+    /// Host: the one with this id.
+    pub(super) fn unused(&self, connection: u32) -> Option<NewConnection> {
+        self.known.iter().find(|known| known.connection == connection).copied()
+    }
+
+    /// The path of this number is gone.
+    pub(super) fn forget(&mut self, number: u16) {
+        self.known.retain(|known| known.number != number);
+    }
+
     /// Client: takes a new one. One that is known, or for which there is no room, changes nothing.
     pub(super) fn on_new(&mut self, new: &NewConnection) {
         let is_taken =
@@ -64,7 +79,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.side == Side::Responder
             && self.is_established()
             && self.permissions.is_some()
-            && self.connections.known.len() <= CONNECTIONS_SPARE
+            && self.connections.known.len() < CONNECTIONS_SPARE + 1 + self.paths.others.len()
     }
 
     /// Host: whether the client was not told yet how a reset of the handshake's id looks.
@@ -74,7 +89,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// Host: whether datagrams to this id are for this session.
     pub(crate) fn holds_connection(&self, connection: u32) -> bool {
-        connection == self.local_connection
+        self.connections.next == 0 && connection == self.local_connection
             || self.connections.known.iter().any(|known| known.connection == connection)
     }
 
@@ -102,10 +117,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     pub(super) fn handle_new_connection(&mut self, body: &[u8]) -> Result<(), Discard> {
         let new = NewConnection::parse(body).ok_or(Discard::Malformed)?;
-        if self.side != Side::Initiator {
-            return Err(Discard::Unexpected);
+        // A host reads a client's where it opens a path.
+        if self.side == Side::Initiator {
+            self.connections.on_new(&new);
         }
-        self.connections.on_new(&new);
         Ok(())
     }
 

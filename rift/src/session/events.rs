@@ -1,6 +1,6 @@
 //! What a session tells its application: latches, polled in an order that tells causes before what follows from them.
 
-use super::{CloseReason, Event, InputTrace, Session};
+use super::{CloseReason, Event, InputTrace, PathId, Session};
 use crate::channel::video::incoming;
 use crate::crypto::Handshake;
 use crate::storage::Memory;
@@ -22,6 +22,9 @@ pub(super) struct PendingEvents {
     pub(super) shown: Option<InputTrace>,
     pub(super) repair: Option<Repair>,
     pub(super) closed: Option<CloseReason>,
+    pub(super) path_proven: Option<PathId>,
+    pub(super) path_failed: Option<PathId>,
+    pub(super) path_silent: Option<PathId>,
     /// The application was told that entropy is wanted.
     pub(super) is_entropy_told: bool,
 }
@@ -52,6 +55,15 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             && let Some(peer) = self.peer
         {
             return Some(Event::Paired(peer));
+        }
+        if let Some(path) = self.pending.path_proven.take() {
+            return Some(Event::PathProven(path));
+        }
+        if let Some(path) = self.pending.path_failed.take() {
+            return Some(Event::PathFailed(path));
+        }
+        if let Some(path) = self.pending.path_silent.take() {
+            return Some(Event::PathSilent(path));
         }
         if self.take_entropy_wanted() {
             return Some(Event::EntropyWanted);

@@ -123,13 +123,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     Some(&pause) => *due = now.plus_micros(pause),
                     None => self.phase = Phase::Closed,
                 }
-                let number = self.sent.next();
-                let keys = self.keys.as_ref()?;
+                let (keys, path) = (self.keys.as_ref()?, &self.active);
                 let len = transmit::seal_close(
                     keys.send(),
-                    keys.send_phase(),
-                    self.remote_connection,
-                    number,
+                    keys.send_phase() ^ path.remote.mask(),
+                    path.number,
+                    path.remote.connection,
+                    path.remote.number(path.sent),
                     code,
                     out,
                 )?;
@@ -140,7 +140,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 return None;
             }
         };
-        Some(transmit::realtime(self.path, len))
+        Some(transmit::realtime(self.active.id, len))
     }
 
     /// The peer says that it is over. It is told once that this was heard; if that is lost it says so again to nobody.

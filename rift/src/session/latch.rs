@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 12]);
+pub(crate) struct Latches([Latch; 13]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -34,6 +34,7 @@ impl Latches {
             latch(Carried::KEYS),
             latch(Carried::CONNECTIONS),
             latch(Carried::SUCCESSOR),
+            latch(Carried::PATHS),
         ])
     }
 

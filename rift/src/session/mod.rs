@@ -25,7 +25,9 @@ mod handshake;
 mod keys;
 mod latch;
 mod liveness;
+mod migration;
 mod pairing;
+mod path;
 mod receive;
 mod renewal;
 pub mod sent;
@@ -53,7 +55,7 @@ use crate::channel::permissions::Permissions;
 use crate::channel::stream::Stream;
 use crate::channel::video::incoming::VideoReceiver;
 use crate::channel::video::outgoing::VideoSender;
-use crate::crypto::{AddressToken, Handshake, PublicKey, ReplayWindow, Side};
+use crate::crypto::{AddressToken, Handshake, PublicKey, Side};
 use crate::delta::{self, Budget, Delta};
 use crate::flight::FlightEntry;
 use crate::pacing::Pacer;
@@ -73,7 +75,9 @@ use events::PendingEvents;
 use handshake::Phase;
 use keys::Keys;
 use latch::{Latches, Told};
+use migration::Paths;
 use pairing::Pairing;
+use path::Path;
 use sent::{Carried, SentLog};
 use succession::Succession;
 use viewer::Viewer;
@@ -88,16 +92,18 @@ pub(crate) const TAG_LEN: usize = 16;
 pub struct Session<M: Memory, H: Handshake> {
     side: Side,
     config: Config,
-    path: PathId,
+    /// The path that everything is sent on.
+    active: Path,
+    paths: Paths,
+    /// An address waits for its challenge until there is entropy.
+    lacks_challenge: bool,
     memory: M,
     phase: Phase<H>,
     peer: Option<PublicKey>,
     local_connection: u32,
-    remote_connection: u32,
     keys: Option<Keys<H::Aead>>,
     chance: Chance,
     connections: Connections,
-    replay: ReplayWindow,
     sent: SentLog,
     arrivals: ArrivalLog,
     clock: PeerClock,
@@ -141,6 +147,13 @@ pub struct Session<M: Memory, H: Handshake> {
     heard_at: Instant,
     /// Client: when the last shard came.
     shard_at: Option<Instant>,
+    /// Client: pictures come without a pause.
+    is_flowing: bool,
+    /// Client: bits per second that came lately, and when and how many bytes there were at the last count.
+    received_bps: u64,
+    received_mark: (Instant, u64),
+    /// Host: when the last shard left, until the client was told that no other follows soon.
+    left_at: Option<Instant>,
     /// The newest time any call was given.
     now: Instant,
     stats: Stats,
@@ -158,16 +171,16 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         Self {
             side,
             config: *config,
-            path,
+            active: Path::first(path, now),
+            paths: Paths::new(),
+            lacks_challenge: false,
             memory,
             phase,
             peer: None,
             local_connection: 0,
-            remote_connection: 0,
             keys: None,
             chance: Chance::new(),
             connections: Connections::new(),
-            replay: ReplayWindow::new(),
             sent: SentLog::new(),
             arrivals: ArrivalLog::new(),
             clock: PeerClock::new(now),
@@ -201,6 +214,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             pending: PendingEvents::default(),
             heard_at: now,
             shard_at: None,
+            is_flowing: false,
+            received_bps: 0,
+            received_mark: (now, 0),
+            left_at: None,
             now,
             stats: Stats::default(),
         }
@@ -299,7 +316,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             parity_permille: budget.parity_permille,
             bitrate_bps: budget.bitrate_bps,
             key_generation: self.keys.as_ref().map_or(0, Keys::generation),
-            packets_missing: self.replay.expected().saturating_sub(self.stats.packets_received),
+            packets_missing: self.packets_expected().saturating_sub(self.stats.packets_received),
             ..self.stats
         }
     }
@@ -326,6 +343,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.handle_key_timeout(now) {
             return;
         }
+        self.handle_path_timeout(now);
         let round_trip = self.round_trip_us();
         if self.input_in.silence_due(round_trip).is_some_and(|due| due <= now) {
             self.input_in.release_all();
@@ -351,8 +369,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             return None;
         }
         let idle = (self.heard_at.plus_micros(self.config.idle_us.into()), Timer::Idle);
+        let path = self.path_due().map(|due| (due, Timer::Path));
         if self.is_trial_spent() {
-            return Some(idle);
+            return path
+                .filter(|_| self.active.room.is_some())
+                .into_iter()
+                .chain([idle])
+                .min_by_key(|&(due, _)| due);
         }
         let round_trip = self.round_trip_us();
         let patience = self.picture_patience_us();
@@ -381,6 +404,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             (self.audio_in.due(self.arrivals.lateness_us()), Timer::Audio),
             (if is_host { self.delta.poll_timeout() } else { None }, Timer::Delta),
             (self.key_due(), Timer::Keys),
+            (self.path_due(), Timer::Path),
+            (self.pause_due(), Timer::Picture),
         ]
         .into_iter()
         .filter_map(|(due, timer)| due.map(|due| (due, timer)))
@@ -389,6 +414,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     }
 
     // ---- shared by the files of this directory ----
+
+    /// Packets that the peer has sent, as far as is known.
+    fn packets_expected(&self) -> u64 {
+        let others = self.paths.others.iter().map(|path| path.replay.expected());
+        others.sum::<u64>() + self.paths.missing_base + self.active.replay.expected()
+    }
 
     fn round_trip_us(&self) -> u64 {
         self.clock.round_trip_us(ROUND_TRIP_US_DEFAULT)

@@ -3,11 +3,11 @@
 use super::{Discard, PathId, Session, Told};
 use crate::channel::capture::CaptureState;
 use crate::channel::permissions::Permissions;
+use crate::channel::video::PictureId;
 use crate::channel::video::incoming::Taken;
-use crate::crypto::{AddressToken, Handshake, Side, packet_number};
+use crate::crypto::{AddressToken, Handshake, Side};
 use crate::delta::{Outcome, PacketReport};
 use crate::flight::FlightEntry;
-use crate::session::TAG_LEN;
 use crate::session::arrivals::REPORT_PATIENCE_US;
 use crate::session::sent::Carried;
 use crate::storage::Memory;
@@ -104,45 +104,49 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         datagram: &mut [u8],
     ) -> Result<(), Discard> {
         let header = DataHeader::parse(datagram).ok_or(Discard::Malformed)?;
-        if header.connection != self.local_connection || path != self.path {
+        let is_known = self.side == Side::Responder || self.uses_path(path);
+        if !is_known {
             return Err(Discard::UnknownConnection);
         }
         if !self.is_established() && !self.is_closing() {
             return Err(Discard::Unexpected);
         }
-        let number = packet_number::expand(header.packet_number, self.replay.expected());
-        if !self.replay.is_fresh(number) {
-            return Err(Discard::Replay);
+        if header.connection != self.active.local.connection {
+            return self.handle_aside(now, path, received_at, &header, datagram);
         }
         let len = datagram.len();
-        let (head, sealed) = datagram.split_at_mut_checked(DataHeader::LEN).ok_or(Discard::Malformed)?;
-        let text_len = sealed.len().checked_sub(TAG_LEN).ok_or(Discard::Malformed)?;
-        let (text, tag) = sealed.split_at_mut(text_len);
-        let tag: [u8; TAG_LEN] = (&*tag).try_into().map_err(|_| Discard::Malformed)?;
         let linger_us = 3 * self.round_trip_us();
         let keys = self.keys.as_mut().ok_or(Discard::Unexpected)?;
-        if !keys.open(header.phase, 0, number, head, text, &tag, now, linger_us) {
-            return Err(Discard::Authentication);
+        let (index, text) = self.active.open(keys, &header, datagram, now, linger_us)?;
+        let order = self.active.order(index);
+        if self.trial.is_some() {
+            // Whoever copied the call, here is who made it and heard the answer.
+            self.active.id = path;
         }
-        self.replay.accept(number);
         self.on_sealed();
         self.heard_at = self.heard_at.max(received_at);
         self.stats.packets_received += 1;
         self.stats.bytes_received += len as u64;
+        if path != self.active.id || self.active.room.is_some() {
+            self.on_address(now, None, path, index, len);
+        }
         let bytes = u16::try_from(len).unwrap_or(u16::MAX);
         self.memory.flight().1.record(|| FlightEntry::Received { at: received_at, bytes });
-        self.arrivals.push(self.memory.arrivals(), number, received_at, ecn);
-        self.handle_frames(now, received_at, number, text, len)
+        self.arrivals.push(self.memory.arrivals(), order, received_at, ecn);
+        self.handle_frames(now, received_at, order, text, len, None)
     }
 
-    fn handle_frames(
+    /// Takes what a packet says; `at` is the other path it came on, `None` the one in use.
+    pub(super) fn handle_frames(
         &mut self,
         now: Instant,
         received_at: Instant,
         number: u64,
         text: &[u8],
         datagram_len: usize,
+        mut at: Option<usize>,
     ) -> Result<(), Discard> {
+        let number_of_path = at.and_then(|at| self.paths.others.get(at)).map(|path| path.number);
         let mut frames = Frames::new(text);
         if self.is_closing() {
             // All that still matters is whether the peer has heard.
@@ -164,13 +168,23 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     | FrameType::InputAcknowledged
                     | FrameType::InputShown
                     | FrameType::StreamAcknowledged
+                    | FrameType::PathChallenge
+                    | FrameType::PathResponse
             );
-            result = result.and(self.handle_frame(now, received_at, number, &frame));
+            result = result.and(match frame.frame_type {
+                FrameType::PathChallenge | FrameType::PathResponse | FrameType::PathsInUse => {
+                    let result = self.handle_path_frame(now, &frame, at);
+                    // The path it came on may have become the one in use.
+                    at = at.and_then(|_| self.other_path(number_of_path));
+                    result
+                }
+                _ => self.handle_frame(now, received_at, number, &frame),
+            });
             if !self.is_established() {
                 return result;
             }
         }
-        if is_eliciting {
+        if is_eliciting && at.is_none() {
             self.arrivals.want_report(received_at, datagram_len);
         }
         if frames.is_malformed() { Err(Discard::Malformed) } else { result }
@@ -197,6 +211,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             }
             FrameType::Close => Close::parse(body).map(|close| self.on_close(now, close.code)),
             FrameType::Pairing => return self.handle_pairing(now, body),
+            // Told apart before.
+            FrameType::PathChallenge | FrameType::PathResponse | FrameType::PathsInUse => Some(()),
             FrameType::NewConnection => return self.handle_new_connection(body),
             FrameType::Successor => return self.handle_successor(number, body),
             FrameType::KeyRequest | FrameType::KeyReply => return self.handle_renewal(now, frame),
@@ -245,7 +261,17 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let granted = self.permissions.ok_or(Discard::Unexpected)?;
         if frame.frame_type == FrameType::Repair {
             let request = Repair::parse(frame.body).ok_or(Discard::Malformed)?;
+            let has_all = request.after == self.video_out.newest() && request.after != PictureId(0);
+            if has_all {
+                // It has the newest there is: it only asks whether it has.
+                self.latches.set(Carried::POSITION, self.sent.next());
+                return Ok(());
+            }
             if granted.contains(Permissions::VIEW) && !self.video_out.answers(&request) {
+                if self.active.room.is_some() {
+                    // What may be sent to an address that is not proven is not for pictures nobody can show.
+                    self.video_out.drop_waiting();
+                }
                 self.pending.repair = Some(request);
             }
             return Ok(());
@@ -309,12 +335,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if frame.frame_type == FrameType::VideoPosition {
             let position = VideoPosition::parse(body).ok_or(Discard::Malformed)?;
+            self.on_position_at(received_at);
             self.video_in.on_position(position.picture, received_at);
             self.advance_video(now);
             return Ok(());
         }
         let (head, bytes) = ShardHead::parse(body).ok_or(Discard::Malformed)?;
-        self.shard_at = Some(received_at);
+        (self.shard_at, self.is_flowing) = (Some(received_at), true);
         let kernel = M::Kernel::default();
         let taken = self.video_in.on_shard(&kernel, self.memory.pictures(), &head, bytes, received_at);
         self.advance_video(now);
@@ -380,9 +407,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// Takes the peer's report on our packets (SPEC §12.2–§12.3).
     fn on_feedback(&mut self, now: Instant, received_at: Instant, feedback: &Feedback<'_>) {
-        let next = self.sent.next();
-        let behind = u64::from((next as u32).wrapping_sub(feedback.first));
-        let Some(first) = next.checked_sub(behind) else { return };
+        let others = self.paths.others.iter();
+        let path = others.chain([&self.active]).find(|path| path.number as u8 == feedback.path);
+        let Some(path) = path else { return };
+        let behind = u64::from((path.sent as u32).wrapping_sub(feedback.first));
+        let Some(first) = path.sent.checked_sub(behind) else { return };
+        let (logged, shift) = (path.logged.clone(), path.shift);
         let reference_us = match self.peer_reference_us {
             Some(known) => {
                 let ahead = feedback.reference_us.wrapping_sub(known as u32) as i32;
@@ -394,8 +424,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.peer_reference_us =
             Some(self.peer_reference_us.map_or(reference_us, |known| known.max(reference_us)));
         let mut round_trip = None;
-        for (number, item) in (first..).zip(feedback.items()) {
-            let Some(arrival) = item else { continue };
+        for (index, item) in (first..).zip(feedback.items()) {
+            let Some(arrival) = item.filter(|_| logged.contains(&index)) else { continue };
+            let number = index.wrapping_add(shift);
             let before_us = u64::from(arrival.before_us);
             let arrived_us = reference_us.saturating_sub(before_us);
             let ce = arrival.ecn == Ecn::Ce;

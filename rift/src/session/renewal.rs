@@ -15,8 +15,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// [`Event::EntropyWanted`](super::Event::EntropyWanted). A session that gets none ends after ten minutes.
     #[must_use]
     pub fn wants_entropy(&self) -> bool {
-        self.is_established()
-            && self.keys.as_ref().is_some_and(|keys| {
+        if !self.is_established() {
+            return false;
+        }
+        self.lacks_challenge
+            || self.keys.as_ref().is_some_and(|keys| {
                 keys.wants_entropy() || keys.wants_renewal(self.now, self.key_us(), self.counts())
             })
     }
@@ -32,6 +35,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.now = self.now.max(now);
         self.chance.mix(&entropy);
         self.pending.is_entropy_told = false;
+        self.catch_up_challenges(now);
         let (key_us, counts) = (self.key_us(), self.counts());
         let Some(keys) = &mut self.keys else { return };
         if keys.wants_entropy()

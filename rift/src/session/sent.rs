@@ -34,6 +34,8 @@ bitflags::bitflags! {
         const CAPABILITIES = 1 << 11;
         /// Tiles that the viewer shows wrongly.
         const TILE_REPORT = 1 << 12;
+        /// Which paths are used.
+        const PATHS = 1 << 18;
         /// Connection ids.
         const CONNECTIONS = 1 << 17;
         /// The host's next key.
@@ -123,6 +125,11 @@ impl SentLog {
         self.next
     }
 
+    /// The first packet whose fate is not known.
+    pub(crate) const fn untold(&self) -> u64 {
+        self.untold
+    }
+
     /// Whether `count` more packets fit without forgetting one whose fate is unknown.
     pub(crate) const fn has_room(&self, ring_len: usize, count: u64) -> bool {
         self.next - self.untold + count <= ring_len as u64
@@ -137,6 +144,25 @@ impl SentLog {
             SentPacket { sent_at: now, arrived_us: 0, bytes, carried, fate: Fate::InFlight, ce: false };
         *slot(ring, self.next) = packet;
         self.next += 1;
+    }
+
+    /// Gives up the next packet whose fate has not been told, whatever it is.
+    pub(crate) fn forget(&mut self, ring: &mut [SentPacket]) -> Option<Told> {
+        if self.untold >= self.next {
+            return None;
+        }
+        let packet_number = self.untold;
+        let packet = slot(ring, packet_number);
+        let told = Told {
+            packet_number,
+            sent_at: packet.sent_at,
+            bytes: packet.bytes,
+            carried: packet.carried,
+            arrived: None,
+        };
+        packet.fate = Fate::Empty;
+        self.untold += 1;
+        Some(told)
     }
 
     /// Notes that `packet_number` arrived. Returns when it was sent if that is news.

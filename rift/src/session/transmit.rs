@@ -1,5 +1,7 @@
 //! What goes out: small things at once, shards as pacing lets them (SPEC §9).
 
+use super::keys::Keys;
+use super::path::{Direction, Path};
 use super::{Carried, Class, PathId, Session, TAG_LEN, Transmit};
 use crate::channel::Priority;
 use crate::channel::capture::CaptureState;
@@ -27,7 +29,7 @@ const BATCH_SEGMENTS_MAX: usize = 64;
 /// The most bytes one batch may have: what an IP packet can say.
 const BATCH_BYTES_MAX: usize = 65_000;
 /// No packet number is used twice; long before the last one the session ends.
-const PACKET_NUMBER_MAX: u64 = 1 << 60;
+const PACKET_NUMBER_MAX: u64 = 1 << 47;
 
 impl<M: Memory, H: Handshake> Session<M, H> {
     /// Seals into `out` what should leave at `now`: one datagram, or a batch of equal ones (see
@@ -71,7 +73,19 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if !self.is_live() {
             return self.transmit_on_trial(now, out);
         }
-        self.transmit_realtime(now, out)
+        if let Some(transmit) = self.transmit_aside(now, out) {
+            return Some(transmit);
+        }
+        if self.active.room.is_none() {
+            return self.transmit_realtime(now, out);
+        }
+        if self.is_trial_spent() {
+            return None;
+        }
+        let room = self.trial_room().min(out.len());
+        let transmit = self.transmit_realtime(now, &mut out[..room]);
+        self.spend_trial(transmit.map_or(0, |transmit| transmit.len));
+        transmit
     }
 
     /// One datagram with everything small that is due and fits `out`.
@@ -79,12 +93,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let end = out.len().min(self.config.datagram_len.into()) - TAG_LEN;
         let mut writer = Writer::new(&mut out[DataHeader::LEN..end]);
         let mut carried = Carried::empty();
+        self.say_pause(now);
         for priority in Priority::TABLE {
             match priority {
                 Priority::InputAndControl => {
                     self.write_control(now, &mut writer, &mut carried);
                     self.write_renewal(now, &mut writer, &mut carried);
                     self.write_connections(now, &mut writer, &mut carried);
+                    self.write_paths(now, &mut writer, &mut carried);
                     self.write_input(now, &mut writer, &mut carried);
                     self.write_viewer(now, &mut writer, &mut carried);
                     self.write_video_control(now, &mut writer, &mut carried);
@@ -101,7 +117,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         let is_worth_it = writer.len() > 0 || self.arrivals.due().is_some_and(|due| due <= now);
         if is_worth_it && self.arrivals.is_pending() {
-            let _ = self.arrivals.emit(self.memory.arrivals(), now, &mut writer);
+            let _ = self.arrivals.emit(self.memory.arrivals(), now, self.active.number as u8, &mut writer);
         }
         let payload_len = writer.len();
         if payload_len == 0 {
@@ -110,7 +126,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let len = self.seal(out, payload_len)?;
         self.latches.on_sent(carried, now, self.repeat_us());
         self.note_sent(now, len, carried);
-        Some(realtime(self.path, len))
+        Some(realtime(self.active.id, len))
     }
 
     fn write_control(&mut self, now: Instant, writer: &mut Writer<'_>, carried: &mut Carried) {
@@ -135,6 +151,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.clock.reply_sent();
         }
         if self.request_due() <= now {
+            self.count_rate(now);
             let request = self.clock.request(now);
             if emit(writer, FrameType::ClockRequest, |body| request.emit(body)).is_some() {
                 *carried |= Carried::ELICITING;
@@ -303,7 +320,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let grant = (self.side == Side::Responder).then(|| self.delta.budget().pacing_bps);
         self.bulk.on_sent(now, len, grant, self.round_trip_us());
         self.pacer.on_sent(now, len);
-        Some(Transmit { class: Class::Bulk, ..realtime(self.path, len) })
+        Some(Transmit { class: Class::Bulk, ..realtime(self.active.id, len) })
     }
 
     pub(super) fn is_viewed(&self) -> bool {
@@ -374,6 +391,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             at += len;
             if next.is_last {
                 self.latches.set(Carried::POSITION, self.sent.next());
+                self.left_at = Some(now);
+                self.video_out.note_left(self.sent.next());
                 self.input_in.on_picture_left(self.video_out.left(), self.video_out.left_captured_at());
                 break;
             }
@@ -381,7 +400,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.spend_trial(at);
         let ecn = Ecn::Ect1;
         let segment = (at > segment).then(|| u16::try_from(segment).unwrap_or(u16::MAX));
-        Some(Transmit { path: self.path, len: at, segment, class: Class::Media, ecn })
+        Some(Transmit { path: self.active.id, len: at, segment, class: Class::Media, ecn })
     }
 
     /// Half a batch is worth leaving for, or what is left of the picture: fewer wake-ups, half a millisecond apart.
@@ -428,11 +447,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     }
 
     /// Puts header and seal around `payload_len` bytes that stand behind the header's place.
-    fn seal(&mut self, out: &mut [u8], payload_len: usize) -> Option<usize> {
-        let keys = self.keys.as_ref()?;
-        let number = self.sent.next();
-        let len = seal(keys.send(), keys.send_phase(), self.remote_connection, number, payload_len, out)?;
+    pub(super) fn seal(&mut self, out: &mut [u8], payload_len: usize) -> Option<usize> {
+        let len = seal(self.keys.as_ref()?, &self.active, payload_len, out)?;
         if self.side == Side::Initiator {
+            let number = self.active.remote.number(self.active.sent);
             self.connections.remember(packet_number::truncate(number), out[..len].last_chunk()?);
         }
         Some(len)
@@ -441,6 +459,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn note_sent(&mut self, now: Instant, len: usize, carried: Carried) {
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += len as u64;
+        self.active.sent += 1;
         let bytes = u16::try_from(len).unwrap_or(u16::MAX);
         let (ring, mut recorder) = self.memory.flight();
         self.sent.push(ring, now, bytes, carried);
@@ -462,9 +481,22 @@ pub(super) const fn realtime(path: PathId, len: usize) -> Transmit {
     Transmit { path, len, segment: None, class: Class::Realtime, ecn: Ecn::Ect1 }
 }
 
-fn seal<A: Aead>(
+/// Seals the next packet of `path`.
+pub(super) fn seal<A: Aead>(
+    keys: &Keys<A>,
+    path: &Path,
+    payload_len: usize,
+    out: &mut [u8],
+) -> Option<usize> {
+    let Direction { connection, .. } = path.remote;
+    let phase = keys.send_phase() ^ path.remote.mask();
+    seal_as(keys.send(), phase, path.number, connection, path.remote.number(path.sent), payload_len, out)
+}
+
+fn seal_as<A: Aead>(
     key: &PacketKey<A>,
     phase: bool,
+    path: u16,
     connection: u32,
     number: u64,
     payload_len: usize,
@@ -474,7 +506,7 @@ fn seal<A: Aead>(
     header.emit(out)?;
     let (head, rest) = out.split_at_mut_checked(DataHeader::LEN)?;
     let (text, rest) = rest.split_at_mut_checked(payload_len)?;
-    let tag = key.seal(0, number, head, text);
+    let tag = key.seal(path.into(), number, head, text);
     rest.get_mut(..TAG_LEN)?.copy_from_slice(&tag);
     Some(DataHeader::LEN + payload_len + TAG_LEN)
 }
@@ -483,6 +515,7 @@ fn seal<A: Aead>(
 pub(super) fn seal_close<A: Aead>(
     key: &PacketKey<A>,
     phase: bool,
+    path: u16,
     connection: u32,
     number: u64,
     code: u16,
@@ -493,5 +526,5 @@ pub(super) fn seal_close<A: Aead>(
         emit(&mut writer, FrameType::Close, |body| Close { code }.emit(body))?;
         writer.len()
     };
-    seal(key, phase, connection, number, payload_len, out)
+    seal_as(key, phase, path, connection, number, payload_len, out)
 }

@@ -98,6 +98,13 @@ pub enum Event {
     /// Both sides have proven that they know the PIN: the peer's key is to be kept. The client then closes the session
     /// and comes back as one who is known.
     Paired(PublicKey),
+    /// Client: the host answers on a path that was opened.
+    PathProven(PathId),
+    /// Client: nobody answers on a path that was opened; it is gone.
+    PathFailed(PathId),
+    /// Client: pictures came on this path and have stopped without a word. If another one was kept ready, everything is
+    /// sent there now.
+    PathSilent(PathId),
     /// The session waits for [`crate::Session::add_entropy`].
     EntropyWanted,
     /// The host vouches for the key that it will have next: to be kept beside the present one, and taken once.
@@ -294,6 +301,8 @@ pub enum Timer {
     Idle,
     /// Keys are renewed, old ones let go.
     Keys,
+    /// A path is proven, opened or given up.
+    Path,
 }
 
 /// Counters and current values of a session.

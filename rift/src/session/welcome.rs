@@ -2,6 +2,7 @@
 //! (SPEC §4.13).
 
 use super::handshake::Phase;
+use super::path::Direction;
 use super::sent::Carried;
 use super::{CloseReason, Config, PathId, Session, Transmit, transmit};
 use crate::channel::permissions::Permissions;
@@ -73,7 +74,7 @@ impl Established {
         let answer = self.answer.as_ref().map_or(&[][..], |answer| answer);
         let Some((head, rest)) = out.split_at_mut_checked(answer.len()) else { return 0 };
         head.copy_from_slice(answer);
-        transmit::seal_close(&key, false, self.remote_connection, 0, reason.code(), rest)
+        transmit::seal_close(&key, false, 0, self.remote_connection, 0, reason.code(), rest)
             .map_or(0, |len| answer.len() + len)
     }
 }
@@ -108,7 +109,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     ) -> Self {
         let mut session = Self::new(Side::Responder, config, memory, path, Phase::Established, now);
         session.local_connection = established.local_connection;
-        session.remote_connection = established.remote_connection;
+        session.active.remote = Direction::new(established.remote_connection, 0);
+        session.active.local = Direction::new(established.local_connection, 0);
         session.is_stranger = established.is_stranger;
         session.wanted = established.wanted;
         session.install(&established.secrets);
@@ -156,15 +158,19 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// Bytes that may be sent now.
     pub(super) fn trial_room(&self) -> usize {
-        self.trial.map_or(usize::MAX, |trial| if trial.answer.is_some() { 0 } else { trial.room })
+        let trial =
+            self.trial.map_or(usize::MAX, |trial| if trial.answer.is_some() { 0 } else { trial.room });
+        trial.min(self.active.room.map_or(usize::MAX, |room| usize::try_from(room).unwrap_or(usize::MAX)))
     }
 
     /// Whether nothing more can be sent before the client's first packet.
     pub(super) fn is_trial_spent(&self) -> bool {
         self.trial.is_some_and(|trial| trial.answer.is_none() && trial.room < PACKET_MIN)
+            || self.active.room.is_some_and(|room| room < PACKET_MIN as u64)
     }
 
     pub(super) fn spend_trial(&mut self, len: usize) {
+        self.active.spend(len);
         if let Some(trial) = &mut self.trial {
             trial.room = trial.room.saturating_sub(len);
         }
@@ -185,6 +191,6 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             trial.answer = None;
         }
         self.spend_trial(len);
-        (len > 0).then(|| transmit::realtime(self.path, len))
+        (len > 0).then(|| transmit::realtime(self.active.id, len))
     }
 }

@@ -53,15 +53,18 @@ pub struct Arrival {
 /// Which packets of a run arrived, and when.
 ///
 /// ```text
-/// 0                4                 8        10      12 …
-/// +----------------+-----------------+--------+-------+----
-/// | first packet   | reference µs    | count  | item  | item …
-/// | number, low 32 | receiver, low 32|        |       |
-/// +----------------+-----------------+--------+-------+----
+/// 0       1                5                 9        11      13 …
+/// +-------+----------------+-----------------+--------+-------+----
+/// | path  | first packet,  | reference µs    | count  | item  | item …
+/// | low 8 | low 32         | receiver, low 32|        |       |
+/// +-------+----------------+-----------------+--------+-------+----
+/// packets are counted on their path from 0
 /// item: bit 15 = arrived, bits 14–13 = ECN, bits 12–0 = steps of 64 µs before the reference (8191 = or more)
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Feedback<'a> {
+    /// Low 8 bits of the number of the path that is reported on.
+    pub path: u8,
     /// Low 32 bits of the first packet number reported on.
     pub first: u32,
     /// When the report was made, in the receiver's microseconds, modulo 2³².
@@ -74,19 +77,20 @@ impl<'a> Feedback<'a> {
     pub const STEP_US: u32 = 64;
     const STEPS_MAX: u16 = 0x1fff;
     /// Bytes before the items.
-    pub const HEAD_LEN: usize = 10;
+    pub const HEAD_LEN: usize = 11;
 
     /// Reads a body.
     #[must_use]
     pub fn parse(body: &'a [u8]) -> Option<Self> {
         let mut reader = Reader::new(body);
+        let path = reader.u8()?;
         let (first, reference_us) = (reader.u32()?, reader.u32()?);
         let count = usize::from(reader.u16()?);
         if count == 0 || count > FEEDBACK_PACKETS_MAX {
             return None;
         }
         let items = reader.bytes(count.saturating_mul(2))?;
-        Some(Self { first, reference_us, items })
+        Some(Self { path, first, reference_us, items })
     }
 
     /// How many packets it reports on.
@@ -113,10 +117,12 @@ impl<'a> Feedback<'a> {
 
     pub(crate) fn emit(
         writer: &mut Writer<'_>,
+        path: u8,
         first: u32,
         reference_us: u32,
         items: impl ExactSizeIterator<Item = Option<Arrival>>,
     ) -> Option<()> {
+        writer.u8(path)?;
         writer.u32(first)?;
         writer.u32(reference_us)?;
         writer.u16(u16::try_from(items.len()).ok()?)?;

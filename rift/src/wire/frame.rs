@@ -61,8 +61,14 @@ pub enum FrameType {
     Stream,
     /// `0x19`: stream bytes taken, and credit.
     StreamAcknowledged,
+    /// `0x24`: asks whether the peer is there.
+    PathChallenge,
+    /// `0x25`: the answer.
+    PathResponse,
     /// `0x26`: a connection id to send to.
     NewConnection,
+    /// `0x27`: which paths the client uses.
+    PathsInUse,
     /// `0x2c`: the client asks for fresh keys.
     KeyRequest,
     /// `0x2d`: the host's half of them.
@@ -103,7 +109,10 @@ impl FrameType {
             Self::Audio => 0x20,
             Self::Stream => 0x18,
             Self::StreamAcknowledged => 0x19,
+            Self::PathChallenge => 0x24,
+            Self::PathResponse => 0x25,
             Self::NewConnection => 0x26,
+            Self::PathsInUse => 0x27,
             Self::KeyRequest => 0x2c,
             Self::KeyReply => 0x2d,
             Self::Request => 0x2f,
@@ -138,7 +147,10 @@ impl FrameType {
             0x20 => Self::Audio,
             0x18 => Self::Stream,
             0x19 => Self::StreamAcknowledged,
+            0x24 => Self::PathChallenge,
+            0x25 => Self::PathResponse,
             0x26 => Self::NewConnection,
+            0x27 => Self::PathsInUse,
             0x2c => Self::KeyRequest,
             0x2d => Self::KeyReply,
             0x2f => Self::Request,

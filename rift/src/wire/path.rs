@@ -99,3 +99,60 @@ impl Reset {
         out
     }
 }
+
+/// A path challenge or the response to one: the same 8 bytes, back where they came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathProbe {
+    /// Nobody can guess them.
+    pub data: [u8; 8],
+}
+
+impl PathProbe {
+    /// Reads a body.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let data = Reader::new(body).bytes(8)?.try_into().ok()?;
+        Some(Self { data })
+    }
+
+    pub(crate) fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.bytes(&self.data)
+    }
+}
+
+/// Which paths the client uses.
+///
+/// ```text
+/// 0        2        4         6
+/// +--------+--------+---------+
+/// | change | in use | standby |
+/// +--------+--------+---------+
+/// standby: the number of a path that is kept ready, 0xffff = none
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathsInUse {
+    /// Counts the changes; a later one is larger by less than 2¹⁵.
+    pub change: u16,
+    /// The number of the path that everything is sent on.
+    pub used: u16,
+    /// Another one that is kept.
+    pub standby: Option<u16>,
+}
+
+impl PathsInUse {
+    const NONE: u16 = 0xffff;
+
+    /// Reads a body.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(body);
+        let (change, used, standby) = (reader.u16()?, reader.u16()?, reader.u16()?);
+        Some(Self { change, used, standby: (standby != Self::NONE).then_some(standby) })
+    }
+
+    pub(crate) fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.u16(self.change)?;
+        writer.u16(self.used)?;
+        writer.u16(self.standby.unwrap_or(Self::NONE))
+    }
+}

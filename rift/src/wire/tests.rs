@@ -178,7 +178,7 @@ proptest! {
         let items = steps.iter().map(|item| {
             item.map(|(steps, ecn)| Arrival { before_us: steps * Feedback::STEP_US, ecn: Ecn::from_bits(ecn) })
         });
-        let body = body_of(FrameType::Feedback, |body| Feedback::emit(body, first, reference_us, items.clone()));
+        let body = body_of(FrameType::Feedback, |body| Feedback::emit(body, 3, first, reference_us, items.clone()));
         let message = Feedback::parse(&body).unwrap();
         prop_assert_eq!((message.first, message.reference_us, message.len()), (first, reference_us, steps.len()));
         prop_assert!(message.items().eq(items));

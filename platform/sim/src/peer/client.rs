@@ -4,7 +4,7 @@ use core::fmt;
 
 use rift::{
     AddressToken, Audio, Callee, Channel, CloseReason, Config, Discard, Ecn, Event, Handshake, Identity,
-    Instant, NoPictures, Noise, Opening, PathId, PictureId, PublicKey, Session, Storage, Timer,
+    Instant, NoPictures, Noise, Opening, PathId, PictureId, PublicKey, SendError, Session, Storage, Timer,
 };
 
 use super::outbox::Outbox;
@@ -38,6 +38,8 @@ pub struct ClientPeer<H: Handshake = Noise> {
     host: NodeId,
     outbox: Outbox,
     random: Random,
+    /// Addresses of paths beside the first, which leaves from the node's own.
+    places: Vec<(PathId, NodeId)>,
     decoder: Decoder,
     /// Who produces input, if anybody does.
     pub typist: Option<Typist>,
@@ -123,6 +125,7 @@ impl<H: Handshake> ClientPeer<H> {
             outbox: Outbox::new(),
             random,
             decoder: Decoder::new(),
+            places: Vec::new(),
             typist: None,
             parcel: None,
             token: None,
@@ -135,6 +138,16 @@ impl<H: Handshake> ClientPeer<H> {
             bulk: [Vec::new(), Vec::new()],
             discards: Vec::new(),
         }
+    }
+
+    /// Opens path `id` from another of this node's addresses.
+    ///
+    /// # Errors
+    /// The session's.
+    pub fn open_path(&mut self, now: Instant, id: PathId, from: NodeId) -> Result<(), SendError> {
+        self.places.retain(|&(known, place)| known != id && place != from);
+        self.places.push((id, from));
+        self.session.open_path(now, id, self.random.bytes32())
     }
 
     /// Its session.
@@ -171,8 +184,15 @@ impl<H: Handshake> ClientPeer<H> {
     ///
     /// # Errors
     /// Why the session discarded it.
-    pub fn receive(&mut self, now: Instant, ecn: Ecn, datagram: &mut [u8]) -> Result<(), Discard> {
-        let result = self.session.handle_datagram(now, PathId(0), now, ecn, datagram);
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        to: NodeId,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
+        let path = self.places.iter().find(|(_, place)| *place == to).map_or(PathId(0), |&(id, _)| id);
+        let result = self.session.handle_datagram(now, path, now, ecn, datagram);
         self.handle_events(now);
         result
     }
@@ -264,7 +284,7 @@ fn read<H: Handshake>(session: &mut Session<Box<ClientMemory>, H>, channel: Chan
 
 impl<H: Handshake> Host for ClientPeer<H> {
     fn handle_packet(&mut self, now: Instant, packet: &mut Packet) {
-        if let Err(discard) = self.receive(now, packet.ecn, &mut packet.bytes) {
+        if let Err(discard) = self.receive(now, packet.to, packet.ecn, &mut packet.bytes) {
             self.discards.push(discard);
         }
     }
@@ -278,6 +298,8 @@ impl<H: Handshake> Host for ClientPeer<H> {
         self.handle_events(now);
         let Some(transmit) = transmit else { return false };
         self.outbox.fill(&transmit, self.host);
+        let place = self.places.iter().find(|(id, _)| *id == transmit.path);
+        self.outbox.leave_from(place.map(|&(_, place)| place));
         self.outbox.take(packet)
     }
 

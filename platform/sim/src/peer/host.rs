@@ -54,6 +54,8 @@ pub struct Guest {
     pub flight: Rc<RefCell<Vec<FlightEntry>>>,
     /// Where it is.
     pub node: NodeId,
+    /// Where each of its paths leads.
+    places: Vec<NodeId>,
     /// What it did.
     pub input: Vec<(Instant, InputEvent)>,
     /// What else happened.
@@ -64,6 +66,22 @@ pub struct Guest {
     pub bulk: [Vec<u8>; 2],
     /// What the host sends to it, if anything.
     pub parcel: Option<Parcel>,
+}
+
+impl Guest {
+    /// The path that leads to `place`: one in use, or a name that nobody uses.
+    fn path_of(&mut self, place: NodeId) -> PathId {
+        let names = (0..).map(PathId).zip(&self.places);
+        let known = names.clone().find(|&(id, &known)| known == place && self.session.uses_path(id));
+        let free = names.clone().find(|&(id, _)| !self.session.uses_path(id)).map(|(id, _)| id);
+        if let Some((id, _)) = known {
+            return id;
+        }
+        let id = free.unwrap_or(PathId(u8::try_from(self.places.len()).expect("a session has few paths")));
+        self.places.resize(self.places.len().max(usize::from(id.0) + 1), place);
+        self.places[usize::from(id.0)] = place;
+        id
+    }
 }
 
 /// What a host shares.
@@ -238,7 +256,8 @@ impl HostPeer {
             Route::Session(index) => {
                 let guest = &mut self.guests[usize::from(index.0)];
                 let was_live = guest.session.is_live();
-                let result = guest.session.handle_datagram(now, PathId(0), now, ecn, datagram);
+                let path = guest.path_of(from);
+                let result = guest.session.handle_datagram(now, path, now, ecn, datagram);
                 if !was_live && guest.session.is_live() {
                     // Whoever copied the call to this host, here is who made it.
                     guest.node = from;
@@ -283,6 +302,7 @@ impl HostPeer {
             session,
             flight,
             node,
+            places: vec![node],
             input: Vec::new(),
             events: Vec::new(),
             control: Vec::new(),
@@ -389,7 +409,8 @@ impl Host for HostPeer {
                 parcel.work(now, &mut guest.session);
             }
             if let Some(transmit) = guest.session.poll_transmit(now, &self.pictures, self.outbox.buffer()) {
-                self.outbox.fill(&transmit, guest.node);
+                let to = guest.places[usize::from(transmit.path.0)];
+                self.outbox.fill(&transmit, to);
                 return self.outbox.take(packet);
             }
         }

@@ -12,11 +12,21 @@ pub(super) struct Outbox {
     segment: usize,
     ecn: Ecn,
     to: NodeId,
+    /// Another of the node's addresses than its usual one.
+    from: Option<NodeId>,
 }
 
 impl Outbox {
     pub(super) fn new() -> Self {
-        Self { buffer: vec![0; 65_536], at: 0, end: 0, segment: 0, ecn: Ecn::NotEct, to: NodeId(0) }
+        Self {
+            buffer: vec![0; 65_536],
+            at: 0,
+            end: 0,
+            segment: 0,
+            ecn: Ecn::NotEct,
+            to: NodeId(0),
+            from: None,
+        }
     }
 
     /// The buffer to write to; only while [`Self::take`] returns `false`.
@@ -30,11 +40,18 @@ impl Outbox {
         self.segment = transmit.segment.map_or(transmit.len, usize::from);
         assert!(self.segment > 0, "segments have a length");
         (self.at, self.end, self.ecn, self.to) = (0, transmit.len, transmit.ecn, to);
+        self.from = None;
+    }
+
+    /// What was written leaves from this address.
+    pub(super) const fn leave_from(&mut self, from: Option<NodeId>) {
+        self.from = from;
     }
 
     /// A reply without a session has been written.
     pub(super) fn fill_reply(&mut self, len: usize, to: NodeId) {
         (self.at, self.end, self.segment, self.ecn, self.to) = (0, len, len, Ecn::NotEct, to);
+        self.from = None;
     }
 
     /// Moves the next datagram out, if there is one.
@@ -45,6 +62,7 @@ impl Outbox {
         let end = self.end.min(self.at + self.segment);
         packet.bytes.extend_from_slice(&self.buffer[self.at..end]);
         (packet.ecn, packet.to) = (self.ecn, self.to);
+        packet.from = self.from.unwrap_or(packet.from);
         self.at = end;
         true
     }

@@ -304,6 +304,10 @@ impl VideoReceiver {
 
     /// The sender says that picture `id` has left whole.
     pub(crate) fn on_position(&mut self, id: PictureId, now: Instant) {
+        if id == self.delivered && self.history != 0 {
+            // Nothing is missing after all.
+            self.repair_since = None;
+        }
         // Far ahead is impossible: a picture number is never skipped by more than the sender's queue.
         if id > self.delivered && self.position.is_none_or(|(known, _)| known < id) {
             self.position = Some((id, now));
@@ -439,6 +443,19 @@ impl VideoReceiver {
 
     pub(crate) const fn repair_sent(&mut self, now: Instant) {
         self.repair_sent = Some(now);
+    }
+
+    /// What is under way is lost: asks for a picture that goes on from the last one that came.
+    pub(crate) fn go_on_from_here(&mut self, now: Instant) {
+        if self.delivered_count > 0 {
+            self.repair_since.get_or_insert(now);
+            self.repair_sent = Some(now);
+        }
+    }
+
+    /// The request, if one is to be made.
+    pub(crate) fn repair_now(&self) -> Option<Repair> {
+        self.repair_since.map(|_| self.repair())
     }
 
     /// Asks for a repair although nothing was lost: the application could not use a picture.

@@ -13,6 +13,8 @@ use crate::wire::video::Repair;
 
 /// What the wire's 8-bit m can say.
 const PARITY_MAX: usize = 255;
+/// Pictures remembered after they have left: a third of a second of them, longer than feedback takes.
+const DEPARTED: usize = 20;
 
 /// Why a picture was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub(crate) struct VideoSender {
     repair: Option<(PictureId, Option<PictureId>)>,
     /// The newest picture that has left whole.
     left: PictureId,
+    /// The newest pictures that have left, each with the number of the packet after its last.
+    departed: Deque<(PictureId, u64), DEPARTED>,
     left_captured_at: Instant,
 }
 
@@ -60,6 +64,7 @@ impl VideoSender {
             queued: 0,
             repair: None,
             left: PictureId(0),
+            departed: Deque::new(),
             left_captured_at: Instant::ZERO,
         }
     }
@@ -70,6 +75,25 @@ impl VideoSender {
             (outgoing.layout.shards() - usize::from(outgoing.next_shard)) * outgoing.layout.shard_len()
         };
         self.queue.iter().map(left).sum()
+    }
+
+    /// The newest picture that was queued, whatever became of it.
+    pub(crate) const fn newest(&self) -> PictureId {
+        self.newest
+    }
+
+    /// The last shard of a picture has left; the next packet has number `next`.
+    pub(crate) fn note_left(&mut self, next: u64) {
+        if self.departed.is_full() {
+            self.departed.pop_front();
+        }
+        let _ = self.departed.push_back((self.left, next));
+    }
+
+    /// The newest picture of which all packets were before `number`; 0 = none that is remembered.
+    pub(crate) fn newest_before(&self, number: u64) -> PictureId {
+        let told = self.departed.iter().rev().find(|&&(_, next)| next <= number);
+        told.map_or(PictureId(0), |&(picture, _)| picture)
     }
 
     pub(crate) const fn left(&self) -> PictureId {
@@ -128,6 +152,15 @@ impl VideoSender {
         self.queue.clear();
         self.queued = 0;
         self.repair = None;
+    }
+
+    /// Drops what waits, for it refers to what is lost; pictures that have left may still be referred to.
+    pub(crate) fn drop_waiting(&mut self) {
+        while let Some(front) = self.queue.pop_front() {
+            if let Some(back) = self.newest.0.checked_sub(front.picture.id.0) {
+                self.queued &= !1u64.checked_shl(back).unwrap_or(0);
+            }
+        }
     }
 
     /// Drops pictures whose bytes are gone. Returns whether any was.
