@@ -244,11 +244,11 @@ impl Control {
         Verdict::Continue
     }
 
-    /// What stands beyond half of the threshold is kept from growing: the rate is what was delivered, less what
+    /// What stands beyond a third of the threshold is kept from growing: the rate is what was delivered, less what
     /// drains it in [`TRIM_US`]. The queue was busy for as long as it stands, so that is the bottleneck's own rate.
     fn trim(&mut self, now: Instant, signals: &Signals) {
         let queue_us = if signals.jumps { signals.floor_us } else { signals.queue_us };
-        let excess_us = queue_us.saturating_sub(signals.usual_us + signals.threshold_us / 2);
+        let excess_us = queue_us.saturating_sub(signals.usual_us + signals.threshold_us / 3);
         if excess_us == 0 || now.micros_since(self.limited) < USED_US || !self.is_near() {
             return;
         }

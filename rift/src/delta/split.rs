@@ -13,7 +13,7 @@ const PICTURE_RATE_MILLIHERTZ_MIN: u32 = 10_000;
 /// The most an encoder's error is corrected by, in thousandths.
 const CORRECTION_MAX: i64 = 60;
 /// Share of the grant an encoder is steered to, in millionths: what is left lets large pictures leave in time.
-const USED_PPM: i64 = 975_000;
+const USED_PPM: i64 = 985_000;
 /// Time in which a lasting error is corrected, in µs.
 const CORRECTED_US: i64 = 400_000;
 
