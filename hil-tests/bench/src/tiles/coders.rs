@@ -83,16 +83,14 @@ impl<P: Pixel> Ours<P> {
         let encoded = encoded.map_err(|error| error.to_string())?;
         let (width, height) = (canvas.width, canvas.height);
         let stride = usize::from(width) * P::BYTES;
-        let mut screen = Screen::<P>::new(&mut self.screen, stride, width, height)
-            .map_err(|error| error.to_string())?;
+        let mut screen =
+            Screen::<P>::new(&mut self.screen, stride, width, height).map_err(|error| error.to_string())?;
         let start = processor_nanos();
         let decoded = self.decoder.decode(&self.out[..encoded.len], &mut screen, None);
         let decode = processor_nanos() - start;
         decoded.map_err(|error| error.to_string())?;
         let is_right = !encoded.is_exact
-            || (0..height).all(|y| {
-                (0..width).all(|x| screen.pixel(x, y) == P::of_rgb888(canvas.at(x, y)))
-            });
+            || (0..height).all(|y| (0..width).all(|x| screen.pixel(x, y) == P::of_rgb888(canvas.at(x, y))));
         if !is_right {
             return Err("a decoded picture is not what was encoded".into());
         }
@@ -133,7 +131,8 @@ impl Rival for Zlib {
         let coded = miniz_oxide::deflate::compress_to_vec_zlib(rgb, ZLIB_LEVEL);
         let encode = processor_nanos() - start;
         let start = processor_nanos();
-        let decoded = miniz_oxide::inflate::decompress_to_vec_zlib(&coded).map_err(|error| error.to_string())?;
+        let decoded =
+            miniz_oxide::inflate::decompress_to_vec_zlib(&coded).map_err(|error| error.to_string())?;
         let decode = processor_nanos() - start;
         if decoded != rgb {
             return Err("zlib did not give back what it was given".into());

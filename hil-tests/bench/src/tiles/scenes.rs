@@ -33,13 +33,29 @@ pub(super) fn all(quick: bool) -> Vec<Scene> {
     };
     vec![
         scene("still", 20, false, || page(Edges::Hard), |_, _| TERMINAL),
-        scene("desktop", 4, false, blank, |canvas, step| show_page(canvas, step)),
-        scene("typing", 200, true, || page(Edges::Hard), |canvas, step| type_letter(canvas, step, Edges::Hard)),
-        scene("typing-grey", 200, true, || page(Edges::Grey), |canvas, step| {
-            type_letter(canvas, step, Edges::Grey)
-        }),
+        scene("desktop", 4, false, blank, show_page),
+        scene(
+            "typing",
+            200,
+            true,
+            || page(Edges::Hard),
+            |canvas, step| type_letter(canvas, step, Edges::Hard),
+        ),
+        scene(
+            "typing-grey",
+            200,
+            true,
+            || page(Edges::Grey),
+            |canvas, step| type_letter(canvas, step, Edges::Grey),
+        ),
         scene("scroll", 60, true, || page(Edges::Hard), |canvas, step| scroll(canvas, step, Edges::Hard)),
-        scene("scroll-grey", 60, true, || page(Edges::Grey), |canvas, step| scroll(canvas, step, Edges::Grey)),
+        scene(
+            "scroll-grey",
+            60,
+            true,
+            || page(Edges::Grey),
+            |canvas, step| scroll(canvas, step, Edges::Grey),
+        ),
         scene("window", 40, false, || page(Edges::Hard), move_window),
         scene("video", 20, false, || page(Edges::Hard), video),
     ]
@@ -151,8 +167,22 @@ fn noise(seed: u32) -> u32 {
 /// Words like those of a source file.
 fn line(number: usize, columns: usize) -> String {
     const WORDS: [&str; 16] = [
-        "let", "self.buffer", "=", "match", "Some(value)", "=>", "return", "fn", "(&mut", "0x1f,", "// why:",
-        "the", "picture", "is_empty()", "{", "};",
+        "let",
+        "self.buffer",
+        "=",
+        "match",
+        "Some(value)",
+        "=>",
+        "return",
+        "fn",
+        "(&mut",
+        "0x1f,",
+        "// why:",
+        "the",
+        "picture",
+        "is_empty()",
+        "{",
+        "};",
     ];
     let mut text = " ".repeat(noise(number as u32) as usize % 5 * 4);
     for word in 0..noise(number as u32 + 7777) as usize % 12 {
@@ -253,7 +283,8 @@ fn video(canvas: &mut Canvas, step: usize) -> Rectangle {
     let place = Rectangle { x: 320, y: 180, width: 320, height: 240 };
     for y in 0..i32::from(place.height) {
         for x in 0..i32::from(place.width) {
-            let grain = |channel: u32| noise((step as u32) << 20 ^ (y as u32) << 10 ^ x as u32 ^ channel << 28) % 13;
+            let grain =
+                |channel: u32| noise((step as u32) << 20 ^ (y as u32) << 10 ^ x as u32 ^ channel << 28) % 13;
             let base = (x + y + step as i32 * 5) as u32 / 2 % 200;
             let rgb = (base + grain(1)) << 16 | (base / 2 + 60 + grain(2)) << 8 | (220 - base + grain(3));
             canvas.set(i32::from(place.x) + x, i32::from(place.y) + y, rgb);
