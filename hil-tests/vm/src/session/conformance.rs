@@ -102,8 +102,8 @@ pub fn inject(fault: &Fault, viewer: &mut Viewer, keys: &mut Keys, host: &mut Ho
     let patience_us = if must_show { NEVER_US } else { SHOWN_MAX_US / 2 };
     let shown_us = watch(viewer, begun.plus_micros(patience_us), |viewer| match fault.shows {
         Shows::State(state) => viewer.capture().is_some_and(|now| now.condition == expected(state)),
-        Shows::Interruption => viewer.capture() != known,
-        Shows::Size(width, height) => viewer.stream_size() == Some((width, height)),
+        // Whether the new size comes is judged by its picture.
+        Shows::Interruption | Shows::Size(..) => viewer.capture() != known,
         Shows::Lost | Shows::Discarded => false,
     })?;
     let input_us = keys.tap(viewer).with_context(|| format!("input during `{}`", fault.name))?;
