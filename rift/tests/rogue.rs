@@ -168,7 +168,7 @@ impl Rogue {
 
     /// One to four frames, of known and unknown types, with bodies of the usual lengths and others.
     fn frames(&mut self) -> Vec<u8> {
-        const TYPES: [(u8, u64); 19] = [
+        const TYPES: [(u8, u64); 20] = [
             (0x00, 8),
             (0x01, 4),
             (0x02, 16),
@@ -185,13 +185,14 @@ impl Rogue {
             (0x13, 20),
             (0x14, 40),
             (0x18, 60),
+            (0x20, 40),
             (0x19, 9),
             (0x2a, 9),
             (0x6a, 9),
         ];
         let mut payload = Vec::new();
         for _ in 0..=self.below(4) {
-            let (code, usual) = TYPES[self.below(19)];
+            let (code, usual) = TYPES[self.below(20)];
             let len = if self.random.chance(0.7) { usual } else { self.random.below(100) };
             let len = usize::try_from(len).expect("small");
             let body = match code {
