@@ -12,12 +12,14 @@ use rift::{
     CloseReason, Codec, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, Session, Storage,
 };
 use rift_embassy::{Scratch, now, run_client};
+use rift_tiles::Decoder;
 use zeroize::Zeroizing;
 
+use crate::cursor::Cursor;
 use crate::entropy::{Draws, Entropy, first_secret};
 use crate::input::{InputQueue, InputSource};
 use crate::report::{Fault, Observer, Report, Stage, show_fault, show_stage};
-use crate::screen::{Screen, ScreenMemory, Surface};
+use crate::screen::{Screen, Surface};
 use crate::settings::{PinnedHost, Settings, SettingsStore};
 use crate::viewer::{Pairing, Viewer};
 
@@ -35,6 +37,7 @@ const UDP_PACKETS: usize = 8;
 #[derive(Debug)]
 pub struct Memory {
     storage: ThinStorage,
+    cursor: Cursor,
     scratch: Scratch,
     buffers: [[u8; UDP_LEN]; 2],
 }
@@ -43,7 +46,12 @@ impl Memory {
     /// Empty memory; may be a static.
     #[must_use]
     pub const fn new() -> Self {
-        Self { storage: Storage::new(), scratch: Scratch::new(), buffers: [[0; UDP_LEN]; 2] }
+        Self {
+            storage: Storage::new(),
+            cursor: Cursor::new(),
+            scratch: Scratch::new(),
+            buffers: [[0; UDP_LEN]; 2],
+        }
     }
 }
 
@@ -57,7 +65,7 @@ impl Default for Memory {
 #[derive(Debug)]
 pub struct State {
     session: Option<ThinSession>,
-    screen: ScreenMemory,
+    decoder: Decoder,
     heads: [[PacketMetadata; UDP_PACKETS]; 2],
 }
 
@@ -65,7 +73,7 @@ impl State {
     /// Nothing begun; may be a static.
     #[must_use]
     pub const fn new() -> Self {
-        Self { session: None, screen: ScreenMemory::new(), heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2] }
+        Self { session: None, decoder: Decoder::new(), heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2] }
     }
 }
 
@@ -130,11 +138,11 @@ where
     O: Observer,
 {
     let Parts { surface, input, entropy, flash, mut observer } = parts;
-    let Room { memory: Memory { storage, scratch, buffers }, state, pictures } = room;
-    let State { session, screen, heads } = state;
+    let Room { memory: Memory { storage, cursor, scratch, buffers }, state, pictures } = room;
+    let State { session, decoder, heads } = state;
     let [their_heads, own_heads] = heads;
     let [incoming, outgoing] = buffers;
-    let mut screen = Screen::new(surface, screen);
+    let mut screen = Screen::new(surface, decoder, cursor);
     screen.clear();
     let begun = match begin(flash, entropy, provision) {
         Ok(begun) => begun,

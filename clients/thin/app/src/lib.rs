@@ -25,5 +25,5 @@ pub use client::{Memory, Parts, Provision, Room, State, run};
 pub use entropy::Entropy;
 pub use input::InputSource;
 pub use report::{Fault, Observer, Report, Stage, show_fault};
-pub use screen::{Screen, ScreenMemory, Surface};
+pub use screen::{Screen, Surface};
 pub use settings::{PinnedHost, Settings, SettingsError};

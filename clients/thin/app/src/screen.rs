@@ -22,27 +22,6 @@ pub trait Surface {
     fn written(&mut self, place: rift::Rectangle);
 }
 
-/// What a screen remembers beside its pixels.
-#[derive(Debug)]
-pub struct ScreenMemory {
-    decoder: Decoder,
-    cursor: Cursor,
-}
-
-impl ScreenMemory {
-    /// Nothing shown yet; may be a static.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { decoder: Decoder::new(), cursor: Cursor::new() }
-    }
-}
-
-impl Default for ScreenMemory {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// The screen; see the module.
 #[derive(Debug)]
 pub struct Screen<'m, S> {
@@ -64,8 +43,7 @@ pub enum ShowError {
 
 impl<'m, S: Surface> Screen<'m, S> {
     /// The screen of this memory.
-    pub const fn new(surface: S, memory: &'m mut ScreenMemory) -> Self {
-        let ScreenMemory { decoder, cursor } = memory;
+    pub(crate) const fn new(surface: S, decoder: &'m mut Decoder, cursor: &'m mut Cursor) -> Self {
         Self { surface, decoder, cursor }
     }
 
