@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::event::{Event, What};
 use crate::hash::TraceHash;
 use crate::link::{Link, LinkConfig, LinkId, LinkStats};
-use crate::packet::{NodeId, Packet, Pool};
+use crate::packet::{Captured, NodeId, Packet, Pool};
 use crate::random::Random;
 use crate::time::Time;
 
@@ -64,21 +64,6 @@ pub enum Fate {
     Delay(Duration),
     /// It goes its way, and a copy enters the route after this long.
     Duplicate(Duration),
-}
-
-/// A packet as it was sent, kept by the tap.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Captured {
-    /// When.
-    pub at: Time,
-    /// By whom.
-    pub from: NodeId,
-    /// To whom.
-    pub to: NodeId,
-    /// With which ECN field.
-    pub ecn: Ecn,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
 }
 
 /// What a host sent and received.

@@ -25,6 +25,21 @@ pub struct Packet {
     pub(crate) hop: usize,
 }
 
+/// A packet as it was sent, kept by the tap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// When.
+    pub at: Time,
+    /// By whom.
+    pub from: NodeId,
+    /// To whom.
+    pub to: NodeId,
+    /// With which ECN field.
+    pub ecn: Ecn,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// Buffers that have been used and wait to be used again.
 #[derive(Debug, Default)]
 pub(crate) struct Pool(Vec<Vec<u8>>);
