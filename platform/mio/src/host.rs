@@ -6,7 +6,7 @@
 use core::net::SocketAddr;
 use std::io;
 
-use rift::limits::{PATHS_MAX, SESSIONS_MAX};
+use rift::limits::SESSIONS_MAX;
 use rift::{
     Class, CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening,
     PathId, Permissions, PictureStore, PublicKey, Route, Session, SessionIndex, Transmit,
@@ -15,6 +15,7 @@ use rift::{
 use crate::clock::Clock;
 use crate::outbox::{Outbox, Wire};
 use crate::poller::{Poller, Waker, not_before};
+use crate::slot::Slot;
 use crate::socket::{Destination, Received, Sender, Socket, SocketConfig};
 use crate::sys;
 
@@ -23,8 +24,6 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
 /// the driver from the network.
 const ROUNDS_MAX: usize = 8;
-/// Addresses remembered of a session: of each path the one in use and the one before, and one more to look at.
-const PLACES: usize = 2 * PATHS_MAX + 1;
 /// Bytes of the longest answer to somebody who has no session.
 const REPLY_LEN: usize = 256;
 
@@ -94,41 +93,6 @@ pub struct HostStats {
     pub misdirected: u64,
     /// Answers to strangers that were dropped because the socket had no room.
     pub replies_dropped: u64,
-}
-
-struct Slot<M: Memory, H: Handshake> {
-    session: Session<M, H>,
-    /// Where each of its paths leads, by the path's number for the session.
-    places: [Destination; PLACES],
-    /// [`Event::Closed`] was delivered.
-    is_told: bool,
-}
-
-impl<M: Memory, H: Handshake> Slot<M, H> {
-    /// Where the client is.
-    fn destination(&self) -> Destination {
-        self.places[usize::from(self.session.path().0) % PLACES]
-    }
-
-    fn place(&self, path: PathId) -> Destination {
-        self.places[usize::from(path.0) % PLACES]
-    }
-
-    /// The path that leads to `destination`: one in use, or one that is not.
-    fn path_to(&mut self, destination: Destination) -> PathId {
-        let mut paths = (0..).map(PathId).zip(&self.places);
-        let leads_there = |&(path, place): &(PathId, &Destination)| {
-            place.to == destination.to && self.session.uses_path(path)
-        };
-        if let Some((path, _)) = paths.clone().find(leads_there) {
-            return path;
-        }
-        // A session uses fewer than there are.
-        let free = paths.find(|&(path, _)| !self.session.uses_path(path)).map(|(path, _)| path);
-        let path = free.unwrap_or_default();
-        self.places[usize::from(path.0) % PLACES] = destination;
-        path
-    }
 }
 
 /// Drives a host's sessions; see the module.
@@ -463,7 +427,7 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
                     Session::from_established(&config, established, memory, PathId(0), self.now);
                 // Without effect on a stranger. Nobody is given more than it asked for.
                 session.admit(self.now, permissions & session.wanted());
-                self.slots[place] = Some(Slot { session, places: [destination; PLACES], is_told: false });
+                self.slots[place] = Some(Slot::new(session, destination));
                 self.stats.sessions_opened += 1;
             }
         }

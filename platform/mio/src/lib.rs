@@ -23,6 +23,7 @@ mod memory;
 mod outbox;
 mod poller;
 mod shared;
+mod slot;
 mod socket;
 mod sys;
 

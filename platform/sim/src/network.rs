@@ -162,24 +162,19 @@ impl<H: Host> Network<H> {
         LinkId(self.links.len() - 1)
     }
 
-    /// Gives `node` another address beside those it has, over the same links. Packets it sends with this address as their
-    /// `from` come from there.
+    /// Gives `node` another address, over the same links. Packets it sends with it as their `from` come from there.
     pub fn add_address(&mut self, node: NodeId) -> NodeId {
         let address = NodeId(FIRST_ALIAS + self.aliases.len());
         let like = self.nodes[node.0].address;
         self.aliases.insert(address, node);
         for ((from, to), links) in self.routes.clone() {
-            if from == like {
-                self.routes.insert((address, to), links);
-            } else if to == like {
-                self.routes.insert((from, address), links);
-            }
+            let swap = |end: NodeId| if end == like { address } else { end };
+            self.routes.insert((swap(from), swap(to)), links);
         }
         address
     }
 
-    /// The network gives `node` another address, as a NAT that has forgotten it: the node does not notice, and nothing
-    /// reaches the one it had.
+    /// Changes the address of `node`, as a NAT does that has forgotten it: nothing reaches the old one any more.
     pub fn rebind(&mut self, node: NodeId) -> NodeId {
         let (before, address) = (self.nodes[node.0].address, self.add_address(node));
         self.nodes[node.0].address = address;
@@ -187,7 +182,7 @@ impl<H: Host> Network<H> {
         address
     }
 
-    /// Nothing comes from this address any more, and nothing reaches it.
+    /// Nothing leaves or reaches this address any more.
     pub fn kill_address(&mut self, address: NodeId) {
         self.dead.insert(address);
     }

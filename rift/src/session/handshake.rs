@@ -1,7 +1,7 @@
 //! How a session begins and ends (SPEC §4, §6).
 
 use super::calling::Calling;
-use super::{CloseReason, Session, Transmit, transmit};
+use super::{CloseReason, Session, Transmit, sealing, transmit};
 use crate::crypto::Handshake;
 use crate::storage::Memory;
 use crate::time::Instant;
@@ -124,7 +124,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     None => self.phase = Phase::Closed,
                 }
                 let (keys, path) = (self.keys.as_ref()?, &self.active);
-                let len = transmit::seal_close(
+                let len = sealing::seal_close(
                     keys.send(),
                     keys.send_phase() ^ path.remote.mask(),
                     path.number,

@@ -171,14 +171,17 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     | FrameType::PathChallenge
                     | FrameType::PathResponse
             );
-            result = result.and(match frame.frame_type {
-                FrameType::PathChallenge | FrameType::PathResponse | FrameType::PathsInUse => {
-                    let result = self.handle_path_frame(now, &frame, at);
-                    // The path it came on may have become the one in use.
-                    at = at.and_then(|_| self.other_path(number_of_path));
-                    result
-                }
-                _ => self.handle_frame(now, received_at, number, &frame),
+            let is_of_paths = matches!(
+                frame.frame_type,
+                FrameType::PathChallenge | FrameType::PathResponse | FrameType::PathsInUse
+            );
+            result = result.and(if is_of_paths {
+                let result = self.handle_path_frame(now, &frame, at);
+                // The path it came on may have become the one in use.
+                at = at.and_then(|_| self.other_path(number_of_path));
+                result
+            } else {
+                self.handle_frame(now, received_at, number, &frame)
             });
             if !self.is_established() {
                 return result;

@@ -1,7 +1,6 @@
 //! What goes out: small things at once, shards as pacing lets them (SPEC §9).
 
-use super::keys::Keys;
-use super::path::{Direction, Path};
+use super::sealing::seal;
 use super::{Carried, Class, PathId, Session, TAG_LEN, Transmit};
 use crate::channel::Priority;
 use crate::channel::capture::CaptureState;
@@ -9,13 +8,13 @@ use crate::channel::permissions::Permissions;
 use crate::channel::stream::PART_MAX;
 use crate::channel::video::PictureId;
 use crate::channel::video::pictures::PictureStore;
-use crate::crypto::{Aead, Handshake, PacketKey, Side, packet_number};
+use crate::crypto::{Handshake, Side, packet_number};
 use crate::flight::FlightEntry;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::Writer;
 use crate::wire::capture::CaptureStateMessage;
-use crate::wire::close::{Admitted, Close};
+use crate::wire::close::Admitted;
 use crate::wire::feedback::Ecn;
 use crate::wire::frame::{FrameType, emit, emit_last};
 use crate::wire::header::DataHeader;
@@ -479,52 +478,4 @@ const fn segment_len(shard_len: usize) -> usize {
 /// A single small datagram.
 pub(super) const fn realtime(path: PathId, len: usize) -> Transmit {
     Transmit { path, len, segment: None, class: Class::Realtime, ecn: Ecn::Ect1 }
-}
-
-/// Seals the next packet of `path`.
-pub(super) fn seal<A: Aead>(
-    keys: &Keys<A>,
-    path: &Path,
-    payload_len: usize,
-    out: &mut [u8],
-) -> Option<usize> {
-    let Direction { connection, .. } = path.remote;
-    let phase = keys.send_phase() ^ path.remote.mask();
-    seal_as(keys.send(), phase, path.number, connection, path.remote.number(path.sent), payload_len, out)
-}
-
-fn seal_as<A: Aead>(
-    key: &PacketKey<A>,
-    phase: bool,
-    path: u16,
-    connection: u32,
-    number: u64,
-    payload_len: usize,
-    out: &mut [u8],
-) -> Option<usize> {
-    let header = DataHeader { phase, connection, packet_number: packet_number::truncate(number) };
-    header.emit(out)?;
-    let (head, rest) = out.split_at_mut_checked(DataHeader::LEN)?;
-    let (text, rest) = rest.split_at_mut_checked(payload_len)?;
-    let tag = key.seal(path.into(), number, head, text);
-    rest.get_mut(..TAG_LEN)?.copy_from_slice(&tag);
-    Some(DataHeader::LEN + payload_len + TAG_LEN)
-}
-
-/// A datagram that says only that it is over.
-pub(super) fn seal_close<A: Aead>(
-    key: &PacketKey<A>,
-    phase: bool,
-    path: u16,
-    connection: u32,
-    number: u64,
-    code: u16,
-    out: &mut [u8],
-) -> Option<usize> {
-    let payload_len = {
-        let mut writer = Writer::new(out.get_mut(DataHeader::LEN..)?);
-        emit(&mut writer, FrameType::Close, |body| Close { code }.emit(body))?;
-        writer.len()
-    };
-    seal_as(key, phase, path, connection, number, payload_len, out)
 }

@@ -4,7 +4,7 @@
 use super::handshake::Phase;
 use super::path::Direction;
 use super::sent::Carried;
-use super::{CloseReason, Config, PathId, Session, Transmit, transmit};
+use super::{CloseReason, Config, PathId, Session, Transmit, sealing, transmit};
 use crate::channel::permissions::Permissions;
 use crate::crypto::{AddressToken, ChaChaPoly, Handshake, PacketKey, PublicKey, Secrets, Side};
 use crate::storage::Memory;
@@ -74,7 +74,7 @@ impl Established {
         let answer = self.answer.as_ref().map_or(&[][..], |answer| answer);
         let Some((head, rest)) = out.split_at_mut_checked(answer.len()) else { return 0 };
         head.copy_from_slice(answer);
-        transmit::seal_close(&key, false, 0, self.remote_connection, 0, reason.code(), rest)
+        sealing::seal_close(&key, false, 0, self.remote_connection, 0, reason.code(), rest)
             .map_or(0, |len| answer.len() + len)
     }
 }
