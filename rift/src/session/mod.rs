@@ -15,6 +15,7 @@
 
 pub mod arrivals;
 mod audio;
+mod bulk;
 mod calling;
 mod chance;
 mod clock;
