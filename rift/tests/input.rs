@@ -24,7 +24,9 @@ fn bad_link() -> LinkConfig {
 }
 
 fn pair_with_typist(seed: u64, link: LinkConfig, repertoire: Repertoire, count: u64, period_us: u64) -> Pair {
-    let mut pair = Pair::new(&PairConfig::new(seed, link));
+    // Whoever types everything types Ctrl, Alt and a function key, too (SPEC §8.2).
+    let permissions = Permissions::default_control() | Permissions::SYSTEM_KEYS;
+    let mut pair = Pair::new(&PairConfig { permissions, ..PairConfig::new(seed, link) });
     let typist = Typist::new(Random::new(seed), repertoire, count, period_us, Instant::ZERO);
     pair.network.act(pair.client, |peer, _| peer.client_mut().typist = Some(typist));
     pair
