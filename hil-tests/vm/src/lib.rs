@@ -1,6 +1,6 @@
 //! What only a real kernel can prove, checked inside a VM.
 //!
-//! The capture layer alone ([`bench`]), whole sessions of the host's program and a client ([`session`]), and what a
+//! The capture layer alone ([`mod@bench`]), whole sessions of the host's program and a client ([`session`]), and what a
 //! desktop makes of input devices ([`libinput`]). The card is the kernel's `vivid`, which has a control for every fault
 //! and shows a test pattern; time is the guest's, which is virtual, so bounds hold on a machine of any speed.
 
