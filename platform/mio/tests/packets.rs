@@ -315,7 +315,7 @@ fn datagrams_of_a_session_carry_their_class() {
 }
 
 #[test]
-fn datagrams_of_a_session_from_elsewhere_are_ignored() {
+fn copies_from_elsewhere_that_come_first_do_not_take_a_session_away() {
     let host = Host::start("127.0.0.1:0", None);
     let (client_side, host_side) = (Plain::bind("127.0.0.1:0"), Plain::bind("127.0.0.1:0"));
     let elsewhere = UdpSocket::bind("127.0.0.1:0").expect("a free port");
@@ -330,16 +330,17 @@ fn datagrams_of_a_session_from_elsewhere_are_ignored() {
         client.session().send_input(now, event).expect("room");
         while client.session().input_backlog() > 0 {
             client.turn(&mut |_, _| {}).expect("polling works");
+            assert!(!client.session().is_closed(), "the session lives");
         }
     }
-    let (misdirected, session) = host.on_thread(|_, driver| {
+    let session = host.on_thread(|_, driver| {
         let now = driver.clock().now();
         let session = driver.sessions_mut().next().map(|(_, _, session)| session.stats(now));
-        (driver.stats().misdirected, session.expect("it is open"))
+        session.expect("it is open")
     });
     drop(client);
     drop(host);
     thread.join().expect("it did not panic");
-    assert!(misdirected >= 10, "{misdirected} copies");
-    assert_eq!((session.input_events, session.discarded_replay), (10, 0), "copies were not opened");
+    assert_eq!(session.input_events, 10, "each once");
+    assert!(session.discarded_replay >= 10, "the copies came first: {session:?}");
 }

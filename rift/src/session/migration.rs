@@ -272,8 +272,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         if path.fallback == Some(id) {
             // It is where it was: the packet from elsewhere was somebody's copy.
-            path.id = id;
-            path.prove();
+            path.return_to(id);
             return;
         }
         if path.room.is_none() {

@@ -148,6 +148,34 @@ impl Path {
         if !self.replay.is_fresh(index) {
             return Err(Discard::Replay);
         }
+        let text = self.unseal(keys, header, number, datagram, now, linger_us)?;
+        self.replay.accept(index);
+        Ok((index, text))
+    }
+
+    /// Whether this is a packet that was taken already, and not a forgery with a number of that kind.
+    pub(super) fn is_copy<A: Aead>(
+        &self,
+        keys: &mut Keys<A>,
+        header: &DataHeader,
+        datagram: &mut [u8],
+        now: Instant,
+        linger_us: u64,
+    ) -> bool {
+        let expected = self.local.number(self.replay.expected());
+        let number = packet_number::expand(header.packet_number, expected);
+        self.unseal(keys, header, number, datagram, now, linger_us).is_ok()
+    }
+
+    fn unseal<'d, A: Aead>(
+        &self,
+        keys: &mut Keys<A>,
+        header: &DataHeader,
+        number: u64,
+        datagram: &'d mut [u8],
+        now: Instant,
+        linger_us: u64,
+    ) -> Result<&'d mut [u8], Discard> {
         let (head, sealed) = datagram.split_at_mut_checked(DataHeader::LEN).ok_or(Discard::Malformed)?;
         let text_len = sealed.len().checked_sub(TAG_LEN).ok_or(Discard::Malformed)?;
         let (text, tag) = sealed.split_at_mut(text_len);
@@ -156,8 +184,7 @@ impl Path {
         if !keys.open(phase, self.number.into(), number, head, text, &tag, now, linger_us) {
             return Err(Discard::Authentication);
         }
-        self.replay.accept(index);
-        Ok((index, text))
+        Ok(text)
     }
 
     /// A number that orders the packets of all paths: by use, then by index.
@@ -186,6 +213,12 @@ impl Path {
         if let Some(room) = &mut self.room {
             *room = room.saturating_sub(len as u64);
         }
+    }
+
+    /// The client is where it was before.
+    pub(super) fn return_to(&mut self, id: PathId) {
+        self.id = id;
+        self.prove();
     }
 
     /// The peer has answered from where it is now.
