@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
-use mdns_sd::{ServiceDaemon, ServiceInfo};
+use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use rift::PublicKey;
 use rift::crypto::DiscoveryTag;
 use tracing::{debug, warn};
@@ -48,6 +48,8 @@ impl Announcer {
             return Err(MdnsError::Name(name.clone()));
         }
         let daemon = ServiceDaemon::new()?;
+        // Nobody else is on it.
+        daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
         let first = register(&daemon, &announcement)?;
         let (stop, stopped) = channel();
         let rotate = move || rotate_until(&daemon, &announcement, first, &stopped);

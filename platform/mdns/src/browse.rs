@@ -87,7 +87,7 @@ fn read(service: &ResolvedService) -> Found {
 /// Where to call; `None` for addresses at which no host can be.
 fn socket_address(address: &ScopedIp, port: u16) -> Option<SocketAddr> {
     let ip = address.to_ip_addr();
-    if ip.is_unspecified() || ip.is_multicast() || port == 0 {
+    if ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || port == 0 {
         return None;
     }
     match (ip, address) {

@@ -213,9 +213,10 @@ impl<'a, P: Pixel> Work<'a, P> {
     /// Whether the decoder's work allows this place as well.
     fn spend(&mut self, place: &Rectangle) -> bool {
         let work = u64::from(area(place)) + OPERATION_WORK;
-        // The end, and the checks, must always be possible.
+        // The end, and the checks, must always be possible; no pixel is checked twice.
+        let checked = (u64::from(CHECKED_MAX) * (TILE * TILE) as u64).min(self.grid.pixels() as u64);
         match self.work_left.checked_sub(work) {
-            Some(left) if left >= OPERATION_WORK * 4 + u64::from(CHECKED_MAX) * 4096 => {
+            Some(left) if left >= OPERATION_WORK * 4 + checked => {
                 self.work_left = left;
                 true
             }

@@ -87,6 +87,13 @@ fn whatever_is_drawn<P: Pixel>(
     panic!("it never becomes exact");
 }
 
+#[test]
+fn a_single_pixel_is_shown() {
+    let strokes = [Stroke::Text(0, 0, 8, 0)];
+    whatever_is_drawn::<Rgb888>(1, 1, &strokes, 1 << 20, None);
+    whatever_is_drawn::<Rgb565>(1, 1, &strokes, 1 << 20, None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
