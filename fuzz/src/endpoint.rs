@@ -222,7 +222,11 @@ impl<H: Handshake, R: Fn(Opening) -> H, I: Fn(Opening) -> H> Play<H, R, I> {
         assert!(begun == 0 || knows_key, "only who knows the key costs a handshake");
         match route {
             Ok(Route::Reply(len)) => {
-                assert!(knows_key, "who does not know the key hears nothing");
+                let is_reset = kind == Some(Kind::Data) && reply[0] == 0x20 && len < datagram.len();
+                assert!(
+                    knows_key || is_reset,
+                    "who does not know the key hears nothing but a reset (SPEC §6.6)"
+                );
                 assert!(len <= 3 * datagram.len(), "a reply of {len} bytes to {}", datagram.len());
                 assert!(reply[len..].iter().all(|&byte| byte == 0xa5), "only the reply is written");
                 self.replies.push(reply[..len].to_vec());

@@ -222,11 +222,12 @@ impl Session {
                     self.picked(bytes)
                 }
             };
-            // A packet that has not arrived yet and comes early is no attack, nor is a response from elsewhere.
+            // A packet that has not arrived yet and comes early is no attack, nor is a response from elsewhere; the
+            // client may be anywhere.
             let is_response = datagram.first() == Some(&0x11);
             let is_honest = self.honest.contains(&datagram)
                 && !self.done.contains(&datagram)
-                && (path == PATH || is_response);
+                && (path == PATH || is_response || to_host);
             if !is_honest {
                 let original = datagram.clone();
                 let result = self.put(to_host, path, &mut datagram);
