@@ -334,6 +334,7 @@ fn announcer(
     }
     let announcement = Announcement {
         host: identity.public(),
+        address: address.ip(),
         port: address.port(),
         version: rift::wire::VERSION,
         name: settings.announce_name.clone(),

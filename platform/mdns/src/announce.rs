@@ -1,5 +1,6 @@
 //! A host's announcement, under a tag that changes.
 
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -21,6 +22,8 @@ const GOODBYE: Duration = Duration::from_millis(500);
 pub struct Announcement {
     /// Who it is; told only to those who know it.
     pub host: PublicKey,
+    /// Where it listens; `0.0.0.0` and `::` = at every address of the machine.
+    pub address: IpAddr,
     /// Its UDP port.
     pub port: u16,
     /// The newest version of the protocol that it speaks.
@@ -50,6 +53,9 @@ impl Announcer {
         let daemon = ServiceDaemon::new()?;
         // Nobody else is on it.
         daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+        if announcement.address == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+            daemon.disable_interface(IfKind::IPv6)?;
+        }
         let first = register(&daemon, &announcement)?;
         let (stop, stopped) = channel();
         let rotate = move || rotate_until(&daemon, &announcement, first, &stopped);
@@ -97,8 +103,12 @@ fn register(daemon: &ServiceDaemon, announcement: &Announcement) -> Result<Strin
     let properties = [(VERSION_KEY, version.as_str()), (TAG_KEY, tag.as_str())];
     // The machine's own name would tell whose it is.
     let target = format!("{label}.local.");
-    let service = ServiceInfo::new(SERVICE, name, &target, (), announcement.port, &properties[..])?;
-    let service = service.enable_addr_auto();
+    let port = announcement.port;
+    let service = if announcement.address.is_unspecified() {
+        ServiceInfo::new(SERVICE, name, &target, (), port, &properties[..])?.enable_addr_auto()
+    } else {
+        ServiceInfo::new(SERVICE, name, &target, announcement.address, port, &properties[..])?
+    };
     let full = service.get_fullname().to_owned();
     daemon.register(service)?;
     debug!(name, "announced");

@@ -225,7 +225,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let others = &mut self.paths.others;
         if let Some(at) = others.iter().position(|path| path.local.connection == header.connection) {
             let path = &mut others[at];
-            let (index, text) = path.open(keys, header, datagram, now, linger_us)?;
+            let (index, text) = path.open(id, keys, header, datagram, now, linger_us)?;
             let order = path.order(index);
             self.count_opened(len, received_at);
             self.on_address(now, Some(at), id, index, len);
@@ -234,7 +234,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let spare = self.connections.unused(header.connection).filter(|_| self.side == Side::Responder);
         let spare = spare.ok_or(Discard::UnknownConnection)?;
         let mut path = Path::new(id, spare.number, Direction::of(&spare), Direction::default(), now);
-        let (_, text) = path.open(keys, header, datagram, now, linger_us)?;
+        let (_, text) = path.open(id, keys, header, datagram, now, linger_us)?;
         self.count_opened(len, received_at);
         let mut frames = Frames::new(text).filter(|frame| frame.frame_type == FrameType::NewConnection);
         let answer = frames.find_map(|frame| NewConnection::parse(frame.body));

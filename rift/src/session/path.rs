@@ -136,6 +136,7 @@ impl Path {
     /// changed.
     pub(super) fn open<'d, A: Aead>(
         &mut self,
+        id: PathId,
         keys: &mut Keys<A>,
         header: &DataHeader,
         datagram: &'d mut [u8],
@@ -146,25 +147,17 @@ impl Path {
         let number = packet_number::expand(header.packet_number, expected);
         let index = number.checked_sub(self.local.number(0)).ok_or(Discard::Replay)?;
         if !self.replay.is_fresh(index) {
+            // The same packet from where the client was before: what came from elsewhere was the copy.
+            if self.fallback == Some(id)
+                && self.unseal(keys, header, number, datagram, now, linger_us).is_ok()
+            {
+                self.return_to(id);
+            }
             return Err(Discard::Replay);
         }
         let text = self.unseal(keys, header, number, datagram, now, linger_us)?;
         self.replay.accept(index);
         Ok((index, text))
-    }
-
-    /// Whether this is a packet that was taken already, and not a forgery with a number of that kind.
-    pub(super) fn is_copy<A: Aead>(
-        &self,
-        keys: &mut Keys<A>,
-        header: &DataHeader,
-        datagram: &mut [u8],
-        now: Instant,
-        linger_us: u64,
-    ) -> bool {
-        let expected = self.local.number(self.replay.expected());
-        let number = packet_number::expand(header.packet_number, expected);
-        self.unseal(keys, header, number, datagram, now, linger_us).is_ok()
     }
 
     fn unseal<'d, A: Aead>(

@@ -117,16 +117,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let len = datagram.len();
         let linger_us = 3 * self.round_trip_us();
         let keys = self.keys.as_mut().ok_or(Discard::Unexpected)?;
-        let (index, text) = match self.active.open(keys, &header, datagram, now, linger_us) {
-            Err(Discard::Replay) if self.active.fallback == Some(path) => {
-                // The same packet from where the client was before: what came from elsewhere was the copy.
-                if self.active.is_copy(keys, &header, datagram, now, linger_us) {
-                    self.active.return_to(path);
-                }
-                return Err(Discard::Replay);
-            }
-            opened => opened?,
-        };
+        let (index, text) = self.active.open(path, keys, &header, datagram, now, linger_us)?;
         let order = self.active.order(index);
         if self.trial.is_some() {
             // Whoever copied the call, here is who made it and heard the answer.
