@@ -71,8 +71,10 @@ pub fn watch(remote: SocketAddr, seed: u64) -> Party {
     Party(std::thread::spawn(move || {
         let clock = Clock::new();
         let session = session(seed, desktop_memory::<Portable>(true), clock.now());
-        let mut driver = ClientDriver::connect(&SocketConfig::default(), remote, session)
-            .map_err(|error| error.to_string())?;
+        // A board's host knows one address of its client.
+        let config = SocketConfig { roams: false, ..SocketConfig::default() };
+        let mut driver =
+            ClientDriver::connect(&config, remote, session).map_err(|error| error.to_string())?;
         let _ticker = Ticker::start(driver.waker());
         let mut watcher = Watcher::new();
         let begun = clock.now();

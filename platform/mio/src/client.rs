@@ -161,7 +161,8 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         let now = self.clock.now();
         let is_silent = self.session.is_silent();
         let pause_us = if is_silent { LOOK_SILENT_US } else { LOOK_US };
-        if now.micros_since(self.looked_at) < pause_us || !self.session.is_established() {
+        let is_early = now.micros_since(self.looked_at) < pause_us;
+        if !self.config.roams || is_early || !self.session.is_established() {
             return;
         }
         self.looked_at = now;

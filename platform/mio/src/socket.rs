@@ -41,12 +41,15 @@ pub struct SocketConfig {
     pub send_buffer: usize,
     /// Whether a socket bound to `[::]` takes IPv4 as well.
     pub dual_stack: bool,
+    /// Whether a client whose host has fallen silent, or whose route has changed, goes on from another socket. Hosts that
+    /// know one address of a client (`rift-smoltcp`, `rift-embassy`) lose it then.
+    pub roams: bool,
 }
 
 impl Default for SocketConfig {
-    /// 4 MiB each way: 300 ms at 100 Mbit/s; IPv4 as well.
+    /// 4 MiB each way: 300 ms at 100 Mbit/s; IPv4 as well; clients roam.
     fn default() -> Self {
-        Self { receive_buffer: 4 << 20, send_buffer: 4 << 20, dual_stack: true }
+        Self { receive_buffer: 4 << 20, send_buffer: 4 << 20, dual_stack: true, roams: true }
     }
 }
 
