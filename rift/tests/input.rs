@@ -353,7 +353,6 @@ fn at_twenty_percent_loss_input_is_late_by_three_intervals_at_most() {
 }
 
 #[test]
-#[ignore = "takes a dozen seconds: the long form of the test above, to be run by hand"]
 fn million_events_arrive_once_and_in_order_at_twenty_percent_loss() {
     let ways = ways_of_presses(1, 1_000_000, 8_000);
     let (p50, p99, most) = (ways[ways.len() / 2], ways[ways.len() * 99 / 100], ways[ways.len() - 1]);
