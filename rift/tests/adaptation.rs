@@ -62,16 +62,9 @@ fn grant_falls_within_a_second_when_the_link_halves_and_recovers_when_it_is_rest
         assert!(before > FULL_BPS / 10 * 7, "seed {seed}: {before} of {FULL_BPS} before");
         let falling = grants(&mut pair, Duration::from_secs(1));
         let after_a_second = *falling.last().expect("grants were looked at");
-        // An encoder that stays below what it is told is told a little more.
-        assert!(
-            after_a_second < HALF_BPS / 100 * 106,
-            "seed {seed}: {after_a_second} after a second of {HALF_BPS}"
-        );
+        assert!(after_a_second < HALF_BPS, "seed {seed}: {after_a_second} after a second of {HALF_BPS}");
         let halved = mean(&grants(&mut pair, Duration::from_secs(9)));
-        assert!(
-            (HALF_BPS / 10 * 6..HALF_BPS / 100 * 103).contains(&halved),
-            "seed {seed}: {halved} of {HALF_BPS}"
-        );
+        assert!((HALF_BPS / 10 * 6..HALF_BPS).contains(&halved), "seed {seed}: {halved} of {HALF_BPS}");
         pair.network.run_for(Duration::from_secs(7));
         let restored = mean(&grants(&mut pair, Duration::from_secs(3)));
         assert!(restored > before / 10 * 9, "seed {seed}: {restored} after {before}");
