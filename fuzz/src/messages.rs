@@ -26,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 29] = [
+pub const TYPES: [FrameType; 31] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -56,6 +56,8 @@ pub const TYPES: [FrameType; 29] = [
     FrameType::PathsInUse,
     FrameType::KeyRequest,
     FrameType::KeyReply,
+    FrameType::DatagramLimit,
+    FrameType::MtuProbe,
 ];
 
 /// A body put together field by field.

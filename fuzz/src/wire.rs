@@ -13,7 +13,7 @@ use rift::wire::handshake::{
 };
 use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
-use rift::wire::path::{NewConnection, PathProbe, PathsInUse};
+use rift::wire::path::{DatagramLimit, NewConnection, PathProbe, PathsInUse};
 use rift::wire::picture::PictureHead;
 use rift::wire::renewal::Renewing;
 use rift::wire::request::{Request, wanted};
@@ -102,7 +102,7 @@ fn front(what: FrameType, message: &Body, body: &[u8]) {
 fn body(frame_type: FrameType, data: &[u8]) {
     let empty = Body::default;
     let message = match frame_type {
-        FrameType::Padding => None,
+        FrameType::Padding | FrameType::MtuProbe => None,
         FrameType::ClockRequest => ClockRequest::parse(data).map(|m| empty().u32(m.sent_us)),
         FrameType::ClockReply => {
             ClockReply::parse(data).map(|m| empty().u32(m.request_us).u64(m.arrived_us).u32(m.held_us))
@@ -162,6 +162,7 @@ fn body(frame_type: FrameType, data: &[u8]) {
         }
         FrameType::PathsInUse => PathsInUse::parse(data)
             .map(|m| empty().u16(m.change).u16(m.used).u16(m.standby.unwrap_or(0xffff))),
+        FrameType::DatagramLimit => DatagramLimit::parse(data).map(|m| empty().u16(m.len)),
         FrameType::NewConnection => NewConnection::parse(data)
             .map(|m| empty().u16(m.number).u32(m.connection).u32(m.first).bytes(&m.token)),
         FrameType::KeyRequest | FrameType::KeyReply => {
@@ -294,7 +295,7 @@ fn picture(data: &[u8]) {
 pub fn must_be_sound(frame: &Frame<'_>) {
     let data = frame.body;
     let sound = match frame.frame_type {
-        FrameType::Padding => true,
+        FrameType::Padding | FrameType::MtuProbe => true,
         FrameType::ClockRequest => ClockRequest::parse(data).is_some(),
         FrameType::ClockReply => ClockReply::parse(data).is_some(),
         FrameType::Feedback => Feedback::parse(data).is_some(),
@@ -321,6 +322,7 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),
         FrameType::PathChallenge | FrameType::PathResponse => PathProbe::parse(data).is_some(),
         FrameType::PathsInUse => PathsInUse::parse(data).is_some(),
+        FrameType::DatagramLimit => DatagramLimit::parse(data).is_some(),
         FrameType::NewConnection => NewConnection::parse(data).is_some(),
         FrameType::KeyRequest | FrameType::KeyReply => Renewing::parse(data).is_some(),
     };

@@ -83,7 +83,7 @@ pub struct Connect {
     /// At the end write what was measured here
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// The UDP payload of the largest datagram to send, in bytes
+    /// The UDP payload that every path is assumed to carry, in bytes; longer datagrams are tried before they are used
     #[arg(long, value_name = "BYTES", default_value_t = 1200, value_parser = clap::value_parser!(u16).range(1200..=8952))]
     pub datagram: u16,
     /// What to keep: settings and state

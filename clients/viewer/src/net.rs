@@ -10,6 +10,7 @@ use std::sync::mpsc::RecvTimeoutError;
 
 use std::path::PathBuf;
 
+use rift::limits::DATAGRAM_MAX;
 use rift::{
     Callee, Capabilities, CloseReason, Codec, Config, Identity, Opening, PathId, Pattern, Permissions,
     PublicKey, Session,
@@ -48,7 +49,7 @@ pub struct Target {
     pub handshake: HandshakeKind,
     /// How pictures are to be coded.
     pub codec: CodecKind,
-    /// UDP payload of the largest datagram to send, in bytes.
+    /// UDP payload that every path is assumed to carry, in bytes.
     pub datagram_len: u16,
     /// What to ask for.
     pub wanted: Permissions,
@@ -274,6 +275,8 @@ impl Network {
         let target = &self.target;
         let config = Config {
             datagram_len: target.datagram_len,
+            datagram_len_max: DATAGRAM_MAX as u16,
+            datagram_len_taken: DATAGRAM_MAX as u16,
             handshake_us: HANDSHAKE_US,
             wanted: target.wanted,
             ..Config::default()

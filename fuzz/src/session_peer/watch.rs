@@ -127,6 +127,8 @@ impl Watch {
             | FrameType::Close
             | FrameType::StreamAcknowledged => true,
             FrameType::PathChallenge | FrameType::PathResponse | FrameType::NewConnection => true,
+            // These sessions take no longer datagrams than every path carries.
+            FrameType::DatagramLimit | FrameType::MtuProbe => false,
             FrameType::PathsInUse => !is_host,
             FrameType::KeyRequest => !is_host,
             FrameType::KeyReply => is_host,

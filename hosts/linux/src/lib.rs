@@ -41,6 +41,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use rift::limits::DATAGRAM_MAX;
 use rift::{CloseReason, Config, Identity, Permissions};
 use rift_keystore::KeystoreError;
 use rift_mdns::{Announcement, Announcer, MdnsError};
@@ -211,6 +212,8 @@ pub fn serve(
     let session = Config {
         bitrate_bps_max,
         bitrate_bps_start: bitrate_bps_max.min(Config::default().bitrate_bps_start),
+        datagram_len_max: DATAGRAM_MAX as u16,
+        datagram_len_taken: DATAGRAM_MAX as u16,
         ..Config::default()
     };
     let policy = Policy {

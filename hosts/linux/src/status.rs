@@ -47,6 +47,8 @@ pub struct ViewerStatus {
     pub round_trip_us: u32,
     /// What congestion control grants it, in bits per second.
     pub bitrate_bps: u32,
+    /// Bytes of the longest datagrams that are sent to it.
+    pub datagram_len: u16,
 }
 
 /// What the host's threads know, laid open for the one that answers.
@@ -96,6 +98,7 @@ impl Board {
                     "steers": viewer.steers,
                     "round_trip_us": viewer.round_trip_us,
                     "bitrate_bps": viewer.bitrate_bps,
+                    "datagram_len": viewer.datagram_len,
                 })
             })
             .collect();

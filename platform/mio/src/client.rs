@@ -235,6 +235,9 @@ impl<M: Memory, H: Handshake> Core<M, H> {
             let Some(transmit) = self.session.poll_transmit(now, &NoPictures, room) else { break };
             self.outbox.send_urgent(sender, destination, transmit);
         }
+        if let Some((_, len)) = sender.take_too_long() {
+            self.session.handle_too_long(now, self.path, len);
+        }
         now
     }
 

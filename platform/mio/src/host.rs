@@ -256,6 +256,11 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
                 quiet = 0;
             }
         }
+        if let Some((to, len)) = sender.take_too_long() {
+            for (_, slot) in occupied(&mut self.slots) {
+                slot.refuse_length(now, to, len);
+            }
+        }
         now
     }
 

@@ -1,7 +1,9 @@
 //! One session of a host, and where its client is.
 
+use core::net::SocketAddr;
+
 use rift::limits::PATHS_MAX;
-use rift::{Handshake, Memory, PathId, Session};
+use rift::{Handshake, Instant, Memory, PathId, Session};
 
 use crate::socket::Destination;
 
@@ -29,6 +31,15 @@ impl<M: Memory, H: Handshake> Slot<M, H> {
 
     pub(crate) fn place(&self, path: PathId) -> Destination {
         self.places[usize::from(path.0) % PLACES]
+    }
+
+    /// Datagrams of `len` bytes are too long for the interface that leads to `to`.
+    pub(crate) fn refuse_length(&mut self, now: Instant, to: SocketAddr, len: u16) {
+        for (path, place) in (0..).map(PathId).zip(&self.places) {
+            if place.to == to && self.session.uses_path(path) {
+                self.session.handle_too_long(now, path, len);
+            }
+        }
     }
 
     /// The path that leads to `destination`: one in use, or one that is not.

@@ -122,6 +122,8 @@ pub(crate) struct Sender {
     peer: Option<SocketAddr>,
     /// Whether the kernel still cuts batches for us.
     is_segmenting: bool,
+    /// The newest datagram that was too long for the interface: for whom, and how long.
+    too_long: Option<(SocketAddr, u16)>,
     stats: SocketStats,
 }
 
@@ -150,6 +152,7 @@ impl Socket {
                 local,
                 peer: None,
                 is_segmenting: options.max_gso_segments() > 1,
+                too_long: None,
                 stats: SocketStats::default(),
             },
             clock: Clock::new(),
@@ -266,6 +269,11 @@ impl Socket {
 }
 
 impl Sender {
+    /// The newest datagram that was too long for the interface, told once: for whom, and how long.
+    pub(crate) const fn take_too_long(&mut self) -> Option<(SocketAddr, u16)> {
+        self.too_long.take()
+    }
+
     /// One system call.
     fn put_once(
         &mut self,
@@ -317,8 +325,8 @@ impl Sender {
         let mut left = 0;
         for datagram in bytes.chunks(segment.max(1)) {
             // An error of the network left behind by an earlier datagram is told by the next send, which then has not
-            // happened: once more.
-            for _ in 0..2 {
+            // happened: once more. What is told twice concerns this one.
+            for is_again in [false, true] {
                 match self.put_once(destination, transmit, datagram, None) {
                     Ok(()) => {
                         self.stats.sends += 1;
@@ -331,7 +339,12 @@ impl Sender {
                     }
                     Err(error) => {
                         self.stats.count(&error);
-                        if error.raw_os_error() != Some(libc::ECONNREFUSED) {
+                        let code = error.raw_os_error();
+                        if code == Some(libc::EMSGSIZE) && is_again {
+                            let len = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
+                            self.too_long = Some((destination.to, len));
+                        }
+                        if !matches!(code, Some(libc::ECONNREFUSED | libc::EMSGSIZE)) {
                             break;
                         }
                     }

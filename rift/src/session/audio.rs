@@ -5,6 +5,7 @@ use super::{Discard, SendError, Session};
 use crate::channel::audio::Audio;
 use crate::channel::permissions::Permissions;
 use crate::crypto::{Handshake, Side};
+use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -26,7 +27,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if !self.may_sound(self.side) {
             return Err(SendError::NotPermitted);
         }
-        let fits = packet.len() + AROUND <= usize::from(self.config.datagram_len);
+        let fits = packet.len() + AROUND <= DATAGRAM_MIN;
         let captured_us = captured_at.as_micros() as u32;
         if fits && self.audio_out.push(&mut self.memory.audio(), captured_us, packet) {
             Ok(())

@@ -4,6 +4,7 @@ use super::transmit::realtime;
 use super::{Carried, Class, Session, TAG_LEN, Transmit};
 use crate::channel::Priority;
 use crate::crypto::{Handshake, Side};
+use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -39,14 +40,17 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     fn bulk_ready_at(&self) -> Option<Instant> {
         let is_granted = self.side == Side::Initiator
-            || self.delta.sendable_bytes(self.now) >= usize::from(self.config.datagram_len);
-        let overdue = Channel::ALL
-            .into_iter()
-            .any(|channel| channel.priority() == Priority::Bulk && self.stream(channel).is_overdue(self.now));
-        if overdue {
+            || self.delta.sendable_bytes(self.now) >= self.picture_datagram_len();
+        if self.is_bulk_overdue(self.now) {
             return Some(self.now);
         }
         self.bulk.ready_at().filter(|_| is_granted)
+    }
+
+    /// Whether nothing was heard of what was sent.
+    fn is_bulk_overdue(&self, now: Instant) -> bool {
+        let is_overdue = |channel| self.stream(channel).is_overdue(now);
+        Channel::ALL.into_iter().any(|channel| channel.priority() == Priority::Bulk && is_overdue(channel))
     }
 
     /// One datagram of the clipboard or of files, once nothing else wants to leave.
@@ -57,7 +61,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.bulk_ready_at().is_none_or(|at| at > now) {
             return None;
         }
-        let end = usize::from(self.config.datagram_len) - TAG_LEN;
+        // It may have been too long.
+        let len = if self.is_bulk_overdue(now) { DATAGRAM_MIN } else { self.picture_datagram_len() };
+        let end = len.min(out.len()) - TAG_LEN;
         let mut writer = Writer::new(&mut out[DataHeader::LEN..end]);
         let mut carried = Carried::empty();
         self.write_streams(Priority::Bulk, now, &mut writer, &mut carried);

@@ -233,6 +233,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.pending.authenticated = true;
         self.heard_at = now;
         self.phase = phase;
+        self.tell_datagram_limit();
         if self.is_stranger {
             self.pairing.begin(now);
         }

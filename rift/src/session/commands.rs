@@ -1,5 +1,6 @@
 //! What an application tells a session to do (SPEC §8–§14).
 
+use super::mtu::shard_len;
 use super::sent::Carried;
 use super::{CloseReason, SendError, Session};
 use crate::channel::capture::CaptureState;
@@ -81,7 +82,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if !self.permissions.is_some_and(|granted| granted.contains(Permissions::VIEW)) {
             return Err(SendError::NotPermitted);
         }
-        let shard_len = self.shard_len();
+        let shard_len = shard_len(self.picture_datagram_len());
         let parity = self.delta.parity_for(picture.len().div_ceil(shard_len));
         self.video_out.push(picture, shard_len, parity).map_err(|error| match error {
             QueueError::Full => SendError::Full,

@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 13]);
+pub(crate) struct Latches([Latch; 14]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -35,6 +35,7 @@ impl Latches {
             latch(Carried::CONNECTIONS),
             latch(Carried::SUCCESSOR),
             latch(Carried::PATHS),
+            latch(Carried::DATAGRAM_LIMIT),
         ])
     }
 

@@ -73,7 +73,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let drawn = self.chance.draw().ok_or(SendError::Full)?;
         let word = |at: usize| u32::from_be_bytes([drawn[at], drawn[at + 1], drawn[at + 2], drawn[at + 3]]);
         let local = Direction::new(word(0), word(4));
-        let mut path = Path::new(id, spare.number, local, Direction::of(&spare), now);
+        let mtu = self.untried();
+        let mut path = Path::new(id, spare.number, local, Direction::of(&spare), mtu, now);
         let data = [drawn[8], drawn[9], drawn[10], drawn[11], drawn[12], drawn[13], drawn[14], drawn[15]];
         path.challenge = Some(Challenge::new(data, now));
         self.paths.others.push(path).map_err(|_| SendError::Full)
@@ -160,6 +161,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     fn switch(&mut self, now: Instant, at: usize) {
         let Some(other) = self.paths.others.get_mut(at) else { return };
         self.active.end_account();
+        self.active.mtu.forget_probe();
         core::mem::swap(&mut self.active, other);
         self.paths.epoch = self.paths.epoch.wrapping_add(1);
         self.active.epoch = self.paths.epoch;
@@ -168,6 +170,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.active.begin_account(self.sent.next());
         self.arrivals.restart(self.active.order(self.active.replay.expected()));
         self.restart_control(now);
+        self.drop_too_long();
         self.heard_at = self.heard_at.max(now);
         // Nothing can be expected here before the peer has followed.
         self.is_flowing = false;
@@ -221,6 +224,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     ) -> Result<(), Discard> {
         let len = datagram.len();
         let linger_us = 3 * self.round_trip_us();
+        let mtu = self.untried();
         let keys = self.keys.as_mut().ok_or(Discard::Unexpected)?;
         let others = &mut self.paths.others;
         if let Some(at) = others.iter().position(|path| path.local.connection == header.connection) {
@@ -233,7 +237,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         let spare = self.connections.unused(header.connection).filter(|_| self.side == Side::Responder);
         let spare = spare.ok_or(Discard::UnknownConnection)?;
-        let mut path = Path::new(id, spare.number, Direction::of(&spare), Direction::default(), now);
+        let mut path = Path::new(id, spare.number, Direction::of(&spare), Direction::default(), mtu, now);
         let (_, text) = path.open(id, keys, header, datagram, now, linger_us)?;
         self.count_opened(len, received_at);
         let mut frames = Frames::new(text).filter(|frame| frame.frame_type == FrameType::NewConnection);
@@ -261,7 +265,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// A packet of a path came from `id`. The newest one says where the client is now; the address is to be proven.
     pub(super) fn on_address(&mut self, now: Instant, at: Option<usize>, id: PathId, index: u64, len: usize) {
-        let side = self.side;
+        let (side, untried) = (self.side, self.untried());
         let Some(path) = self.path_mut(at) else { return };
         path.heard_at = now;
         if path.id == id || side == Side::Initiator || index + 1 != path.replay.expected() {
@@ -278,7 +282,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if path.room.is_none() {
             path.fallback = Some(path.id);
         }
-        path.id = id;
+        (path.id, path.mtu) = (id, untried);
         path.room = Some(0);
         path.earn(len);
         self.challenge(now, at);
@@ -294,6 +298,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             }
             self.forget_flight(now);
             self.restart_control(now);
+            self.drop_too_long();
         }
     }
 

@@ -22,11 +22,13 @@ mod clock;
 mod commands;
 mod connections;
 mod events;
+mod fates;
 mod handshake;
 mod keys;
 mod latch;
 mod liveness;
 mod migration;
+mod mtu;
 mod pairing;
 mod path;
 mod probing;
@@ -65,8 +67,6 @@ use crate::pacing::Pacer;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::cursor::CursorPosition;
-use crate::wire::header::DataHeader;
-use crate::wire::shard::ShardHead;
 use crate::wire::stream::Channel;
 use crate::wire::video::StreamParametersMessage;
 
@@ -100,6 +100,8 @@ pub struct Session<M: Memory, H: Handshake> {
     paths: Paths,
     /// An address waits for its challenge until there is entropy.
     lacks_challenge: bool,
+    /// The longest datagram that the peer takes, 0 before it has told.
+    peer_datagram_len: u16,
     memory: M,
     phase: Phase<H>,
     peer: Option<PublicKey>,
@@ -174,9 +176,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         Self {
             side,
             config: *config,
-            active: Path::first(path, now),
+            active: Path::first(path, config.datagram_len, now),
             paths: Paths::new(),
             lacks_challenge: false,
+            peer_datagram_len: 0,
             memory,
             phase,
             peer: None,
@@ -318,6 +321,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             loss_permille: measured.loss_permille,
             parity_permille: budget.parity_permille,
             bitrate_bps: budget.bitrate_bps,
+            datagram_len: self.active.mtu.len(),
             key_generation: self.keys.as_ref().map_or(0, Keys::generation),
             packets_missing: self.packets_expected().saturating_sub(self.stats.packets_received),
             ..self.stats
@@ -408,6 +412,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             (if is_host { self.delta.poll_timeout() } else { None }, Timer::Delta),
             (self.key_due(), Timer::Keys),
             (self.path_due(), Timer::Path),
+            (self.mtu_due(), Timer::Path),
             (self.pause_due(), Timer::Picture),
         ]
         .into_iter()
@@ -446,10 +451,6 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     const fn stream(&self, channel: Channel) -> &Stream {
         &self.streams[channel.code() as usize]
-    }
-
-    fn shard_len(&self) -> usize {
-        usize::from(self.config.datagram_len) - DataHeader::LEN - ShardHead::FRAME_LEN - TAG_LEN
     }
 
     fn advance_video(&mut self, now: Instant) {

@@ -4,6 +4,7 @@
 use core::ops::Range;
 
 use super::keys::Keys;
+use super::mtu::PathMtu;
 use super::{Discard, PathId, TAG_LEN};
 use crate::crypto::{Aead, ReplayWindow, packet_number};
 use crate::time::Instant;
@@ -81,6 +82,7 @@ pub(super) struct Path {
     pub(super) number: u16,
     pub(super) local: Direction,
     pub(super) remote: Direction,
+    pub(super) mtu: PathMtu,
     /// Packets sent on it.
     pub(super) sent: u64,
     pub(super) replay: ReplayWindow,
@@ -102,8 +104,9 @@ pub(super) struct Path {
 
 impl Path {
     /// The path of the handshake.
-    pub(super) const fn first(id: PathId, now: Instant) -> Self {
-        Self::new(id, 0, Direction::new(0, 0), Direction::new(0, 0), now)
+    pub(super) const fn first(id: PathId, datagram_len: u16, now: Instant) -> Self {
+        let mtu = PathMtu::new(datagram_len);
+        Self::new(id, 0, Direction::new(0, 0), Direction::new(0, 0), mtu, now)
     }
 
     pub(super) const fn new(
@@ -111,6 +114,7 @@ impl Path {
         number: u16,
         local: Direction,
         remote: Direction,
+        mtu: PathMtu,
         now: Instant,
     ) -> Self {
         Self {
@@ -118,6 +122,7 @@ impl Path {
             number,
             local,
             remote,
+            mtu,
             sent: 0,
             replay: ReplayWindow::new(),
             epoch: 0,

@@ -42,6 +42,10 @@ bitflags::bitflags! {
         const SUCCESSOR = 1 << 20;
         /// A request for fresh keys, or the reply.
         const KEYS = 1 << 15;
+        /// The longest datagram taken.
+        const DATAGRAM_LIMIT = 1 << 19;
+        /// Nothing but length.
+        const MTU_PROBE = 1 << 21;
         /// A part of the clipboard stream.
         const CLIPBOARD_STREAM = 1 << 13;
         /// A part of the file stream.
@@ -53,6 +57,16 @@ impl Carried {
     /// A part of each stream, in the order of [`crate::Channel::ALL`].
     pub(crate) const STREAMS: [Self; 4] =
         [Self::CONTROL_STREAM, Self::CURSOR_STREAM, Self::CLIPBOARD_STREAM, Self::FILE_STREAM];
+    /// The host's states that do not belong to the picture.
+    pub(crate) const fn of_admission() -> Self {
+        Self::ADMITTED
+            .union(Self::TOKEN)
+            .union(Self::KEYS)
+            .union(Self::CONNECTIONS)
+            .union(Self::SUCCESSOR)
+            .union(Self::DATAGRAM_LIMIT)
+    }
+
     /// What bulk sends.
     pub(crate) const BULK: Self = Self::CLIPBOARD_STREAM.union(Self::FILE_STREAM);
 }

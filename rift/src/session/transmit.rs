@@ -10,6 +10,7 @@ use crate::channel::video::PictureId;
 use crate::channel::video::pictures::PictureStore;
 use crate::crypto::{Handshake, Side, packet_number};
 use crate::flight::FlightEntry;
+use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -37,7 +38,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// Work: one batch.
     ///
     /// # Panics
-    /// When `out` is shorter than [`super::Config::datagram_len`].
+    /// When `out` is shorter than the longest datagram of [`super::Config`].
     #[must_use]
     pub fn poll_transmit(
         &mut self,
@@ -48,16 +49,18 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.poll_realtime(now, out)
             .or_else(|| self.transmit_media(now, pictures, out))
             .or_else(|| self.transmit_bulk(now, out))
+            .or_else(|| self.transmit_mtu_probe(now, out))
     }
 
     /// Like [`Self::poll_transmit`], but leaves shards where they are. For a driver with many sessions, whose small
     /// datagrams leave before anybody's pictures, and for one whose socket takes no more for now.
     ///
     /// # Panics
-    /// When `out` is shorter than [`super::Config::datagram_len`].
+    /// When `out` is shorter than the longest datagram of [`super::Config`].
     #[must_use]
     pub fn poll_realtime(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
-        assert!(out.len() >= usize::from(self.config.datagram_len), "out holds a datagram");
+        let longest = self.config.datagram_len.max(self.config.datagram_len_max);
+        assert!(out.len() >= usize::from(longest), "out holds a datagram");
         self.now = self.now.max(now);
         if let Some(transmit) = self.transmit_handshake(now, out) {
             return Some(transmit);
@@ -89,7 +92,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// One datagram with everything small that is due and fits `out`.
     pub(super) fn transmit_realtime(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
-        let end = out.len().min(self.config.datagram_len.into()) - TAG_LEN;
+        let end = out.len().min(DATAGRAM_MIN) - TAG_LEN;
         let mut writer = Writer::new(&mut out[DataHeader::LEN..end]);
         let mut carried = Carried::empty();
         self.say_pause(now);
@@ -100,6 +103,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     self.write_renewal(now, &mut writer, &mut carried);
                     self.write_connections(now, &mut writer, &mut carried);
                     self.write_paths(now, &mut writer, &mut carried);
+                    self.write_datagram_limit(now, &mut writer, &mut carried);
                     self.write_input(now, &mut writer, &mut carried);
                     self.write_viewer(now, &mut writer, &mut carried);
                     self.write_video_control(now, &mut writer, &mut carried);
@@ -275,11 +279,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.side == Side::Initiator {
             return self.viewer_states();
         }
-        let viewed = if self.is_viewed() {
-            Carried::all()
-        } else {
-            Carried::ADMITTED | Carried::TOKEN | Carried::KEYS | Carried::CONNECTIONS | Carried::SUCCESSOR
-        };
+        let viewed = if self.is_viewed() { Carried::all() } else { Carried::of_admission() };
         if self.granted().contains(Permissions::GAMEPAD) {
             viewed | Carried::RUMBLE
         } else {

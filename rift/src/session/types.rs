@@ -19,9 +19,14 @@ pub struct PathId(pub u8);
 /// How a session is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// UDP payload of the largest datagram to send, in bytes:
+    /// UDP payload of the largest datagram that every path is assumed to carry, in bytes:
     /// [`DATAGRAM_MIN`](crate::limits::DATAGRAM_MIN)`..=`[`DATAGRAM_MAX`](crate::limits::DATAGRAM_MAX).
     pub datagram_len: u16,
+    /// UDP payload of the largest datagram to send once a path has proven to carry it, in the same range; nothing is tried
+    /// when it is not more than [`Self::datagram_len`]. What [`crate::Session::poll_transmit`] writes to must hold both.
+    pub datagram_len_max: u16,
+    /// UDP payload of the largest datagram that this side can take, in the same range: the peer sends no longer ones.
+    pub datagram_len_taken: u16,
     /// The least a host's encoder is granted, in bits per second.
     pub bitrate_bps_min: u32,
     /// What it is granted at first.
@@ -39,11 +44,13 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// 1200-byte datagrams, 0.5 to 100 Mbit/s from 10, 5 s of silence, 10 s for a handshake, 5 minutes for a key; a client
+    /// 1200-byte datagrams and no longer ones either way, 0.5 to 100 Mbit/s from 10, 5 s of silence, 10 s for a handshake, 5 minutes for a key; a client
     /// asks for everything.
     fn default() -> Self {
         Self {
             datagram_len: 1200,
+            datagram_len_max: 1200,
+            datagram_len_taken: 1200,
             bitrate_bps_min: 500_000,
             bitrate_bps_start: 10_000_000,
             bitrate_bps_max: 100_000_000,
@@ -356,6 +363,10 @@ pub struct Stats {
     pub parity_permille: u16,
     /// What the encoder is granted, in bits per second.
     pub bitrate_bps: u32,
+    /// Bytes of UDP payload of the longest datagrams that are sent on the path in use.
+    pub datagram_len: u16,
+    /// How often a path turned out to carry less than it had before.
+    pub paths_narrowed: u32,
     /// How often the keys were replaced.
     pub key_generation: u32,
 }

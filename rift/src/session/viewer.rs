@@ -91,9 +91,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             return Carried::empty();
         }
         if self.permissions.is_some() {
-            Carried::CAPABILITIES | Carried::TILE_REPORT
+            Carried::CAPABILITIES | Carried::DATAGRAM_LIMIT | Carried::TILE_REPORT
         } else {
-            Carried::CAPABILITIES
+            Carried::CAPABILITIES | Carried::DATAGRAM_LIMIT
         }
     }
 

@@ -7,6 +7,7 @@ use super::sent::Carried;
 use super::{CloseReason, Config, PathId, Session, Transmit, sealing, transmit};
 use crate::channel::permissions::Permissions;
 use crate::crypto::{AddressToken, ChaChaPoly, Handshake, PacketKey, PublicKey, Secrets, Side};
+use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::handshake::ANSWER_LEN;
@@ -123,7 +124,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 session.trial = Some(Trial { answer: Some(answer), room: established.room });
             }
             // Who came to pair is nobody yet.
-            None => session.pending.live = !session.is_stranger,
+            None => {
+                session.pending.live = !session.is_stranger;
+                session.tell_datagram_limit();
+            }
         }
         session
     }
@@ -153,6 +157,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn on_live(&mut self) {
         if self.trial.take().is_some() {
             self.pending.live = true;
+            self.tell_datagram_limit();
         }
     }
 
@@ -180,7 +185,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn transmit_on_trial(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         let Trial { answer, room } = self.trial?;
         let lead = answer.map_or(0, |answer| answer.len());
-        let room = room.min(self.config.datagram_len.into()).min(out.len());
+        let room = room.min(DATAGRAM_MIN).min(out.len());
         let (head, rest) = out.get_mut(..room)?.split_at_mut_checked(lead)?;
         if let Some(answer) = answer {
             head.copy_from_slice(&answer);

@@ -69,6 +69,10 @@ pub enum FrameType {
     NewConnection,
     /// `0x27`: which paths the client uses.
     PathsInUse,
+    /// `0x28`: the longest datagram that is taken.
+    DatagramLimit,
+    /// `0x29`: a packet as long as the path may carry.
+    MtuProbe,
     /// `0x2c`: the client asks for fresh keys.
     KeyRequest,
     /// `0x2d`: the host's half of them.
@@ -113,6 +117,8 @@ impl FrameType {
             Self::PathResponse => 0x25,
             Self::NewConnection => 0x26,
             Self::PathsInUse => 0x27,
+            Self::DatagramLimit => 0x28,
+            Self::MtuProbe => 0x29,
             Self::KeyRequest => 0x2c,
             Self::KeyReply => 0x2d,
             Self::Request => 0x2f,
@@ -151,6 +157,8 @@ impl FrameType {
             0x25 => Self::PathResponse,
             0x26 => Self::NewConnection,
             0x27 => Self::PathsInUse,
+            0x28 => Self::DatagramLimit,
+            0x29 => Self::MtuProbe,
             0x2c => Self::KeyRequest,
             0x2d => Self::KeyReply,
             0x2f => Self::Request,

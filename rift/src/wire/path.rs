@@ -120,6 +120,34 @@ impl PathProbe {
     }
 }
 
+/// The longest datagram that its sender takes.
+///
+/// ```text
+/// 0       2
+/// +-------+
+/// | bytes |
+/// +-------+
+/// bytes of UDP payload: 1200 or more
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatagramLimit {
+    /// Bytes of UDP payload.
+    pub len: u16,
+}
+
+impl DatagramLimit {
+    /// Reads a body; `None` for less than every path carries.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let len = Reader::new(body).u16()?;
+        (usize::from(len) >= crate::limits::DATAGRAM_MIN).then_some(Self { len })
+    }
+
+    pub(crate) fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.u16(self.len)
+    }
+}
+
 /// Which paths the client uses.
 ///
 /// ```text

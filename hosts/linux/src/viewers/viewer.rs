@@ -93,6 +93,7 @@ impl Viewer {
             steers,
             round_trip_us: session.stats(now).round_trip_us,
             bitrate_bps: session.budget().bitrate_bps,
+            datagram_len: session.datagram_len(),
         }
     }
 }

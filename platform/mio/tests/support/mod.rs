@@ -37,6 +37,7 @@ pub(crate) fn client_identity(number: u8) -> Identity {
 pub(crate) struct Application {
     pub(crate) pictures: Pictures<Vec<u8>, 4>,
     pub(crate) refused: Option<PublicKey>,
+    pub(crate) config: Config,
     pub(crate) events: Sender<(SessionIndex, Event)>,
     pub(crate) closed: usize,
     drawn: u64,
@@ -62,7 +63,7 @@ impl HostApplication<Memory, Noise> for Application {
             return Decision::Refuse(CloseReason::Refused);
         }
         let memory = self.spare.pop().unwrap_or_else(|| desktop_memory(false));
-        Decision::Admit { config: Config::default(), memory, permissions: Permissions::default_control() }
+        Decision::Admit { config: self.config, memory, permissions: Permissions::default_control() }
     }
 
     fn event(&mut self, _: Instant, index: SessionIndex, _: SocketAddr, session: &mut Peer, event: Event) {
@@ -129,6 +130,7 @@ impl Host {
             let mut application = Application {
                 pictures: Pictures::new([(); 4].map(|()| vec![0; 1 << 20])),
                 refused,
+                config: Config::default(),
                 events: sender,
                 closed: 0,
                 drawn: 0,
@@ -189,7 +191,11 @@ pub(crate) fn session(number: u8, host: PublicKey, draw: u32, config: &Config) -
 }
 
 pub(crate) fn client(number: u8, address: SocketAddr) -> Client {
-    let session = session(number, host_identity().public(), 1, &Config::default());
+    client_with(number, address, &Config::default())
+}
+
+pub(crate) fn client_with(number: u8, address: SocketAddr, config: &Config) -> Client {
+    let session = session(number, host_identity().public(), 1, config);
     ClientDriver::connect(&SocketConfig::default(), address, session).expect("loopback is there")
 }
 

@@ -147,6 +147,16 @@ impl VideoSender {
         })
     }
 
+    /// Bytes of the longest shard that waits.
+    pub(crate) fn longest_shard(&self) -> usize {
+        self.queue.iter().map(|outgoing| outgoing.layout.shard_len()).max().unwrap_or(0)
+    }
+
+    /// What should have led the viewer back did not reach it: the next request is answered anew.
+    pub(crate) const fn forget_repair(&mut self) {
+        self.repair = None;
+    }
+
     /// Drops everything queued: nothing that refers to it will be taken.
     pub(crate) fn drop_all(&mut self) {
         self.queue.clear();

@@ -1,0 +1,117 @@
+//! What has become of the packets that were sent, as the peer reports it (SPEC §12.2–§12.3).
+
+use super::Session;
+use super::arrivals::REPORT_PATIENCE_US;
+use super::sent::Carried;
+use crate::crypto::{Handshake, Side};
+use crate::delta::{Outcome, PacketReport};
+use crate::flight::FlightEntry;
+use crate::storage::Memory;
+use crate::time::Instant;
+use crate::wire::feedback::{Ecn, Feedback};
+
+impl<M: Memory, H: Handshake> Session<M, H> {
+    /// Congestion control has decided anew, because of `cause`.
+    pub(super) fn on_granted(&mut self, cause: impl FnOnce() -> FlightEntry) {
+        let budget = self.delta.budget();
+        self.pacer.follow(&budget);
+        let (_, mut recorder) = self.memory.flight();
+        recorder.record(cause);
+        recorder.record(|| FlightEntry::of_budget(&budget));
+    }
+
+    /// Takes the peer's report on our packets (SPEC §12.2–§12.3).
+    pub(super) fn on_feedback(&mut self, now: Instant, received_at: Instant, feedback: &Feedback<'_>) {
+        let others = self.paths.others.iter();
+        let path = others.chain([&self.active]).find(|path| path.number as u8 == feedback.path);
+        let Some(path) = path else { return };
+        let behind = u64::from((path.sent as u32).wrapping_sub(feedback.first));
+        let Some(first) = path.sent.checked_sub(behind) else { return };
+        let (logged, shift) = (path.logged.clone(), path.shift);
+        let reference_us = match self.peer_reference_us {
+            Some(known) => {
+                let ahead = feedback.reference_us.wrapping_sub(known as u32) as i32;
+                known.saturating_add_signed(ahead.into())
+            }
+            // Arrivals before the first reference must not be before zero.
+            None => u64::from(feedback.reference_us) + (1 << 32),
+        };
+        self.peer_reference_us =
+            Some(self.peer_reference_us.map_or(reference_us, |known| known.max(reference_us)));
+        let mut round_trip = None;
+        for (index, item) in (first..).zip(feedback.items()) {
+            let Some(arrival) = item.filter(|_| logged.contains(&index)) else { continue };
+            let number = index.wrapping_add(shift);
+            let before_us = u64::from(arrival.before_us);
+            let arrived_us = reference_us.saturating_sub(before_us);
+            let ce = arrival.ecn == Ecn::Ce;
+            if let Some(sent_at) = self.sent.on_arrived(self.memory.sent(), number, arrived_us, ce) {
+                round_trip = Some(received_at.micros_since(sent_at).saturating_sub(before_us));
+            }
+        }
+        if let Some(micros) = round_trip {
+            self.clock.on_round_trip(micros);
+        }
+        self.tell(now);
+    }
+
+    /// Tells congestion control and the channels what has become of packets.
+    fn tell(&mut self, now: Instant) {
+        let round_trip = self.round_trip_us();
+        let patience = (round_trip / 4).clamp(2_000, 50_000);
+        let overdue = round_trip + REPORT_PATIENCE_US;
+        let (ring, mut recorder) = self.memory.flight();
+        let (sent, latches) = (&mut self.sent, &mut self.latches);
+        let (streams, bulk, stats) = (&mut self.streams, &mut self.bulk, &mut self.stats);
+        let (loss, mtu) = (&mut self.loss, &mut self.active.mtu);
+        let mut is_narrower = false;
+        let reports = core::iter::from_fn(|| {
+            loop {
+                let told = sent.tell(ring, now, patience, overdue)?;
+                if told.carried.contains(Carried::MTU_PROBE) {
+                    // That it was too long says nothing of anything else.
+                    mtu.on_probe(now, told.arrived.is_some());
+                    continue;
+                }
+                is_narrower |= mtu.on_fate(now, told.bytes, told.arrived.is_some());
+                loss.on_packet(told.arrived.is_none());
+                let outcome = match told.arrived {
+                    Some((at_us, ce)) => {
+                        stats.packets_arrived += 1;
+                        latches.on_arrived(told.carried, told.packet_number);
+                        Outcome::Arrived { at_us, ce }
+                    }
+                    None => {
+                        stats.packets_lost += 1;
+                        latches.on_lost(told.carried, told.packet_number);
+                        for (stream, carried) in streams.iter_mut().zip(Carried::STREAMS) {
+                            if told.carried.contains(carried) {
+                                stream.on_lost(now, round_trip);
+                            }
+                        }
+                        Outcome::Lost
+                    }
+                };
+                let report = PacketReport { sent_at: told.sent_at, bytes: told.bytes, outcome };
+                if told.carried.intersects(Carried::BULK) {
+                    bulk.on_told(now, &report, round_trip);
+                }
+                // Packets that want no feedback may wait long for it: that is no delay of the path.
+                if told.carried.contains(Carried::ELICITING) {
+                    recorder.record(|| FlightEntry::Report(report));
+                    return Some(report);
+                }
+            }
+        });
+        if self.side == Side::Responder {
+            let round_trip_us = u32::try_from(round_trip).unwrap_or(u32::MAX);
+            self.delta.on_feedback(now, round_trip_us, reports);
+            self.on_granted(|| FlightEntry::Feedback { at: now, round_trip_us });
+        } else {
+            reports.for_each(drop);
+        }
+        if is_narrower {
+            self.on_narrower();
+        }
+    }
+}
