@@ -5,7 +5,8 @@ use core::net::SocketAddr;
 use rift::crypto::{PacketKey, Side, packet_number};
 use rift::wire::DataHeader;
 use rift::{
-    Config, Endpoint, Instant, NoPictures, Opening, PathId, Pattern, Route, Session, SessionIndex, Storage,
+    ChaChaPoly, Config, Endpoint, Instant, NoPictures, Opening, PathId, Pattern, Route, Session,
+    SessionIndex, Storage,
 };
 
 use crate::known::{CLIENT_KEY, HOST, HOST_KEY, Known};
@@ -89,6 +90,17 @@ fn shake_hands(config: &Config, mut client: Client, mut endpoint: Endpoint<Known
     assert!(endpoint.adopt(established.connection(), SessionIndex(0)), "there is room");
     let host = Session::from_established(config, established, Box::new(HostMemory::new()), PATH, START);
     (client, host)
+}
+
+/// Whether a packet early on the first path was sealed with a session's keys, whatever it says.
+#[must_use]
+pub fn is_sealed(datagram: &[u8]) -> bool {
+    let Some(header) = DataHeader::parse(datagram) else { return false };
+    let Some((rest, tag)) = datagram.split_last_chunk() else { return false };
+    let Some((head, text)) = rest.split_at_checked(DataHeader::LEN) else { return false };
+    [CLIENT_KEY, HOST_KEY].into_iter().any(|key| {
+        PacketKey::<ChaChaPoly>::new(key).open(0, header.packet_number.into(), head, &mut text.to_vec(), tag)
+    })
 }
 
 /// A peer that has the keys and respects nothing.

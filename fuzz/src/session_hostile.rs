@@ -228,7 +228,10 @@ impl Session {
             let is_honest = self.honest.contains(&datagram)
                 && !self.done.contains(&datagram)
                 && (path == PATH || is_response || to_host);
-            if !is_honest {
+            // The keys are the same in every session here, and what others sealed lies in the corpus.
+            let is_sent = || self.seen.datagrams.iter().any(|(_, _, sent)| *sent == datagram);
+            let is_possible = !pair::is_sealed(&datagram) || is_sent();
+            if is_possible && !is_honest {
                 let original = datagram.clone();
                 let result = self.put(to_host, path, &mut datagram);
                 assert!(result.is_err(), "an attack was taken: {original:02x?}");

@@ -1,7 +1,7 @@
 //! The handshake the person chose.
 
 use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
-use rift_aead::RingChaChaPoly;
+use rift_aead::NativeChaChaPoly;
 use rift_snow::Snow;
 
 use crate::args::HandshakeKind;
@@ -32,7 +32,7 @@ impl ChosenHandshake {
 }
 
 impl Handshake for ChosenHandshake {
-    type Aead = RingChaChaPoly;
+    type Aead = NativeChaChaPoly;
 
     fn pattern(&self) -> Pattern {
         match self {

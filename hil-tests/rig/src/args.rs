@@ -119,6 +119,8 @@ pub struct Vm {
 pub struct Fuzz {
     /// How long each surface, seconds.
     pub seconds: u32,
+    /// What the fuzzer's chance begins with; `None` = something new.
+    pub seed: Option<u32>,
     /// Which; empty = all.
     pub surfaces: Vec<String>,
 }
@@ -294,7 +296,7 @@ fn vm(mut parser: lexopt::Parser) -> Result<Command, Failure> {
 }
 
 fn fuzz(mut parser: lexopt::Parser) -> Result<Command, Failure> {
-    let mut options = Fuzz { seconds: 60, surfaces: Vec::new() };
+    let mut options = Fuzz { seconds: 60, seed: None, surfaces: Vec::new() };
     while let Some(word) = parser.next().map_err(complaint)? {
         match word {
             Long("minutes") => {
@@ -306,6 +308,18 @@ fn fuzz(mut parser: lexopt::Parser) -> Result<Command, Failure> {
                     ))
                 };
                 options.seconds = 60 * parsed.ok_or_else(complaint)?;
+            }
+            Long("seed") => {
+                let seed = text(&mut parser)?;
+                // The fuzzer takes 0 for none.
+                let parsed: Option<u32> = seed.parse().ok().filter(|&seed| seed > 0);
+                let complaint = || {
+                    Failure::unusable(format!(
+                        "--seed takes a whole number from 1 to {}, not `{seed}`",
+                        u32::MAX
+                    ))
+                };
+                options.seed = Some(parsed.ok_or_else(complaint)?);
             }
             Long("help") | Short('h') => return Ok(Command::Help(Topic::Fuzz)),
             Value(word) => options.surfaces.push(word.to_string_lossy().into_owned()),

@@ -3,8 +3,10 @@
 //! The surfaces are functions in `fuzz/`, replayed everywhere by `cargo test`; this is for finding what is not in the
 //! corpus yet. It needs the nightly toolchain, because only that one instruments; without it nothing fails.
 
+use core::hash::{BuildHasher, Hasher};
 use std::ffi::OsString;
 use std::fs;
+use std::hash::RandomState;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -57,9 +59,10 @@ pub fn run(options: &Fuzz) -> Result<Outcome, Failure> {
         return Ok(Outcome::Skipped);
     }
     let chosen = if options.surfaces.is_empty() { &known } else { &options.surfaces };
+    let seed = options.seed.unwrap_or_else(draw);
     let mut found = Vec::new();
     for surface in chosen {
-        if !fuzz(surface, options.seconds)? {
+        if !fuzz(surface, options.seconds, seed)? {
             found.push(surface.as_str());
         }
     }
@@ -82,8 +85,8 @@ fn surfaces() -> Result<Vec<String>, Failure> {
 }
 
 /// Runs one surface; `false` = it broke a promise.
-fn fuzz(surface: &str, seconds: u32) -> Result<bool, Failure> {
-    say::progress(format_args!("fuzz: {surface}, {seconds} s after building it"));
+fn fuzz(surface: &str, seconds: u32, seed: u32) -> Result<bool, Failure> {
+    say::progress(format_args!("fuzz: {surface}, {seconds} s after building it, seed {seed}"));
     let work = target_dir();
     let (grown, logs, artifacts) = (work.join("grown").join(surface), work.join("logs"), work.join("found"));
     for directory in [&grown, &logs, &artifacts] {
@@ -98,6 +101,7 @@ fn fuzz(surface: &str, seconds: u32) -> Result<bool, Failure> {
     command.arg(&grown).arg(format!("{CORPUS}/{surface}")).arg("--");
     command.args([
         format!("-max_total_time={seconds}"),
+        format!("-seed={seed}"),
         format!("-timeout={TIMEOUT_SECONDS}"),
         format!("-rss_limit_mb={MEMORY_MIB}"),
         format!("-malloc_limit_mb={ALLOCATION_MIB}"),
@@ -129,6 +133,12 @@ fn fuzz(surface: &str, seconds: u32) -> Result<bool, Failure> {
         log.display()
     ));
     Ok(false)
+}
+
+/// A seed that was most likely never used: the standard library's own chance, from 1 up.
+fn draw() -> u32 {
+    let drawn = RandomState::new().build_hasher().finish();
+    u32::try_from(drawn >> 32).unwrap_or(u32::MAX).max(1)
 }
 
 /// A figure of libFuzzer's own, `?` when it told none.

@@ -1,7 +1,7 @@
 //! Which implementation of the handshake answers. Both speak the same on the wire.
 
 use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
-use rift_aead::RingChaChaPoly;
+use rift_aead::NativeChaChaPoly;
 use rift_snow::Snow;
 
 /// An implementation of the handshake, as `--handshake` names it.
@@ -39,7 +39,7 @@ impl Responder {
 }
 
 impl Handshake for Responder {
-    type Aead = RingChaChaPoly;
+    type Aead = NativeChaChaPoly;
 
     fn pattern(&self) -> Pattern {
         match &self.0 {

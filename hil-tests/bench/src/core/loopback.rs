@@ -11,7 +11,7 @@ use rift::{
     CloseReason, Codec, Config, Event, Identity, Instant, Noise, Opening, PathId, Permissions, PictureId,
     PictureInfo, Pictures, PublicKey, Rectangle, RectangleData, Session, SessionIndex, StreamParameters,
 };
-use rift_aead::WithRing;
+use rift_aead::Native;
 use rift_mio::{
     ClientDriver, Clock, Decision, DesktopStorage, HostApplication, HostDriver, PICTURE_BUFFER_LEN,
     SocketConfig, Waker, desktop_memory,
@@ -114,7 +114,7 @@ impl Screen {
         }
     }
 
-    fn serve(mut self, mut driver: HostDriver<Memory, WithRing<Noise>>) {
+    fn serve(mut self, mut driver: HostDriver<Memory, Native<Noise>>) {
         let shared = Arc::clone(&self.shared);
         while !shared.stop.load(Ordering::Acquire) && driver.turn(&mut self).is_ok() {
             if shared.wanted.swap(false, Ordering::AcqRel) || self.is_key_wanted {
@@ -133,7 +133,7 @@ impl Screen {
         }
     }
 
-    fn send(&mut self, driver: &mut HostDriver<Memory, WithRing<Noise>>) {
+    fn send(&mut self, driver: &mut HostDriver<Memory, Native<Noise>>) {
         let now = driver.clock().now();
         let is_key = core::mem::take(&mut self.is_key_wanted) || self.next == 1;
         let reference = (!is_key).then(|| PictureId(self.next - 1));
@@ -150,15 +150,15 @@ impl Screen {
     }
 }
 
-impl HostApplication<Memory, WithRing<Noise>> for Screen {
+impl HostApplication<Memory, Native<Noise>> for Screen {
     type Pictures = Pictures<Vec<u8>, 4>;
 
     fn pictures(&self) -> &Self::Pictures {
         &self.pictures
     }
 
-    fn responder(&mut self, opening: Opening) -> WithRing<Noise> {
-        WithRing(Noise::responder(&self.identity, entropy(), opening))
+    fn responder(&mut self, opening: Opening) -> Native<Noise> {
+        Native(Noise::responder(&self.identity, entropy(), opening))
     }
 
     fn established(&mut self, _: Instant, _: PublicKey, _: SocketAddr) -> Decision<Memory> {
@@ -173,7 +173,7 @@ impl HostApplication<Memory, WithRing<Noise>> for Screen {
         _: Instant,
         _: SessionIndex,
         _: SocketAddr,
-        session: &mut Session<Memory, WithRing<Noise>>,
+        session: &mut Session<Memory, Native<Noise>>,
         event: Event,
     ) {
         if matches!(event, Event::Authenticated(_)) {
@@ -194,7 +194,7 @@ impl HostApplication<Memory, WithRing<Noise>> for Screen {
 
 /// A viewer, driven on the caller's thread.
 pub(super) struct Viewer {
-    pub(super) driver: ClientDriver<Memory, WithRing<Noise>>,
+    pub(super) driver: ClientDriver<Memory, Native<Noise>>,
     clock: Clock,
     /// From the host's taking a picture in hand to its delivery here, in µs.
     pub(super) latencies_us: Vec<f64>,
@@ -204,7 +204,7 @@ impl Viewer {
     /// One that will connect to `host`; room for `pictures` latencies.
     pub(super) fn new(host: &Host, pictures: usize) -> io::Result<Self> {
         let identity = Identity::from_secret(entropy());
-        let handshake = WithRing(Noise::initiator(&identity, entropy(), Opening::XX));
+        let handshake = Native(Noise::initiator(&identity, entropy(), Opening::XX));
         let connection = u32::from_be_bytes(entropy());
         let memory = desktop_memory(true);
         let now = Clock::new().now();

@@ -7,12 +7,12 @@ use rift::{
     Permissions, PictureId, PictureInfo, PictureRef, Pictures, Rectangle, RectangleData, Route, Session,
     SessionIndex, StreamParameters,
 };
-use rift_aead::WithRing;
+use rift_aead::Native;
 use rift_mio::{DesktopStorage, PICTURE_BUFFER_LEN, desktop_memory};
 use rift_simd::Simd;
 
 /// One side.
-pub(super) type Peer = Session<Box<DesktopStorage<Simd>>, WithRing<Noise>>;
+pub(super) type Peer = Session<Box<DesktopStorage<Simd>>, Native<Noise>>;
 
 /// From picture to picture, in µs: 60 Hz.
 const PERIOD_US: u64 = 16_667;
@@ -54,7 +54,7 @@ impl Pair {
     pub(super) fn connected(config: &Config) -> Option<Self> {
         let identities = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
         let now = Instant::from_millis(1);
-        let handshake = WithRing(Noise::initiator(&identities.0, [3; 32], Opening::XX));
+        let handshake = Native(Noise::initiator(&identities.0, [3; 32], Opening::XX));
         let public = identities.1.public();
         let mut client =
             Session::connect(config, handshake, public, 77, desktop_memory(true), PathId(0), now);
@@ -151,7 +151,7 @@ fn shake_hands(config: &Config, client: &mut Peer, host: &Identity, now: Instant
     let (mut out, mut reply) = ([0; 2048], [0; 256]);
     for _ in 0..4 {
         while let Some(transmit) = client.poll_transmit(now, &NoPictures, &mut out) {
-            let responder = |opening| WithRing(Noise::responder(host, [5; 32], opening));
+            let responder = |opening| Native(Noise::responder(host, [5; 32], opening));
             match endpoint.handle_datagram(now, from, &out[..transmit.len], responder, &mut reply) {
                 Ok(Route::Established(established)) => {
                     let _ = endpoint.adopt(established.connection(), SessionIndex(0));

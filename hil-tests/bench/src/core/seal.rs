@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use rift::{Aead, ChaChaPoly};
-use rift_aead::RingChaChaPoly;
+use rift_aead::NativeChaChaPoly;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use super::measure::{self, Contender, Figure};
@@ -24,7 +24,7 @@ const SHARE_MAX: f64 = 1.05;
 pub(super) fn run() -> Vec<Row> {
     let note =
         "1200 bytes in place, 8 bytes of associated data; key set-up included where it is paid per packet";
-    let engine = [("seal", seal::<RingChaChaPoly>()), ("open", open::<RingChaChaPoly>())];
+    let engine = [("seal", seal::<NativeChaChaPoly>()), ("open", open::<NativeChaChaPoly>())];
     let portable = [("seal_portable", seal::<ChaChaPoly>()), ("open_portable", open::<ChaChaPoly>())];
     let rows = |cases: [(&'static str, Vec<Figure>); 2], share: Option<f64>| {
         cases.map(|(case, figures)| {

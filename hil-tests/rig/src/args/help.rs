@@ -87,14 +87,15 @@ is the command's (125 for anything above).
       --seconds N     real time it may take, 1 to 86400 (180)";
 
 pub(super) const FUZZ: &str = "\
-cargo rig fuzz [SURFACE…] [--minutes N]
+cargo rig fuzz [SURFACE…] [--minutes N] [--seed S]
 
 Runs the attack surfaces of `fuzz/` under a coverage-guided fuzzer, all of them unless some are named. A crash, a hang or
 too much memory fails. Needs the nightly toolchain and cargo-fuzz, which is installed into the target directory; where
 either cannot be had, it says so and does nothing. What was found, the grown corpora and the fuzzer's own words stay
 in the target directory, under `fuzz/`. An input that found something belongs into `fuzz/corpus/SURFACE/`.
 
-  --minutes N   for each surface, 1 to 1440 (1)";
+  --minutes N   for each surface, 1 to 1440 (1)
+  --seed S      what the fuzzer's chance begins with (another each time, printed)";
 
 pub(super) const BOARD: &str = "\
 cargo rig board NAME [--show | --test] [--yes] [--no-setup]
