@@ -26,6 +26,8 @@ pub enum Command {
     Pair(Pair),
     /// Shows the hosts that announce themselves on the local network, and which of them this client knows
     List(List),
+    /// Switches the machine behind a host's capture card; the host must let this client: `allow ID --permit power`
+    Power(Power),
     /// Prints this client's Wavry ID, which the host must be told: `wavry-server allow ID`
     Id(Id),
 }
@@ -108,6 +110,41 @@ pub struct Pair {
     pub common: Common,
 }
 
+/// What `power` takes.
+#[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct Power {
+    /// What to do
+    #[arg(value_enum)]
+    pub action: PowerAction,
+    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT` [default: wherever the host of --host-id
+    /// announces itself on the local network]
+    #[arg(required_unless_present = "host_id")]
+    pub host: Option<String>,
+    /// The host's Wavry ID [default: that of the host paired with]
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub host_id: Option<PublicKey>,
+    /// Whose handshake to use; both speak the same
+    #[arg(long, value_enum, default_value_t = HandshakeKind::Rift)]
+    pub handshake: HandshakeKind,
+    /// What to keep: settings and state
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What can be done to the machine behind a capture card, as far as its host has been told how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PowerAction {
+    /// As a short press of its power button
+    On,
+    /// As a long press
+    Off,
+    /// As its reset button
+    Reset,
+    /// Wakes it by a packet on the host's network
+    Wake,
+}
+
 /// What `list` takes.
 #[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
@@ -184,6 +221,7 @@ impl Arguments {
         match &self.command {
             Command::Connect(connect) => &connect.common,
             Command::Pair(pair) => &pair.common,
+            Command::Power(power) => &power.common,
             Command::Id(id) => &id.common,
             Command::List(list) => &list.common,
         }

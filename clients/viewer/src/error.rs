@@ -85,6 +85,17 @@ pub enum ClientError {
         /// This client's Wavry ID.
         id: PublicKey,
     },
+    /// The host lets this client in, and not switch the machine behind its capture card.
+    #[error(
+        "{host} does not let this client switch the power, or another client steers it just now. If it is yours, run \
+         there:\n  wavry-server allow {id} --permit power"
+    )]
+    NoPower {
+        /// The host as it was typed.
+        host: String,
+        /// This client's Wavry ID.
+        id: PublicKey,
+    },
     /// The host ended the session for another reason.
     #[error("{host} {what}")]
     Ended {
@@ -136,6 +147,7 @@ impl ClientError {
             | Self::Resolve { .. }
             | Self::Unanswered { .. }
             | Self::Refused { .. }
+            | Self::NoPower { .. }
             | Self::Ended { .. }
             | Self::Network { .. }
             | Self::Display(_)

@@ -26,6 +26,7 @@ pub mod overlay;
 pub mod pair;
 pub mod pins;
 pub mod png;
+pub mod power;
 pub mod reconnect;
 pub mod report;
 pub mod session;
@@ -91,23 +92,24 @@ pub fn state_dir(common: &Common) -> Result<PathBuf, ClientError> {
 ///
 /// With it comes the key that the host has vouched for, if it is pinned.
 fn host_keys(
-    options: &Connect,
+    common: &Common,
+    id: Option<PublicKey>,
     host: &str,
     port: u16,
 ) -> Result<(PublicKey, Option<PublicKey>), ClientError> {
-    let pins = pins::load(&state_dir(&options.common)?)?;
+    let pins = pins::load(&state_dir(common)?)?;
     let pin = pins.find(host, port);
-    match (options.host_id, pin) {
+    match (id, pin) {
         (None, Some(pin)) => Ok((pin.id, pin.successor)),
         (Some(id), Some(pin)) if id == pin.id => Ok((id, pin.successor)),
         (Some(id), _) => Ok((id, None)),
-        (None, None) => Err(ClientError::UnknownHost(options.host.clone().unwrap_or_default())),
+        (None, None) => Err(ClientError::UnknownHost(host.to_owned())),
     }
 }
 
 /// Where the host is: what was said, else where it announces itself on the local network.
-fn host_place(options: &Connect) -> Result<(String, u16), ClientError> {
-    match (&options.host, options.host_id) {
+fn host_place(host: Option<&str>, id: Option<PublicKey>) -> Result<(String, u16), ClientError> {
+    match (host, id) {
         (Some(host), _) => args::split_host(host).map_err(ClientError::Usage),
         (None, Some(id)) => discover::place(id)?.ok_or(ClientError::NotAnnounced(id)),
         (None, None) => Err(ClientError::Usage("say which host: HOST or --host-id ID".to_owned())),
@@ -142,9 +144,9 @@ pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&st
 /// # Errors
 /// [`ClientError`], with words that say what to do.
 pub fn connect(options: &Connect) -> Result<String, ClientError> {
-    let (host, port) = host_place(options)?;
+    let (host, port) = host_place(options.host.as_deref(), options.host_id)?;
     let identity = identity(&options.common)?;
-    let (key, successor) = host_keys(options, &host, port)?;
+    let (key, successor) = host_keys(&options.common, options.host_id, &host, port)?;
     let clock = Clock::new();
     let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
     let (orders, orders_end) = sync_channel(ORDERS_MAX);

@@ -274,6 +274,14 @@ impl Link {
         self.shortcut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the host has taken all input so far; `false` too while the network's thread is busy or has no session.
+    #[must_use]
+    pub fn is_input_taken(&self) -> bool {
+        let is_all = |session: &mut ClientSession, _| session.input_backlog() == 0;
+        self.orders_open.load(Ordering::Acquire) == 0
+            && self.shortcut().as_ref().and_then(|shortcut| shortcut.try_command(is_all)).unwrap_or(false)
+    }
+
     /// Wakes the network's thread, if it has a session.
     pub(crate) fn wake_network(&self) {
         if let Some(shortcut) = &*self.shortcut() {

@@ -45,6 +45,7 @@ fn run(arguments: &Arguments) -> Result<(), ClientError> {
             // A reader that went away has read enough.
             let _ = std::io::stdout().write_all(&wavry_client::list(list)?);
         }
+        Command::Power(power) => wavry_client::power::power(power)?,
         Command::Connect(connect) => {
             if let Some(display) = wavry_client::other_display(connect, std::env::var_os("DISPLAY")) {
                 return Err(start_again(display));

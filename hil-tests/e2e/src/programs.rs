@@ -179,6 +179,15 @@ impl Client {
         Guarded::start(command.args(arguments).env_remove("DISPLAY"), &self.file("client"))
     }
 
+    /// Asks a host to switch the machine behind its capture card.
+    #[must_use]
+    pub fn power(&self, host: &Host, action: &str) -> Guarded {
+        let mut command = Command::new(program("wavry-client"));
+        command.args(["power", action, &host.address, "--host-id", &host.id]);
+        command.arg("--state").arg(self.file("state")).env_remove("DISPLAY");
+        Guarded::start(&mut command, &self.file(action))
+    }
+
     /// Connects; `display` is the screen for its window, if it has one.
     #[must_use]
     pub fn connect(&self, host: &Host, display: Option<&str>, arguments: &[&str]) -> Guarded {

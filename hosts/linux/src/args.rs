@@ -10,7 +10,7 @@ use rift_v4l::{Edid, FourCc};
 use crate::allow::permission;
 use crate::handshake::Implementation;
 use crate::input::Way;
-use crate::power::{Action, Mac};
+use crate::power::{Action, Hooks};
 use crate::source::Spec;
 
 /// Shares a screen, an application or a capture card with the clients on its list.
@@ -104,7 +104,7 @@ pub enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// Switch the machine behind the capture card, by what the configuration says for it
+    /// Switch the machine behind the capture card, by what the table [power] of the configuration says for it
     Power {
         /// What to do
         #[arg(value_enum)]
@@ -206,18 +206,6 @@ pub struct RunArgs {
     /// it is set]
     #[arg(long, value_name = "DISPLAY")]
     pub edid: Option<Edid>,
-    /// Shell command that presses the power button of the machine behind the capture card, for `wavry-server power on`
-    #[arg(long, value_name = "COMMAND")]
-    pub power_on: Option<String>,
-    /// The same for a long press, for `power off`
-    #[arg(long, value_name = "COMMAND")]
-    pub power_off: Option<String>,
-    /// The same for its reset button, for `power reset`
-    #[arg(long, value_name = "COMMAND")]
-    pub power_reset: Option<String>,
-    /// Its network card's address, for `power wake`
-    #[arg(long, value_name = "MAC")]
-    pub wake: Option<Mac>,
     /// Serve figures to Prometheus at this address, as http://ADDR:PORT/metrics [default: not]
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -240,6 +228,9 @@ pub struct RunArgs {
     /// What to log, as `info` or `wavry_server=debug` [default: info]
     #[arg(long, value_name = "FILTER", env = "WAVRY_LOG")]
     pub log: Option<String>,
+    /// How to switch the machine behind the capture card; only in the configuration.
+    #[arg(skip)]
+    pub power: Hooks,
 }
 
 impl RunArgs {
@@ -261,10 +252,7 @@ impl RunArgs {
             capture_input: self.capture_input.or(other.capture_input),
             capture_format: self.capture_format.or(other.capture_format),
             edid: self.edid.or(other.edid),
-            power_on: self.power_on.or(other.power_on),
-            power_off: self.power_off.or(other.power_off),
-            power_reset: self.power_reset.or(other.power_reset),
-            wake: self.wake.or(other.wake),
+            power: self.power.or(other.power),
             metrics: self.metrics.or(other.metrics),
             announce: self.announce.or(other.announce),
             announce_name: self.announce_name.or(other.announce_name),

@@ -6,9 +6,8 @@ use std::path::Path;
 use rift::{Permissions, PublicKey};
 
 use crate::allow::{self, AllowError, AllowList, Client};
-use crate::args::{CLIENT_NAME, Command, Rights, RunArgs};
+use crate::args::{CLIENT_NAME, Command, Rights};
 use crate::pairing::PairOrder;
-use crate::power::Hooks;
 use crate::{ServerError, config, control, identity, rotation, source, state_dir, status};
 
 /// Carries out a command other than `run`; what it has to say goes to `out`.
@@ -62,8 +61,7 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
             write!(out, "{answer}")?;
         }
         Command::Power { action, place } => {
-            let RunArgs { power_on: on, power_off: off, power_reset: reset, wake, .. } = config::load(place)?;
-            Hooks { on, off, reset, wake }.perform(*action)?;
+            config::load(place)?.power.perform(*action)?;
         }
         Command::Cards => source::list_devices(out)?,
         Command::RotateKey { switch, place } => rotate_key(&state_dir(place)?, *switch, out)?,

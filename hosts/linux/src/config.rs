@@ -1,7 +1,8 @@
 //! The configuration file, and what comes of it and the command line.
 //!
 //! A key is a long option of `run` and its value what would follow it; both are read by the same parser, so they
-//! cannot differ. An unknown key is refused: a misspelt one would silently do nothing.
+//! cannot differ. The table `[power]` alone has no options: what it names are programs with their arguments, which no
+//! shell reads. An unknown key is refused: a misspelt one would silently do nothing.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command, FromArgMatches};
 
 use crate::args::{Place, RunArgs};
+use crate::power::{ARGUMENTS_MAX, Hooks};
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +95,7 @@ pub fn parse(text: &str, path: &Path) -> Result<RunArgs, ConfigError> {
         command.get_arguments().filter_map(clap::Arg::get_long).filter(|&key| key != "config").collect();
     let mut all = RunArgs::default();
     for (key, value) in &table {
-        if !known.contains(&key.as_str()) {
+        if key != POWER && !known.contains(&key.as_str()) {
             let nearest = known.iter().min_by_key(|known| unlikeness(key, known));
             return Err(ConfigError::UnknownKey {
                 path: path.to_owned(),
@@ -107,6 +109,10 @@ pub fn parse(text: &str, path: &Path) -> Result<RunArgs, ConfigError> {
             what: what.to_owned(),
         };
         let value = match value {
+            toml::Value::Table(table) if key == POWER => {
+                all.power = power(table).map_err(|what| wrong(&what))?;
+                continue;
+            }
             toml::Value::String(text) => text.clone(),
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(truth) => truth.to_string(),
@@ -122,6 +128,37 @@ pub fn parse(text: &str, path: &Path) -> Result<RunArgs, ConfigError> {
         all = said.map_err(|error| wrong(reason(&error.to_string())))?.or(all);
     }
     Ok(all)
+}
+
+/// The table's name.
+const POWER: &str = "power";
+
+/// What the table says of the machine behind the capture card; else what is wrong.
+fn power(table: &toml::Table) -> Result<Hooks, String> {
+    let program = |key: &str, value: &toml::Value| {
+        let words = value.as_array().map(|words| words.iter().map(|word| word.as_str().map(str::to_owned)));
+        let words: Option<Vec<String>> = words.and_then(Iterator::collect);
+        let is_sound = |words: &Vec<String>| {
+            (1..=ARGUMENTS_MAX).contains(&words.len()) && words.iter().all(|word| !word.contains('\0'))
+        };
+        words.filter(is_sound).filter(|words| !words[0].is_empty()).map(Some).ok_or_else(|| {
+            format!(
+                "`{key}` is a program and its arguments, {ARGUMENTS_MAX} words at most, as [\"gpioset\", \"gpiochip0\", \
+                 \"17=1\"]; no shell reads them"
+            )
+        })
+    };
+    let mut hooks = Hooks::default();
+    for (key, value) in table {
+        match key.as_str() {
+            "on" => hooks.on = program(key, value)?,
+            "off" => hooks.off = program(key, value)?,
+            "reset" => hooks.reset = program(key, value)?,
+            "wake" => hooks.wake = Some(value.as_str().unwrap_or_default().parse()?),
+            _ => return Err(format!("there is no `{key}` in it, only on, off, reset and wake")),
+        }
+    }
+    Ok(hooks)
 }
 
 /// The first line of the parser's message, without what only fits a command line.
@@ -194,6 +231,28 @@ mod tests {
             let message = read(text).unwrap_err();
             assert!(message.contains(hint), "{text}: {message}");
         }
+    }
+
+    #[test]
+    fn power_is_a_table_of_programs_with_their_arguments() {
+        let text = "fps = 30\n[power]\non = [\"gpioset\", \"a b\", \"$(x)\"]\nwake = \"52:54:00:12:34:56\"";
+        let said = read(text).unwrap();
+        assert_eq!(said.fps, Some(30));
+        assert_eq!(said.power.on, Some(vec!["gpioset".to_owned(), "a b".to_owned(), "$(x)".to_owned()]));
+        assert!(said.power.wake.is_some() && said.power.off.is_none());
+        for (line, hint) in [
+            ("on = \"reboot now\"", "no shell"),
+            ("on = []", "program"),
+            ("on = [\"\"]", "program"),
+            ("reset = [1]", "program"),
+            ("press = [\"x\"]", "on, off, reset and wake"),
+            ("wake = \"here\"", "six bytes"),
+        ] {
+            let message = read(&format!("[power]\n{line}")).unwrap_err();
+            assert!(message.contains(hint) && message.contains("power"), "{line}: {message}");
+        }
+        assert!(read("power = 1").is_err());
+        assert!(read("[powr]\non = [\"x\"]").is_err());
     }
 
     #[test]

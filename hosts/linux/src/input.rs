@@ -22,6 +22,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tracing::{debug, info, warn};
 
 use crate::guard::Guard;
+use crate::power::Switch;
 use crate::source::Spec;
 
 /// Events that may wait for the sink: two seconds of a 500 Hz mouse.
@@ -160,6 +161,7 @@ pub(crate) enum Command {
 struct Guarded {
     sink: Sink,
     guard: Guard,
+    switch: Switch,
 }
 
 /// The sink, and how much of what its thread was told is not done yet.
@@ -252,11 +254,11 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Starts the sink's thread; without a sink all input is dropped.
+    /// Starts the sink's thread; without a sink all input is dropped. `switch` has the keys that are not for the sink.
     ///
     /// # Errors
     /// The system gave no thread.
-    pub fn start(sink: Option<Sink>) -> Result<Self, InputError> {
+    pub fn start(sink: Option<Sink>, switch: Switch) -> Result<Self, InputError> {
         let open = Arc::<AtomicUsize>::default();
         let Some(sink) = sink else {
             return Ok(Self {
@@ -270,7 +272,7 @@ impl Injector {
         };
         let (commands, orders) = sync_channel(QUEUE_LEN);
         let shared = Arc::new(Shared {
-            sink: Mutex::new(Guarded { sink, guard: Guard::default() }),
+            sink: Mutex::new(Guarded { sink, guard: Guard::default(), switch }),
             open: open.clone(),
         });
         let served = shared.clone();
@@ -404,9 +406,13 @@ fn serve(shared: &Shared, commands: &Receiver<Command>) {
 }
 
 fn carry_out(guarded: &mut Guarded, command: Command) {
-    let Guarded { sink, guard } = guarded;
+    let Guarded { sink, guard, switch } = guarded;
     match command {
-        Command::Inject(event, permissions) if guard.lets(permissions, &event) => sink.inject(&event),
+        Command::Inject(event, permissions) if guard.lets(permissions, &event) => {
+            if !switch.takes(&event) {
+                sink.inject(&event);
+            }
+        }
         Command::Inject(..) => debug!("an input event without permission was dropped"),
         Command::ReleaseAll => {
             guard.clear();

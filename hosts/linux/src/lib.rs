@@ -60,7 +60,7 @@ use lane::LaneOrders;
 use notify::Notifier;
 use orders::{Order, Outlet};
 use pairing::{Desk, PairOrder};
-use power::PowerError;
+use power::{PowerError, Switch};
 use source::{Choice, Source, SourceError, Spec};
 use status::{Answerer, Board};
 use viewers::{Driver, Feed, Policy, Viewers};
@@ -205,7 +205,8 @@ pub fn serve(
         .map_err(|source| ServerError::Source { spec: spec.clone(), source })?;
     let view_only = settings.view_only.unwrap_or(false);
     let sink = if view_only { None } else { Sink::open(settings.input.unwrap_or_default(), &spec, display)? };
-    let mut injector = Injector::start(sink)?;
+    let switch = Switch::start(settings.power.clone())?;
+    let mut injector = Injector::start(sink, switch)?;
     let mut driver = listen(settings.listen, &identity, &state)?;
     injector.heed_rumble(driver.waker())?;
     let bitrate_bps_max = settings.bitrate_max.unwrap_or(BITRATE_BPS_MAX);
