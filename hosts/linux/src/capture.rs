@@ -3,8 +3,12 @@
 //! Nothing is queued: a frame is taken only when the network takes a picture, and it is the newest one then. A change
 //! is encoded as soon as it is seen; a still screen is made good and then costs nothing.
 //!
+//! A card that encodes is another matter, see [`mod@coded`].
+//!
 //! Invariant: the frame is polled last before anything waits for the source's descriptor, because asking for the
 //! cursor may have taken events off the wire.
+
+mod coded;
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -25,6 +29,7 @@ use crate::governor::{Action, Need, Pace, Purpose, Quality};
 use crate::lane::{Lane, LaneOrders};
 use crate::metrics::Cause;
 use crate::orders::{Captured, Coded, CursorState, Order, Outlet, Shape};
+use crate::passthrough::Passthrough;
 use crate::signal::SignalLog;
 use crate::source::{Source, SourceError};
 use crate::tile_coder::TileCoder;
@@ -67,6 +72,9 @@ pub fn start(
             Lane::Tiles565 => Track::new(lane, Box::new(TileCoder::<Rgb565>::new(rate, picture_len_max))),
         }),
         next: PictureId(1),
+        through: Passthrough::new(rate),
+        coded_bitrate_bps: 0,
+        coded_at: Instant::ZERO,
         source,
         cursor: CursorState::default(),
         signal: SignalLog::new(clock.now()),
@@ -131,6 +139,10 @@ struct Capture {
     tracks: [Track; Lane::ALL.len()],
     /// The number of the next picture, whichever lane it is in.
     next: PictureId,
+    /// For a source that encodes: what may be sent, the rate it was told, and when its pictures were last taken.
+    through: Passthrough,
+    coded_bitrate_bps: u32,
+    coded_at: Instant,
     cursor: CursorState,
     signal: SignalLog,
     clock: Clock,
@@ -156,6 +168,9 @@ impl Capture {
 
     /// Encodes pictures or waits for a reason to.
     fn turn(&mut self, orders: &[Order; Lane::ALL.len()]) -> Result<(), CaptureError> {
+        if self.source.is_coded() {
+            return self.turn_coded(orders);
+        }
         for (track, order) in self.tracks.iter_mut().zip(orders) {
             track.hear(order);
         }

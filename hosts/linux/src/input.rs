@@ -86,7 +86,7 @@ impl Sink {
             (Way::Uinput, _) => Self::uinput().map(Some),
             (Way::Usb, _) => Ok(Some(Self::Usb(Box::new(HidSink::create(None)?)))),
             (Way::Auto, Spec::X11(_) | Spec::App(_)) => Ok(or_without(Self::xtest(display))),
-            (Way::Auto, Spec::V4l(_) | Spec::Test) => Ok(or_without(Self::uinput())),
+            (Way::Auto, Spec::V4l(_) | Spec::Test | Spec::TestCoded) => Ok(or_without(Self::uinput())),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod capture;
 pub mod chain;
 pub mod clipboard;
 mod coder;
+pub mod coding_card;
 mod commands;
 pub mod config;
 pub mod control;
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod notify;
 pub mod orders;
 pub mod pairing;
+mod passthrough;
 pub mod power;
 pub mod rotation;
 pub mod signal;
@@ -194,7 +196,7 @@ pub fn serve(
     let display = match &spec {
         Spec::X11(display) => display.as_deref(),
         Spec::App(_) => app.as_ref().map(AppSession::display),
-        Spec::V4l(_) | Spec::Test => None,
+        Spec::V4l(_) | Spec::Test | Spec::TestCoded => None,
     };
     let choice = Choice {
         input: settings.capture_input,
@@ -277,6 +279,7 @@ fn open(spec: &Spec, display: Option<&str>, fps: u32, choice: &Choice) -> Result
         Spec::X11(_) | Spec::App(_) => Source::screen(display),
         Spec::V4l(path) => Source::device(path, fps, choice),
         Spec::Test => Source::test(fps),
+        Spec::TestCoded => Source::test_coded(fps),
     }
 }
 

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use rift::{CaptureState, Instant, Rectangle};
 use rift_hal::{Cursor, Frame, Pollable, VideoSource};
-use rift_v4l::{Edid, FourCc, V4lError, V4lSource};
+use rift_v4l::{CodedFrame, Edid, FourCc, V4lError, V4lSource};
 use rift_x11::X11Source;
 use tracing::{info, warn};
 
+use crate::coding_card::CodingCard;
 use crate::signal;
 use crate::test_source::TestSource;
 
@@ -26,6 +27,8 @@ pub enum Spec {
     V4l(PathBuf),
     /// `test`: a moving scene.
     Test,
+    /// `test:h264`: the same, as a card that encodes would give it.
+    TestCoded,
 }
 
 impl Spec {
@@ -36,7 +39,7 @@ impl Spec {
             Self::X11(_) => "x11",
             Self::App(_) => "app",
             Self::V4l(_) => "v4l",
-            Self::Test => "test",
+            Self::Test | Self::TestCoded => "test",
         }
     }
 }
@@ -47,7 +50,7 @@ impl Spec {
     pub fn public_name(&self) -> String {
         match self {
             Self::V4l(_) => self.to_string(),
-            Self::X11(_) | Self::App(_) | Self::Test => self.kind().to_owned(),
+            Self::X11(_) | Self::App(_) | Self::Test | Self::TestCoded => self.kind().to_owned(),
         }
     }
 }
@@ -63,7 +66,8 @@ impl FromStr for Spec {
             ("app", Some(command)) if !command.trim().is_empty() => Ok(Self::App(command.to_owned())),
             ("v4l", Some(path)) if !path.is_empty() => Ok(Self::V4l(path.into())),
             ("test", None) => Ok(Self::Test),
-            _ => Err("a source is x11, x11:DISPLAY, app:COMMAND, v4l:PATH or test".to_owned()),
+            ("test", Some("h264")) => Ok(Self::TestCoded),
+            _ => Err("a source is x11, x11:DISPLAY, app:COMMAND, v4l:PATH, test or test:h264".to_owned()),
         }
     }
 }
@@ -76,6 +80,7 @@ impl fmt::Display for Spec {
             Self::App(command) => write!(f, "app:{command}"),
             Self::V4l(path) => write!(f, "v4l:{}", path.display()),
             Self::Test => f.write_str("test"),
+            Self::TestCoded => f.write_str("test:h264"),
         }
     }
 }
@@ -114,6 +119,8 @@ pub enum Source {
     V4l(Box<V4lSource>),
     /// The test scene.
     Test(Box<TestSource>),
+    /// The test scene as a card that encodes would give it.
+    TestCoded(Box<CodingCard>),
 }
 
 impl Source {
@@ -134,8 +141,11 @@ impl Source {
     /// # Errors
     /// [`SourceError::V4l`]: the process has no descriptors left.
     pub fn device(path: &Path, fps: u32, choice: &Choice) -> Result<Self, SourceError> {
-        let options =
-            rift_v4l::Options { size: None, rate_millihertz: Some(fps * 1000), format: choice.format };
+        let options = rift_v4l::Options {
+            rate_millihertz: Some(fps * 1000),
+            format: choice.format,
+            ..rift_v4l::Options::default()
+        };
         let mut source = V4lSource::wait_for(path, &options)?;
         if let Some(input) = choice.input {
             source.select_input(input, Instant::ZERO);
@@ -154,6 +164,51 @@ impl Source {
         Ok(Self::Test(Box::new(TestSource::start(fps)?)))
     }
 
+    /// The test scene, encoded.
+    ///
+    /// # Errors
+    /// [`SourceError::Test`].
+    pub fn test_coded(fps: u32) -> Result<Self, SourceError> {
+        Ok(Self::TestCoded(Box::new(CodingCard::start(fps)?)))
+    }
+
+    /// Whether it encodes, and gives pictures by [`Self::poll_coded`] and no frames.
+    #[must_use]
+    pub fn is_coded(&self) -> bool {
+        match self {
+            Self::X11(_) | Self::Test(_) => false,
+            Self::V4l(source) => source.is_coded(),
+            Self::TestCoded(_) => true,
+        }
+    }
+
+    /// The next picture that it has encoded.
+    pub fn poll_coded(&mut self, now: Instant) -> Option<CodedFrame<'_>> {
+        match self {
+            Self::X11(_) | Self::Test(_) => None,
+            Self::V4l(source) => source.poll_coded(now),
+            Self::TestCoded(card) => card.poll_coded(now),
+        }
+    }
+
+    /// Asks its encoder for a picture that needs no other. `false`: it cannot be asked.
+    pub fn ask_key(&mut self) -> bool {
+        match self {
+            Self::X11(_) | Self::Test(_) => false,
+            Self::V4l(source) => source.ask_key(),
+            Self::TestCoded(card) => card.ask_key(),
+        }
+    }
+
+    /// Sets its encoder's bit rate. `false`: it has its own.
+    pub fn set_coded_bitrate(&mut self, bitrate_bps: u32) -> bool {
+        match self {
+            Self::X11(_) | Self::Test(_) => false,
+            Self::V4l(source) => source.set_coded_bitrate(bitrate_bps),
+            Self::TestCoded(card) => card.set_bitrate(bitrate_bps),
+        }
+    }
+
     /// Whether it says which part of a frame changed, and gives none while nothing changes.
     #[must_use]
     pub const fn tells_damage(&self) -> bool {
@@ -164,7 +219,7 @@ impl Source {
     #[must_use]
     pub fn capture_state(&self) -> Option<CaptureState> {
         match self {
-            Self::X11(_) | Self::Test(_) => None,
+            Self::X11(_) | Self::Test(_) | Self::TestCoded(_) => None,
             Self::V4l(source) => Some(signal::state_of(source)),
         }
     }
@@ -173,7 +228,7 @@ impl Source {
     #[must_use]
     pub const fn capture_error(&self) -> Option<&V4lError> {
         match self {
-            Self::X11(_) | Self::Test(_) => None,
+            Self::X11(_) | Self::Test(_) | Self::TestCoded(_) => None,
             Self::V4l(source) => source.error(),
         }
     }
@@ -182,7 +237,7 @@ impl Source {
     #[must_use]
     pub fn losses(&self) -> (u64, u64) {
         match self {
-            Self::X11(_) | Self::Test(_) => (0, 0),
+            Self::X11(_) | Self::Test(_) | Self::TestCoded(_) => (0, 0),
             Self::V4l(source) => (source.lost(), source.discarded()),
         }
     }
@@ -196,6 +251,7 @@ impl VideoSource for Source {
             Self::X11(source) => source.size(),
             Self::V4l(source) => source.size(),
             Self::Test(source) => source.size(),
+            Self::TestCoded(card) => card.size(),
         }
     }
 
@@ -204,6 +260,7 @@ impl VideoSource for Source {
             Self::X11(source) => source.poll_frame(now)?,
             Self::V4l(source) => source.poll_frame(now)?,
             Self::Test(source) => source.poll_frame(now)?,
+            Self::TestCoded(_) => None,
         })
     }
 
@@ -212,6 +269,7 @@ impl VideoSource for Source {
             Self::X11(source) => source.damage(),
             Self::V4l(source) => source.damage(),
             Self::Test(source) => source.damage(),
+            Self::TestCoded(_) => Rectangle::default(),
         }
     }
 
@@ -220,13 +278,14 @@ impl VideoSource for Source {
             Self::X11(source) => source.current_frame(now)?,
             Self::V4l(source) => source.current_frame(now)?,
             Self::Test(source) => source.current_frame(now)?,
+            Self::TestCoded(_) => None,
         })
     }
 
     fn poll_cursor(&mut self) -> Option<Cursor<'_>> {
         match self {
             Self::X11(source) => source.poll_cursor(),
-            Self::V4l(_) | Self::Test(_) => None,
+            Self::V4l(_) | Self::Test(_) | Self::TestCoded(_) => None,
         }
     }
 }
@@ -237,6 +296,7 @@ impl Pollable for Source {
             Self::X11(source) => source.poll_fd(),
             Self::V4l(source) => source.poll_fd(),
             Self::Test(source) => source.poll_fd(),
+            Self::TestCoded(card) => card.poll_fd(),
         }
     }
 }
@@ -299,7 +359,9 @@ mod tests {
 
     #[test]
     fn names_of_sources_are_read_and_written_alike() {
-        for text in ["x11", "x11::1", "x11:host:0.1", "app:xterm -e 'a:b'", "v4l:/dev/video0", "test"] {
+        for text in
+            ["x11", "x11::1", "x11:host:0.1", "app:xterm -e 'a:b'", "v4l:/dev/video0", "test", "test:h264"]
+        {
             assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
         }
         assert_eq!("x11::7".parse(), Ok(Spec::X11(Some(":7".into()))));

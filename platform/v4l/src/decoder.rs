@@ -17,9 +17,9 @@ pub(crate) enum Decoder {
 impl Decoder {
     /// For buffers of this layout; `None` for those that are used where they lie.
     pub(crate) fn of(layout: &Layout) -> Option<Self> {
-        let Layout { encoding, width, height, stride } = *layout;
+        let Layout { encoding, width, height, strides: [stride, ..] } = *layout;
         match encoding {
-            Encoding::Pixels(_) => None,
+            Encoding::Pixels(_) | Encoding::Planes(_) | Encoding::H264 => None,
             Encoding::Jpeg => Some(Self::Jpeg(MjpegDecoder::new(width, height))),
             Encoding::Rgb(order) => Some(Self::Rgb(RgbConverter::new(order, width, height, stride))),
         }

@@ -46,23 +46,31 @@ impl fmt::Debug for FourCc {
 pub enum Encoding {
     /// Pixels, used where they lie.
     Pixels(PixelFormat),
+    /// Pixels, used where they lie: each plane in a buffer of its own.
+    Planes(PixelFormat),
     /// A JPEG picture.
     Jpeg,
     /// Pixels of three bytes, which are converted to I420.
     Rgb(Order),
+    /// A picture of an H.264 stream with start codes: the device encodes.
+    H264,
 }
 
 impl Encoding {
     /// Everything taken, the cheapest to encode from first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Pixels(PixelFormat::I420),
+        Self::Planes(PixelFormat::I420),
         Self::Pixels(PixelFormat::Nv12),
+        Self::Planes(PixelFormat::Nv12),
         Self::Pixels(PixelFormat::Yuyv),
         Self::Pixels(PixelFormat::Uyvy),
         Self::Pixels(PixelFormat::Bgrx),
         Self::Rgb(Order::Bgr),
         Self::Rgb(Order::Rgb),
         Self::Jpeg,
+        // Last, because its rate and quality are the device's.
+        Self::H264,
     ];
 
     /// What Video4Linux calls it; `None` if it has no name there that is taken here.
@@ -70,14 +78,17 @@ impl Encoding {
     pub const fn four_cc(self) -> Option<FourCc> {
         match self {
             Self::Pixels(PixelFormat::I420) => Some(FourCc(*b"YU12")),
+            Self::Planes(PixelFormat::I420) => Some(FourCc(*b"YM12")),
             Self::Pixels(PixelFormat::Nv12) => Some(FourCc(*b"NV12")),
+            Self::Planes(PixelFormat::Nv12) => Some(FourCc(*b"NM12")),
             Self::Pixels(PixelFormat::Yuyv) => Some(FourCc(*b"YUYV")),
             Self::Pixels(PixelFormat::Uyvy) => Some(FourCc(*b"UYVY")),
             Self::Pixels(PixelFormat::Bgrx) => Some(FourCc(*b"XR24")),
             Self::Rgb(Order::Bgr) => Some(FourCc(*b"BGR3")),
             Self::Rgb(Order::Rgb) => Some(FourCc(*b"RGB3")),
             Self::Jpeg => Some(FourCc(*b"MJPG")),
-            Self::Pixels(_) => None,
+            Self::H264 => Some(FourCc(*b"H264")),
+            Self::Pixels(_) | Self::Planes(_) => None,
         }
     }
 
@@ -108,6 +119,17 @@ pub struct Options {
     pub rate_millihertz: Option<u32>,
     /// The one format to take; `None` = the best of those it has.
     pub format: Option<FourCc>,
+    /// Whose memory frames are put into; `None` = the driver's, and ours where the driver has none.
+    pub memory: Option<Memory>,
+}
+
+/// Whose memory the driver puts frames into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Memory {
+    /// The driver's, mapped (`V4L2_MEMORY_MMAP`); what it holds can be exported to other devices.
+    Driver,
+    /// This process's own (`V4L2_MEMORY_USERPTR`): for drivers that have none to map.
+    Process,
 }
 
 /// One way in which a device can be set.
@@ -136,63 +158,133 @@ pub fn choose(offers: &[Offer], size: (u32, u32), rate_millihertz: Option<u32>) 
     offers.iter().copied().min_by_key(cost)
 }
 
-/// Where the pixels of a buffer lie, as the driver has set it.
+/// The most planes that a frame has, and so the most buffers that it lies in.
+pub const PLANES_MAX: usize = 3;
+
+/// Where the pixels of a frame lie, as the driver has set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What the buffer holds.
+    /// What its buffers hold.
     pub encoding: Encoding,
     /// Pixels across, `1..=16384`.
     pub width: u32,
     /// Pixels down, `1..=16384`.
     pub height: u32,
-    /// Bytes from a row of the first plane to the next. Of no meaning for JPEG.
-    pub stride: usize,
+    /// Bytes from a row of a plane to the next, plane by plane. Of no meaning for JPEG.
+    pub strides: [usize; PLANES_MAX],
 }
 
 impl Layout {
-    /// The fewest bytes a whole frame has.
+    /// Of one buffer, whose first plane has this stride: further planes follow without a gap, and those of half width
+    /// have half the stride, as Video4Linux defines its contiguous formats.
     #[must_use]
-    pub fn len_min(&self) -> usize {
-        let format = match self.encoding {
-            Encoding::Pixels(format) => format,
-            Encoding::Rgb(_) => return self.stride * self.height as usize,
-            Encoding::Jpeg => return JPEG_LEN_MIN,
-        };
-        let last = format.planes() - 1;
-        let (row, rows) = format.plane_size(last, self.width, self.height);
-        self.offset(format, last) + self.plane_stride(format, last) * rows.saturating_sub(1) + row
+    pub fn contiguous(encoding: Encoding, (width, height): (u32, u32), stride: usize) -> Self {
+        let is_halved = encoding == Encoding::Pixels(PixelFormat::I420);
+        let more = if is_halved { stride / 2 } else { stride };
+        Self { encoding, width, height, strides: [stride, more, more] }
     }
 
-    /// The frame in `bytes`, which are pixels: planes follow each other without a gap, and planes of
-    /// half width have half the stride, as Video4Linux defines its contiguous formats.
+    /// How many buffers a frame lies in.
+    #[must_use]
+    pub const fn buffers(&self) -> usize {
+        match self.encoding {
+            Encoding::Planes(format) => format.planes(),
+            Encoding::Pixels(_) | Encoding::Jpeg | Encoding::Rgb(_) | Encoding::H264 => 1,
+        }
+    }
+
+    /// The fewest bytes that each buffer of a whole frame holds; 0 for those that there are not.
+    #[must_use]
+    pub fn lens_min(&self) -> [usize; PLANES_MAX] {
+        let mut lens = [0; PLANES_MAX];
+        match self.encoding {
+            Encoding::Pixels(format) => {
+                let last = format.planes() - 1;
+                lens[0] = self.offset(format, last) + self.plane_len_min(format, last);
+            }
+            Encoding::Planes(format) => {
+                for (plane, len) in lens.iter_mut().enumerate().take(format.planes()) {
+                    *len = self.plane_len_min(format, plane);
+                }
+            }
+            Encoding::Rgb(_) => lens[0] = self.strides[0] * self.height as usize,
+            Encoding::Jpeg => lens[0] = JPEG_LEN_MIN,
+            Encoding::H264 => lens[0] = H264_LEN_MIN,
+        }
+        lens
+    }
+
+    /// The frame in its buffers, which hold pixels; see [`Self::contiguous`] for where the planes of one buffer lie.
     ///
     /// # Errors
     /// [`FrameError`] if the bytes do not hold it; [`FrameError::Short`] for what is decoded or converted first.
-    pub fn frame<'a>(&self, bytes: &'a [u8], captured_at: Instant) -> Result<Frame<'a>, FrameError> {
-        let Encoding::Pixels(format) = self.encoding else {
+    pub fn frame<'a>(
+        &self,
+        buffers: [&'a [u8]; PLANES_MAX],
+        captured_at: Instant,
+    ) -> Result<Frame<'a>, FrameError> {
+        let mut planes = [Plane::EMPTY; PLANES_MAX];
+        let places = self.places();
+        for (plane, place) in planes.iter_mut().zip(&places) {
+            let Some(Place { buffer, offset, stride }) = *place else { break };
+            let data = buffers[buffer].get(offset..).ok_or(FrameError::Short)?;
+            *plane = Plane { data, stride };
+        }
+        let (Encoding::Pixels(format) | Encoding::Planes(format)) = self.encoding else {
             return Err(FrameError::Short);
         };
-        let mut planes = [Plane::EMPTY; 3];
-        for (index, plane) in planes.iter_mut().enumerate().take(format.planes()) {
-            let data = bytes.get(self.offset(format, index)..).ok_or(FrameError::Short)?;
-            *plane = Plane { data, stride: self.plane_stride(format, index) };
-        }
         Frame::new(format, self.width, self.height, planes, captured_at)
     }
 
-    fn plane_stride(&self, format: PixelFormat, plane: usize) -> usize {
-        if format == PixelFormat::I420 && plane > 0 { self.stride / 2 } else { self.stride }
+    /// Where each plane begins; none for what is decoded or converted first.
+    #[must_use]
+    pub fn places(&self) -> [Option<Place>; PLANES_MAX] {
+        let mut places = [None; PLANES_MAX];
+        match self.encoding {
+            Encoding::Pixels(format) => {
+                for (plane, place) in places.iter_mut().enumerate().take(format.planes()) {
+                    let offset = self.offset(format, plane);
+                    *place = Some(Place { buffer: 0, offset, stride: self.strides[plane] });
+                }
+            }
+            Encoding::Planes(format) => {
+                for (plane, place) in places.iter_mut().enumerate().take(format.planes()) {
+                    *place = Some(Place { buffer: plane, offset: 0, stride: self.strides[plane] });
+                }
+            }
+            Encoding::Jpeg | Encoding::Rgb(_) | Encoding::H264 => {}
+        }
+        places
+    }
+
+    /// The last row need not be padded.
+    fn plane_len_min(&self, format: PixelFormat, plane: usize) -> usize {
+        let (row, rows) = format.plane_size(plane, self.width, self.height);
+        self.strides[plane] * rows.saturating_sub(1) + row
     }
 
     fn offset(&self, format: PixelFormat, plane: usize) -> usize {
         let bytes =
-            |before| self.plane_stride(format, before) * format.plane_size(before, self.width, self.height).1;
+            |before: usize| self.strides[before] * format.plane_size(before, self.width, self.height).1;
         (0..plane).map(bytes).sum()
     }
 }
 
+/// Where a plane begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// In which of the frame's buffers.
+    pub buffer: usize,
+    /// How many bytes from the start of what that buffer holds.
+    pub offset: usize,
+    /// Bytes from a row to the next.
+    pub stride: usize,
+}
+
 /// The two markers around any JPEG picture.
 const JPEG_LEN_MIN: usize = 4;
+/// A start code and a unit's first byte.
+const H264_LEN_MIN: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -212,7 +304,7 @@ mod tests {
             let name = encoding.four_cc().expect("it is taken");
             assert_eq!(Encoding::from_four_cc(FourCc::from_code(name.code())), Some(encoding));
         }
-        assert_eq!(Encoding::from_four_cc(FourCc(*b"H264")), None);
+        assert_eq!(Encoding::from_four_cc(FourCc(*b"HEVC")), None);
         assert_eq!(FourCc(*b"Y16\0").to_string(), "Y16.");
     }
 
@@ -242,20 +334,34 @@ mod tests {
 
     #[test]
     fn planes_lie_where_the_stride_puts_them() {
-        let layout = Layout { encoding: I420, width: 6, height: 4, stride: 8 };
+        let layout = Layout::contiguous(I420, (6, 4), 8);
         let bytes: Vec<u8> = (0..64).collect();
-        let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
+        let only = [&bytes[..], &[], &[]];
+        let frame = layout.frame(only, Instant::ZERO).expect("it holds one");
         assert_eq!(frame.planes()[0].row(3, 6), [24, 25, 26, 27, 28, 29]);
         assert_eq!(frame.planes()[1].row(1, 3), [36, 37, 38]);
         assert_eq!(frame.planes()[2].row(1, 3), [44, 45, 46]);
 
-        let layout = Layout { encoding: NV12, width: 6, height: 4, stride: 8 };
-        let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
+        let layout = Layout::contiguous(NV12, (6, 4), 8);
+        let frame = layout.frame(only, Instant::ZERO).expect("it holds one");
         assert_eq!(frame.planes()[1].row(1, 6), [40, 41, 42, 43, 44, 45]);
 
-        let layout = Layout { encoding: YUYV, width: 6, height: 4, stride: 16 };
-        let frame = layout.frame(&bytes, Instant::ZERO).expect("it holds one");
+        let layout = Layout::contiguous(YUYV, (6, 4), 16);
+        let frame = layout.frame(only, Instant::ZERO).expect("it holds one");
         assert_eq!(frame.planes()[0].row(3, 12)[0], 48);
+    }
+
+    #[test]
+    fn planes_of_their_own_begin_where_their_buffers_do() {
+        let encoding = Encoding::Planes(PixelFormat::I420);
+        let layout = Layout { encoding, width: 6, height: 4, strides: [8, 16, 3] };
+        assert_eq!(layout.buffers(), 3);
+        assert_eq!(layout.lens_min(), [30, 19, 6]);
+        let bytes: Vec<u8> = (0..64).collect();
+        let frame = layout.frame([&bytes, &bytes[20..], &bytes[40..]], Instant::ZERO).expect("it holds one");
+        assert_eq!(frame.planes()[0].row(1, 6), [8, 9, 10, 11, 12, 13]);
+        assert_eq!(frame.planes()[1].row(1, 3), [36, 37, 38]);
+        assert_eq!(frame.planes()[2].row(1, 3), [43, 44, 45]);
     }
 
     #[test]
@@ -264,11 +370,19 @@ mod tests {
             for (width, height) in [(1, 1), (2, 2), (5, 3), (64, 48), (1920, 1080)] {
                 let tight = format.plane_size(0, width, height).0.next_multiple_of(2);
                 for stride in [tight, tight + 64] {
-                    let layout = Layout { encoding: Encoding::Pixels(format), width, height, stride };
-                    let bytes = vec![0; layout.len_min()];
-                    assert!(layout.frame(&bytes, Instant::ZERO).is_ok(), "{layout:?}");
-                    let short = layout.frame(&bytes[1..], Instant::ZERO);
-                    assert_eq!(short.err(), Some(FrameError::Short), "{layout:?}");
+                    let one = Layout::contiguous(Encoding::Pixels(format), (width, height), stride);
+                    let each = Layout { encoding: Encoding::Planes(format), ..one };
+                    for layout in [one, each] {
+                        let bytes = layout.lens_min().map(|len| vec![0; len]);
+                        let whole = [&bytes[0][..], &bytes[1], &bytes[2]];
+                        assert!(layout.frame(whole, Instant::ZERO).is_ok(), "{layout:?}");
+                        for short in 0..layout.buffers() {
+                            let mut cut = whole;
+                            cut[short] = &cut[short][1..];
+                            let refusal = layout.frame(cut, Instant::ZERO).err();
+                            assert_eq!(refusal, Some(FrameError::Short), "{layout:?} {short}");
+                        }
+                    }
                 }
             }
         }
@@ -276,7 +390,7 @@ mod tests {
 
     #[test]
     fn stride_shorter_than_a_row_is_refused() {
-        let layout = Layout { encoding: YUYV, width: 64, height: 2, stride: 64 };
-        assert_eq!(layout.frame(&[0; 4096], Instant::ZERO).err(), Some(FrameError::Stride));
+        let layout = Layout::contiguous(YUYV, (64, 2), 64);
+        assert_eq!(layout.frame([&[0; 4096], &[], &[]], Instant::ZERO).err(), Some(FrameError::Stride));
     }
 }

@@ -8,11 +8,14 @@
 //! errors, and opens, sets and starts again as needed. Meanwhile there is no new frame, the last one stays, and
 //! [`V4lSource::state`] says why.
 //!
-//! Taken as they are: I420, NV12, YUYV, UYVY and BGRX, one buffer a frame. Motion JPEG is decoded to I420, RGB and BGR of
-//! three bytes are converted to it. Drivers that know planes only (`VIDEO_CAPTURE_MPLANE`) are spoken to in their way, as
-//! long as a frame lies in one buffer.
+//! Taken as they are: I420, NV12, YUYV, UYVY and BGRX. Motion JPEG is decoded to I420, RGB and BGR of
+//! three bytes are converted to it. Drivers that know planes only (`VIDEO_CAPTURE_MPLANE`) are spoken to in their way,
+//! whether a frame lies in one buffer or each plane in one of its own. Memory is the driver's, or this process's where
+//! the driver has none; the driver's can be exported ([`V4lSource::export`]) to devices that read it where it lies.
+//! A device that encodes gives its H.264 pictures instead, in order and each of them ([`V4lSource::poll_coded`]).
 //! Colours are passed on as the card codes them; most code high definition as BT.709, limited range.
 
+mod annexb;
 mod controls;
 mod decoder;
 mod device;
@@ -20,9 +23,11 @@ mod edid;
 mod events;
 mod format;
 mod input;
+mod memory;
 mod mjpeg;
 mod queue;
 mod rgb;
+mod setting;
 mod source;
 mod state;
 mod timings;
@@ -30,15 +35,16 @@ mod timings;
 use std::io;
 use std::path::PathBuf;
 
+pub use annexb::{Access, PARAMETERS_MAX};
 pub use controls::set_control;
 pub use device::{DeviceInfo, devices, lasting_path};
 pub use edid::{Edid, EdidError, edid};
-pub use format::{Encoding, FourCc, Layout, Offer, Options, choose};
+pub use format::{Encoding, FourCc, Layout, Memory, Offer, Options, PLANES_MAX, Place, choose};
 pub use input::Input;
 pub use mjpeg::{MjpegDecoder, MjpegError};
 pub use queue::Moment;
 pub use rgb::Order;
-pub use source::V4lSource;
+pub use source::{CodedFrame, Exported, ExportedPlane, V4lSource};
 pub use state::{CaptureMachine, CaptureState, Fault, Signal, Step, Timings};
 
 /// Why a device gives no frames.
@@ -63,7 +69,9 @@ pub enum V4lError {
         why: &'static str,
     },
     /// It has no pixel format that is taken here.
-    #[error("{path} gives only {offered}; taken are YU12, NV12, YUYV, UYVY, XR24, BGR3, RGB3, MJPG")]
+    #[error(
+        "{path} gives only {offered}; taken are YU12, YM12, NV12, NM12, YUYV, UYVY, XR24, BGR3, RGB3, MJPG, H264"
+    )]
     NoFormat {
         /// The device.
         path: PathBuf,
@@ -96,6 +104,12 @@ pub enum V4lError {
 }
 
 impl V4lError {
+    /// Whether the kernel called what was asked invalid.
+    pub(crate) fn is_invalid(&self) -> bool {
+        let Self::Kernel { source, .. } = self else { return false };
+        source.raw_os_error() == Some(libc::EINVAL)
+    }
+
     /// What follows from it.
     #[must_use]
     pub const fn fault(&self) -> Fault {

@@ -1,5 +1,8 @@
 //! A device as a video source.
 
+mod coded;
+mod export;
+
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,10 +15,13 @@ use crate::decoder::Decoder;
 use crate::device::{Device, Name, text};
 use crate::edid::Edid;
 use crate::events::Bell;
-use crate::format::{Encoding, Layout, Options};
+use crate::format::{Encoding, Layout, Options, PLANES_MAX};
 use crate::queue::{Moment, Queue};
 use crate::state::{CaptureMachine, CaptureState, Signal, Step, Timings};
 use crate::{DeviceInfo, Input, V4lError};
+
+pub use coded::CodedFrame;
+pub use export::{Exported, ExportedPlane};
 
 /// A capture card or camera.
 ///
@@ -53,7 +59,7 @@ pub struct V4lSource {
 /// The last picture of a stream that ended.
 #[derive(Debug)]
 enum Still {
-    Pixels(Layout, Vec<u8>),
+    Pixels(Layout, [Vec<u8>; PLANES_MAX]),
     Decoded(Decoder),
 }
 
@@ -97,7 +103,7 @@ impl V4lSource {
             name: None,
             input: None,
             input_name: None,
-            layout: Layout { encoding, width, height, stride: width as usize },
+            layout: Layout::contiguous(encoding, (width, height), width as usize),
             decoder: None,
             edid: None,
             captured_at: None,
@@ -209,13 +215,20 @@ impl V4lSource {
         if self.bell.take_arrivals() {
             self.machine.handle_arrival(now);
         }
+        let known = self.machine.state();
+        let mut is_news = false;
         for _ in 0..STEPS_MAX {
             let Some(step) = self.machine.poll_step(now) else {
                 break;
             };
             self.perform(step, now);
+            // Setting a device takes time: whoever watches is to know before that, and comes back at once.
+            is_news = step == Step::Query && self.machine.state() != known && self.queue.is_some();
+            if is_news {
+                break;
+            }
         }
-        let is_new = self.take_frame(now);
+        let is_new = !is_news && self.take_frame(now);
         self.bell.set(now, self.machine.poll_timeout());
         is_new
     }
@@ -273,9 +286,13 @@ impl V4lSource {
     fn start(&mut self) -> Result<(), V4lError> {
         let Some(device) = &self.device else { return Err(V4lError::Gone(self.path.clone())) };
         device.follow_signal()?;
-        self.layout = device.set_up(&self.options)?;
+        let setting = device.set_up(&self.options)?;
+        self.layout = setting.layout;
         self.decoder = Decoder::of(&self.layout);
-        self.queue = Some(Queue::start(Arc::clone(device))?);
+        if self.layout.encoding == Encoding::H264 {
+            device.prepare_encoder();
+        }
+        self.queue = Some(Queue::start(Arc::clone(device), &setting, self.options.memory)?);
         self.bell.heed(device).map_err(|source| V4lError::Kernel {
             action: "watch for frames",
             path: self.path.clone(),
@@ -293,13 +310,17 @@ impl V4lSource {
         self.lost += queue.lost();
         if let Some((_, bytes)) = queue.held() {
             let decoder = self.decoder.take().map(Still::Decoded);
-            self.still = Some(decoder.unwrap_or_else(|| Still::Pixels(self.layout, bytes.to_vec())));
+            self.still =
+                Some(decoder.unwrap_or_else(|| Still::Pixels(self.layout, bytes.map(<[u8]>::to_vec))));
         }
     }
 
     fn take_frame(&mut self, now: Instant) -> bool {
+        if self.is_coded() {
+            return false;
+        }
         let Some(queue) = &mut self.queue else { return false };
-        match queue.take_newest(self.layout.len_min()) {
+        match queue.take_newest(self.layout.lens_min()) {
             Ok(false) => false,
             Ok(true) => {
                 let is_shown = self.show(now);
@@ -319,7 +340,7 @@ impl V4lSource {
     }
 
     fn show(&mut self, now: Instant) -> bool {
-        let Some((filled, bytes)) = self.queue.as_ref().and_then(Queue::held) else {
+        let Some((filled, [bytes, ..])) = self.queue.as_ref().and_then(Queue::held) else {
             return false;
         };
         if let Some(decoder) = &mut self.decoder
@@ -348,7 +369,9 @@ impl V4lSource {
     fn frame(&self) -> Option<Frame<'_>> {
         let captured_at = self.captured_at?;
         match (&self.still, &self.decoder) {
-            (Some(Still::Pixels(layout, bytes)), _) => layout.frame(bytes, captured_at).ok(),
+            (Some(Still::Pixels(layout, bytes)), _) => {
+                layout.frame([&bytes[0], &bytes[1], &bytes[2]], captured_at).ok()
+            }
             (Some(Still::Decoded(decoder)), _) | (None, Some(decoder)) => decoder.frame(captured_at),
             (None, None) => self.layout.frame(self.queue.as_ref()?.held()?.1, captured_at).ok(),
         }

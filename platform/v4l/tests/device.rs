@@ -1,11 +1,13 @@
 //! Devices as the kernel shows them. Where there are none, that is said and proves nothing.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rift::Instant;
 use rift_hal::{Frame, PixelFormat, Pollable, VideoSource};
-use rift_v4l::{CaptureState, DeviceInfo, Edid, Encoding, FourCc, Options, V4lError, V4lSource, devices};
+use rift_v4l::{
+    CaptureState, DeviceInfo, Edid, Encoding, FourCc, Memory, Options, V4lError, V4lSource, devices,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// The first device that can be captured from, or a printed reason why there is none.
@@ -147,27 +149,96 @@ fn display_data_are_told_and_read_back() {
     }
 }
 
-#[test]
-fn every_format_that_is_taken_gives_the_same_picture() {
-    let Some(device) = device() else { return };
-    let has = |name: FourCc| device.formats.contains(&name);
-    let mut colours = Vec::new();
-    for name in Encoding::ALL.into_iter().filter_map(Encoding::four_cc).filter(|&name| has(name)) {
-        let options = Options { format: Some(name), ..Options::default() };
-        let mut source = V4lSource::open(&device.path, &options).expect("it opens");
-        let mut frames = 0;
-        while frames < 4 {
-            wait(&source);
-            frames += u32::from(source.poll_frame(Instant::from_millis(1)).expect("no error").is_some());
-        }
-        let frame = source.current_frame(Instant::from_millis(1)).expect("no error").expect("a frame");
-        let luma = luma_of_the_middle(&frame);
-        eprintln!("{name}: {:?} {}x{}, {luma}", frame.format(), frame.width(), frame.height());
-        colours.push(luma);
+/// Polls until so many frames have come.
+fn take(source: &mut V4lSource, frames: u32) {
+    let mut taken = 0;
+    while taken < frames {
+        wait(source);
+        taken += u32::from(source.poll_frame(Instant::from_millis(1)).expect("no error").is_some());
     }
-    assert!(!colours.is_empty(), "{:?}", device.formats);
-    let (least, most) = (colours.iter().min(), colours.iter().max());
-    assert!(least.zip(most).is_some_and(|(least, most)| most - least <= 4), "{colours:?}");
+}
+
+#[test]
+fn every_format_that_is_taken_gives_the_same_picture_in_either_memory() {
+    if device().is_none() {
+        return;
+    }
+    // All of them: one may know formats whose planes lie apart.
+    for device in devices().into_iter().flatten() {
+        let has = |name: FourCc| device.formats.contains(&name);
+        let mut colours = Vec::new();
+        for name in Encoding::ALL.into_iter().filter_map(Encoding::four_cc).filter(|&name| has(name)) {
+            for memory in [Memory::Driver, Memory::Process] {
+                let options = Options { format: Some(name), memory: Some(memory), ..Options::default() };
+                let mut source = V4lSource::open(&device.path, &options).expect("it opens");
+                take(&mut source, 4);
+                let buffers = source.layout().buffers();
+                let frame =
+                    source.current_frame(Instant::from_millis(1)).expect("no error").expect("a frame");
+                let (format, luma) = (frame.format(), luma_of_the_middle(&frame));
+                let (width, height) = (frame.width(), frame.height());
+                eprintln!("{name} {memory:?}: {format:?} {width}x{height}, {buffers} buffers, {luma}");
+                colours.push(luma);
+            }
+        }
+        assert!(!colours.is_empty(), "{:?}", device.formats);
+        let (least, most) = (colours.iter().min(), colours.iter().max());
+        assert!(least.zip(most).is_some_and(|(least, most)| most - least <= 4), "{colours:?}");
+    }
+}
+
+#[test]
+fn exported_memory_holds_the_frame() {
+    if device().is_none() {
+        return;
+    }
+    for device in devices().into_iter().flatten() {
+        for name in [*b"YU12", *b"YM12", *b"NM12", *b"YUYV"].map(FourCc) {
+            if !device.formats.contains(&name) {
+                continue;
+            }
+            let options = Options { format: Some(name), ..Options::default() };
+            let mut source = V4lSource::open(&device.path, &options).expect("it opens");
+            assert!(source.export().expect("no error").is_none(), "there is no frame yet");
+            take(&mut source, 3);
+            let frame = source.current_frame(Instant::from_millis(1)).expect("no error").expect("a frame");
+            let format = frame.format();
+            let rows = |plane: usize| format.plane_size(plane, frame.width(), frame.height());
+            let expected: Vec<Vec<u8>> = (0..format.planes())
+                .map(|plane| frame.planes()[plane].row(rows(plane).1 - 1, rows(plane).0).to_vec())
+                .collect();
+            let sizes: Vec<(usize, usize)> = (0..format.planes()).map(rows).collect();
+            let exported = source.export().expect("it exports").expect("it holds the frame");
+            assert_eq!(exported.format, format);
+            for ((plane, expected), (row, rows)) in exported.planes.iter().zip(&expected).zip(sizes) {
+                let plane = plane.as_ref().expect("every plane is there");
+                let last = plane.offset + plane.stride * (rows - 1);
+                let bytes = shared_bytes(plane.fd, last + row);
+                assert_eq!(&bytes[last..], expected, "{name}");
+            }
+            eprintln!("{name} of {}: {} planes exported", device.path.display(), format.planes());
+            let options = Options { memory: Some(Memory::Process), ..options };
+            drop(source);
+            let mut source = V4lSource::open(&device.path, &options).expect("it opens");
+            take(&mut source, 2);
+            assert!(source.export().expect("no error").is_none(), "it is this process's own");
+        }
+    }
+}
+
+/// The first `len` bytes of memory that another device would be given.
+#[expect(unsafe_code, reason = "memory is mapped")]
+fn shared_bytes(fd: BorrowedFd<'_>, len: usize) -> Vec<u8> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+    let start = core::ptr::null_mut();
+    // SAFETY: a new mapping anywhere replaces nothing.
+    let start =
+        unsafe { mmap(start, len, ProtFlags::READ, MapFlags::SHARED, fd, 0) }.expect("it can be mapped");
+    // SAFETY: `len` bytes were mapped for reading, and the source is not polled, so that nobody writes into them.
+    let bytes = unsafe { core::slice::from_raw_parts(start.cast::<u8>(), len) }.to_vec();
+    // SAFETY: this was mapped above, and nothing refers to it any more.
+    unsafe { munmap(start, len) }.expect("it was mapped");
+    bytes
 }
 
 /// The luma of a frame's middle, whatever its format.
