@@ -9,7 +9,7 @@ use rift_v4l::{CaptureState, Options, V4lSource};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::card;
-use crate::faults::{Fault, Shows};
+use crate::faults::{self, Fault, Shows};
 use crate::table::{Rate, Row};
 
 /// How long a fault lasts that somebody has to end, µs.
@@ -18,6 +18,9 @@ const FAULT_US: u64 = 1_500_000;
 const NEVER_US: u64 = 6_000_000;
 /// How long is watched after a picture is back, for what only seems to be well, µs.
 const AFTER_US: u64 = 400_000;
+/// The same two for whoever hurries: a stream without frames is given 700 ms.
+const FAULT_HURRIED_US: u64 = 800_000;
+const AFTER_HURRIED_US: u64 = 100_000;
 /// Frames in a row that make a stream.
 const FRAMES_STEADY: u32 = 5;
 /// The luma of the pattern's bars may differ by so much: they are rounded differently at different sizes.
@@ -31,6 +34,8 @@ pub struct Bench {
     clock: std::time::Instant,
     pattern: Vec<u8>,
     seen: Seen,
+    /// The same in a small mode, for one who hurries.
+    small_pattern: Option<Vec<u8>>,
 }
 
 /// What happened since a fault began.
@@ -53,7 +58,8 @@ impl Bench {
     pub fn set_up() -> anyhow::Result<Self> {
         card::prepare()?;
         let source = V4lSource::open(&card::node(), &Options::default()).context("opening the card")?;
-        let mut bench = Self { source, clock: clock(), pattern: Vec::new(), seen: Seen::default() };
+        let mut bench =
+            Self { source, clock: clock(), pattern: Vec::new(), seen: Seen::default(), small_pattern: None };
         bench.settle()?;
         let now = bench.now();
         let frame = bench.source.current_frame(now)?.context("a steady stream has a frame")?;
@@ -61,6 +67,27 @@ impl Bench {
         let is_varied = bench.pattern.windows(2).all(|pair| pair[0].abs_diff(pair[1]) > 2 * BAR_TOLERANCE);
         anyhow::ensure!(is_varied, "the card shows no colour bars: {:?}", bench.pattern);
         Ok(bench)
+    }
+
+    /// From now on faults last hardly longer than they must to be noticed, and are met in a small mode: for repeating
+    /// them many times.
+    ///
+    /// # Errors
+    /// The card refuses the mode, or gives no picture of it.
+    pub fn hurry(&mut self) -> anyhow::Result<()> {
+        if self.small_pattern.is_some() {
+            return Ok(());
+        }
+        faults::vga()?;
+        let limit = self.now().plus_micros(NEVER_US);
+        let is_small = self.watch(limit, |bench| bench.seen.size == faults::VGA_SIZE);
+        is_small.context("the card takes no small mode")?;
+        self.watch(self.now().plus_micros(AFTER_US), |_| false);
+        let now = self.now();
+        let frame = self.source.current_frame(now)?.context("a steady stream has a frame")?;
+        // Colours of small modes are coded in another way.
+        self.small_pattern = Some(bars(&frame));
+        Ok(())
     }
 
     /// Sets the card to a signal and counts frames for a second.
@@ -87,6 +114,13 @@ impl Bench {
     /// # Errors
     /// The fault cannot be made, or there is no steady picture before it.
     pub fn inject(&mut self, fault: &Fault) -> anyhow::Result<Row> {
+        let is_hurried = self.small_pattern.is_some();
+        let (fault_us, after_us) =
+            if is_hurried { (FAULT_HURRIED_US, AFTER_HURRIED_US) } else { (FAULT_US, AFTER_US) };
+        if is_hurried {
+            faults::vga()?;
+            self.watch(self.now().plus_micros(after_us), |_| false);
+        }
         self.settle().with_context(|| format!("before the fault `{}`", fault.name))?;
         let descriptors = descriptors()?;
         let (lost, discarded) =
@@ -111,7 +145,7 @@ impl Bench {
         let mut looks_per_second = 0;
         if let Some(end) = fault.end {
             let (shown, looks) = (self.now(), self.seen.looks);
-            self.watch(begun.plus_micros(FAULT_US), |_| false);
+            self.watch(begun.plus_micros(fault_us), |_| false);
             ended = self.now();
             let lasted_us = ended.micros_since(shown).max(1);
             looks_per_second = (self.seen.looks - looks) * 1_000_000 / lasted_us;
@@ -132,7 +166,7 @@ impl Bench {
                 && expects_size.is_none_or(|size| bench.seen.size != size)
         });
         let back_us = back.map(|at| at.micros_since(ended));
-        self.watch(self.now().plus_micros(AFTER_US), |_| false);
+        self.watch(self.now().plus_micros(after_us), |_| false);
         self.settle().with_context(|| format!("after the fault `{}`", fault.name))?;
         let descriptors = self::descriptors()?.abs_diff(descriptors);
         Ok(Row {
@@ -182,14 +216,16 @@ impl Bench {
     /// Whoever comes now must be shown the last picture there was.
     fn check_still(&mut self, now: Instant) {
         let still = self.source.current_frame(now).ok().flatten();
-        self.seen.strange += u32::from(!still.is_some_and(|frame| is_pattern(&frame, &self.pattern)));
+        let patterns = [Some(&self.pattern), self.small_pattern.as_ref()];
+        self.seen.strange += u32::from(!still.is_some_and(|frame| is_one_of(&frame, patterns)));
     }
 
     fn look(&mut self, now: Instant) {
         self.seen.looks += 1;
         let Ok(frame) = self.source.poll_frame(now) else { return };
         if let Some(frame) = frame {
-            let is_pattern = self.pattern.is_empty() || is_pattern(&frame, &self.pattern);
+            let patterns = [Some(&self.pattern), self.small_pattern.as_ref()];
+            let is_pattern = self.pattern.is_empty() || is_one_of(&frame, patterns);
             self.seen.strange += u32::from(!is_pattern);
             self.seen.frames += u32::from(is_pattern);
             self.seen.size = (frame.width(), frame.height());
@@ -222,8 +258,12 @@ fn bars(frame: &Frame<'_>) -> Vec<u8> {
     (0..BARS as usize).map(|bar| luma[width * (2 * bar + 1) / (2 * BARS as usize)]).collect()
 }
 
-fn is_pattern(frame: &Frame<'_>, pattern: &[u8]) -> bool {
-    bars(frame).iter().zip(pattern).all(|(one, other)| one.abs_diff(*other) <= BAR_TOLERANCE)
+fn is_one_of(frame: &Frame<'_>, patterns: [Option<&Vec<u8>>; 2]) -> bool {
+    let bars = bars(frame);
+    let is_like = |pattern: &Vec<u8>| {
+        bars.iter().zip(pattern).all(|(one, other)| one.abs_diff(*other) <= BAR_TOLERANCE)
+    };
+    patterns.into_iter().flatten().any(is_like)
 }
 
 /// How many descriptors this process has.

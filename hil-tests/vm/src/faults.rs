@@ -55,6 +55,8 @@ fn select(timings: i32) -> anyhow::Result<()> {
 const FULL_HD: i32 = 16;
 const HD: i32 = 9;
 const VGA: i32 = 0;
+/// The size of [`vga`].
+pub const VGA_SIZE: (u32, u32) = (640, 480);
 
 /// 1920 × 1080 at 60 Hz at the input.
 ///

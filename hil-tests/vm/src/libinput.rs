@@ -88,6 +88,14 @@ pub fn run() -> anyhow::Result<bool> {
         }
         is_good &= expect(&heard, &mut all, words)?;
     }
+    // Motions repeat; one line of each kind tells enough.
+    let mut kinds = std::collections::BTreeSet::new();
+    for line in &all {
+        let kind = line.split_whitespace().nth(1).unwrap_or_default();
+        if kind == "DEVICE_ADDED" || kinds.insert(kind) {
+            say(&format!("  {}", line.trim_end()));
+        }
+    }
     say(&format!(
         "libinput sees a keyboard, two pointers and a touch screen, and what each does: {is_good}\n"
     ));

@@ -23,6 +23,12 @@ fn run() -> anyhow::Result<bool> {
     match words.next().as_deref() {
         Some("libinput") => libinput::run(),
         Some("session") => session::run(),
+        Some("hold") => {
+            let mut word =
+                |what| words.next().with_context(|| format!("wavry-vm hold ID STATE: {what} is missing"));
+            let (id, state) = (word("ID")?, word("STATE")?);
+            session::releases::hold(&id, std::path::Path::new(&state))
+        }
         Some("storm") => {
             let mut number = |what| {
                 let word = words.next().and_then(|word| word.parse::<u64>().ok());
@@ -35,7 +41,7 @@ fn run() -> anyhow::Result<bool> {
             let rounds = words.next().map_or(Ok(1), |word| word.parse::<u32>());
             card(rounds.context("the argument is how often each fault is injected")?)
         }
-        _ => anyhow::bail!("wavry-vm card [ROUNDS], libinput, session, or storm MINUTES SEED"),
+        _ => anyhow::bail!("wavry-vm card [ROUNDS], libinput, session, storm MINUTES SEED, or hold ID STATE"),
     }
 }
 
@@ -57,6 +63,9 @@ fn card(rounds: u32) -> anyhow::Result<bool> {
         }
         is_good &= is_survived;
         memory_kb.push(memory()?);
+        if rounds > 1 {
+            bench.hurry()?;
+        }
     }
     if rounds > 1 {
         let tenths: Vec<String> =

@@ -42,6 +42,8 @@ pub struct Row {
     /// How alike that picture was.
     psnr_db: f64,
     size: (u32, u32),
+    /// When that picture was captured, encoded, received and decoded, µs after the fault's end; 0 where it is not known.
+    steps_us: [u64; 4],
     /// How long a key took to the host's keyboard during the fault.
     input_us: Option<u64>,
     descriptors: usize,
@@ -128,6 +130,10 @@ pub fn inject(fault: &Fault, viewer: &mut Viewer, keys: &mut Keys, host: &mut Ho
         back_us,
         psnr_db: picture.map_or(0.0, |picture| picture.psnr_db),
         size: picture.map_or((0, 0), |picture| picture.size),
+        steps_us: picture.map_or([0; 4], |picture| {
+            let times = [picture.captured, picture.encoded, Some(picture.received), Some(picture.decoded)];
+            times.map(|time| time.map_or(0, |time| time.micros_since(ended)))
+        }),
         input_us: Some(input_us),
         descriptors: host.leaked()?,
     })
@@ -241,6 +247,15 @@ pub fn text(rows: &[Row]) -> String {
             milliseconds(row.input_us),
             states.join(" > "),
         );
+        if row.fault.starts_with("new timings") {
+            let [captured, encoded, received, decoded] = row.steps_us.map(|us| us as f64 / 1e3);
+            let _ = writeln!(
+                text,
+                "{:<36}captured {captured:.1}, encoded {encoded:.1}, received {received:.1}, decoded {decoded:.1} ms \
+                 after the change",
+                ""
+            );
+        }
         if let Some(card) = &row.card {
             let _ = writeln!(text, "{:<36}\"{card}\"", "");
         }

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rift::{InputEvent, Instant, Scancode};
 use rustix::fs::OFlags;
 
@@ -75,8 +75,7 @@ impl Keys {
     /// # Errors
     /// It does not arrive.
     pub fn hold(&mut self, viewer: &mut Viewer) -> anyhow::Result<()> {
-        let key = Scancode::new(LEFT_SHIFT).context("Shift is a key")?;
-        viewer.input(InputEvent::Key { key, pressed: true });
+        press(viewer)?;
         let end = viewer.now().plus_micros(NEVER_US);
         loop {
             self.read(|_, _| {})?;
@@ -88,6 +87,20 @@ impl Keys {
             }
             viewer.turn(viewer.now().plus_micros(1000), false)?;
         }
+    }
+
+    /// Waits until a key is down that somebody else presses.
+    ///
+    /// # Errors
+    /// None is within `max_us`.
+    pub fn until_down(&mut self, now: impl Fn() -> Instant, max_us: u64) -> anyhow::Result<()> {
+        let begun = now();
+        while self.down.is_empty() {
+            self.read(|_, _| {})?;
+            ensure!(now().micros_since(begun) <= max_us, "no key went down");
+            crate::pause(core::time::Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// How long after `begun` everything is up, µs. With a keyboard that is unplugged goes all it held: the kernel tells
@@ -138,4 +151,14 @@ impl Keys {
             }
         }
     }
+}
+
+/// Presses a key at the client.
+///
+/// # Errors
+/// None.
+pub fn press(viewer: &mut Viewer) -> anyhow::Result<()> {
+    let key = Scancode::new(LEFT_SHIFT).context("Shift is a key")?;
+    viewer.input(InputEvent::Key { key, pressed: true });
+    Ok(())
 }

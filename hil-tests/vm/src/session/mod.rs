@@ -6,6 +6,7 @@ pub mod host;
 pub mod keys;
 pub mod likeness;
 pub mod netem;
+pub mod releases;
 pub mod storm;
 pub mod viewer;
 
@@ -60,7 +61,7 @@ pub fn run() -> anyhow::Result<bool> {
     is_good &= hdmi(&place, &references)?;
     is_good &= late_signal(&place, &references)?;
     is_good &= program(&place)?;
-    is_good &= releases(&place, &references)?;
+    is_good &= releases::run(&place, &references)?;
     netem::prepare()?;
     is_good &= netem::run(&references)?;
     Ok(is_good)
@@ -226,31 +227,6 @@ fn program(place: &Place) -> anyhow::Result<bool> {
     let lasted_us = capture["states"]["no_signal"]["us"].as_u64().unwrap_or(0);
     let is_told = capture["state"] == "streaming" && (900_000..1_300_000).contains(&lasted_us);
     Ok(verdict(is_told && report["reconnects"] == 0, "the report does not tell of the fault"))
-}
-
-/// No key stays down, whoever dies.
-fn releases(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
-    let host = Host::start(place, &arguments(&["--fps", "10"]))?;
-    let mut viewer = watch(place, references)?;
-    settle(&mut viewer)?;
-    let mut keys = Keys::open()?;
-    keys.hold(&mut viewer)?;
-    let clock = Clock::new();
-    let begun = clock.now();
-    drop(viewer);
-    let left_us = keys.until_released(begun, || clock.now(), 1_100_000)?;
-    let mut viewer = watch(place, references)?;
-    settle(&mut viewer)?;
-    keys.hold(&mut viewer)?;
-    let begun = clock.now();
-    host.kill()?;
-    let killed_us = keys.until_released(begun, || clock.now(), 1_100_000)?;
-    say(&format!(
-        "a held key is up {:.1} ms after the client has gone, {:.1} ms after the host was killed",
-        left_us as f64 / 1e3,
-        killed_us as f64 / 1e3
-    ));
-    Ok(true)
 }
 
 /// Counts pictures for a while and prints their rate, their likeness and where their time goes.

@@ -8,6 +8,7 @@ use rift_mio::Clock;
 
 use super::host::{Host, Place};
 use super::keys::Keys;
+use super::releases::RELEASED_MAX_US;
 use super::viewer::Viewer;
 use super::{conformance, likeness::Reference, stages};
 use crate::{card, faults, say};
@@ -19,8 +20,6 @@ const CLIENT: &str = "10.77.0.2/24";
 const LINK: &str = "delay 20ms 5ms loss 2% rate 8mbit limit 200";
 /// How long the session is watched, µs.
 const WATCHED_US: u64 = 8_000_000;
-/// What is held must be up so long after the link has died, µs: SPEC §10.4, and the time a look takes.
-const RELEASED_MAX_US: u64 = 1_050_000;
 
 /// Runs it; [`prepare`] has made the link.
 ///

@@ -35,6 +35,10 @@ pub struct Picture {
     pub size: (u32, u32),
     /// When the card took it, on this process's clock.
     pub captured: Option<Instant>,
+    /// When it was encoded, on the same clock.
+    pub encoded: Option<Instant>,
+    /// When all of it had arrived.
+    pub received: Instant,
     /// When it was decoded.
     pub decoded: Instant,
     /// How alike it and the card's frame are, in dB.
@@ -188,7 +192,9 @@ impl Viewer {
                 let reference = self.references.iter().find(|reference| reference.size == size);
                 let step = if is_judged { 1 } else { GLANCE_STEP };
                 let psnr_db = reference.map_or(0.0, |reference| reference.psnr_db(&frame, step));
-                Picture { size, captured: host_times.map(|[captured, ..]| captured), decoded: now, psnr_db }
+                let [captured, encoded] =
+                    [0, 1].map(|index: usize| host_times.map(|times: [Instant; 3]| times[index]));
+                Picture { size, captured, encoded, received: whole, decoded: now, psnr_db }
             }),
             Err(_) => {
                 self.unusable += 1;
