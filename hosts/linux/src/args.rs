@@ -104,7 +104,7 @@ pub enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// Switch the machine behind the capture card, by what the table [power] of the configuration says for it
+    /// Switch the machine behind the capture card, by what the configuration's table `power` says for it
     Power {
         /// What to do
         #[arg(value_enum)]

@@ -3,7 +3,7 @@
 //! Nothing is queued: a frame is taken only when the network takes a picture, and it is the newest one then. A change
 //! is encoded as soon as it is seen; a still screen is made good and then costs nothing.
 //!
-//! A card that encodes is another matter, see [`mod@coded`].
+//! Pictures of a card that encodes are passed on instead.
 //!
 //! Invariant: the frame is polled last before anything waits for the source's descriptor, because asking for the
 //! cursor may have taken events off the wire.
