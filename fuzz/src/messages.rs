@@ -26,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 31] = [
+pub const TYPES: [FrameType; 32] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -46,6 +46,7 @@ pub const TYPES: [FrameType; 31] = [
     FrameType::CaptureState,
     FrameType::Capabilities,
     FrameType::TileReport,
+    FrameType::MoreParity,
     FrameType::Shard,
     FrameType::Audio,
     FrameType::Stream,

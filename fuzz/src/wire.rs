@@ -20,7 +20,7 @@ use rift::wire::request::{Request, wanted};
 use rift::wire::shard::ShardHead;
 use rift::wire::stream::{StreamAcknowledged, StreamPart};
 use rift::wire::successor::Successor;
-use rift::wire::video::{Repair, StreamParametersMessage, VideoPosition};
+use rift::wire::video::{MoreParity, Repair, StreamParametersMessage, VideoPosition};
 use rift::wire::{DataHeader, Frame, FrameType, Frames, Kind};
 
 use crate::messages::{self, Body};
@@ -144,6 +144,7 @@ fn body(frame_type: FrameType, data: &[u8]) {
             assert!((1..=192).contains(&m.wrong.len()), "SPEC §11.10");
             empty().u32(m.after.0).bytes(&m.wrong)
         }),
+        FrameType::MoreParity => MoreParity::parse(data).map(|m| empty().u32(m.picture.0).u8(m.parity)),
         FrameType::Shard => ShardHead::parse(data).map(|(m, bytes)| {
             assert!(m.shard < m.data_shards + u16::from(m.parity_shards), "SPEC §11.4");
             assert!((1..=usize::from(m.shard_len)).contains(&bytes.len()), "SPEC §11.4");
@@ -316,6 +317,7 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::CaptureState => CaptureStateMessage::parse(data).is_some(),
         FrameType::Capabilities => CapabilitiesMessage::parse(data).is_some(),
         FrameType::TileReport => TileReport::parse(data).is_some(),
+        FrameType::MoreParity => MoreParity::parse(data).is_some(),
         FrameType::Shard => ShardHead::parse(data).is_some(),
         FrameType::Audio => AudioMessage::parse(data).is_some(),
         FrameType::Stream => StreamPart::parse(data).is_some(),

@@ -69,6 +69,13 @@ impl Layout {
         Some(Self { data_len, shard_len, data_shards, parity_shards, blocks })
     }
 
+    /// The same data with the parity of both; `None` when they are cut differently.
+    pub(crate) fn joined(&self, other: &Self) -> Option<Self> {
+        let parity_shards = self.parity_shards.max(other.parity_shards);
+        let joined = Self { parity_shards, ..*self };
+        (joined == Self { parity_shards, ..*other }).then_some(joined)
+    }
+
     /// Bytes of data.
     #[must_use]
     pub const fn data_len(&self) -> usize {

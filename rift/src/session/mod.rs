@@ -58,7 +58,7 @@ use crate::channel::input::rumble::Rumbles;
 use crate::channel::input::sender::InputSender;
 use crate::channel::permissions::Permissions;
 use crate::channel::stream::Stream;
-use crate::channel::video::incoming::VideoReceiver;
+use crate::channel::video::incoming::{Patience, VideoReceiver};
 use crate::channel::video::outgoing::VideoSender;
 use crate::crypto::{AddressToken, Handshake, PublicKey, Side};
 use crate::delta::{self, Budget, Delta};
@@ -88,6 +88,8 @@ use welcome::Trial;
 
 /// Assumed before the first round trip is measured.
 const ROUND_TRIP_US_DEFAULT: u64 = 100_000;
+/// A missing shard may be this late in any case before more parity is asked for: a batch's length.
+const ASK_US: u64 = 1_000;
 /// Bytes of the seal behind every datagram.
 pub(crate) const TAG_LEN: usize = 16;
 
@@ -385,14 +387,16 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 .min_by_key(|&(due, _)| due);
         }
         let round_trip = self.round_trip_us();
-        let patience = self.picture_patience_us();
+        let patience = self.picture_patience();
         let first = |one: Option<Instant>, other: Option<Instant>| match (one, other) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
         let input = first(self.input_out.due(), self.input_in.acknowledge_due());
         let repair = self.video_in.repair_due(self.repair_repeat_us());
-        let picture = first(self.video_in.due(self.memory.pictures_ref(), patience), repair);
+        let slots = self.memory.pictures_ref();
+        let asking = first(self.video_in.ask_due(slots, &patience), repair);
+        let picture = first(self.video_in.due(slots, &patience), asking);
         let urgent = |channel: &Channel| channel.priority() != Priority::Bulk;
         let stream = Channel::ALL.into_iter().filter(urgent);
         let stream = stream.filter_map(|channel| self.stream(channel).resend_due()).min();
@@ -444,9 +448,22 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     }
 
     /// How long a missing shard may only be late: a quarter of a round trip, or what lateness was seen here.
-    fn picture_patience_us(&self) -> u64 {
-        let usual = (self.round_trip_us() / 4).clamp(4_000, 50_000);
-        usual.max((self.arrivals.lateness_us() * 3 / 2).min(self.round_trip_us().max(50_000)))
+    fn picture_patience(&self) -> Patience {
+        let round_trip = self.round_trip_us();
+        let late_us = (self.arrivals.lateness_us() * 3 / 2).min(round_trip.max(50_000));
+        let reorder_us = (round_trip / 4).clamp(4_000, 50_000).max(late_us);
+        // What comes while an answer is waited for needs a place each picture period.
+        let answer_us = round_trip + round_trip / 8 + reorder_us + ASK_US;
+        let rate = self.parameters.map_or(0, |message| message.parameters.rate_millihertz);
+        let period_us = 1_000_000_000 / u64::from(rate.max(1));
+        let places = self.memory.pictures_ref().len() as u64;
+        let is_known = self.clock.round_trip_us(0) > 0;
+        let has_room = answer_us + period_us <= places.saturating_sub(1) * period_us;
+        Patience {
+            reorder_us,
+            late_us: late_us.max(ASK_US),
+            answer_us: (is_known && has_room).then_some(answer_us),
+        }
     }
 
     const fn stream(&self, channel: Channel) -> &Stream {
@@ -454,8 +471,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     }
 
     fn advance_video(&mut self, now: Instant) {
-        let patience = self.picture_patience_us();
-        while self.video_in.advance(self.memory.pictures(), now, patience).is_some() {}
+        let patience = self.picture_patience();
+        while self.video_in.advance(self.memory.pictures(), now, &patience).is_some() {}
     }
 }
 

@@ -221,7 +221,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
                 return self.handle_steering(received_at, frame);
             }
-            FrameType::Capabilities | FrameType::TileReport => return self.handle_viewer(number, frame),
+            FrameType::Capabilities | FrameType::TileReport | FrameType::MoreParity => {
+                return self.handle_viewer(number, frame);
+            }
             // Said in a handshake, and of no meaning after it.
             FrameType::Request => Some(()),
             FrameType::Admitted

@@ -188,6 +188,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             *carried |= Carried::PARAMETERS | Carried::ELICITING;
         }
         self.write_capture_state(now, writer, carried);
+        let patience = self.picture_patience();
+        while let Some(request) = self.video_in.ask(self.memory.pictures(), now, &patience) {
+            if emit(writer, FrameType::MoreParity, |body| request.emit(body)).is_some() {
+                self.stats.parity_requests += 1;
+                *carried |= Carried::ELICITING;
+            }
+        }
         let repeat = self.repair_repeat_us();
         if self.video_in.repair_due(repeat).is_some_and(|due| due <= now) {
             let request = self.video_in.repair();

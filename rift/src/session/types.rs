@@ -343,6 +343,8 @@ pub struct Stats {
     pub pictures_delivered: u64,
     /// Of these, pictures that parity restored a part of.
     pub pictures_repaired: u64,
+    /// Requests for more parity than a picture came with, each said twice.
+    pub parity_requests: u64,
     /// Pictures given up or skipped.
     pub pictures_lost: u64,
     /// Input events taken from the peer.

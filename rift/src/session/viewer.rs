@@ -1,4 +1,4 @@
-//! What a viewer can show and what it shows wrongly: told by the client, heard by the host (SPEC §11.9–§11.10).
+//! What a viewer can show, shows wrongly or lacks: told by the client, heard by the host (SPEC §11.9–§11.10, §11.12).
 
 use super::sent::Carried;
 use super::{Discard, SendError, Session, Told};
@@ -9,6 +9,7 @@ use crate::crypto::{Handshake, Side};
 use crate::storage::Memory;
 use crate::wire::capabilities::{CapabilitiesMessage, TileReport};
 use crate::wire::frame::{FrameType, emit};
+use crate::wire::video::MoreParity;
 use crate::wire::{Frame, Writer};
 
 /// The client's words about itself: at the client what it says, at the host what it was told.
@@ -137,6 +138,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             return Ok(());
         }
         let granted = self.permissions.ok_or(Discard::Unexpected)?;
+        if frame.frame_type == FrameType::MoreParity {
+            let request = MoreParity::parse(frame.body).ok_or(Discard::Malformed)?;
+            if granted.contains(Permissions::VIEW) {
+                self.video_out.on_more_parity(&request);
+            }
+            return Ok(());
+        }
         let report = TileReport::parse(frame.body).ok_or(Discard::Malformed)?;
         if granted.contains(Permissions::VIEW)
             && Told::is_news(&mut self.viewer.report_end, number)

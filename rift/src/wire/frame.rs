@@ -55,6 +55,8 @@ pub enum FrameType {
     TileReport,
     /// `0x14`: a shard of a picture.
     Shard,
+    /// `0x17`: parity that the viewer still needs.
+    MoreParity,
     /// `0x20`: sound.
     Audio,
     /// `0x18`: a part of a reliable stream.
@@ -110,6 +112,7 @@ impl FrameType {
             Self::Shard => 0x14,
             Self::Capabilities => 0x15,
             Self::TileReport => 0x16,
+            Self::MoreParity => 0x17,
             Self::Audio => 0x20,
             Self::Stream => 0x18,
             Self::StreamAcknowledged => 0x19,
@@ -150,6 +153,7 @@ impl FrameType {
             0x14 => Self::Shard,
             0x15 => Self::Capabilities,
             0x16 => Self::TileReport,
+            0x17 => Self::MoreParity,
             0x20 => Self::Audio,
             0x18 => Self::Stream,
             0x19 => Self::StreamAcknowledged,

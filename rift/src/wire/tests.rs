@@ -21,7 +21,7 @@ use super::picture::{CodedRectangle, PictureHead};
 use super::request;
 use super::shard::ShardHead;
 use super::stream::{Channel, StreamAcknowledged, StreamPart};
-use super::video::{Repair, StreamParametersMessage, VideoPosition};
+use super::video::{MoreParity, Repair, StreamParametersMessage, VideoPosition};
 use super::{DataHeader, Frame, FrameType, Frames, Kind, Writer};
 use crate::channel::capture::{CaptureCondition, SignalDescription};
 use crate::channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, Rumble};
@@ -245,6 +245,8 @@ proptest! {
         prop_assert_eq!(CursorPosition::parse(&body_of(FrameType::Cursor, |w| cursor.emit(w))), Some(cursor));
         let repair = Repair { after: PictureId(a), seen: PictureId(b) };
         prop_assert_eq!(Repair::parse(&body_of(FrameType::Repair, |w| repair.emit(w))), Some(repair));
+        let more = MoreParity { picture: PictureId(a), parity: x.to_be_bytes()[1] };
+        prop_assert_eq!(MoreParity::parse(&body_of(FrameType::MoreParity, |w| more.emit(w))), Some(more));
         let position = VideoPosition { picture: PictureId(a) };
         prop_assert_eq!(VideoPosition::parse(&body_of(FrameType::VideoPosition, |w| position.emit(w))), Some(position));
         let taken = InputAcknowledged { next: a };

@@ -124,3 +124,34 @@ impl VideoPosition {
         writer.u32(self.picture.0)
     }
 }
+
+/// A picture lacks more shards than its parity can restore, and there is time for more of it.
+///
+/// ```text
+/// 0             4        5
+/// +-------------+--------+
+/// | picture     | parity |
+/// +-------------+--------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoreParity {
+    /// The picture.
+    pub picture: PictureId,
+    /// How many parity shards it should have had in all, those that were sent included: saying it again asks for
+    /// nothing again.
+    pub parity: u8,
+}
+
+impl MoreParity {
+    /// Reads a body.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(body);
+        Some(Self { picture: PictureId(reader.u32()?), parity: reader.u8()? })
+    }
+
+    pub(crate) fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.u32(self.picture.0)?;
+        writer.u8(self.parity)
+    }
+}

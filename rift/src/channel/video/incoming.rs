@@ -4,11 +4,14 @@
 //! A picture is delivered when it is whole and the picture it refers to was delivered. It is given up once what is
 //! missing can only be lost: something newer has come, and the time that reordering takes here has passed.
 
+mod asking;
 mod lending;
 
 pub(crate) use lending::{announce, lent, release, swap};
 
 use core::ops::Range;
+
+use asking::Asking;
 
 use super::PictureId;
 use crate::fec::{self, Layout, MulAdd};
@@ -19,6 +22,17 @@ use crate::wire::shard::ShardHead;
 use crate::wire::video::Repair;
 
 const WORDS: usize = SHARDS_MAX / 64;
+
+/// How long what is missing is waited for, in µs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Before its picture is given up.
+    pub(crate) reorder_us: u64,
+    /// Before more parity is asked for.
+    pub(crate) late_us: u64,
+    /// For an answer; `None` = there is no time or room for one, and nothing is asked for.
+    pub(crate) answer_us: Option<u64>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -42,6 +56,7 @@ pub struct PictureSlot<B> {
     first_at: Instant,
     last_at: Instant,
     sent_after_us: u32,
+    asking: Asking,
     repaired: bool,
     announced: bool,
     reference: Option<PictureId>,
@@ -60,6 +75,7 @@ impl<B> PictureSlot<B> {
         first_at: Instant::ZERO,
         last_at: Instant::ZERO,
         sent_after_us: 0,
+        asking: Asking::NOTHING,
         repaired: false,
         announced: false,
         reference: None,
@@ -82,6 +98,7 @@ impl<B> PictureSlot<B> {
 impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
     fn begin(&mut self, id: PictureId, layout: Layout, now: Instant) {
         self.state = State::Assembling;
+        self.asking = Asking::begin(&layout);
         self.id = id;
         self.layout = Some(layout);
         self.received = [0; WORDS];
@@ -113,6 +130,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
         self.received[shard / 64] |= 1 << (shard % 64);
         self.count += 1;
         self.last_at = now;
+        self.asking.on_shard(layout, shard, self.count, now);
         true
     }
 
@@ -202,6 +220,8 @@ pub(crate) struct VideoReceiver {
     repair_since: Option<Instant>,
     repair_sent: Option<Instant>,
     given_up: Option<PictureId>,
+    /// The longest time lately from a shard to the next of its picture, in µs.
+    space_us: u64,
     pub(crate) lost: u64,
     pub(crate) delivered_count: u64,
     pub(crate) repaired_count: u64,
@@ -217,6 +237,7 @@ impl VideoReceiver {
             repair_since: None,
             repair_sent: None,
             given_up: None,
+            space_us: asking::SPACE_US,
             lost: 0,
             delivered_count: 0,
             repaired_count: 0,
@@ -266,10 +287,12 @@ impl VideoReceiver {
             },
         };
         self.seen = self.seen.max(id);
+        self.note_space(&slots[index], usize::from(head.shard), now);
         let slot = &mut slots[index];
-        if slot.layout != Some(layout) {
+        let Some(layout) = slot.layout.and_then(|known| known.joined(&layout)) else {
             return Taken::Malformed;
-        }
+        };
+        slot.layout = Some(layout);
         if slot.state == State::Assembling && slot.store(&layout, usize::from(head.shard), bytes, now) {
             match slot.complete(kernel, &layout) {
                 Some(true) => slot.state = State::Whole,
@@ -315,12 +338,11 @@ impl VideoReceiver {
     }
 
     /// Delivers or gives up what can be, at `now`. Returns the slot whose picture is delivered; call until `None`.
-    /// `patience_us` is how long a missing shard may only be late.
     pub(crate) fn advance<B>(
         &mut self,
         slots: &mut [PictureSlot<B>],
         now: Instant,
-        patience_us: u64,
+        patience: &Patience,
     ) -> Option<PictureId> {
         loop {
             if let Some(index) = self.deliverable(slots) {
@@ -330,7 +352,7 @@ impl VideoReceiver {
                 self.on_delivered(slots, id);
                 return Some(id);
             }
-            let (index, id, due) = self.hopeless(slots, patience_us)?;
+            let (index, id, due) = self.hopeless(slots, patience)?;
             if due > now {
                 return None;
             }
@@ -342,8 +364,8 @@ impl VideoReceiver {
     }
 
     /// When [`Self::advance`] should be called again.
-    pub(crate) fn due<B>(&self, slots: &[PictureSlot<B>], patience_us: u64) -> Option<Instant> {
-        self.hopeless(slots, patience_us).map(|(_, _, due)| due)
+    pub(crate) fn due<B>(&self, slots: &[PictureSlot<B>], patience: &Patience) -> Option<Instant> {
+        self.hopeless(slots, patience).map(|(_, _, due)| due)
     }
 
     /// The oldest whole picture whose reference was delivered.
@@ -387,8 +409,9 @@ impl VideoReceiver {
     fn hopeless<B>(
         &self,
         slots: &[PictureSlot<B>],
-        patience_us: u64,
+        patience: &Patience,
     ) -> Option<(Option<usize>, PictureId, Instant)> {
+        let patience_us = patience.reorder_us;
         let oldest = (0..slots.len())
             .filter(|&index| matches!(slots[index].state, State::Assembling | State::Whole))
             .min_by_key(|&index| slots[index].id);
@@ -405,17 +428,23 @@ impl VideoReceiver {
             let patience = if is_gone { 0 } else { patience_us };
             return Some((Some(index), slot.id, slot.last_at.plus_micros(patience)));
         }
+        let evidence = self.overtaken_at(slots, slot)?;
+        let due = evidence.max(slot.last_at).plus_micros(patience_us);
+        Some((Some(index), slot.id, slot.asking.answered_by(patience).map_or(due, |answer| answer.max(due))))
+    }
+
+    /// When something came that is newer than this picture, or said that it has left whole.
+    fn overtaken_at<B>(&self, slots: &[PictureSlot<B>], slot: &PictureSlot<B>) -> Option<Instant> {
         let overtaken = slots
             .iter()
             .filter(|other| other.id > slot.id && matches!(other.state, State::Assembling | State::Whole))
             .map(|other| other.first_at)
             .min();
         let position = self.position.filter(|(id, _)| *id >= slot.id).map(|(_, at)| at);
-        let evidence = match (overtaken, position) {
-            (Some(one), Some(other)) => one.min(other),
-            (one, other) => one.or(other)?,
-        };
-        Some((Some(index), slot.id, evidence.max(slot.last_at).plus_micros(patience_us)))
+        match (overtaken, position) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
     }
 
     fn give_up(&mut self, id: PictureId, now: Instant) {

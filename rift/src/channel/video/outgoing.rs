@@ -9,12 +9,16 @@ use crate::limits::{DELIVERED_HISTORY, PICTURES_QUEUED_MAX, SHARDS_MAX};
 use crate::time::Instant;
 use crate::wire::picture::PictureHead;
 use crate::wire::shard::ShardHead;
-use crate::wire::video::Repair;
+use crate::wire::video::{MoreParity, Repair};
 
 /// What the wire's 8-bit m can say.
 const PARITY_MAX: usize = 255;
 /// Pictures remembered after they have left: a third of a second of them, longer than feedback takes.
 const DEPARTED: usize = 20;
+/// Pictures of which more parity can be made after they have left: as many as a viewer waits for at most.
+const KEPT: usize = 8;
+/// Pictures of which more parity waits to leave.
+const ASKED: usize = 4;
 
 /// Why a picture was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +41,22 @@ struct Outgoing {
 pub(crate) struct NextShard {
     /// Bytes of the shard itself.
     pub(crate) len: usize,
-    /// Whether no shard of this picture follows.
+    /// Whether the picture has left whole with it; parity that was asked for later ends nothing.
     pub(crate) is_last: bool,
+}
+
+/// Parity that a picture of so many data shards may have once more of it is asked for (SPEC §11.12): a loss of all of it
+/// and of as much of the answer.
+pub(crate) const fn parity_most(data_shards: usize) -> usize {
+    2 * data_shards + 4
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct VideoSender {
     queue: Deque<Outgoing, PICTURES_QUEUED_MAX>,
+    /// Pictures that have left, with the parity they have by now, and those of which more of it is to leave.
+    kept: Deque<Outgoing, KEPT>,
+    asked: Deque<Outgoing, ASKED>,
     /// The newest picture queued, and which of the 64 up to it were.
     newest: PictureId,
     queued: u64,
@@ -60,6 +73,8 @@ impl VideoSender {
     pub(crate) const fn new() -> Self {
         Self {
             queue: Deque::new(),
+            kept: Deque::new(),
+            asked: Deque::new(),
             newest: PictureId(0),
             queued: 0,
             repair: None,
@@ -74,7 +89,7 @@ impl VideoSender {
         let left = |outgoing: &Outgoing| {
             (outgoing.layout.shards() - usize::from(outgoing.next_shard)) * outgoing.layout.shard_len()
         };
-        self.queue.iter().map(left).sum()
+        self.asked.iter().chain(&self.queue).map(left).sum()
     }
 
     /// The newest picture that was queued, whatever became of it.
@@ -160,12 +175,15 @@ impl VideoSender {
     /// Drops everything queued: nothing that refers to it will be taken.
     pub(crate) fn drop_all(&mut self) {
         self.queue.clear();
+        self.asked.clear();
+        self.kept.clear();
         self.queued = 0;
         self.repair = None;
     }
 
     /// Drops what waits, for it refers to what is lost; pictures that have left may still be referred to.
     pub(crate) fn drop_waiting(&mut self) {
+        self.asked.clear();
         while let Some(front) = self.queue.pop_front() {
             if let Some(back) = self.newest.0.checked_sub(front.picture.id.0) {
                 self.queued &= !1u64.checked_shl(back).unwrap_or(0);
@@ -176,6 +194,9 @@ impl VideoSender {
     /// Drops pictures whose bytes are gone. Returns whether any was.
     pub(crate) fn drop_stale(&mut self, pictures: &impl PictureStore) -> bool {
         let mut dropped = false;
+        while self.asked.front().is_some_and(|front| pictures.bytes(&front.picture).is_none()) {
+            self.asked.pop_front();
+        }
         while let Some(front) = self.queue.front() {
             if pictures.bytes(&front.picture).is_some() {
                 break;
@@ -190,19 +211,50 @@ impl VideoSender {
         dropped
     }
 
+    /// The viewer lacks more of a picture than its parity restores (SPEC §11.12). What is forgotten has no answer.
+    pub(crate) fn on_more_parity(&mut self, request: &MoreParity) {
+        let wanted = |outgoing: &Outgoing| {
+            let parity = usize::from(request.parity).min(parity_most(outgoing.layout.data_shards()));
+            let layout = Layout::new(outgoing.layout.data_len(), outgoing.layout.shard_len(), parity)?;
+            let is_more = layout.parity_shards() > outgoing.layout.parity_shards();
+            (is_more && layout.shards() <= SHARDS_MAX).then_some(layout)
+        };
+        let is_it = |outgoing: &&mut Outgoing| outgoing.picture.id == request.picture;
+        // What has not left whole yet leaves with more.
+        if let Some(waiting) = self.asked.iter_mut().chain(&mut self.queue).find(is_it) {
+            let Some(layout) = wanted(waiting) else { return };
+            waiting.layout = layout;
+            if let Some(kept) = self.kept.iter_mut().find(is_it) {
+                kept.layout = layout;
+            }
+            return;
+        }
+        let Some(kept) = self.kept.iter_mut().find(is_it) else { return };
+        let Some(layout) = wanted(kept) else { return };
+        let next_shard = kept.layout.shards() as u16;
+        if self.asked.push_back(Outgoing { layout, next_shard, ..*kept }).is_ok() {
+            kept.layout = layout;
+        }
+    }
+
+    /// What leaves now: what is waited for comes before what is new.
+    fn leaving(&self) -> Option<&Outgoing> {
+        self.asked.front().or_else(|| self.queue.front())
+    }
+
     /// What leaves next.
     pub(crate) fn peek(&self) -> Option<NextShard> {
-        let front = self.queue.front()?;
+        let front = self.leaving()?;
         let shard = usize::from(front.next_shard);
         let data_shards = front.layout.data_shards();
         let len =
             if shard < data_shards { front.layout.data_range(shard).len() } else { front.layout.shard_len() };
-        Some(NextShard { len, is_last: shard + 1 == front.layout.shards() })
+        Some(NextShard { len, is_last: self.asked.is_empty() && shard + 1 == front.layout.shards() })
     }
 
     /// The largest number of bytes that one more batch of equal shards may hold, counted in shards.
     pub(crate) fn run_len(&self) -> usize {
-        self.queue.front().map_or(0, |front| {
+        self.leaving().map_or(0, |front| {
             let shard = usize::from(front.next_shard);
             let data_shards = front.layout.data_shards();
             if shard < data_shards { data_shards - shard } else { front.layout.shards() - shard }
@@ -217,7 +269,8 @@ impl VideoSender {
         pictures: &impl PictureStore,
         out: &mut [u8],
     ) -> Option<ShardHead> {
-        let front = self.queue.front_mut()?;
+        let is_asked = !self.asked.is_empty();
+        let front = if is_asked { self.asked.front_mut() } else { self.queue.front_mut() }?;
         let bytes = pictures.bytes(&front.picture)?;
         let shard = usize::from(front.next_shard);
         let data_shards = front.layout.data_shards();
@@ -240,9 +293,16 @@ impl VideoSender {
         }
         front.next_shard += 1;
         if usize::from(front.next_shard) == front.layout.shards() {
-            self.left = front.picture.id;
-            self.left_captured_at = front.picture.captured_at;
-            self.queue.pop_front();
+            if is_asked {
+                self.asked.pop_front();
+            } else if let Some(outgoing) = self.queue.pop_front() {
+                self.left = outgoing.picture.id;
+                self.left_captured_at = outgoing.picture.captured_at;
+                if self.kept.is_full() {
+                    self.kept.pop_front();
+                }
+                let _ = self.kept.push_back(outgoing);
+            }
         }
         Some(head)
     }
