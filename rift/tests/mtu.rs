@@ -65,7 +65,8 @@ fn widths(pair: &mut Pair, mtu: usize) {
 fn path_of_every_width_is_used_as_far_as_it_goes() {
     for seed in SEEDS {
         for mtu in [1228, 1280, 1400, 1500, 9000] {
-            for loss in [0.0, 0.1] {
+            // From a tenth on, losses also slow a session down, and a slow path is sent no long datagrams.
+            for loss in [0.0, 0.05] {
                 let mut pair = Pair::new(&config(seed, mtu, loss));
                 pair.network.run_until(Time::from_secs(4));
                 let (len, most) = (found(&pair), (mtu - AROUND).min(8952));

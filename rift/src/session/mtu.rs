@@ -307,6 +307,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// viewer is led back by the next one.
     pub(super) fn drop_too_long(&mut self) {
         let shard_len_max = shard_len(self.active.mtu.len().into());
+        self.video_out.keep_shorter(shard_len_max);
         if self.video_out.longest_shard() > shard_len_max {
             self.video_out.drop_waiting();
             self.video_out.forget_repair();

@@ -167,6 +167,14 @@ impl VideoSender {
         self.queue.iter().map(|outgoing| outgoing.layout.shard_len()).max().unwrap_or(0)
     }
 
+    /// More parity is made only of pictures whose shards are no longer than this.
+    pub(crate) fn keep_shorter(&mut self, shard_len_max: usize) {
+        if self.kept.iter().any(|outgoing| outgoing.layout.shard_len() > shard_len_max) {
+            self.kept.clear();
+            self.asked.clear();
+        }
+    }
+
     /// What should have led the viewer back did not reach it: the next request is answered anew.
     pub(crate) const fn forget_repair(&mut self) {
         self.repair = None;
