@@ -11,6 +11,7 @@ pub mod messages;
 pub mod noise_differential;
 pub mod pair;
 pub mod pairing;
+pub mod paths;
 pub mod reassembly;
 pub mod seeds;
 pub mod session_hostile;
@@ -23,12 +24,13 @@ pub mod wire;
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 10] = [
+pub const SURFACES: [Surface; 11] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
     ("wire", wire::run),
     ("pairing", pairing::run),
+    ("paths", paths::run),
     ("noise_differential", noise_differential::run),
     ("fec", fec::run),
     ("reassembly", reassembly::run),

@@ -41,6 +41,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend([noise(), call(), losses(), shards(), conversation()]);
     seeds.extend([(0, "agreed"), (1, "wrong-pin")].map(|(pin, name)| pairing(pin, name)));
     seeds.extend(tiles());
+    seeds.extend(crate::paths::seeds());
     seeds
 }
 

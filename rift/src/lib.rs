@@ -16,6 +16,7 @@ pub mod flight;
 pub mod limits;
 pub mod pacing;
 pub mod pairing;
+pub mod paths;
 pub mod session;
 pub mod storage;
 pub mod time;

@@ -101,6 +101,22 @@ pub const CONNECTIONS_SPARE: usize = 2;
 /// Connection ids by which one session is known.
 pub const CONNECTIONS_MAX: usize = PATHS_MAX + CONNECTIONS_SPARE;
 
+/// Candidates of one peer: two interfaces with two addresses of each family, what NATs show of them, and as many again.
+pub const CANDIDATES_MAX: usize = 16;
+
+/// Checks that leave because of one introduction: six rounds over eight addresses. Who is offered a third party's address
+/// as a candidate sends it no more than this.
+pub const CHECKS_MAX: usize = 50;
+
+/// Bytes of a message of signalling: an introduction with all its candidates, or a lease with its token.
+pub const SIGNAL_LEN_MAX: usize = 1024;
+
+/// Bytes of a lease's token: PASETO v4.public with the claims of a lease is about 500.
+pub const LEASE_TOKEN_MAX: usize = 768;
+
+/// Bytes of the name by which a person knows a device.
+pub const DEVICE_NAME_MAX: usize = 48;
+
 /// Picture numbers remembered as delivered, for references further back than the last picture.
 pub const DELIVERED_HISTORY: u32 = 64;
 
@@ -117,5 +133,8 @@ const _: () = {
     assert!(GAMEPADS_MAX <= 4 && CONTACTS_MAX <= 16, "masks on the wire hold them");
     assert!(INPUT_TRACED_MAX.is_power_of_two());
     assert!(INPUT_PER_DATAGRAM_MAX <= INPUT_UNACKNOWLEDGED_MAX);
+    assert!(LEASE_TOKEN_MAX + 128 <= SIGNAL_LEN_MAX, "a lease fits a message");
+    assert!(CANDIDATES_MAX * 20 + 128 <= SIGNAL_LEN_MAX, "an introduction fits a message");
+    assert!(CHECKS_MAX < u8::MAX as usize, "a check's number fits");
     assert!(DATAGRAM_MIN <= DATAGRAM_MAX && DATAGRAM_MAX <= u16::MAX as usize);
 };

@@ -6,7 +6,8 @@
 //! [`Clock`] with an offset and a drift, never the network's own [`Time`].
 //!
 //! The network knows nothing of what the datagrams mean. [`picture`] adds a screen, an encoder and a decoder that
-//! only pretend, but check what real ones would choke on; [`peer`] puts real sessions on the network. [`contest`] is the judge of congestion control.
+//! only pretend, but check what real ones would choke on; [`peer`] puts real sessions on the network,
+//! [`internet`] puts NATs between them. [`contest`] is the judge of congestion control.
 //!
 //! Invariant: no clock is read, no entropy is drawn, nothing unordered is iterated. Randomness uses only integer
 //! operations and `+ − × ÷ √`, so a run is the same on every machine.
@@ -16,6 +17,7 @@ pub mod contest;
 mod event;
 pub mod flight;
 mod hash;
+pub mod internet;
 mod link;
 mod network;
 mod packet;

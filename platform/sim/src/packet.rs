@@ -1,5 +1,7 @@
 //! What travels.
 
+use core::net::{Ipv4Addr, SocketAddrV4};
+
 use rift::Ecn;
 
 use crate::time::Time;
@@ -7,6 +9,27 @@ use crate::time::Time;
 /// A host of the network: stands for an address and port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub usize);
+
+impl NodeId {
+    /// Names of addresses begin here.
+    const FIRST_ADDRESS: usize = 1 << 48;
+
+    /// A name for an address that is no node of a network: for peers that see addresses only, on
+    /// [`internet`](crate::internet).
+    #[must_use]
+    pub fn of_address(address: SocketAddrV4) -> Self {
+        let ip = usize::try_from(address.ip().to_bits()).expect("32 bits");
+        Self(Self::FIRST_ADDRESS | ip << 16 | usize::from(address.port()))
+    }
+
+    /// The address this is a name for.
+    #[must_use]
+    pub fn address(self) -> Option<SocketAddrV4> {
+        let bits = self.0.checked_sub(Self::FIRST_ADDRESS)?;
+        let ip = Ipv4Addr::from_bits(u32::try_from(bits >> 16).ok()?);
+        Some(SocketAddrV4::new(ip, u16::try_from(bits & 0xffff).ok()?))
+    }
+}
 
 /// A datagram under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

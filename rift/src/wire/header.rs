@@ -5,7 +5,7 @@ use super::{Reader, Writer};
 /// What a datagram is, by its first byte (SPEC §2.1). Values without a name are discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `0x00–0x03`: STUN (RFC 8489, RFC 7983). Reserved.
+    /// `0x00–0x03`: STUN (RFC 8489, RFC 7983).
     Stun,
     /// `0x10`: first message of a handshake.
     Initiation,
@@ -25,9 +25,9 @@ pub enum Kind {
     HandshakeReserved,
     /// `0x20`: stateless reset.
     Reset,
-    /// `0x28`: path probe. Reserved.
+    /// `0x28`: a check between peers that were introduced, or its answer.
     Probe,
-    /// `0x30`: a datagram inside a relay's envelope. Reserved.
+    /// `0x30`: a datagram inside a relay's envelope.
     Relayed,
     /// `0x40–0x7f`: sealed data; the low six bits are flags.
     Data,

@@ -101,6 +101,7 @@ impl<H: Handshake> ClientPeer<H> {
     /// Goes on with another session: the old one and what was decoded of it are gone, the log goes on.
     pub fn go_on_as(&mut self, again: Self) {
         (self.session, self.decoder, self.outbox) = (again.session, again.decoder, again.outbox);
+        (self.host, self.places) = (again.host, again.places);
     }
 
     /// A client with a handshake of the caller's.

@@ -439,8 +439,11 @@ impl fmt::Debug for HostPeer {
     }
 }
 
-/// The address that stands for a node: 10.0.0.0/8 has one for each.
+/// The address that stands for a node: 10.0.0.0/8 has one for each that is not an address itself.
 fn address_of(node: NodeId) -> SocketAddr {
+    if let Some(address) = node.address() {
+        return address.into();
+    }
     let [_, b, c, d] = u32::try_from(node.0).expect("a test has few nodes").to_be_bytes();
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), 4433)
 }
