@@ -5,6 +5,8 @@ use rift::Instant;
 use crate::time::Time;
 
 const BILLION: i128 = 1_000_000_000;
+/// Drift whose third power is nothing.
+const DRIFT_SMALL_PPB: i64 = 1_000_000;
 
 /// A monotonic clock that differs from the simulator's by an offset and a constant drift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,14 @@ impl Clock {
     /// What it shows at `time`, rounded down to whole microseconds.
     #[must_use]
     pub fn local(&self, time: Time) -> Instant {
+        // Asked for at every event: 64 bits suffice for hours of usual drift, and dividing them is cheap.
+        let nanos = time.as_nanos().cast_signed();
+        if let Some(product) = nanos.checked_mul(i64::from(self.drift_ppb))
+            && nanos >= 0
+        {
+            let elapsed = nanos + product / BILLION as i64;
+            return Instant::from_micros(self.offset_us.saturating_add_signed(elapsed / 1000));
+        }
         let nanos = i128::from(time.as_nanos());
         let elapsed = nanos + nanos * i128::from(self.drift_ppb) / BILLION;
         let micros = i128::from(self.offset_us) + elapsed / 1000;
@@ -31,9 +41,7 @@ impl Clock {
         if local <= self.local(Time::ZERO) {
             return Time::ZERO;
         }
-        let elapsed = i128::from(local.as_micros()) * 1000 - i128::from(self.offset_us) * 1000;
-        let guess = elapsed * BILLION / (BILLION + i128::from(self.drift_ppb));
-        let Ok(mut nanos) = u64::try_from(guess) else {
+        let Some(mut nanos) = self.guess(local) else {
             return Time::MAX;
         };
         // The divisions above round; the exact answer is a few nanoseconds away at most.
@@ -47,6 +55,22 @@ impl Clock {
             nanos -= 1;
         }
         Time::from_nanos(nanos)
+    }
+
+    /// The true time in ns, give or take a few, at which it shows `local`; `None` when that is never.
+    fn guess(&self, local: Instant) -> Option<u64> {
+        let elapsed = local.as_micros().saturating_sub(self.offset_us).checked_mul(1000)?;
+        let drift = i64::from(self.drift_ppb);
+        // To the first order and the second: what is left is a third of some millionths.
+        if let Ok(signed) = i64::try_from(elapsed)
+            && let Some(product) = signed.checked_mul(drift)
+            && drift.abs() <= DRIFT_SMALL_PPB
+        {
+            let first = product / BILLION as i64;
+            let second = first.checked_mul(drift)? / BILLION as i64;
+            return u64::try_from(signed - first + second).ok();
+        }
+        u64::try_from(i128::from(elapsed) * BILLION / (BILLION + i128::from(self.drift_ppb))).ok()
     }
 }
 

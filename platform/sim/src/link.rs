@@ -50,6 +50,15 @@ impl Rate {
         }
     }
 
+    /// [`Self::finish`] within the step of the moment, where 64 bits suffice: so it is for nearly every packet.
+    fn finish_soon(steps: &[(Time, u64)], now: Time, bits: u64) -> Option<Time> {
+        let index = steps.partition_point(|&(from, _)| from <= now).saturating_sub(1);
+        let bps = steps.get(index)?.1;
+        let left = bits.checked_mul(NANOS_PER_SEC).filter(|_| bps > 0)?;
+        let at = now + Duration::from_nanos(left.div_ceil(bps));
+        steps.get(index + 1).is_none_or(|&(end, _)| at <= end).then_some(at)
+    }
+
     /// When `bits` that start at `now` have been sent; `None` when never.
     fn finish(&self, now: Time, bits: u64) -> Option<Time> {
         let steps: &[(Time, u64)] = match self {
@@ -57,6 +66,9 @@ impl Rate {
             Self::Constant(bps) => &[(Time::ZERO, *bps)],
             Self::Schedule(steps) => steps,
         };
+        if let Some(at) = Self::finish_soon(steps, now, bits) {
+            return Some(at);
+        }
         let mut left = u128::from(bits) * u128::from(NANOS_PER_SEC);
         let mut at = now;
         let mut index = steps.partition_point(|&(from, _)| from <= now).saturating_sub(1);

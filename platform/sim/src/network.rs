@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use rift::{Ecn, Instant};
 
 use crate::clock::Clock;
-use crate::event::{Event, What};
+use crate::event::{Event, Line, What};
 use crate::hash::TraceHash;
 use crate::link::{Link, LinkConfig, LinkId, LinkStats};
-use crate::packet::{Captured, NodeId, Packet, Pool};
+use crate::packet::{Captured, Fate, NodeId, Packet, Pool};
 use crate::random::Random;
 use crate::time::Time;
 
@@ -53,19 +53,6 @@ impl<H: Host + ?Sized> Host for Box<H> {
     }
 }
 
-/// What a tamperer does with a packet that was just sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It goes its way.
-    Pass,
-    /// It vanishes.
-    Drop,
-    /// It enters its route only after this long.
-    Delay(Duration),
-    /// It goes its way, and a copy enters the route after this long.
-    Duplicate(Duration),
-}
-
 /// What a host sent and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeStats {
@@ -93,6 +80,8 @@ pub struct Network<H> {
     events: BinaryHeap<Event>,
     nodes: Vec<Node<H>>,
     links: Vec<Link>,
+    /// What is on its way over each of them.
+    lines: Vec<Line>,
     routes: BTreeMap<(NodeId, NodeId), Box<[LinkId]>>,
     /// Further addresses and whose they are.
     aliases: BTreeMap<NodeId, NodeId>,
@@ -128,6 +117,7 @@ impl<H: Host> Network<H> {
             events: BinaryHeap::new(),
             nodes: Vec::new(),
             links: Vec::new(),
+            lines: Vec::new(),
             routes: BTreeMap::new(),
             aliases: BTreeMap::new(),
             dead: BTreeSet::new(),
@@ -159,6 +149,7 @@ impl<H: Host> Network<H> {
     pub fn add_link(&mut self, config: LinkConfig) -> LinkId {
         let random = self.random.fork(self.links.len() as u64);
         self.links.push(Link::new(config, random));
+        self.lines.push(Line::default());
         LinkId(self.links.len() - 1)
     }
 
@@ -340,6 +331,15 @@ impl<H: Host> Network<H> {
     fn happen(&mut self, what: What) {
         match what {
             What::Arrive(packet) => self.advance(packet),
+            What::Land(link) => {
+                let (packet, next) = self.lines[link.0].land();
+                if let Some((at, counter)) = next {
+                    self.events.push(Event { at, counter, what: What::Land(link) });
+                }
+                if let Some(packet) = packet {
+                    self.advance(packet);
+                }
+            }
             What::Sent(link) => {
                 let departure = self.links[link.0].depart(self.now, &mut self.pool);
                 if let Some(at) = departure.next_done {
@@ -347,7 +347,7 @@ impl<H: Host> Network<H> {
                 }
                 for (at, mut packet) in departure.arrivals.into_iter().flatten() {
                     packet.hop += 1;
-                    self.push(at, What::Arrive(packet));
+                    self.travel(at, link, packet);
                 }
             }
             What::Wake(id) => {
@@ -358,6 +358,14 @@ impl<H: Host> Network<H> {
                     self.drain(id);
                 }
             }
+        }
+    }
+
+    fn travel(&mut self, at: Time, link: LinkId, packet: Packet) {
+        match self.lines[link.0].join(at, self.counter + 1, packet) {
+            Ok(true) => self.push(at, What::Land(link)),
+            Ok(false) => self.counter += 1,
+            Err(overtakes) => self.push(at, What::Arrive(overtakes)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What travels.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
 
 use rift::Ecn;
 
@@ -61,6 +62,19 @@ pub struct Captured {
     pub ecn: Ecn,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+/// What a tamperer does with a packet that was just sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes its way.
+    Pass,
+    /// It vanishes.
+    Drop,
+    /// It enters its route only after this long.
+    Delay(Duration),
+    /// It goes its way, and a copy enters the route after this long.
+    Duplicate(Duration),
 }
 
 /// Buffers that have been used and wait to be used again.

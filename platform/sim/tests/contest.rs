@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 use std::path::Path as FilePath;
 
 use rift_sim::contest::{
-    Algorithm, Case, Cross, Make, Nada, OWN, Scream, Shape, Trace, cases, run, score, table,
+    Algorithm, Case, Cross, Gcc, Make, Nada, OWN, Scream, Shape, Trace, cases, run, score, table,
 };
 
 fn case(name: &str) -> Case {
@@ -66,13 +66,27 @@ fn scream_keeps_the_queue_below_its_target() {
     assert!((1.0..60.0).contains(&queue), "{queue} ms");
 }
 
+/// Carlucci et al., §6: alone on a path it uses most of it with a short queue, and its adaptive threshold keeps a
+/// stream that heeds only loss from starving it.
+#[test]
+fn gcc_fills_a_path_and_keeps_a_share_beside_a_stream() {
+    let make: Make = |brief| Box::new(Gcc::new(brief));
+    let trace = run(&constant(20_000_000, 60), 1, &make, false);
+    let (rate, queue) = (rate_mbps(&trace, 10.0, 60.0), waits_ms(&trace, 10.0));
+    assert!((15.0..20.1).contains(&rate), "{rate} Mbit/s");
+    assert!((0.2..40.0).contains(&queue), "{queue} ms");
+    let case = case("5.6");
+    let used = score(&case, &run(&case, 1, &make, false)).utilisation;
+    assert!((8.0..60.0).contains(&used), "{used} % beside the stream");
+}
+
 #[test]
 fn streams_fill_a_path() {
     for algorithm in [Algorithm::NewReno, Algorithm::Cubic, Algorithm::Bbr] {
         let mut case = constant(20_000_000, 30);
         case.flows[0].spans = vec![(29_000, 30_000)];
         case.cross = vec![Cross::Long(algorithm, 0, 30_000)];
-        let fixed: Make = OWN[3].1;
+        let fixed: Make = OWN[4].1;
         let trace = run(&case, 1, &fixed, false);
         let rate = rate_mbps(&trace, 10.0, 29.0);
         assert!((17.5..20.1).contains(&rate), "{algorithm:?}: {rate} Mbit/s");

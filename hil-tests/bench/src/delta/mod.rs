@@ -32,7 +32,8 @@ pub(super) struct Run {
 
 /// What is disclosed with every table.
 const NOTE: &str = "same pictures, packets, pacer, parity rule and feedback for all; NADA is told the largest rate \
-    of the path; SCReAM v2 and NADA are written from their texts; fixed is 3/4 of the path's first rate with 20 % RS; \
+    of the path; SCReAM v2, NADA and GCC are written from their texts, GCC with libWebRTC's trendline and with pictures as \
+    its first probes; fixed is 3/4 of the path's first rate with 20 % RS; \
     at twenty times the rates of RFC 8867 its times are kept, but 5.5 and 5.7 are shorter";
 
 /// All cases with every controller and seed.

@@ -278,9 +278,16 @@ impl Sender {
     }
 
     fn wanted(&self) -> usize {
-        let waiting: usize = self.backlog.iter().take(32).map(|one| usize::from(one.bytes)).sum();
+        let batch = self.pacer.batch_bytes(SHARD + SHARD_HEAD) / 2;
         let first = self.backlog.front().map_or(1, |one| usize::from(one.bytes));
-        (self.pacer.batch_bytes(SHARD + SHARD_HEAD) / 2).clamp(first, waiting.max(first))
+        let mut waiting = 0;
+        for one in self.backlog.iter().take(32) {
+            waiting += usize::from(one.bytes);
+            if waiting >= batch {
+                break;
+            }
+        }
+        batch.clamp(first, waiting.max(first))
     }
 
     fn sample(&mut self, now: Instant) {

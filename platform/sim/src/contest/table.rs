@@ -5,6 +5,7 @@ use core::fmt::Write as _;
 use super::case::Case;
 use super::controller::{Brief, Controller, DeltaController};
 use super::fixed::Fixed;
+use super::gcc::Gcc;
 use super::nada::Nada;
 use super::run::run;
 use super::score::{METRICS, Score, score};
@@ -14,10 +15,11 @@ use super::scream::Scream;
 pub type Make = fn(&Brief) -> Box<dyn Controller>;
 
 /// Who is written here, by name.
-pub const OWN: [(&str, Make); 4] = [
+pub const OWN: [(&str, Make); 5] = [
     ("delta", |brief| Box::new(DeltaController::new(brief))),
     ("nada", |brief| Box::new(Nada::new(brief))),
     ("scream", |brief| Box::new(Scream::new(brief))),
+    ("gcc", |brief| Box::new(Gcc::new(brief))),
     ("fixed", |brief| Box::new(Fixed::new(brief))),
 ];
 
