@@ -6,6 +6,7 @@
 use super::State;
 use super::competition::{Competition, Contest, QUEUE_US_MIN};
 use super::ecn::Marks;
+use super::growth::{self, Growth};
 use super::probe::Headroom;
 use super::signals::{Signals, Verdict};
 use crate::time::Instant;
@@ -38,19 +39,6 @@ const QUEUE_US_GROWN: u64 = 30_000;
 const SETTLE_US: u64 = 30_000;
 /// Longest time one step grows by; what was silent for longer has not been measured.
 const STEP_US_MAX: u64 = 50_000;
-/// Growth at the start, in thousandths a second: e-fold in half a second.
-const START_PER_S: u64 = 2_000;
-/// Growth where pictures pass undispersed, in thousandths a second.
-const OPEN_PER_S: u64 = 700;
-/// Growth back to where the rate was before the last congestion, in thousandths a second.
-const RETURN_PER_S: u64 = 700;
-/// Growth below nine tenths of the remembered capacity, in thousandths a second.
-const BELOW_PER_S: u64 = 350;
-/// Growth around the remembered capacity, in thousandths a second.
-const NEAR_PER_S: u64 = 80;
-/// Calm after which that growth quickens, in µs, and by how much, in thousandths a second for each second.
-const CALM_US: u64 = 1_000_000;
-const NEAR_GAIN_PER_S: u64 = 80;
 /// After so long without congestion the remembered capacity is forgotten, in µs.
 const REMEMBER_US: u64 = 6_000_000;
 /// Longest time a queue may stand unseen empty before it is drained, in µs: less than the base is remembered.
@@ -147,6 +135,11 @@ impl Control {
         self.bottleneck_bps > 0 && self.rate_bps > self.bottleneck_bps / 5 * 4
     }
 
+    /// Whether the path was never seen full.
+    pub(super) const fn is_starting(&self) -> bool {
+        self.starting
+    }
+
     /// Whether the rate is far below what it was before the last congestion, which is over.
     pub(super) fn returns(&self) -> bool {
         self.rate_bps < self.memory_bps / 2
@@ -192,7 +185,8 @@ impl Control {
             self.set(self.rate_bps.max(self.memory_bps / 2));
             return Verdict::Continue;
         }
-        if self.on_marks(now, signals) || self.on_loss(now, signals) {
+        self.on_marks(now, signals);
+        if self.on_loss(now, signals) {
             return Verdict::Continue;
         }
         let collapsed = signals.latest_us > signals.threshold_us / 2 * 5;
@@ -247,16 +241,21 @@ impl Control {
     /// What stands beyond a third of the threshold is kept from growing: the rate is what was delivered, less what
     /// drains it in [`TRIM_US`]. The queue was busy for as long as it stands, so that is the bottleneck's own rate.
     fn trim(&mut self, now: Instant, signals: &Signals) {
-        let queue_us = if signals.jumps { signals.floor_us } else { signals.queue_us };
-        let excess_us = queue_us.saturating_sub(signals.usual_us + signals.threshold_us / 3);
-        if excess_us == 0 || now.micros_since(self.limited) < USED_US || !self.is_near() {
+        let excess_us = signals.queue_us.saturating_sub(self.target_us(signals));
+        if excess_us == 0 || now.micros_since(self.limited) < USED_US || self.bottleneck_bps == 0 {
             return;
         }
-        let delivered = signals.delivered_now_bps.max(signals.delivered_bps);
+        let now_bps = if signals.jumps { 0 } else { signals.delivered_now_bps };
+        let delivered = signals.delivered_bps.max(now_bps);
         let kept = delivered / 1000 * (1000 - (excess_us * 1000 / TRIM_US).min(TRIM_PERMILLE_MAX));
         if kept < self.rate_bps {
             self.set(kept);
         }
+    }
+
+    /// The queue that is let stand, in µs.
+    fn target_us(&self, signals: &Signals) -> u64 {
+        growth::target_us(self.rate_bps, signals.threshold_us) + signals.margin_us
     }
 
     /// Halves the rate: nothing was heard for several round trips.
@@ -289,43 +288,26 @@ impl Control {
             self.set(self.rate_bps.max((carried / 5 * 4).min(self.memory_bps / 5 * 3)));
             return;
         }
-        let per_s = self.growth_per_s(now, signals);
-        let grown = self.rate_bps + self.rate_bps * per_s / 1000 * elapsed_us / 1_000_000;
+        let growth_bps_s = if self.is_marked(now) {
+            self.marks.growth_bps_s(now, self.rate_bps)
+        } else {
+            let calm_us = now.micros_since(self.calm_since);
+            let growth = Growth {
+                rate_bps: self.rate_bps,
+                memory_bps: self.memory_bps,
+                capacity_bps: self.capacity_bps,
+                starting: self.starting,
+                lossy: self.loss_at_cut_permille > 0,
+                calm_us,
+                target_us: self.target_us(signals),
+            };
+            self.starting &= !growth.knows_the_path(signals);
+            self.rate_bps * growth.per_s(signals) / 1000
+        };
+        let grown = self.rate_bps + growth_bps_s * elapsed_us / 1_000_000;
         // What was never delivered is not known to fit: half as much again is as far as one may guess.
         let bound = signals.delivered_bps + signals.delivered_bps / 2;
         self.set(grown.min(bound).max(self.rate_bps));
-    }
-
-    fn growth_per_s(&mut self, now: Instant, signals: &Signals) -> u64 {
-        if let Headroom::About(bottleneck) = signals.headroom {
-            if self.rate_bps > bottleneck / 20 * 17 {
-                self.starting = false;
-                return NEAR_PER_S;
-            }
-            return OPEN_PER_S;
-        }
-        if self.starting && self.loss_at_cut_permille == 0 {
-            return START_PER_S;
-        }
-        if let Headroom::AtLeast(carried) = signals.headroom
-            && carried > self.rate_bps / 5 * 6
-        {
-            return OPEN_PER_S;
-        }
-        // A path that was wide a moment ago and is empty now was only lent to somebody.
-        if signals.headroom == Headroom::Unknown
-            && self.rate_bps < self.memory_bps / 20 * 17
-            && signals.queue_us < signals.threshold_us / 3
-        {
-            return RETURN_PER_S;
-        }
-        let near = self.capacity_bps / 10 * 9..self.capacity_bps / 10 * 11;
-        if near.contains(&self.rate_bps) {
-            let calm_us = now.micros_since(self.calm_since);
-            return (NEAR_PER_S + calm_us.saturating_sub(CALM_US) * NEAR_GAIN_PER_S / 1_000_000)
-                .min(BELOW_PER_S);
-        }
-        BELOW_PER_S
     }
 
     fn drain(&mut self, now: Instant, signals: &Signals, over: bool) -> Verdict {
@@ -430,14 +412,13 @@ impl Control {
         self.queue_at_cut_us = signals.queue_us;
     }
 
-    /// A round of marks takes half their usual share from the rate. True when it was cut.
-    fn on_marks(&mut self, now: Instant, signals: &Signals) -> bool {
-        let Some(share_permille) = self.marks.step(now, signals) else { return false };
+    /// A round of marks takes half their usual share from the rate.
+    fn on_marks(&mut self, now: Instant, signals: &Signals) {
+        let Some(share_ppm) = self.marks.step(now, signals) else { return };
         self.starting = false;
-        self.set(self.rate_bps - self.rate_bps * share_permille / 2000);
+        self.set(self.rate_bps - self.rate_bps * share_ppm / 1_000_000);
         (self.capacity_bps, self.resume_bps) = (self.rate_bps, self.rate_bps);
-        self.enter_congestion(now, signals);
-        true
+        self.calm_since = now;
     }
 
     /// Whether the path marks.
@@ -468,12 +449,20 @@ impl Control {
         if limited || signals.loss_permille < LOSS_PERMILLE || excess < LOSS_PERMILLE / 2 {
             return false;
         }
+        // A few runs are a radio's; what is too much for the path is lost all the time, or waits before it is.
+        if signals.loss_bursts < LOSS_BURSTS && signals.queue_us <= signals.threshold_us / 2 {
+            return false;
+        }
         self.loss_at_cut_permille = signals.loss_permille;
         self.loss_judged = now;
-        self.resume_bps = signals.delivered_bps.clamp(self.min_bps, self.max_bps).min(self.rate_bps);
-        self.set(self.resume_bps);
+        let delivered = signals.delivered_bps.clamp(self.min_bps, self.max_bps);
+        let kept_bps = delivered.min(self.rate_bps);
+        // While a full queue is drained, what arrives is what the path carries, however little is sent.
+        let drains = self.state == State::Congested && signals.queue_us > signals.threshold_us;
+        self.resume_bps = if drains { delivered.min(self.resume_bps) } else { kept_bps };
+        self.set(kept_bps);
         if signals.queue_us > signals.threshold_us / 2 {
-            self.capacity_bps = self.resume_bps;
+            self.capacity_bps = kept_bps.max(self.resume_bps);
             self.starting = false;
         }
         self.enter_congestion(now, signals);
@@ -487,6 +476,8 @@ impl Control {
 
 /// Loss that is taken for congestion, in thousandths; below it parity answers.
 const LOSS_PERMILLE: u64 = 100;
+/// Runs of losses within a second from which they tell of the rate.
+const LOSS_BURSTS: u64 = 5;
 /// The same while the application limits what is sent: the highest that parity answers.
 const LOSS_PERMILLE_LIMITED: u64 = 250;
 /// How long the loss of one second takes to tell of a cut, beyond a round trip.

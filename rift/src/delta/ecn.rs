@@ -5,15 +5,26 @@ use crate::time::Instant;
 
 /// Share of the estimate a new round has: 1 / 16 (RFC 8257 §3.3).
 const ALPHA_SHIFT: u64 = 4;
-/// The estimate before the first round, in thousandths: a path that starts to mark is neither trusted nor feared.
-const ALPHA_START_PERMILLE: u64 = 300;
+/// The estimate before the first round, in parts per million: a path that starts to mark is neither trusted nor feared.
+const ALPHA_START_PPM: u64 = 300_000;
+/// The round trip a cut by half the estimate is meant for, in µs: who has a longer one cuts less often, so deeper.
+const NOMINAL_US: u64 = 100_000;
+/// The deepest cut, in parts per million of the rate.
+const CUT_PPM_MAX: u64 = 500_000;
+/// Growth between marks, in bit/s²: a packet a virtual round trip of 50 ms, whatever the rate and the round trip are.
+const GROWTH_BPS_S: u64 = 3_840_000;
+/// Growth where that is more, in thousandths of the rate a second: paths of a few Mbit/s are filled by a packet.
+const GROWTH_PER_S_MAX: u64 = 700;
+/// After so long without a mark there is room, in µs, and growth quickens by this much a second each second.
+const CALM_US: u64 = 500_000;
+const CALM_GAIN_PER_S: u64 = 500;
 /// For how long a path that marked is taken to be one that does, in µs.
 const FRESH_US: u64 = 10_000_000;
 
 /// The estimate of DCTCP (RFC 8257 §3.3), as RFC 9331 §4 asks of a scalable sender.
 #[derive(Clone, Debug)]
 pub(super) struct Marks {
-    alpha_permille: u64,
+    alpha_ppm: u64,
     round_ends: Instant,
     arrived: u64,
     marked: u64,
@@ -22,16 +33,10 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) const fn new() -> Self {
-        Self {
-            alpha_permille: ALPHA_START_PERMILLE,
-            round_ends: Instant::ZERO,
-            arrived: 0,
-            marked: 0,
-            seen: None,
-        }
+        Self { alpha_ppm: ALPHA_START_PPM, round_ends: Instant::ZERO, arrived: 0, marked: 0, seen: None }
     }
 
-    /// Counts; once a round trip the smoothed share of marked packets, in thousandths, if any was marked in it.
+    /// Counts; once a round trip what to take from the rate, in parts per million, if any packet was marked in it.
     pub(super) fn step(&mut self, now: Instant, signals: &Signals) -> Option<u64> {
         self.arrived += signals.arrived;
         self.marked += signals.marked;
@@ -41,17 +46,24 @@ impl Marks {
         if now < self.round_ends || self.arrived == 0 {
             return None;
         }
-        let share = self.marked * 1000 / self.arrived;
+        let share = self.marked * 1_000_000 / self.arrived;
         let marked = self.marked > 0;
-        self.alpha_permille =
-            self.alpha_permille - (self.alpha_permille >> ALPHA_SHIFT) + (share >> ALPHA_SHIFT);
+        self.alpha_ppm = self.alpha_ppm - (self.alpha_ppm >> ALPHA_SHIFT) + (share >> ALPHA_SHIFT);
         self.round_ends = now.plus_micros(signals.rtt_us);
         (self.arrived, self.marked) = (0, 0);
-        marked.then_some(self.alpha_permille)
+        let round_us = signals.rtt_us.max(NOMINAL_US / 4);
+        marked.then(|| (self.alpha_ppm / 2 * round_us / NOMINAL_US).min(CUT_PPM_MAX))
     }
 
     /// Whether the path marked lately.
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         self.seen.is_some_and(|seen| now.micros_since(seen) < FRESH_US)
+    }
+
+    /// Growth of `rate_bps` between marks, in bit/s a second.
+    pub(super) fn growth_bps_s(&self, now: Instant, rate_bps: u64) -> u64 {
+        let calm_us = self.seen.map_or(0, |seen| now.micros_since(seen)).saturating_sub(CALM_US);
+        let quick_per_s = (calm_us * CALM_GAIN_PER_S / 1_000_000).min(GROWTH_PER_S_MAX);
+        GROWTH_BPS_S.max(rate_bps * quick_per_s / 1000).min(rate_bps * GROWTH_PER_S_MAX / 1000)
     }
 }

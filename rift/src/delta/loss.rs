@@ -68,6 +68,13 @@ impl Loss {
         u32::try_from(self.share_ppm(RECENT_SLOTS) / 1000).unwrap_or(1000)
     }
 
+    /// Runs of losses in the last second.
+    pub(super) fn recent_bursts(&self) -> u64 {
+        let oldest = (self.newest + 1).saturating_sub(RECENT_SLOTS as u64);
+        let recent = self.slots().filter(|slot| slot.number >= oldest);
+        recent.map(|slot| u64::from(slot.bursts)).sum()
+    }
+
     /// Mean length of a run of losses over the last eight seconds, in thousandths of a packet, at least 1000.
     pub(super) fn burst_milli(&self) -> u64 {
         let lost: u64 = self.slots().map(|slot| u64::from(slot.lost)).sum();

@@ -14,6 +14,7 @@ mod control;
 mod delivery;
 mod ecn;
 mod flight;
+mod growth;
 mod loss;
 mod probe;
 mod signals;
@@ -334,6 +335,7 @@ impl Delta {
         Signals {
             rtt_us: self.rtt_us,
             queue_us: queue_us.cast_unsigned(),
+            margin_us: if jumps { MARGIN_JUMPING_US } else { 0 },
             threshold_us: self.threshold_us(),
             trend: self.delay.trend(),
             latest_us: self.delay.latest_us().cast_unsigned(),
@@ -344,11 +346,11 @@ impl Delta {
             in_flight_bits: self.flight.in_flight_bytes().saturating_mul(8),
             standing_for_us: self.delay.standing_for_us(),
             jumps,
-            usual_us: if jumps { self.delay.usual_us().cast_unsigned() } else { 0 },
             headroom: self.headroom(),
             limited: self.flight.limited(),
             trickles,
             loss_permille: u64::from(self.loss.recent_permille()),
+            loss_bursts: self.loss.recent_bursts(),
             arrived,
             marked,
             lost,
@@ -357,17 +359,24 @@ impl Delta {
 
     /// Jitter as long as a few packets disperses a picture as a bottleneck would; it seldom leaves one as it was.
     fn headroom(&self) -> Headroom {
-        match self.trains.headroom(self.sent_reported_us) {
-            Headroom::About(_) if self.delay.jitter_us() > DISPERSING_JITTER_US => Headroom::Unknown,
-            headroom @ (Headroom::Unknown | Headroom::AtLeast(_) | Headroom::About(_)) => headroom,
+        let headroom = self.trains.headroom(self.sent_reported_us);
+        let disperses = self.delay.jitter_us() > DISPERSING_JITTER_US;
+        if self.delay.jumps() || (disperses && matches!(headroom, Headroom::About(_))) {
+            return Headroom::Unknown;
         }
+        headroom
     }
 
     fn threshold_us(&self) -> u64 {
         let packets_us = THRESHOLD_PACKETS * PACKET_BYTES * 8_000_000 / self.control.reckoned_bps();
-        let margin_us = if self.delay.jumps() { MARGIN_JUMPING_US } else { 0 };
-        let jitter_us = (self.delay.usual_us() + 3 * self.delay.jitter_us()).cast_unsigned() + margin_us;
-        THRESHOLD_US_MIN.max(packets_us).max(jitter_us).min(THRESHOLD_US_MAX.max(packets_us))
+        let least_us = THRESHOLD_US_MIN.max(packets_us);
+        // A mean of many is surer than one packet; where few agree by chance, their usual difference is allowed for.
+        let threshold_us = if self.delay.jumps() {
+            least_us + MARGIN_JUMPING_US + self.delay.jitter_us().cast_unsigned()
+        } else {
+            least_us.max(3 * self.delay.jitter_us().cast_unsigned())
+        };
+        threshold_us.min(THRESHOLD_US_MAX.max(packets_us))
     }
 
     /// Packets of one picture leave at most a batch apart; a quarter more tells pictures apart.
@@ -376,10 +385,12 @@ impl Delta {
         (batch_us / 4 * 5).max(2_500)
     }
 
-    /// The most a queue is expected to add from one packet to the next: a few packets' time, of others' too.
+    /// The most a queue is expected to add from one packet to the next: a few packets' time, of others' too. At the
+    /// start the path is wide beside what is sent, and jitter is to be known before it ends the start.
     fn step_us(&self) -> i64 {
         let packets_us = THRESHOLD_PACKETS * PACKET_BYTES * 8_000_000 / self.control.rate_bps();
-        packets_us.max(STEP_US_MIN).cast_signed()
+        let step_us = if self.control.is_starting() { packets_us / 2 } else { packets_us };
+        step_us.max(STEP_US_MIN).cast_signed()
     }
 
     /// One picture in four probes; the others leave little faster than a path of known rate carries them.

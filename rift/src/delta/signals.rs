@@ -10,6 +10,8 @@ pub(super) struct Signals {
     /// The least of the last 15 ms and of the last 160 ms.
     pub(super) latest_us: u64,
     pub(super) floor_us: u64,
+    /// What of it may not be one, in µs.
+    pub(super) margin_us: u64,
     /// Queue above which the link counts as overused, in µs.
     pub(super) threshold_us: u64,
     /// µs per ms.
@@ -25,8 +27,6 @@ pub(super) struct Signals {
     pub(super) standing_for_us: u64,
     /// Whether delays jump about.
     pub(super) jumps: bool,
-    /// What the queue usually seems to be where they do, in µs.
-    pub(super) usual_us: u64,
     pub(super) headroom: Headroom,
     /// Whether less was sent than granted.
     pub(super) limited: bool,
@@ -34,6 +34,8 @@ pub(super) struct Signals {
     pub(super) trickles: bool,
     /// Loss of the last second, in thousandths.
     pub(super) loss_permille: u64,
+    /// How many runs of losses that was.
+    pub(super) loss_bursts: u64,
     /// Packets of this feedback that arrived, and those of them that were marked.
     pub(super) arrived: u64,
     pub(super) marked: u64,
