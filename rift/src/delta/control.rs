@@ -79,6 +79,8 @@ pub(super) struct Control {
     cut: Instant,
     /// When congestion was last over.
     calm_since: Instant,
+    /// When pictures were last dispersed, or unknown, or met a queue.
+    narrow: Instant,
     /// When the application last used less than its grant.
     limited: Instant,
     queue_at_cut_us: u64,
@@ -108,6 +110,7 @@ impl Control {
             stepped: Instant::ZERO,
             cut: Instant::ZERO,
             calm_since: Instant::ZERO,
+            narrow: Instant::ZERO,
             limited: Instant::ZERO,
             queue_at_cut_us: 0,
             futile: 0,
@@ -175,6 +178,12 @@ impl Control {
             Headroom::About(bottleneck) => bottleneck,
             Headroom::Unknown => self.capacity_bps,
         };
+        if self.bottleneck_bps > 0
+            || signals.headroom == Headroom::Unknown
+            || signals.queue_us > self.target_us(signals)
+        {
+            self.narrow = now;
+        }
         if self.competition.competes() {
             return self.compete(now, elapsed, signals);
         }
@@ -299,6 +308,7 @@ impl Control {
                 starting: self.starting,
                 lossy: self.loss_at_cut_permille > 0,
                 calm_us,
+                wide_us: now.micros_since(self.narrow),
                 target_us: self.target_us(signals),
             };
             self.starting &= !growth.knows_the_path(signals);

@@ -46,11 +46,18 @@ impl Delivery {
         }
     }
 
-    /// Bit/s at which the latest eight packets followed each other.
+    /// Bit/s at which the latest eight packets followed each other, without the longest pause between two of them: a
+    /// path that was away for a moment carries no less when it is back.
     pub(super) fn run_bps(&self) -> u64 {
-        let (first_us, first_bytes) = self.run[self.run_at];
-        let span = self.newest_us.saturating_sub(first_us).max(1);
-        (self.total_bytes - first_bytes).saturating_mul(8_000_000) / span
+        let (mut span, mut bytes, mut longest) = (0, 0, (0, 0));
+        for place in 1..RUN {
+            let from = self.run[(self.run_at + place - 1) % RUN];
+            let to = self.run[(self.run_at + place) % RUN];
+            let step = (to.0.saturating_sub(from.0), to.1.saturating_sub(from.1));
+            (span, bytes) = (span + step.0, bytes + step.1);
+            longest = longest.max(step);
+        }
+        (bytes - longest.1).saturating_mul(8_000_000) / (span - longest.0).max(1)
     }
 
     /// Bit/s that arrived over the latest `window_us` or a little more; 0 while less was seen than half of it.

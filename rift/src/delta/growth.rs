@@ -8,7 +8,12 @@ use super::signals::Signals;
 
 /// Growth at the start, in thousandths a second: e-fold in half a second.
 const START_PER_S: u64 = 2_000;
-/// Growth where pictures pass undispersed, in thousandths a second.
+/// Growth where pictures pass undispersed, in thousandths a second, by how much more each second, and the most: others'
+/// pictures may leave ours a gap by chance, but not for long.
+const WIDE_PER_S: u64 = 700;
+const WIDE_GAIN_PER_S: u64 = 3_500;
+const WIDE_PER_S_MAX: u64 = 2_000;
+/// Growth where they are dispersed to more than is used, in thousandths a second.
 const OPEN_PER_S: u64 = 700;
 /// Growth back to where the rate was before the last congestion, in thousandths a second.
 const RETURN_PER_S: u64 = 700;
@@ -46,6 +51,8 @@ pub(super) struct Growth {
     pub(super) lossy: bool,
     /// Time since the last congestion.
     pub(super) calm_us: u64,
+    /// For how long pictures have passed undispersed.
+    pub(super) wide_us: u64,
     pub(super) target_us: u64,
 }
 
@@ -58,13 +65,13 @@ impl Growth {
     /// Growth in thousandths a second.
     pub(super) fn per_s(&self, signals: &Signals) -> u64 {
         let near_per_s = NEAR_PER_S * ANSWERED_US / (signals.rtt_us + ANSWER_US);
+        let room_us = self.target_us.saturating_sub(signals.queue_us);
         if let Headroom::About(_) = signals.headroom {
             if self.knows_the_path(signals) {
                 return near_per_s;
             }
             // Others may be what disperses pictures: then the queue tells whether there is room.
-            let room_us =
-                if self.starting { self.target_us } else { self.target_us.saturating_sub(signals.queue_us) };
+            let room_us = if self.starting { self.target_us } else { room_us };
             return near_per_s + OPEN_PER_S.saturating_sub(near_per_s) * room_us / self.target_us;
         }
         if self.starting && !self.lossy {
@@ -73,19 +80,23 @@ impl Growth {
         if let Headroom::AtLeast(carried) = signals.headroom
             && carried > self.rate_bps / 5 * 6
         {
-            return OPEN_PER_S;
-        }
-        let near = self.capacity_bps / 10 * 9..self.capacity_bps / 10 * 11;
-        if near.contains(&self.rate_bps) {
-            let quicker = self.calm_us.saturating_sub(CALM_US) * NEAR_GAIN_PER_S / 1_000_000;
-            return (near_per_s + quicker).min(BELOW_PER_S);
+            let wide_per_s = WIDE_PER_S + WIDE_GAIN_PER_S * self.wide_us / 1_000_000;
+            let most_per_s = wide_per_s.min(WIDE_PER_S_MAX).saturating_sub(near_per_s);
+            return near_per_s + most_per_s * room_us / self.target_us;
         }
         // A path that was wide a moment ago and is empty now was only lent to somebody.
+        // A mean is late to tell that it is full again.
+        let is_near = (self.capacity_bps / 10 * 9..self.capacity_bps / 10 * 11).contains(&self.rate_bps);
         if signals.headroom == Headroom::Unknown
+            && !(signals.jumps && is_near)
             && self.rate_bps < self.memory_bps / 20 * 17
             && signals.queue_us < self.target_us
         {
             return RETURN_PER_S;
+        }
+        if is_near {
+            let quicker = self.calm_us.saturating_sub(CALM_US) * NEAR_GAIN_PER_S / 1_000_000;
+            return (near_per_s + quicker).min(BELOW_PER_S);
         }
         BELOW_PER_S
     }

@@ -142,7 +142,8 @@ impl Trains {
         let mut sent = self.rates.map(|rate| rate.1);
         arrived[..self.count].sort_unstable();
         sent[..self.count].sort_unstable();
-        let (arrived, sent) = (arrived[self.count / 2], sent[self.count / 2]);
-        if arrived >= sent - sent / 16 { Headroom::AtLeast(sent) } else { Headroom::About(arrived) }
+        // A gap between others' pictures lets one of ours pass now and then: nearly all must.
+        let (slow, usual, sent) = (arrived[self.count / 4], arrived[self.count / 2], sent[self.count / 2]);
+        if slow >= sent - sent / 16 { Headroom::AtLeast(sent) } else { Headroom::About(usual) }
     }
 }
