@@ -53,6 +53,11 @@ pub enum FlightEntry {
         /// Pictures per 1000 s.
         millihertz: u32,
     },
+    /// Whether the viewer can ask for what it lacks and have it in time was found out anew.
+    Answered {
+        /// Whether it can.
+        is_answered: bool,
+    },
     /// What may be sent from here on.
     Grant {
         /// For the encoder, in bit/s.
@@ -93,6 +98,7 @@ impl FlightEntry {
             Self::Feedback { at, round_trip_us } => (4, 0, 0, round_trip_us, at.as_micros(), 0),
             Self::Silence { at } => (5, 0, 0, 0, at.as_micros(), 0),
             Self::PictureRate { millihertz } => (6, 0, 0, millihertz, 0, 0),
+            Self::Answered { is_answered } => (8, u8::from(is_answered), 0, 0, 0, 0),
             Self::Grant { bitrate_bps, pacing_bps, parity_permille } => {
                 (7, 0, parity_permille, bitrate_bps, pacing_bps.into(), 0)
             }
@@ -127,6 +133,7 @@ impl FlightEntry {
             5 => Self::Silence { at },
             6 => Self::PictureRate { millihertz: middle },
             7 => Self::Grant { bitrate_bps: middle, pacing_bps: one as u32, parity_permille: small },
+            8 => Self::Answered { is_answered: flags & 1 != 0 },
             _ => return None,
         })
     }

@@ -47,7 +47,14 @@ fn bursts_cost_few_pictures_where_there_is_time_to_ask() {
     let bursts = || Loss::GilbertElliott(GilbertElliott::bursts(0.014, 7.0));
     let (mut lost_near, mut lost_far) = (0, 0);
     for seed in SEEDS {
-        let (made, lost, requests) = run(&mut pair(seed, bursts(), Duration::from_millis(10)));
+        let mut near = pair(seed, bursts(), Duration::from_millis(10));
+        let (made, lost, requests) = run(&mut near);
+        let sent = near.host().guests[0].session.stats(near.network.local(near.host));
+        assert!(
+            sent.parity_permille < 150,
+            "seed {seed}: {} is sent though it need not be",
+            sent.parity_permille
+        );
         assert!(requests > 0 && lost * 50 <= made, "seed {seed}: {lost} of {made}, {requests} requests");
         lost_near += lost;
         let (_, lost, requests) = run(&mut pair(seed, bursts(), Duration::from_millis(60)));

@@ -37,6 +37,7 @@ pub fn replay(config: &Config, record: &[FlightEntry]) -> Replay {
             }
             FlightEntry::Silence { at } => delta.handle_timeout(at),
             FlightEntry::PictureRate { millihertz } => delta.set_picture_rate(millihertz),
+            FlightEntry::Answered { is_answered } => delta.set_answered(is_answered),
             FlightEntry::Grant { .. } => {
                 let budget = delta.budget();
                 if FlightEntry::of_budget(&budget) != *entry && replay.diverged_at.is_none() {

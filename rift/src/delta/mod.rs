@@ -197,6 +197,17 @@ impl Delta {
         self.split.set_picture_rate(millihertz);
     }
 
+    /// Whether the viewer can ask for what it lacks of a picture and have it in time: then less parity is enough.
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        self.loss.is_answered()
+    }
+
+    /// Says whether the viewer can ask for what it lacks of a picture and have it in time.
+    pub const fn set_answered(&mut self, is_answered: bool) {
+        self.loss.set_answered(is_answered);
+    }
+
     /// Takes note of a datagram that left: everything that feedback will report, media or not.
     pub fn on_sent(&mut self, now: Instant, bytes: usize) {
         self.now = now;

@@ -10,6 +10,10 @@ use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::feedback::{Ecn, Feedback};
 
+/// Longest round trip in which asking for more parity takes the place of sending it beforehand, in µs: a picture and a
+/// half at 60 Hz, which nobody sees. Once it does, a quarter more keeps it so.
+const ANSWERED_US: u64 = 25_000;
+
 impl<M: Memory, H: Handshake> Session<M, H> {
     /// Congestion control has decided anew, because of `cause`.
     pub(super) fn on_granted(&mut self, cause: impl FnOnce() -> FlightEntry) {
@@ -55,9 +59,22 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.tell(now);
     }
 
+    /// Whether this viewer asks for what it lacks, and an answer comes about as soon as the next picture would: then
+    /// pictures leave with less parity (SPEC §11.12).
+    fn settle_parity(&mut self, round_trip_us: u64) {
+        let was_answered = self.delta.is_answered();
+        let longest_us = if was_answered { ANSWERED_US + ANSWERED_US / 4 } else { ANSWERED_US };
+        let is_answered = self.video_out.is_asked() && round_trip_us <= longest_us;
+        if is_answered != was_answered {
+            self.delta.set_answered(is_answered);
+            self.memory.flight().1.record(|| FlightEntry::Answered { is_answered });
+        }
+    }
+
     /// Tells congestion control and the channels what has become of packets.
     fn tell(&mut self, now: Instant) {
         let round_trip = self.round_trip_us();
+        self.settle_parity(round_trip);
         let patience = (round_trip / 4).clamp(2_000, 50_000);
         let overdue = round_trip + REPORT_PATIENCE_US;
         let (ring, mut recorder) = self.memory.flight();

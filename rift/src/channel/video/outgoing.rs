@@ -57,6 +57,8 @@ pub(crate) struct VideoSender {
     /// Pictures that have left, with the parity they have by now, and those of which more of it is to leave.
     kept: Deque<Outgoing, KEPT>,
     asked: Deque<Outgoing, ASKED>,
+    /// The viewer has asked for more parity before.
+    is_asked: bool,
     /// The newest picture queued, and which of the 64 up to it were.
     newest: PictureId,
     queued: u64,
@@ -75,6 +77,7 @@ impl VideoSender {
             queue: Deque::new(),
             kept: Deque::new(),
             asked: Deque::new(),
+            is_asked: false,
             newest: PictureId(0),
             queued: 0,
             repair: None,
@@ -221,6 +224,7 @@ impl VideoSender {
 
     /// The viewer lacks more of a picture than its parity restores (SPEC §11.12). What is forgotten has no answer.
     pub(crate) fn on_more_parity(&mut self, request: &MoreParity) {
+        self.is_asked = true;
         let wanted = |outgoing: &Outgoing| {
             let parity = usize::from(request.parity).min(parity_most(outgoing.layout.data_shards()));
             let layout = Layout::new(outgoing.layout.data_len(), outgoing.layout.shard_len(), parity)?;
@@ -243,6 +247,11 @@ impl VideoSender {
         if self.asked.push_back(Outgoing { layout, next_shard, ..*kept }).is_ok() {
             kept.layout = layout;
         }
+    }
+
+    /// Whether the viewer is one that asks for more parity.
+    pub(crate) const fn is_asked(&self) -> bool {
+        self.is_asked
     }
 
     /// What leaves now: what is waited for comes before what is new.
