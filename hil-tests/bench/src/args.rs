@@ -11,7 +11,9 @@ use crate::failure::Failure;
 pub(crate) const HELP: &str =
     "usage: wavry-bench NAME --json FILE [--strict] [--quick] [--blocks N] [--n N] [--only PAIR,…] [--plots DIR]
   NAME      core: what the protocol costs by itself; takes no other options than --json and --strict
+            arq:   pictures late or lost by what is asked for, in virtual time; --n is the number of seeds
             delta: congestion control beside its rivals, in virtual time; --n is the number of seeds
+            fec:   pictures lost by erasure code, in virtual time, and what the codes cost; --n as above
             glass: from drawing on the host's screen to the viewer's framebuffer
             input: from an event at the viewer's window to a program on the host
             tiles: bytes and time of pictures for boards; no screen is needed
@@ -27,10 +29,14 @@ Programs of ours are taken from the directory WAVRY_BIN, or else from target/rel
 /// A benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bench {
+    /// Asking for what is lost.
+    Arq,
     /// The protocol by itself.
     Core,
     /// Congestion control.
     Delta,
+    /// Erasure codes.
+    Fec,
     /// Draw to framebuffer.
     Glass,
     /// Event to event, and event to picture.
@@ -40,13 +46,16 @@ pub(crate) enum Bench {
 }
 
 impl Bench {
-    const ALL: [Self; 5] = [Self::Core, Self::Delta, Self::Glass, Self::Input, Self::Tiles];
+    const ALL: [Self; 7] =
+        [Self::Arq, Self::Core, Self::Delta, Self::Fec, Self::Glass, Self::Input, Self::Tiles];
 
     /// Its stable name.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Arq => "arq",
             Self::Core => "core",
             Self::Delta => "delta",
+            Self::Fec => "fec",
             Self::Glass => "glass",
             Self::Input => "input",
             Self::Tiles => "tiles",

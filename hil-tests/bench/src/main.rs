@@ -9,6 +9,7 @@ mod core;
 mod cost;
 mod delta;
 mod failure;
+mod fec;
 mod glass;
 mod input;
 mod keeper;
@@ -52,6 +53,8 @@ fn run(options: &Options) -> Result<Vec<Row>, Failure> {
     let rows = match options.bench {
         Bench::Core => core::run(),
         Bench::Delta => delta::run(options)?,
+        Bench::Arq => fec::run_arq(options),
+        Bench::Fec => fec::run(options),
         Bench::Glass => glass::run(options)?,
         Bench::Input => input::run(options)?,
         Bench::Tiles => tiles::run(options)?,

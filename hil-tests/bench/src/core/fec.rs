@@ -1,4 +1,4 @@
-//! Erasure coding beside `reed-solomon-erasure`.
+//! Erasure coding beside `reed-solomon-erasure`, `reed-solomon-simd` and `raptorq`.
 
 use core::hint::black_box;
 
@@ -6,6 +6,7 @@ use reed_solomon_erasure::galois_8::ReedSolomon;
 use rift::fec::{self, Layout};
 use rift_simd::Kernel;
 
+use super::fec_rivals as rivals;
 use super::measure::{self, Contender, Figure};
 use super::rows::{Rivalry, row};
 use crate::report::Row;
@@ -19,7 +20,7 @@ const DECODINGS: usize = 20;
 
 /// Cases `fec_encode` and `fec_decode` with the fastest kernel this processor has, and the same with those that older
 /// processors and boards have; a kernel that this processor lacks has no figure.
-pub(super) fn run() -> Vec<Row> {
+pub(crate) fn run() -> Vec<Row> {
     let cases = [
         (["fec_encode", "fec_decode"], Kernel::detect()),
         (["fec_encode_avx2", "fec_decode_avx2"], Kernel::Avx2),
@@ -55,7 +56,7 @@ fn encode(kernel: Kernel, k: usize, m: usize) -> Vec<Figure> {
     let layout = Layout::new(source.len(), SHARD_LEN, m);
     let rival = ReedSolomon::new(k, m).ok();
     let (mut ours, mut theirs) = (vec![0; SHARD_LEN], vec![vec![0; SHARD_LEN]; m]);
-    let mut contenders: [Contender<'_>; 2] = [
+    let mut contenders: [Contender<'_>; 4] = [
         (
             "rift",
             Box::new(move || {
@@ -85,6 +86,8 @@ fn encode(kernel: Kernel, k: usize, m: usize) -> Vec<Figure> {
                 is_fine.then_some(nanos)
             }),
         ),
+        (rivals::SIMD, Box::new(rivals::simd_encode(source, SHARD_LEN, m, ENCODINGS))),
+        (rivals::RAPTORQ, Box::new(rivals::raptorq_encode(source, SHARD_LEN, m, ENCODINGS))),
     ];
     measure::interleave(BLOCKS, &mut contenders)
 }
@@ -97,8 +100,13 @@ const fn is_lost(shard: usize) -> bool {
 fn decode(kernel: Kernel, k: usize, m: usize) -> Vec<Figure> {
     let source = data(k);
     let ours = decode_ours(kernel, source.clone(), k, m);
-    let theirs = decode_theirs(source, k, m);
-    let mut contenders: [Contender<'_>; 2] = [("rift", Box::new(ours)), (RIVAL, Box::new(theirs))];
+    let theirs = decode_theirs(source.clone(), k, m);
+    let mut contenders: [Contender<'_>; 4] = [
+        ("rift", Box::new(ours)),
+        (RIVAL, Box::new(theirs)),
+        (rivals::SIMD, Box::new(rivals::simd_decode(&source, SHARD_LEN, m, DECODINGS, is_lost))),
+        (rivals::RAPTORQ, Box::new(rivals::raptorq_decode(&source, SHARD_LEN, m, DECODINGS, is_lost))),
+    ];
     measure::interleave(BLOCKS, &mut contenders)
 }
 

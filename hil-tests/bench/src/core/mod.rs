@@ -4,7 +4,8 @@
 //! sockets. Contenders of one figure take turns block by block and medians are compared.
 
 mod allocations;
-mod fec;
+pub(crate) mod fec;
+mod fec_rivals;
 mod handshake;
 mod loopback;
 mod measure;
