@@ -9,7 +9,11 @@ use std::net::UdpSocket;
 use std::path::Path;
 
 use rift::{Instant, PictureId};
-use rift_hal::{Decoder, EncodeRequest, Encoder, EncoderSettings, Frame, PixelFormat, Plane, VideoSource};
+use rift_alsa::Direction;
+use rift_hal::{
+    AudioDecoder, AudioEncoder, Decoder, EncodeRequest, Encoder, EncoderSettings, Frame, PixelFormat, Plane,
+    VideoSource,
+};
 use rift_keystore::KeystoreError;
 use rift_v4l::{Encoding, V4lError};
 
@@ -56,7 +60,8 @@ impl Finding {
 pub fn examine(port: u16) -> Vec<Finding> {
     let mut findings = vec![identity(), screen(), injection()];
     findings.extend(capture_devices());
-    findings.extend([kernel_input(), usb_gadget(), codecs(), udp_port(port)]);
+    findings.extend([kernel_input(), usb_gadget(), loudspeaker(), microphones()]);
+    findings.extend([codecs(), sound_codec(), udp_port(port)]);
     let limit =
         |name: &str| fs::read_to_string(format!("/proc/sys/net/core/{name}")).ok()?.trim().parse().ok();
     findings.push(socket_buffers(limit("rmem_max"), limit("wmem_max")));
@@ -216,6 +221,54 @@ fn usb_gadget() -> Finding {
     }
 }
 
+/// Whether a client can be heard here.
+fn loudspeaker() -> Finding {
+    const TOPIC: &str = "sound";
+    match rift_alsa::check("default", Direction::Playback) {
+        Ok(()) => Finding::good(TOPIC, "a client is heard through the device `default`"),
+        Err(error) => Finding::limited(
+            TOPIC,
+            format!("a client is not heard: {error}"),
+            "needed only to hear hosts; with a sound server, install its ALSA plugin (Debian: pipewire-alsa, or \
+             libasound2-plugins), or name a device: `wavry-client connect --audio-device NAME`",
+        ),
+    }
+}
+
+/// What a host here could let others hear.
+fn microphones() -> Finding {
+    const TOPIC: &str = "sound";
+    let cards = rift_alsa::cards();
+    let is_usable = |device: &rift_alsa::Device| rift_alsa::check(&device.name, Direction::Capture).is_ok();
+    let found: Vec<String> = cards
+        .iter()
+        .filter(|card| is_usable(card))
+        .map(|card| format!("{} ({})", card.name, card.description))
+        .collect();
+    if found.is_empty() {
+        return Finding::good(TOPIC, "no card gives sound to a host; needed only for `--audio-device`");
+    }
+    Finding::good(TOPIC, format!("a host can share the sound of {}: `--audio-device NAME`", found.join(", ")))
+}
+
+/// Codes 10 ms of sound and decodes them.
+fn sound_codec() -> Finding {
+    const TOPIC: &str = "codecs";
+    let code_and_decode = || -> Result<usize, rift_opus::OpusError> {
+        let (mut packet, mut samples) = ([0; rift_opus::PACKET_LEN_MAX], [0; 960]);
+        let len = rift_opus::OpusEncoder::new()?.encode(&samples, &mut packet)?;
+        rift_opus::OpusDecoder::new()?.decode(&packet[..len], &mut samples)
+    };
+    match code_and_decode() {
+        Ok(frames) => Finding::good(TOPIC, format!("libopus: {frames} frames of sound went through")),
+        Err(error) => Finding::bad(
+            TOPIC,
+            error.to_string(),
+            "reinstall libopus: `sudo apt-get install --reinstall libopus0`",
+        ),
+    }
+}
+
 /// Codes one small picture and decodes it.
 fn codecs() -> Finding {
     const TOPIC: &str = "codecs";
@@ -313,6 +366,7 @@ mod tests {
     #[test]
     fn codecs_work_here() {
         assert_eq!(codecs().grade, Grade::Good, "{:?}", codecs());
+        assert_eq!(sound_codec().grade, Grade::Good, "{:?}", sound_codec());
     }
 
     #[test]
@@ -339,7 +393,8 @@ mod tests {
         let mut text = Vec::new();
         report(&findings, &mut text).expect("written");
         let text = String::from_utf8(text).expect("text");
-        for topic in ["identity", "screen", "xtest", "capture", "uinput", "usb", "codecs", "port", "buffers"]
+        for topic in
+            ["identity", "screen", "xtest", "capture", "uinput", "usb", "sound", "codecs", "port", "buffers"]
         {
             assert!(text.contains(topic), "{topic} in:\n{text}");
         }

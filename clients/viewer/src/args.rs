@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rift::PublicKey;
 
+use crate::audio::Output;
+
 /// The UDP port of a host unless somebody says otherwise.
 pub const PORT_DEFAULT: u16 = 4747;
+/// The sound device unless somebody says otherwise: the one that ALSA's configuration or a sound server makes the default.
+const AUDIO_DEVICE: &str = "default";
 
 /// Shows and steers a Wavry host.
 #[derive(Debug, Parser)]
@@ -64,6 +68,13 @@ pub struct Connect {
     /// Share the clipboard of this X display with the host, as text and as far as it permits
     #[arg(long)]
     pub clipboard: bool,
+    /// Where to hear the host: a sound device or card that ALSA knows, or file:PATH for a WAVE file [default: default;
+    /// without a window, nowhere]
+    #[arg(long, value_name = "DEVICE")]
+    pub audio_device: Option<Output>,
+    /// Hear nothing, and have the host send no sound
+    #[arg(long)]
+    pub no_audio: bool,
     /// Fill the screen
     #[arg(long)]
     pub fullscreen: bool,
@@ -91,6 +102,20 @@ pub struct Connect {
     /// What to keep: settings and state
     #[command(flatten)]
     pub common: Common,
+}
+
+impl Connect {
+    /// Whether the host is to be heard.
+    #[must_use]
+    pub const fn hears(&self) -> bool {
+        !self.no_audio && (self.audio_device.is_some() || !self.headless)
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn output(&self) -> Output {
+        self.audio_device.clone().unwrap_or_else(|| Output::Alsa(AUDIO_DEVICE.to_owned()))
+    }
 }
 
 /// What `pair` takes.

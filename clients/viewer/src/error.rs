@@ -118,6 +118,9 @@ pub enum ClientError {
     /// Pictures cannot be decoded here at all.
     #[error("{0}")]
     Decoder(#[from] rift_ffmpeg::FfmpegError),
+    /// Sound cannot be decoded here at all.
+    #[error("cannot play sound: {0}; --no-audio does without")]
+    Sound(String),
     /// A thread, descriptor or signal handler could not be made.
     #[error("cannot {0}: {1}")]
     System(&'static str, io::Error),
@@ -150,6 +153,7 @@ impl ClientError {
             | Self::NoPower { .. }
             | Self::Ended { .. }
             | Self::Network { .. }
+            | Self::Sound(_)
             | Self::Display(_)
             | Self::Decoder(_)
             | Self::System(..)

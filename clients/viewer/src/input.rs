@@ -4,6 +4,7 @@ use rift::InputEvent;
 use rift_hal::{Display, DisplayEvent, Key};
 use tracing::info;
 
+use crate::audio::Knob;
 use crate::display::{DisplayError, Screen};
 use crate::keys::{Hotkey, Keys};
 use crate::link::{Order, Orders};
@@ -15,6 +16,8 @@ pub struct Heard {
     pub overlay: bool,
     /// The person is done.
     pub end: bool,
+    /// The sound is to be otherwise.
+    pub sound: Option<Knob>,
 }
 
 /// The input path of one window.
@@ -90,6 +93,7 @@ impl Input {
             None => {}
             Some(Hotkey::Overlay) => heard.overlay = !heard.overlay,
             Some(Hotkey::Quit) => heard.end = true,
+            Some(Hotkey::Sound(knob)) => heard.sound = Some(knob),
             Some(Hotkey::Grab) => {
                 let wanted = !self.grabbed;
                 if screen.set_grab(wanted)? {

@@ -6,10 +6,12 @@
 use rift::{InputEvent, Scancode};
 use rift_hal::Key;
 
+use crate::audio::Knob;
+
 /// Most keys whose press may be at the host at once; what the protocol carries (`rift::limits::KEYS_HELD_MAX`).
 const SENT_MAX: usize = rift::limits::KEYS_HELD_MAX;
 
-/// A command to the client: Ctrl+Alt+Shift and a letter's key.
+/// A command to the client: Ctrl+Alt+Shift and a letter's key, or an arrow's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hotkey {
     /// S: show or hide the latencies.
@@ -20,6 +22,8 @@ pub enum Hotkey {
     Grab,
     /// X: fill the screen or go back to a window.
     Fullscreen,
+    /// M: hear nothing, or again; up and down: louder and less loud.
+    Sound(Knob),
 }
 
 /// Turns keys into input.
@@ -151,6 +155,9 @@ const fn hotkey(key: Scancode) -> Option<Hotkey> {
         KEY_Q => Some(Hotkey::Quit),
         KEY_Z => Some(Hotkey::Grab),
         KEY_X => Some(Hotkey::Fullscreen),
+        KEY_M => Some(Hotkey::Sound(Knob::Mute)),
+        KEY_UP => Some(Hotkey::Sound(Knob::Louder)),
+        KEY_DOWN => Some(Hotkey::Sound(Knob::Quieter)),
         _ => None,
     }
 }
@@ -167,10 +174,13 @@ const KEY_S: u16 = 31;
 const LEFT_SHIFT: u16 = 42;
 const KEY_Z: u16 = 44;
 const KEY_X: u16 = 45;
+const KEY_M: u16 = 50;
 const RIGHT_SHIFT: u16 = 54;
 const LEFT_ALT: u16 = 56;
 const RIGHT_CONTROL: u16 = 97;
 const RIGHT_ALT: u16 = 100;
+const KEY_UP: u16 = 103;
+const KEY_DOWN: u16 = 108;
 
 #[cfg(test)]
 mod tests {
@@ -217,6 +227,8 @@ mod tests {
             (KEY_Q, Hotkey::Quit),
             (KEY_Z, Hotkey::Grab),
             (KEY_X, Hotkey::Fullscreen),
+            (KEY_M, Hotkey::Sound(Knob::Mute)),
+            (KEY_UP, Hotkey::Sound(Knob::Louder)),
         ] {
             let mut keys = Keys::new(false);
             let (sent, _) = run(&mut keys, &chord());

@@ -1,6 +1,6 @@
 //! Wavry's viewer: shows and steers a host.
 //!
-//! Two threads. The network's ([`net`], [`session`]) drives the session and hands over whole pictures in the buffers they were
+//! Three threads. The network's ([`net`], [`session`]) drives the session and hands over whole pictures in the buffers they were
 //! reassembled in; the viewing one ([`view`]) decodes, presents, and hears the window. What they share is bounded
 //! ([`link`]): a slow decoder costs pictures, never input and never memory.
 //!
@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod audio;
 pub mod capture;
 pub mod clipboard;
 pub mod config;
@@ -36,13 +37,16 @@ pub mod view;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
 
 use rift::{Identity, Permissions, PublicKey};
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
 
 use crate::args::{Common, Connect, DisplayKind};
+use crate::audio::Feed;
 use crate::clipboard::Clipboard;
 use crate::error::ClientError;
 use crate::link::{Link, Orders};
@@ -165,15 +169,23 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         handshake: options.handshake,
         codec: options.codec,
         datagram_len: options.datagram,
-        wanted: if options.view_only { Permissions::view_only() } else { Permissions::all() },
+        wanted: wanted(options),
         state: state_dir(&options.common)?,
         successor,
     };
     let display = options.x_display.as_deref();
+    let (sound, speaker) = sound(options, &link, clock)?.unzip();
     let clipboard = options.clipboard.then(|| Clipboard::start(display, link.clone())).flatten();
     let link_end = link.clone();
-    let ends =
-        session::Ends { link: link_end, orders: orders_end, jobs, spares: spares_end, shapes, clipboard };
+    let ends = session::Ends {
+        link: link_end,
+        orders: orders_end,
+        jobs,
+        spares: spares_end,
+        shapes,
+        clipboard,
+        sound,
+    };
     let network = Network::new(target, clock, ends);
     let ends = view::Ends {
         orders: Orders::new(orders, link.clone()),
@@ -188,6 +200,10 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
     let thread = thread.map_err(|error| ClientError::System("start a thread", error))?;
     let viewed = view.run();
     let reached = thread.join().map_err(|_| ClientError::NetworkGone)?;
+    if let Some(speaker) = speaker {
+        // It has ended with the network's thread; one that panicked has said so.
+        let _ = speaker.join();
+    }
     let concluded = view.conclude();
     // What happened first is what is told.
     reached?;
@@ -195,6 +211,24 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
     let summary = concluded?;
     info!("{summary}");
     Ok(summary)
+}
+
+/// What to ask the host for.
+fn wanted(options: &Connect) -> Permissions {
+    let wanted = if options.view_only { Permissions::view_only() } else { Permissions::all() };
+    if options.hears() { wanted } else { wanted - Permissions::AUDIO }
+}
+
+/// The sound's thread, if sound is to be heard.
+fn sound(
+    options: &Connect,
+    link: &Arc<Link>,
+    clock: Clock,
+) -> Result<Option<(Feed, JoinHandle<()>)>, ClientError> {
+    if !options.hears() {
+        return Ok(None);
+    }
+    audio::start(&options.output(), link, clock).map(Some)
 }
 
 fn wishes(options: &Connect, host: String) -> Wishes {

@@ -17,6 +17,7 @@ use rift::{
 use rift_mio::Shortcut;
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::audio::{Controls, SoundReport};
 use crate::capture::CaptureHistory;
 use crate::handshake::ChosenHandshake;
 use crate::session::{ClientMemory, ClientSession};
@@ -167,6 +168,8 @@ pub struct Latest {
     pub parameters: Option<StreamParameters>,
     /// What the host says of its capture device.
     pub capture: CaptureHistory,
+    /// What was heard of the host.
+    pub sound: SoundReport,
     /// What the host lets this client do; `None` before it has said so.
     pub permissions: Option<Permissions>,
     /// Statistics of the current session, or of the last.
@@ -191,6 +194,8 @@ pub struct Link {
     latest: Mutex<Latest>,
     /// The way to the session; `None` while there is none.
     shortcut: Mutex<Option<SessionShortcut>>,
+    /// How loud the host is to be heard.
+    sound: Controls,
     /// Tiles that turned out to be wrong and were not reported yet.
     wrong: Mutex<Option<Wrong>>,
     /// Orders given and not carried out yet: none may overtake them.
@@ -209,6 +214,7 @@ impl Link {
             cursor: None,
             parameters: None,
             capture: CaptureHistory::default(),
+            sound: SoundReport::default(),
             permissions: None,
             stats: Stats::default(),
             traffic: Traffic::default(),
@@ -221,6 +227,7 @@ impl Link {
         Ok(Arc::new(Self {
             latest: Mutex::new(latest),
             shortcut: Mutex::new(None),
+            sound: Controls::default(),
             wrong: Mutex::new(None),
             orders_open: AtomicUsize::new(0),
             wake: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
@@ -231,6 +238,12 @@ impl Link {
     pub fn latest(&self) -> MutexGuard<'_, Latest> {
         // Whoever panicked has left plain values behind, none of them half written.
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How loud the host is to be heard.
+    #[must_use]
+    pub const fn sound(&self) -> &Controls {
+        &self.sound
     }
 
     /// Tiles that are to be reported; the newest report counts.

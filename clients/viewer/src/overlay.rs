@@ -4,7 +4,9 @@ use core::fmt::Write as _;
 use core::net::SocketAddr;
 
 use rift::{CaptureCondition, Instant, StreamParameters};
+use rift_hal::AudioState;
 
+use crate::audio::SoundReport;
 use crate::capture;
 use crate::link::{Latest, Status};
 use crate::stages::{Breakdown, NAMES};
@@ -162,11 +164,34 @@ fn write_statistics(text: &mut String, latest: &Latest, shown: &Shown) -> core::
         "pictures lost {}, repaired by parity {}",
         traffic.pictures_lost, traffic.pictures_repaired
     )?;
+    write_sound(text, &latest.sound)?;
     if let Some(permissions) = latest.permissions {
         let words = permissions.words().collect::<Vec<_>>().join(", ");
         writeln!(text, "may {}", if words.is_empty() { "nothing" } else { &words })?;
     }
     write!(text, "path {}", latest.remote.map_or_else(String::new, path))
+}
+
+/// Nothing while none was ever heard.
+fn write_sound(text: &mut String, sound: &SoundReport) -> core::fmt::Result {
+    let player = &sound.player;
+    if player.packets == 0 && sound.state != AudioState::Lost {
+        return Ok(());
+    }
+    let state = match (sound.state, sound.is_muted) {
+        (AudioState::Lost, _) => "no device",
+        (_, true) => "muted",
+        (_, false) if player.is_playing => "playing",
+        (_, false) => "silent",
+    };
+    writeln!(
+        text,
+        "sound {state}  {} ms  lost {}  gaps {}  drift {} ppm",
+        millis(i64::from(player.latency_us)),
+        player.lost,
+        player.gaps,
+        player.drift_ppm
+    )
 }
 
 /// What the lines must be written anew for at once.
@@ -199,6 +224,7 @@ mod tests {
             cursor: None,
             parameters: None,
             capture: CaptureHistory::default(),
+            sound: SoundReport::default(),
             permissions: Some(rift::Permissions::view_only()),
             stats: Stats { round_trip_us: 1_234, clock_error_us: 99, ..Stats::default() },
             traffic: Traffic { packets_received: 999, packets_missing: 1, ..Traffic::default() },

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use rift::{Codec, Instant, StreamParameters};
+use rift_hal::AUDIO_RATE;
 
+use crate::audio::SoundReport;
 use crate::link::Latest;
 use crate::stages::{NAMES, Percentiles, Stages};
 
@@ -87,6 +89,7 @@ impl Summary<'_> {
                 "unusable": self.counts.unusable,
             },
             "capture": latest.capture.to_json(self.now),
+            "sound": sound(&latest.sound),
             "packets": { "received": traffic.packets_received, "missing": traffic.packets_missing },
             "loss_permille": traffic.loss_permille(),
             "bytes_received": traffic.bytes_received,
@@ -135,6 +138,27 @@ fn percentiles(of: &Percentiles) -> Value {
     json!({ "p50": of.p50, "p95": of.p95, "p99": of.p99 })
 }
 
+/// `null` while nothing was heard.
+fn sound(sound: &SoundReport) -> Value {
+    let player = &sound.player;
+    if player.packets == 0 && player.lost == 0 {
+        return Value::Null;
+    }
+    json!({
+        "packets": player.packets,
+        "lost": player.lost,
+        "concealed_us": player.concealed * 1_000_000 / u64::from(AUDIO_RATE),
+        "gaps": player.gaps,
+        "dropped": player.dropped,
+        "broken": player.broken,
+        "underruns": sound.underruns,
+        "latency_us": player.latency_us,
+        "in_hand_us": player.in_hand_us,
+        "wanted_us": player.wanted_us,
+        "drift_ppm": player.drift_ppm,
+    })
+}
+
 const fn codec_name(codec: Codec) -> &'static str {
     match codec {
         Codec::H264 => "h264",
@@ -171,6 +195,7 @@ mod tests {
             cursor: None,
             parameters: None,
             capture: CaptureHistory::default(),
+            sound: SoundReport::default(),
             permissions: Some(rift::Permissions::view_only()),
             stats: Stats { clock_error_us: u32::MAX, ..Stats::default() },
             traffic: Traffic { bytes_received: 250_000, ..Traffic::default() },

@@ -14,6 +14,7 @@ use rift_mio::DesktopStorage;
 use rift_simd::Simd;
 use tracing::{debug, info, warn};
 
+use crate::audio::Feed;
 use crate::capture;
 use crate::clipboard::Clipboard;
 use crate::cursor::{Shape, ShapeParser};
@@ -45,6 +46,8 @@ pub struct Ends {
     pub shapes: SyncSender<(u32, Shape)>,
     /// The clipboard, if it is shared.
     pub clipboard: Option<Clipboard>,
+    /// Where sound is handed over, if it is to be heard.
+    pub sound: Option<Feed>,
 }
 
 /// See the module.
@@ -56,6 +59,7 @@ pub(crate) struct Service {
     spares: Receiver<Vec<u8>>,
     shapes: SyncSender<(u32, Shape)>,
     clipboard: Option<Clipboard>,
+    sound: Option<Feed>,
     /// A buffer that was to carry a picture and did not.
     spare: Option<Vec<u8>>,
     /// Counts sessions.
@@ -89,6 +93,7 @@ impl Service {
             spares: ends.spares,
             shapes: ends.shapes,
             clipboard: ends.clipboard,
+            sound: ends.sound,
             spare: None,
             number: 0,
             parameters: None,
@@ -113,6 +118,9 @@ impl Service {
         self.shape = None;
         if let Some(clipboard) = &mut self.clipboard {
             clipboard.begin();
+        }
+        if let Some(sound) = &mut self.sound {
+            sound.silence();
         }
         if self.waiting.take().is_some() {
             self.link.order_done();
@@ -154,6 +162,11 @@ impl Service {
             }
             Event::Authenticated(peer) => debug!(%peer, "the host has proven who it is"),
             Event::Admitted(permissions) => self.on_admitted(permissions, now),
+            Event::Audio => {
+                if let Some(sound) = &mut self.sound {
+                    sound.hear(session, now);
+                }
+            }
             Event::Successor(key) => self.successor = Some(key),
             Event::AddressToken(token) => self.token = Some(token),
             Event::Closed(reason) => self.closed = Some(reason),
@@ -165,6 +178,9 @@ impl Service {
         let words = permissions.words().collect::<Vec<_>>().join(",");
         info!(%words, "this client may {words}");
         self.link.latest().permissions = Some(permissions);
+        if let Some(sound) = self.sound.as_mut().filter(|_| !permissions.contains(Permissions::AUDIO)) {
+            sound.silence();
+        }
         if self.admitted_at.replace(now).is_none() {
             let mut latest = self.link.latest();
             latest.status = Status::Live;

@@ -226,6 +226,9 @@ impl View {
         if heard.overlay {
             self.lines.toggle();
         }
+        if let Some(knob) = heard.sound {
+            info!("{}", self.link.sound().turn(knob));
+        }
         self.ends |= heard.end;
     }
 

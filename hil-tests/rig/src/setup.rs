@@ -33,6 +33,9 @@ pub const BUILD: Group = Group {
         "libx264-dev",
         "libavcodec-dev",
         "libavutil-dev",
+        // sound
+        "libasound2-dev",
+        "libopus-dev",
         // loaded at run time by the window
         "libx11-6",
         "libxcursor1",

@@ -1,7 +1,7 @@
 //! What only a real kernel can prove, checked inside a VM.
 //!
-//! The capture layer alone ([`mod@bench`]), whole sessions of the host's program and a client ([`session`]), and what a
-//! desktop makes of input devices ([`libinput`]). The card is the kernel's `vivid`, which has a control for every fault
+//! The capture layer alone ([`mod@bench`]), whole sessions of the host's program and a client ([`session`]), what a
+//! desktop makes of input devices ([`libinput`]), and sound over a bad link ([`sound`]). The card is the kernel's `vivid`, which has a control for every fault
 //! and shows a test pattern; time is the guest's, which is virtual, so bounds hold on a machine of any speed.
 
 pub mod bench;
@@ -9,6 +9,7 @@ pub mod card;
 pub mod faults;
 pub mod libinput;
 pub mod session;
+pub mod sound;
 pub mod table;
 
 use std::io::Write as _;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use wavry_vm::{bench::Bench, faults, libinput, say, session, table};
+use wavry_vm::{bench::Bench, faults, libinput, say, session, sound, table};
 
 fn main() -> ExitCode {
     match run() {
@@ -29,6 +29,7 @@ fn run() -> anyhow::Result<bool> {
             let (id, state) = (word("ID")?, word("STATE")?);
             session::releases::hold(&id, std::path::Path::new(&state))
         }
+        Some("sound") => sound::run(),
         Some("storm") => {
             let mut number = |what| {
                 let word = words.next().and_then(|word| word.parse::<u64>().ok());
@@ -41,7 +42,9 @@ fn run() -> anyhow::Result<bool> {
             let rounds = words.next().map_or(Ok(1), |word| word.parse::<u32>());
             card(rounds.context("the argument is how often each fault is injected")?)
         }
-        _ => anyhow::bail!("wavry-vm card [ROUNDS], libinput, session, storm MINUTES SEED, or hold ID STATE"),
+        _ => anyhow::bail!(
+            "wavry-vm card [ROUNDS], libinput, session, sound, storm MINUTES SEED, or hold ID STATE"
+        ),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::allow::permission;
 use crate::handshake::Implementation;
 use crate::input::Way;
 use crate::power::{Action, Hooks};
+use crate::sound::SoundSpec;
 use crate::source::Spec;
 
 /// Shares a screen, an application or a capture card with the clients on its list.
@@ -222,6 +223,16 @@ pub struct RunArgs {
     /// Share the clipboard of the display, as text, with clients that have the rights clipboard-read or clipboard-write
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub clipboard: Option<bool>,
+    /// What to let clients hear who have the right audio: a sound device or card that ALSA knows (`wavry doctor` lists
+    /// them), or test for a tone [default: nothing]
+    #[arg(long, value_name = "DEVICE")]
+    pub audio_device: Option<SoundSpec>,
+    /// The highest bit rate of sound, as 96k; 24k to 510k [default: 128k]
+    #[arg(long, value_name = "RATE", value_parser = audio_bitrate)]
+    pub audio_bitrate: Option<u32>,
+    /// Let nobody hear anything, whatever device the configuration names
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub no_audio: Option<bool>,
     /// The screen's size of an app source [default: 1280x720]
     #[arg(long, value_name = "WxH", value_parser = size)]
     pub app_size: Option<(u16, u16)>,
@@ -258,6 +269,9 @@ impl RunArgs {
             announce_name: self.announce_name.or(other.announce_name),
             input: self.input.or(other.input),
             clipboard: self.clipboard.or(other.clipboard),
+            audio_device: self.audio_device.or(other.audio_device),
+            audio_bitrate: self.audio_bitrate.or(other.audio_bitrate),
+            no_audio: self.no_audio.or(other.no_audio),
             app_size: self.app_size.or(other.app_size),
             log: self.log.or(other.log),
         }
@@ -271,13 +285,24 @@ fn pin(text: &str) -> Result<Pin, String> {
 
 /// Reads a rate: a number of bits per second, or of thousands (`k`) or millions (`M`) of them.
 fn bitrate(text: &str) -> Result<u32, String> {
+    rate(text)
+        .filter(|rate| (500_000..=300_000_000).contains(rate))
+        .ok_or_else(|| "a rate is 500k to 300M, as 20M, 800k or 20000000".to_owned())
+}
+
+/// The same of sound.
+fn audio_bitrate(text: &str) -> Result<u32, String> {
+    rate(text)
+        .filter(|rate| (24_000..=510_000).contains(rate))
+        .ok_or_else(|| "sound's rate is 24k to 510k, as 96k or 96000".to_owned())
+}
+
+fn rate(text: &str) -> Option<u32> {
     let (digits, factor) = match text.strip_suffix(['M', 'm']) {
         Some(digits) => (digits, 1_000_000),
         None => text.strip_suffix(['k', 'K']).map_or((text, 1), |digits| (digits, 1000)),
     };
-    let rate = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(factor));
-    rate.filter(|rate| (500_000..=300_000_000).contains(rate))
-        .ok_or_else(|| "a rate is 500k to 300M, as 20M, 800k or 20000000".to_owned())
+    digits.parse::<u32>().ok().and_then(|number| number.checked_mul(factor))
 }
 
 /// Reads the name of a pixel format; shorter ones are filled with blanks, as the kernel does.
@@ -340,6 +365,7 @@ mod tests {
             ("--bitrate-max", "1k", "500k to 300M"),
             ("--bitrate-max", "9999M", "500k to 300M"),
             ("--fps", "0", "1..=240"),
+            ("--audio-bitrate", "1M", "24k to 510k"),
             ("--source", "screen", "app:COMMAND"),
             ("--app-size", "1280", "WIDTHxHEIGHT"),
         ] {

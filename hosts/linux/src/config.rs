@@ -94,7 +94,7 @@ pub fn parse(text: &str, path: &Path) -> Result<RunArgs, ConfigError> {
     let known: Vec<&str> =
         command.get_arguments().filter_map(clap::Arg::get_long).filter(|&key| key != "config").collect();
     let mut all = RunArgs::default();
-    for (key, value) in &table {
+    for (key, value) in &spread(table) {
         if key != POWER && !known.contains(&key.as_str()) {
             let nearest = known.iter().min_by_key(|known| unlikeness(key, known));
             return Err(ConfigError::UnknownKey {
@@ -130,7 +130,17 @@ pub fn parse(text: &str, path: &Path) -> Result<RunArgs, ConfigError> {
     Ok(all)
 }
 
-/// The table's name.
+/// What stands in the table `audio` is said of sound: `device` there is `audio-device`.
+fn spread(mut table: toml::Table) -> toml::Table {
+    if let Some(toml::Value::Table(audio)) = table.get(AUDIO).cloned() {
+        table.remove(AUDIO);
+        table.extend(audio.into_iter().map(|(key, value)| (format!("{AUDIO}-{key}"), value)));
+    }
+    table
+}
+
+/// The tables' names.
+const AUDIO: &str = "audio";
 const POWER: &str = "power";
 
 /// What the table says of the machine behind the capture card; else what is wrong.
@@ -189,6 +199,7 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sound::SoundSpec;
     use crate::source::Spec;
 
     fn read(text: &str) -> Result<RunArgs, String> {
@@ -205,6 +216,16 @@ mod tests {
         assert_eq!(said.place.state.as_deref(), Some(Path::new("/x")));
         assert_eq!(said.app_size, Some((640, 480)));
         assert!(read("").unwrap().source.is_none());
+    }
+
+    #[test]
+    fn sound_has_a_table_of_its_own() {
+        let said = read("[audio]\ndevice = \"hw:Loopback,1\"\nbitrate = \"96k\"").unwrap();
+        assert_eq!(said.audio_device, Some(SoundSpec::Alsa("hw:Loopback,1".into())));
+        assert_eq!(said.audio_bitrate, Some(96_000));
+        assert!(read("audio-device = \"test\"").unwrap().audio_device == Some(SoundSpec::Test));
+        assert!(read("[audio]\nrate = 1").unwrap_err().contains("audio-rate"));
+        assert!(read("[audio]\nbitrate = \"1k\"").unwrap_err().contains("24k"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Wavry's Linux host: shares a screen, a capture card or an application.
 //!
 //! Composition only. One thread serves the network ([`viewers`]), one captures and encodes ([`capture`]), one injects
-//! input ([`input`]), one waits for signals ([`watch`]). What is decided rather than done is pure and tested with
+//! input ([`input`]), one hears ([`sound`]), one waits for signals ([`watch`]). What is decided rather than done is pure and tested with
 //! virtual time: how much to encode ([`governor`]) and what a picture refers to ([`chain`]).
 
 pub mod allow;
@@ -29,6 +29,7 @@ mod passthrough;
 pub mod power;
 pub mod rotation;
 pub mod signal;
+pub mod sound;
 pub mod source;
 pub mod status;
 pub mod test_source;
@@ -63,6 +64,7 @@ use notify::Notifier;
 use orders::{Order, Outlet};
 use pairing::{Desk, PairOrder};
 use power::{PowerError, Switch};
+use sound::SharedSound;
 use source::{Choice, Source, SourceError, Spec};
 use status::{Answerer, Board};
 use viewers::{Driver, Feed, Policy, Viewers};
@@ -238,6 +240,7 @@ pub fn serve(
     let mut viewers = Viewers::new(policy, allow, Desk::new(state, requests), feed, injector);
     let is_wanted = settings.clipboard.unwrap_or(false);
     viewers.share_clipboard(SharedClipboard::start(is_wanted, &spec, display, driver.waker()));
+    viewers.share_sound(share_sound(settings, &board, &driver)?);
     announce(settings.port_file.as_deref(), &driver, &identity, &spec)?;
     if pair {
         viewers.pair(driver.clock().now(), first_order());
@@ -327,6 +330,13 @@ fn start_capture(
     let thread =
         capture::start(source, (fps, viewers::PICTURE_LEN_MAX), Arc::clone(&orders), outlet, spares)?;
     Ok((Feed { orders, captured, spare, cursor, capture: signal, board }, thread))
+}
+
+/// The sound that somebody named, unless somebody wants none.
+fn share_sound(settings: &RunArgs, board: &Arc<Board>, driver: &Driver) -> io::Result<SharedSound> {
+    let device = settings.audio_device.clone().filter(|_| !settings.no_audio.unwrap_or(false));
+    let bitrate_bps_max = settings.audio_bitrate.unwrap_or(sound::BITRATE_BPS_MAX);
+    SharedSound::start(device, bitrate_bps_max, board, driver.waker())
 }
 
 /// Announces the host on the local network, if that was asked for or nothing speaks against it.

@@ -24,6 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
 use crate::signal;
+use crate::sound::figures::SoundFigures;
 
 /// The socket's name in the state directory.
 const FILE_NAME: &str = "status.sock";
@@ -56,6 +57,8 @@ pub struct ViewerStatus {
 pub struct Board {
     /// The figures.
     pub metrics: Metrics,
+    /// Those of the sound.
+    pub sound: SoundFigures,
     source: Mutex<String>,
     capture: Mutex<Option<CaptureState>>,
     viewers: Mutex<Vec<ViewerStatus>>,
@@ -108,8 +111,15 @@ impl Board {
             "source": *lock(&self.source),
             "capture": capture,
             "viewers": viewers,
+            "sound": self.sound.to_json(),
             "figures": self.metrics.to_json(now),
         })
+    }
+
+    /// All of it, in the text format that Prometheus reads.
+    #[must_use]
+    pub fn exposition(&self, now: Instant) -> String {
+        self.metrics.exposition(now) + &self.sound.exposition()
     }
 
     /// A line for people.
@@ -238,7 +248,7 @@ where
 fn reply(question: &str, board: &Board) -> String {
     let now = Clock::new().now();
     match question {
-        "metrics" => board.metrics.exposition(now),
+        "metrics" => board.exposition(now),
         "line" => format!("{}\n", board.to_line()),
         _ => format!("{}\n", board.to_json(now)),
     }
@@ -247,7 +257,7 @@ fn reply(question: &str, board: &Board) -> String {
 fn reply_http(request: &str, board: &Board) -> String {
     let path = request.strip_prefix("GET ").and_then(|rest| rest.split(' ').next());
     let (status, body) = match path {
-        Some("/metrics") => ("200 OK", board.metrics.exposition(Clock::new().now())),
+        Some("/metrics") => ("200 OK", board.exposition(Clock::new().now())),
         Some(_) => ("404 Not Found", "there is /metrics\n".to_owned()),
         None => ("405 Method Not Allowed", "GET it\n".to_owned()),
     };

@@ -32,6 +32,7 @@ use crate::lane::{Lane, LaneOrders};
 use crate::orders::{Captured, CursorState};
 use crate::pairing::Desk;
 use crate::rotation::Heir;
+use crate::sound::SharedSound;
 use crate::status::Board;
 
 use lanes::{KNOWN_MAX, KnownViewer};
@@ -107,6 +108,7 @@ pub struct Viewers {
     feed: Feed,
     injector: Injector,
     clipboard: SharedClipboard,
+    sound: SharedSound,
     pictures: Pictures<Vec<u8>, PICTURES>,
     viewers: BTreeMap<SessionIndex, Viewer>,
     /// Who steers.
@@ -140,6 +142,7 @@ impl Viewers {
             feed,
             injector,
             clipboard: SharedClipboard::default(),
+            sound: SharedSound::default(),
             pictures: Pictures::new(core::array::from_fn(|_| vec![0; PICTURE_LEN_MAX])),
             viewers: BTreeMap::new(),
             steering: None,
@@ -160,6 +163,11 @@ impl Viewers {
     /// From now on this clipboard is everybody's who may.
     pub fn share_clipboard(&mut self, clipboard: SharedClipboard) {
         self.clipboard = clipboard;
+    }
+
+    /// From now on this sound is everybody's who may.
+    pub fn share_sound(&mut self, sound: SharedSound) {
+        self.sound = sound;
     }
 
     /// Why capturing ended, once it has.
@@ -230,6 +238,7 @@ impl Viewers {
         }
         self.tell_devices(now, driver);
         self.clipboard.work(now, driver);
+        self.sound.work(now, driver, |index| self.viewers.get(&index).is_some_and(|viewer| viewer.is_live));
         // Input was injected as it came.
         driver.sessions_mut().for_each(|(_, _, session)| session.input_injected(now));
         self.order(now, driver);

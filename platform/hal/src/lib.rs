@@ -10,11 +10,16 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+mod audio;
 pub mod font;
 mod frame;
 mod input;
 mod video;
 
+pub use audio::{
+    AUDIO_CHANNELS, AUDIO_RATE, AudioDecoder, AudioEncoder, AudioSink, AudioSource, AudioState, Recorded,
+    Room,
+};
 pub use frame::{Frame, FrameError, PixelFormat, Plane};
 pub use input::InputSink;
 #[cfg(feature = "std")]

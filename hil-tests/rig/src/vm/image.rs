@@ -114,6 +114,11 @@ pub(super) fn write(sysroot: &Sysroot, request: &Request<'_>, path: &Path) -> Re
             archive.file("/bin/v4l2-ctl", &bytes)?;
         }
         desktop(sysroot, &mut archive)?;
+        for file in SOUND {
+            if let Ok(bytes) = fs::read(file) {
+                archive.file(file, &bytes)?;
+            }
+        }
         for tool in NETWORK {
             if let Ok(bytes) = fs::read(tool) {
                 archive.file(tool, &bytes)?;
@@ -170,6 +175,9 @@ fn desktop(sysroot: &Sysroot, archive: &mut Archive<BufWriter<File>>) -> io::Res
     }
     Ok(())
 }
+
+/// What sound devices are called: the machine's own, since programs that play sound have it.
+const SOUND: [&str; 2] = ["/usr/share/alsa/alsa.conf", "/usr/share/alsa/cards/aliases.conf"];
 
 /// Makes namespaces and bad links; the machine's own, since whoever tests networks has them.
 const NETWORK: [&str; 2] = ["/usr/sbin/ip", "/usr/sbin/tc"];

@@ -30,10 +30,10 @@ const MODULES: [&str; 3] = [
     "evdev",
 ];
 
-/// What the tests want besides: links between namespaces that delay and lose, and a USB port that is a device joined
-/// with one that is a host.
-const TEST_MODULES: [&str; 7] =
-    ["veth", "sch_netem", "dummy_hcd", "libcomposite", "usb_f_hid", "usbhid", "hid_generic"];
+/// What the tests want besides: links between namespaces that delay and lose, a USB port that is a device joined with one
+/// that is a host, and a sound card that hears what is played into it.
+const TEST_MODULES: [&str; 8] =
+    ["veth", "sch_netem", "dummy_hcd", "libcomposite", "usb_f_hid", "usbhid", "hid_generic", "snd_aloop"];
 
 /// Runs a command, or the tests that need real drivers, in a VM.
 ///

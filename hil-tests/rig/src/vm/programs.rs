@@ -60,7 +60,7 @@ const PROGRAMS: [(&str, &str, &[&str]); 7] = [
     ("rift-v4l", "device", &[TESTS]),
     ("wavry-server", "wavry-server", &[]),
     ("wavry-client", "wavry-client", &[]),
-    ("wavry-vm", "wavry-vm", &["libinput", "card ROUNDS", "session"]),
+    ("wavry-vm", "wavry-vm", &["libinput", "card ROUNDS", "session", "sound"]),
 ];
 /// Stands for how often each fault is injected.
 const ROUNDS: &str = "ROUNDS";

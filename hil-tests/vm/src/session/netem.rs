@@ -110,7 +110,11 @@ fn link(what: &str) -> anyhow::Result<()> {
     tool("/usr/sbin/tc", &format!("-n host qdisc change dev far root netem {what}"))
 }
 
-fn tool(program: &str, line: &str) -> anyhow::Result<()> {
+/// Runs a tool of iproute2 with these words.
+///
+/// # Errors
+/// It is missing or refuses.
+pub fn tool(program: &str, line: &str) -> anyhow::Result<()> {
     let output = Command::new(program).args(line.split_whitespace()).output();
     let output = output.with_context(|| format!("running {program}"))?;
     ensure!(output.status.success(), "{program} {line}: {}", String::from_utf8_lossy(&output.stderr));

@@ -103,6 +103,7 @@ impl Viewer {
             spares: spares_end,
             shapes,
             clipboard: None,
+            sound: None,
         };
         let clock = Clock::new();
         let network = Network::new(target, clock, ends);
