@@ -23,8 +23,9 @@ use crate::status::Board;
 use crate::viewers::Driver;
 use capture::{Packet, SoundOrder, SoundOrders};
 
-/// Packets that may wait for the network's thread: more than it ever lets pass.
-const PACKETS_MAX: usize = 8;
+/// Packets that may wait for the network's thread: a sixth of a second. Those that then are too many at once are gaps, told by
+/// the session.
+const PACKETS_MAX: usize = 32;
 /// Who listens, and what their networks take, is looked at this often, in microseconds.
 const ORDER_US: u64 = 20_000;
 /// Sound may have this part of what a viewer's network takes; a packet that is lost is sent again along with others.
