@@ -34,4 +34,4 @@ pub use host::{Decision, HostApplication, HostDriver, HostStats};
 pub use memory::{DesktopStorage, PICTURE_BUFFER_LEN, desktop_memory};
 pub use poller::Waker;
 pub use shared::{SharedClient, Shortcut};
-pub use socket::{Destination, Received, Socket, SocketConfig, SocketStats, dscp};
+pub use socket::{Destination, Received, Sender, Socket, SocketConfig, SocketStats, dscp};

@@ -44,12 +44,20 @@ pub struct SocketConfig {
     /// Whether a client whose host has fallen silent, or whose route has changed, goes on from another socket. Hosts that
     /// know one address of a client (`rift-smoltcp`, `rift-embassy`) lose it then.
     pub roams: bool,
+    /// Whether several sockets may be bound to one address, among which the kernel spreads senders (`SO_REUSEPORT`).
+    pub shares_port: bool,
 }
 
 impl Default for SocketConfig {
     /// 4 MiB each way: 300 ms at 100 Mbit/s; IPv4 as well; clients roam.
     fn default() -> Self {
-        Self { receive_buffer: 4 << 20, send_buffer: 4 << 20, dual_stack: true, roams: true }
+        Self {
+            receive_buffer: 4 << 20,
+            send_buffer: 4 << 20,
+            dual_stack: true,
+            roams: true,
+            shares_port: false,
+        }
     }
 }
 
@@ -115,7 +123,7 @@ pub struct Socket {
 
 /// The half that sends: used while what was received is still looked at.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub struct Sender {
     socket: socket2::Socket,
     local: SocketAddr,
     /// The one peer of a connected socket.
@@ -136,6 +144,9 @@ impl Socket {
         let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(!config.dual_stack)?;
+        }
+        if config.shares_port {
+            socket.set_reuse_port(true)?;
         }
         grow(&socket, config);
         socket.bind(&address.into())?;
@@ -215,7 +226,7 @@ impl Socket {
     /// [`io::ErrorKind::WouldBlock`] when the kernel has no room; part of a batch may have left. The drivers keep the
     /// rest until there is room; other callers may drop it.
     pub fn send(&mut self, destination: Destination, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
-        self.sender.put(destination, transmit, bytes).map_err(|_| io::ErrorKind::WouldBlock.into())
+        self.sender.send(destination, transmit, bytes)
     }
 
     /// Takes what has come, at most eight batches, and hands each to `take`. Returns how many there were; 0 = nothing
@@ -227,8 +238,11 @@ impl Socket {
         self.receive_and_answer(|_, received| take(received))
     }
 
-    /// Like [`Self::receive`], for who answers at once.
-    pub(crate) fn receive_and_answer(
+    /// Like [`Self::receive`], for who answers or sends on while what came is still looked at.
+    ///
+    /// # Errors
+    /// Only what means that the socket itself is unusable.
+    pub fn receive_and_answer(
         &mut self,
         mut take: impl FnMut(&mut Sender, Received<'_>),
     ) -> io::Result<usize> {
@@ -263,12 +277,21 @@ impl Socket {
         Ok(count)
     }
 
-    pub(crate) const fn sender(&mut self) -> &mut Sender {
+    /// The half that sends.
+    pub const fn sender(&mut self) -> &mut Sender {
         &mut self.sender
     }
 }
 
 impl Sender {
+    /// As [`Socket::send`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when the kernel has no room; part of a batch may have left.
+    pub fn send(&mut self, destination: Destination, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
+        self.put(destination, transmit, bytes).map_err(|_| io::ErrorKind::WouldBlock.into())
+    }
+
     /// The newest datagram that was too long for the interface, told once: for whom, and how long.
     pub(crate) const fn take_too_long(&mut self) -> Option<(SocketAddr, u16)> {
         self.too_long.take()

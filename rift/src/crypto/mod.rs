@@ -1,6 +1,7 @@
 //! Keys, handshake, sealing (SPEC §4–§6). Composed from audited primitives; nothing here knows of packets.
 
 mod aead;
+mod bind;
 mod cookie;
 pub mod cpace;
 mod discovery;
@@ -17,6 +18,7 @@ mod symmetric;
 mod token;
 
 pub use aead::ChaChaPoly;
+pub use bind::BindKey;
 pub use cookie::{COOKIE_LEN, CookieJar, CookieKey, SEALED_COOKIE_LEN, mac2};
 pub use discovery::DiscoveryTag;
 pub use identity::{Identity, IdentityError, PublicKey};

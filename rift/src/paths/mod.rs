@@ -10,6 +10,7 @@
 //! check with the meeting's MAC is answered.
 
 mod agent;
+mod binding;
 mod candidate;
 mod meeting;
 mod punch;
@@ -17,6 +18,7 @@ pub mod relay;
 mod stun;
 
 pub use agent::{Agent, Step, Via};
+pub use binding::{Binding, BindingEvent};
 pub use candidate::{Candidate, CandidateError, CandidateKind, Candidates};
 pub use meeting::MeetingSecret;
 pub use punch::{Nominated, Punch};

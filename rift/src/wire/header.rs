@@ -27,7 +27,7 @@ pub enum Kind {
     Reset,
     /// `0x28`: a check between peers that were introduced, or its answer.
     Probe,
-    /// `0x30`: a datagram inside a relay's envelope.
+    /// `0x30`: a datagram inside a relay's envelope; `0x31–0x35`: a message about a binding there.
     Relayed,
     /// `0x40–0x7f`: sealed data; the low six bits are flags.
     Data,
@@ -49,7 +49,7 @@ impl Kind {
             0x17..=0x1f => Some(Self::HandshakeReserved),
             0x20 => Some(Self::Reset),
             0x28 => Some(Self::Probe),
-            0x30 => Some(Self::Relayed),
+            0x30..=0x35 => Some(Self::Relayed),
             0x40..=0x7f => Some(Self::Data),
             _ => None,
         }

@@ -6,6 +6,7 @@
 #![deny(clippy::indexing_slicing, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
 pub mod audio;
+pub mod bind;
 mod bytes;
 pub mod capabilities;
 pub mod capture;

@@ -410,8 +410,8 @@ fn shape_that_cannot_be_is_refused() {
 #[test]
 fn first_byte_alone_names_the_kind() {
     let named = (0..=255u8).filter(|&first| Kind::of(first).is_some()).count();
-    // STUN 4, handshake 16, reset, probe, relayed, data 64 (SPEC §2.1).
-    assert_eq!(named, 4 + 16 + 3 + 64);
+    // STUN 4, handshake 16, reset, probe, relay 6, data 64 (SPEC §2.1).
+    assert_eq!(named, 4 + 16 + 2 + 6 + 64);
     let header = DataHeader { phase: false, connection: 0x0102_0304, packet_number: 0x000a_0b0c };
     assert_eq!(header.to_bytes(), [0x40, 1, 2, 3, 4, 0x0a, 0x0b, 0x0c]);
     assert_eq!(DataHeader::parse(&header.to_bytes()), Some(header));

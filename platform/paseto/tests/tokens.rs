@@ -1,0 +1,68 @@
+//! Leases signed and verified, and everything that must not verify.
+
+use rift::PublicKey;
+use rift::paths::relay::LeaseTerms;
+use rift_paseto::{Signer, TokenError, Verifier};
+
+fn terms() -> LeaseTerms {
+    LeaseTerms {
+        relay: [7; 16],
+        tag: [1, 2, 3, 4, 5, 6, 7, 0xf8],
+        peers: [PublicKey::from_bytes([0xa5; 32]), PublicKey::from_bytes([0x5a; 32])],
+        bitrate_bps: 20_000_000,
+        expires_s: 2_000_000_000,
+    }
+}
+
+const NOW: u64 = 1_900_000_000;
+
+#[test]
+fn lease_signed_is_the_lease_verified() {
+    let signer = Signer::generate().expect("entropy");
+    let verifier = Verifier::new([7; 16], &[signer.public()]).expect("a key");
+    let token = signer.sign(&terms()).expect("entropy");
+    assert!(token.starts_with("v4.public."));
+    assert!(token.len() <= rift::limits::LEASE_TOKEN_MAX, "{} bytes", token.len());
+    assert_eq!(verifier.verify(token.as_bytes(), NOW), Ok(terms()));
+    let kept = Signer::from_secret(signer.secret()).expect("what was kept");
+    assert_eq!(verifier.verify(kept.sign(&terms()).expect("entropy").as_bytes(), NOW), Ok(terms()));
+}
+
+#[test]
+fn next_key_is_trusted_beside_the_last_one() {
+    let signers = [Signer::generate().expect("entropy"), Signer::generate().expect("entropy")];
+    let both = Verifier::new([7; 16], &[signers[0].public(), signers[1].public()]).expect("keys");
+    let last = Verifier::new([7; 16], &[signers[1].public()]).expect("a key");
+    let [old, new] = signers.map(|signer| signer.sign(&terms()).expect("entropy"));
+    assert!(both.verify(old.as_bytes(), NOW).is_ok() && both.verify(new.as_bytes(), NOW).is_ok());
+    assert_eq!(last.verify(old.as_bytes(), NOW), Err(TokenError::Signature));
+    assert!(last.verify(new.as_bytes(), NOW).is_ok());
+}
+
+#[test]
+fn other_relay_past_end_and_other_keys_are_told_apart() {
+    let signer = Signer::generate().expect("entropy");
+    let token = signer.sign(&terms()).expect("entropy");
+    let other = Verifier::new([8; 16], &[signer.public()]).expect("a key");
+    assert_eq!(other.verify(token.as_bytes(), NOW), Err(TokenError::OtherRelay));
+    let verifier = Verifier::new([7; 16], &[signer.public()]).expect("a key");
+    assert_eq!(verifier.verify(token.as_bytes(), 2_000_000_000), Err(TokenError::Expired));
+    let stranger = Signer::generate().expect("entropy").sign(&terms()).expect("entropy");
+    assert_eq!(verifier.verify(stranger.as_bytes(), NOW), Err(TokenError::Signature));
+    for wrong in [&b""[..], b"v4.public.", b"v4.local.AAAA", &[0xff; 40], &[b'A'; 2000]] {
+        assert_eq!(verifier.verify(wrong, NOW), Err(TokenError::Malformed));
+    }
+}
+
+/// Each byte changed to another of base64's.
+#[test]
+fn every_changed_letter_is_refused() {
+    let signer = Signer::generate().expect("entropy");
+    let verifier = Verifier::new([7; 16], &[signer.public()]).expect("a key");
+    let token = signer.sign(&terms()).expect("entropy").into_bytes();
+    for at in 0..token.len() {
+        let mut changed = token.clone();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        assert!(verifier.verify(&changed, NOW).is_err(), "letter {at}");
+    }
+}

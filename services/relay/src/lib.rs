@@ -1,0 +1,21 @@
+//! Wavry's relay: forwards what it cannot read between two peers who find no direct path.
+//!
+//! [`state`] is what it knows and decides, in virtual time; the rest is sockets, threads and settings around it. A relay is
+//! several [`state::Relay`]s, each with the leases of some tags, so that threads seldom wait for each other; a thread for
+//! each core has a socket of its own on the one port.
+//!
+//! ```text
+//!  kernel ─GRO─► worker: cut into runs of one lease ─► shard of that tag: forward? ─► worker ─GSO─► kernel
+//!                                                       └ keep ─► later, when the lease allows it
+//! ```
+//!
+//! What it can see: addresses, sizes, times. Of what is in a datagram it sees nothing, and of addresses and identities it
+//! writes nothing down.
+
+pub mod args;
+pub mod metrics;
+pub mod serve;
+pub mod state;
+mod worker;
+
+pub use serve::{Running, ServeError, serve};

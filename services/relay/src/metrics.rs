@@ -1,0 +1,116 @@
+//! Figures of a running relay. Every thread adds to them without waiting for another; nothing tells who talks to whom.
+
+use core::fmt::Write as _;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::state::Cause;
+
+/// Upper ends of the classes of residence times, in microseconds.
+const CLASSES_US: [u64; 10] = [10, 25, 50, 100, 200, 500, 1_000, 5_000, 20_000, 100_000];
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    kept: AtomicU64,
+    made_room: AtomicU64,
+    blocked: AtomicU64,
+    answered: AtomicU64,
+    dropped: [AtomicU64; Cause::ALL.len()],
+    resided: [AtomicU64; CLASSES_US.len() + 1],
+    resided_sum_us: AtomicU64,
+    leases: AtomicU64,
+}
+
+impl Metrics {
+    pub(crate) fn forwarded(&self, packets: usize, bytes: usize, resided_us: u64) {
+        let packets = packets as u64;
+        self.packets.fetch_add(packets, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let class = CLASSES_US.iter().position(|&end| resided_us <= end).unwrap_or(CLASSES_US.len());
+        self.resided[class].fetch_add(packets, Ordering::Relaxed);
+        self.resided_sum_us.fetch_add(packets * resided_us, Ordering::Relaxed);
+    }
+
+    pub(crate) fn kept(&self, packets: usize) {
+        self.kept.fetch_add(packets as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn made_room(&self, packets: u64) {
+        self.made_room.fetch_add(packets, Ordering::Relaxed);
+    }
+
+    pub(crate) fn blocked(&self) {
+        self.blocked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn answered(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped(&self, cause: Cause, packets: usize) {
+        self.dropped[cause as usize].fetch_add(packets as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_leases(&self, leases: usize) {
+        self.leases.store(leases as u64, Ordering::Relaxed);
+    }
+
+    /// Packets forwarded since the start.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Packets dropped for this reason since the start.
+    #[must_use]
+    pub fn drops(&self, cause: Cause) -> u64 {
+        self.dropped[cause as usize].load(Ordering::Relaxed)
+    }
+
+    /// The text format of Prometheus.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        let mut text = String::new();
+        let mut counter = |name: &str, help: &str, value: &AtomicU64| {
+            put(&mut text, format_args!("# HELP {name} {help}\n# TYPE {name} counter\n"));
+            put(&mut text, format_args!("{name} {}\n", value.load(Ordering::Relaxed)));
+        };
+        counter("wavry_relay_forwarded_packets", "Datagrams sent on.", &self.packets);
+        counter("wavry_relay_forwarded_bytes", "Bytes of them.", &self.bytes);
+        counter("wavry_relay_kept_packets", "Datagrams that had to wait.", &self.kept);
+        counter("wavry_relay_queue_dropped_packets", "Datagrams that made room in a queue.", &self.made_room);
+        counter("wavry_relay_blocked_sends", "Times the kernel had no room.", &self.blocked);
+        counter("wavry_relay_answers", "Answers about bindings.", &self.answered);
+        let name = "wavry_relay_dropped_packets";
+        put(&mut text, format_args!("# HELP {name} Datagrams not sent on.\n# TYPE {name} counter\n"));
+        for (cause, label) in Cause::ALL {
+            put(&mut text, format_args!("{name}{{cause=\"{label}\"}} {}\n", self.drops(cause)));
+        }
+        let name = "wavry_relay_leases";
+        put(&mut text, format_args!("# HELP {name} Leases now.\n# TYPE {name} gauge\n"));
+        put(&mut text, format_args!("{name} {}\n", self.leases.load(Ordering::Relaxed)));
+        let name = "wavry_relay_residence_seconds";
+        put(
+            &mut text,
+            format_args!("# HELP {name} From the kernel's having a datagram to its being sent on.\n"),
+        );
+        put(&mut text, format_args!("# TYPE {name} histogram\n"));
+        let mut sum = 0;
+        for (end, count) in CLASSES_US.iter().zip(&self.resided) {
+            sum += count.load(Ordering::Relaxed);
+            put(&mut text, format_args!("{name}_bucket{{le=\"{}\"}} {sum}\n", *end as f64 / 1e6));
+        }
+        sum += self.resided[CLASSES_US.len()].load(Ordering::Relaxed);
+        put(&mut text, format_args!("{name}_bucket{{le=\"+Inf\"}} {sum}\n"));
+        let seconds = self.resided_sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+        put(&mut text, format_args!("{name}_sum {seconds}\n{name}_count {sum}\n"));
+        text
+    }
+}
+
+fn put(text: &mut String, what: core::fmt::Arguments<'_>) {
+    // Writing into a string does not fail.
+    let _ = text.write_fmt(what);
+}

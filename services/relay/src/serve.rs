@@ -1,0 +1,221 @@
+//! Starts a relay's threads and ends them.
+
+use core::net::SocketAddr;
+use core::num::NonZeroUsize;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use blake2::{Blake2s256, Digest};
+use rift::PublicKey;
+use rift_keystore::KeystoreError;
+use rift_mio::{Socket, SocketConfig};
+use rift_paseto::Verifier;
+use tracing::{error, info, warn};
+
+use crate::args::RunArgs;
+use crate::metrics::Metrics;
+use crate::state::{Limits, Relay};
+use crate::worker::{self, Shared, Trusted};
+
+/// Parts that each thread's share of the leases is cut into, so that threads seldom want the same.
+const SHARDS_PER_THREAD: usize = 4;
+/// Tokens that one network may have verified in a second.
+const TOKENS_PER_S: u32 = 1000;
+
+/// Why a relay does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Its key cannot be read or made.
+    #[error(transparent)]
+    Key(#[from] KeystoreError),
+    /// Nobody is trusted.
+    #[error("no gateway is trusted: give its key for leases with --trust KEY; the gateway prints it")]
+    NoTrust,
+    /// A key that is trusted is none.
+    #[error("a key given with --trust is no Ed25519 key")]
+    Trust,
+    /// The socket cannot be opened.
+    #[error("cannot listen at {listen}: {source}")]
+    Listen {
+        /// Where.
+        listen: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A file cannot be written, or a thread not be started.
+    #[error("{what}: {source}")]
+    System {
+        /// What.
+        what: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// A relay's name: the first 16 bytes of BLAKE2s-256 of its public key.
+#[must_use]
+pub fn relay_id(key: &PublicKey) -> [u8; 16] {
+    let hash: [u8; 32] = Blake2s256::digest(key.as_bytes()).into();
+    *hash.first_chunk().expect("a hash is longer")
+}
+
+/// The relay's public key, made with its secret half if there is none yet.
+///
+/// # Errors
+/// [`ServeError::Key`].
+pub fn public_key(state: &Path) -> Result<PublicKey, ServeError> {
+    Ok(rift_keystore::load_or_create(&state.join(rift_keystore::FILE_NAME))?.public())
+}
+
+/// A relay that runs. It ends with [`Running::stop`].
+#[derive(Debug)]
+pub struct Running {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    address: SocketAddr,
+    key: PublicKey,
+}
+
+/// Starts a relay; its threads run until [`Running::stop`].
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
+    let path = settings.state.join(rift_keystore::FILE_NAME);
+    let key = rift_keystore::load_or_create(&path)?.public();
+    if settings.trust.is_empty() {
+        return Err(ServeError::NoTrust);
+    }
+    let tokens = Verifier::new(relay_id(&key), &settings.trust).map_err(|_| ServeError::Trust)?;
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let count = settings.threads.map_or(cores, |threads| threads.get().into());
+    let shards = SHARDS_PER_THREAD * count;
+    let secret =
+        *rift_keystore::load_or_create_secret(&settings.state.join(rift_keystore::SECRET_FILE_NAME))?;
+    let limits = Limits {
+        // Tags are random: shares are even, but for some.
+        leases: settings.leases_max.div_ceil(shards) * 5 / 4 + 8,
+        packets: settings.packets_max.div_ceil(shards).max(8),
+        bitrate_bps_max: u32::from(settings.mbit_max) * 1_000_000,
+        tokens_per_s: (TOKENS_PER_S / shards as u32).max(1),
+    };
+    let relay = |_| Ok(Mutex::new(Relay::new(rift_keystore::load(&path)?, secret, limits)));
+    let shared = Arc::new(Shared {
+        shards: (0..shards).map(relay).collect::<Result<_, ServeError>>()?,
+        tokens: Trusted(tokens),
+        metrics: Metrics::default(),
+        stop: AtomicBool::new(false),
+        unix_s: AtomicU64::new(unix_s()),
+    });
+    let (address, threads) = start(&shared, settings.listen, count)?;
+    if let Some(file) = &settings.port_file {
+        std::fs::write(file, format!("{}\n", address.port())).map_err(|source| ServeError::System {
+            what: format!("cannot write {}", file.display()),
+            source,
+        })?;
+    }
+    info!(%address, threads = count, "the relay listens");
+    Ok(Running { shared, threads, address, key })
+}
+
+type Threads = Vec<JoinHandle<io::Result<()>>>;
+
+fn start(
+    shared: &Arc<Shared>,
+    listen: SocketAddr,
+    count: usize,
+) -> Result<(SocketAddr, Threads), ServeError> {
+    let config = SocketConfig { shares_port: true, ..SocketConfig::default() };
+    let bind =
+        |address| Socket::bind(&config, address).map_err(|source| ServeError::Listen { listen, source });
+    let first = bind(listen)?;
+    let address = SocketAddr::new(listen.ip(), first.local_addr().port());
+    let mut sockets = vec![first];
+    while sockets.len() < count {
+        sockets.push(bind(address)?);
+    }
+    let mut threads = Vec::new();
+    for (number, socket) in sockets.into_iter().enumerate() {
+        let shared = Arc::clone(shared);
+        let name = format!("relay-{number}");
+        let thread =
+            thread::Builder::new().name(name).spawn(move || worker::work(&shared, socket, number, count));
+        let what = "cannot start a thread";
+        threads.push(thread.map_err(|source| ServeError::System { what: what.to_owned(), source })?);
+    }
+    Ok((address, threads))
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its public key.
+    #[must_use]
+    pub const fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// Its figures.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// What is to be done several times a second: the clock of leases, their ends, the figures. Returns whether all
+    /// threads are alive.
+    pub fn tend(&self) -> bool {
+        let now = unix_s();
+        self.shared.unix_s.store(now, Ordering::Relaxed);
+        let mut leases = 0;
+        for shard in &self.shared.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.sweep(now);
+            leases += shard.len();
+        }
+        self.shared.metrics.set_leases(leases);
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Leases there are.
+    #[must_use]
+    pub fn leases(&self) -> usize {
+        self.shared
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
+    }
+
+    /// Takes no new leases from now on.
+    pub fn drain(&self) {
+        for shard in &self.shared.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).drain();
+        }
+    }
+
+    /// Ends all threads.
+    pub fn stop(self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => error!(%error, "a thread's socket failed"),
+                Err(_) => warn!("a thread panicked"),
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "leases end at a time of the calendar")]
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}

@@ -1,0 +1,180 @@
+//! One thread of a relay: its socket, and everybody's leases.
+
+use core::net::{IpAddr, SocketAddr};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rift::wire::bind::{BIND_LEN_MAX, BindMessage};
+use rift::wire::relay::{ENVELOPE_FIRST, ENVELOPE_LEN};
+use rift::{Class, Ecn, PathId, Transmit};
+use rift_mio::{Clock, Destination, Received, Sender, Socket};
+use rift_paseto::Verifier;
+
+use crate::metrics::Metrics;
+use crate::state::{Cause, Onward, PACKET_LEN_MAX, Relay, Tokens, Verdict, tag_of};
+
+/// How long a thread sleeps at most.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// What all threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) shards: Box<[Mutex<Relay>]>,
+    pub(crate) tokens: Trusted,
+    pub(crate) metrics: Metrics,
+    /// Told to end.
+    pub(crate) stop: AtomicBool,
+    /// Seconds of Unix time, kept by the thread that waits for signals.
+    pub(crate) unix_s: AtomicU64,
+}
+
+impl Shared {
+    fn shard(&self, place: usize) -> MutexGuard<'_, Relay> {
+        // A thread that panicked has left a relay that forwards as before.
+        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tags are random, so any of their bits will do.
+    fn shard_of(&self, tag: u64) -> MutexGuard<'_, Relay> {
+        self.shard((tag % self.shards.len() as u64) as usize)
+    }
+
+    fn unix_s(&self) -> u64 {
+        self.unix_s.load(Ordering::Relaxed)
+    }
+}
+
+/// Leases that a gateway has signed.
+#[derive(Debug)]
+pub(crate) struct Trusted(pub(crate) Verifier);
+
+impl Tokens for Trusted {
+    fn verify(&self, token: &[u8], unix_s: u64) -> Option<rift::paths::relay::LeaseTerms> {
+        let verified = self.0.verify(token, unix_s);
+        verified.inspect_err(|error| tracing::debug!(%error, "a token was refused")).ok()
+    }
+}
+
+/// Serves a socket until it is told to stop; `number` of `count` threads.
+pub(crate) fn work(shared: &Shared, mut socket: Socket, number: usize, count: usize) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(4);
+    poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(0), Interest::READABLE)?;
+    let clock = Clock::new();
+    let mut has_kept = false;
+    while !shared.stop.load(Ordering::Relaxed) {
+        let timeout = if has_kept { Duration::from_millis(1) } else { IDLE };
+        match poll.poll(&mut events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        }
+        let mut turns = 0;
+        while socket.receive_and_answer(|sender, received| serve(shared, &clock, sender, received))? > 0 {
+            turns += 1;
+            // What was kept has waited long enough.
+            if turns % 16 == 0 {
+                send_kept(shared, &clock, socket.sender(), number, count);
+            }
+        }
+        has_kept = send_kept(shared, &clock, socket.sender(), number, count);
+    }
+    Ok(())
+}
+
+/// Everything that came at once from one address.
+fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, received: Received<'_>) {
+    let Received { from, local, received_at, ecn, bytes, stride } = received;
+    let mut rest = &*bytes;
+    while let Some(&first) = rest.first() {
+        let one = &rest[..stride.min(rest.len())];
+        if first != ENVELOPE_FIRST {
+            if BindMessage::is_kind(first) {
+                bind(shared, clock, sender, (from, local), one);
+            } else {
+                shared.metrics.dropped(Cause::Malformed, 1);
+            }
+            rest = &rest[one.len()..];
+            continue;
+        }
+        let (run, after) = rest.split_at(run_len(rest, stride));
+        rest = after;
+        let packets = run.len().div_ceil(stride);
+        let now = clock.now();
+        let Some(tag) = tag_of(run) else {
+            shared.metrics.dropped(Cause::Malformed, packets);
+            continue;
+        };
+        let verdict = shared.shard_of(tag).forward(now, from, ecn, run, stride);
+        match verdict {
+            Verdict::Forward(onward) => {
+                send(shared, sender, onward, ecn, run, stride);
+                shared.metrics.forwarded(packets, run.len(), clock.now().micros_since(received_at));
+            }
+            Verdict::Kept => shared.metrics.kept(packets),
+            Verdict::Drop(cause) => shared.metrics.dropped(cause, packets),
+        }
+    }
+}
+
+/// Bytes of the envelopes at the beginning that are for the same lease.
+fn run_len(bytes: &[u8], stride: usize) -> usize {
+    let head = bytes.get(..ENVELOPE_LEN);
+    let others = bytes.chunks(stride).skip(1);
+    let same = others.take_while(|other| head.is_some() && other.get(..ENVELOPE_LEN) == head).count();
+    ((same + 1) * stride).min(bytes.len())
+}
+
+fn bind(
+    shared: &Shared,
+    clock: &Clock,
+    sender: &mut Sender,
+    (from, local): (SocketAddr, Option<IpAddr>),
+    message: &[u8],
+) {
+    let mut reply = [0; BIND_LEN_MAX];
+    let tag = tag_of(message).unwrap_or(0);
+    let (now, unix_s) = (clock.now(), shared.unix_s());
+    let answer =
+        shared.shard_of(tag).handle_bind(now, unix_s, (from, local), message, &shared.tokens, &mut reply);
+    match answer {
+        Ok(len) => {
+            shared.metrics.answered();
+            send(shared, sender, Onward { to: from, source: local }, Ecn::NotEct, &reply[..len], len);
+        }
+        Err(cause) => shared.metrics.dropped(cause, 1),
+    }
+}
+
+/// Sends what was kept and may go on, of this thread's part of the leases; returns whether anything still waits.
+fn send_kept(shared: &Shared, clock: &Clock, sender: &mut Sender, number: usize, count: usize) -> bool {
+    let mut packet = [0; PACKET_LEN_MAX];
+    let mut waits = false;
+    for place in (number..shared.shards.len()).step_by(count.max(1)) {
+        let now = clock.now();
+        // The lock is not held while the kernel works.
+        while let Some(departure) = { shared.shard(place).poll_transmit(now, &mut packet) } {
+            let bytes = &packet[..departure.len];
+            send(shared, sender, departure.onward, departure.ecn, bytes, bytes.len());
+            shared.metrics.forwarded(1, bytes.len(), 0);
+        }
+        let mut shard = shared.shard(place);
+        shared.metrics.made_room(shard.take_dropped());
+        waits |= shard.waiting() > 0;
+    }
+    waits
+}
+
+fn send(shared: &Shared, sender: &mut Sender, onward: Onward, ecn: Ecn, bytes: &[u8], stride: usize) {
+    let segment = (bytes.len() > stride).then(|| u16::try_from(stride).unwrap_or(u16::MAX));
+    // The relay knows no classes: everything is treated as media.
+    let transmit = Transmit { path: PathId(0), len: bytes.len(), segment, class: Class::Media, ecn };
+    let destination = Destination { to: onward.to, source: onward.source };
+    if sender.send(destination, &transmit, bytes).is_err() {
+        shared.metrics.blocked();
+    }
+}
