@@ -34,9 +34,11 @@ pub use channel::video::pictures::{
     NoPictures, PictureInfo, PictureRef, PictureStore, Pictures, PushError, RectangleData,
 };
 pub use channel::video::{Codec, PictureId, Rectangle, StreamParameters};
+#[cfg(feature = "experimental")]
+pub use crypto::HybridNoise;
 pub use crypto::{
     AddressToken, Aead, ChaChaPoly, Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey,
-    Secrets,
+    Secrets, Suite,
 };
 pub use delta::Budget;
 pub use endpoint::{Endpoint, Route, SessionIndex};

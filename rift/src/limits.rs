@@ -1,5 +1,7 @@
 //! Every capacity of the core, its reason, and the proofs that they fit together.
 
+use crate::wire::handshake::{ANSWER_MAX, RESPONSE_MAX};
+
 /// UDP payload every path is assumed to carry (SPEC §3.1): what IPv6's minimum MTU leaves, rounded down.
 pub const DATAGRAM_MIN: usize = 1200;
 
@@ -66,6 +68,13 @@ pub const CALLS_ANSWERED: usize = 32;
 
 /// Clients whose call counter an endpoint remembers: more than one host's list has names. 24 bytes each.
 pub const CLIENTS_REMEMBERED: usize = 128;
+
+/// Hybrid first flights that an endpoint keeps half arrived, of whom can be reached where they say they are: 2.4 KB each.
+/// A further one takes the place of the oldest, which comes again.
+pub const FLIGHTS_HALF_ARRIVED: usize = 4;
+
+/// Bytes of the longest reply of an endpoint: the response or the answer of a handshake, and a close behind it.
+pub const REPLY_MAX: usize = if cfg!(feature = "experimental") { 1232 } else { 160 };
 
 /// Sessions one endpoint routes to.
 pub const SESSIONS_MAX: usize = 64;
@@ -136,5 +145,6 @@ const _: () = {
     assert!(LEASE_TOKEN_MAX + 128 <= SIGNAL_LEN_MAX, "a lease fits a message");
     assert!(CANDIDATES_MAX * 20 + 128 <= SIGNAL_LEN_MAX, "an introduction fits a message");
     assert!(CHECKS_MAX < u8::MAX as usize, "a check's number fits");
+    assert!(RESPONSE_MAX <= REPLY_MAX && ANSWER_MAX + 32 <= REPLY_MAX, "replies fit");
     assert!(DATAGRAM_MIN <= DATAGRAM_MAX && DATAGRAM_MAX <= u16::MAX as usize);
 };

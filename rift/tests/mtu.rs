@@ -1,4 +1,4 @@
-//! Datagrams as long as the path carries them, found without anybody noticing (SPEC §16.7–§16.10).
+//! Datagrams as long as the path carries them, found without anybody noticing (SPEC §16.7, SPEC §16.8, SPEC §16.9, SPEC §16.10).
 
 use core::time::Duration;
 

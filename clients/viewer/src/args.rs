@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rift::PublicKey;
+use rift::{PublicKey, Suite};
 
 use crate::audio::Output;
 
@@ -53,7 +53,7 @@ pub struct Connect {
     /// The X display of the window [default: the environment's DISPLAY]
     #[arg(long, value_name = "DISPLAY")]
     pub x_display: Option<String>,
-    /// Whose handshake to use; both speak the same
+    /// Which handshake to use; the first two speak the same
     #[arg(long, value_enum, default_value_t = HandshakeKind::Rift)]
     pub handshake: HandshakeKind,
     /// How the host is to code the pictures
@@ -127,7 +127,7 @@ pub struct Pair {
     /// Show a PIN here, to be typed at the host: `wavry-server pair --pin PIN`
     #[arg(long)]
     pub show_pin: bool,
-    /// Whose handshake to use; both speak the same
+    /// Which handshake to use; the first two speak the same
     #[arg(long, value_enum, default_value_t = HandshakeKind::Rift)]
     pub handshake: HandshakeKind,
     /// What to keep: settings and state
@@ -237,6 +237,20 @@ pub enum HandshakeKind {
     Rift,
     /// The crate snow's
     Snow,
+    /// X25519 and ML-KEM-768: experimental, and only with hosts that have it switched on. A host that was reached so
+    /// once is never reached in another way again
+    ExperimentalHybrid,
+}
+
+impl HandshakeKind {
+    /// What its secrets rest on.
+    #[must_use]
+    pub const fn suite(self) -> Suite {
+        match self {
+            Self::Rift | Self::Snow => Suite::Classical,
+            Self::ExperimentalHybrid => Suite::Hybrid,
+        }
+    }
 }
 
 impl Arguments {

@@ -1,32 +1,40 @@
 //! The handshake the person chose.
 
-use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
+use rift::{
+    Handshake, HandshakeError, HybridNoise, Identity, Noise, Opening, Pattern, PublicKey, Secrets, Suite,
+};
 use rift_aead::NativeChaChaPoly;
 use rift_snow::Snow;
 
 use crate::args::HandshakeKind;
 
-/// One of the two handshakes; on the wire they are the same.
+/// One of the handshakes. The first two are the same on the wire.
 #[derive(Debug)]
 pub enum ChosenHandshake {
     /// The protocol's own.
     Rift(Box<Noise>),
     /// The crate snow's.
     Snow(Box<Snow>),
+    /// The protocol's own with ML-KEM-768.
+    Hybrid(Box<HybridNoise>),
 }
 
 impl ChosenHandshake {
-    /// The client's side. `ephemeral` is 32 bytes of entropy never used before.
+    /// The client's side. `entropy` is 96 bytes never used before; the suite is that of `opening`, whatever `kind` says.
     #[must_use]
-    pub fn initiator(
-        kind: HandshakeKind,
-        identity: &Identity,
-        ephemeral: [u8; 32],
-        opening: Opening,
-    ) -> Self {
-        match kind {
-            HandshakeKind::Rift => Self::Rift(Box::new(Noise::initiator(identity, ephemeral, opening))),
-            HandshakeKind::Snow => Self::Snow(Box::new(Snow::initiator(identity, ephemeral, opening))),
+    pub fn initiator(kind: HandshakeKind, identity: &Identity, entropy: &[u8; 96], opening: Opening) -> Self {
+        let mut ephemeral = [0; 32];
+        ephemeral.copy_from_slice(&entropy[..32]);
+        match (opening.suite, kind) {
+            (Suite::Hybrid, _) => {
+                Self::Hybrid(Box::new(HybridNoise::hybrid_initiator(identity, entropy, opening)))
+            }
+            (Suite::Classical, HandshakeKind::Snow) => {
+                Self::Snow(Box::new(Snow::initiator(identity, ephemeral, opening)))
+            }
+            (Suite::Classical, HandshakeKind::Rift | HandshakeKind::ExperimentalHybrid) => {
+                Self::Rift(Box::new(Noise::initiator(identity, ephemeral, opening)))
+            }
         }
     }
 }
@@ -38,6 +46,14 @@ impl Handshake for ChosenHandshake {
         match self {
             Self::Rift(noise) => noise.pattern(),
             Self::Snow(snow) => snow.pattern(),
+            Self::Hybrid(noise) => noise.pattern(),
+        }
+    }
+
+    fn suite(&self) -> Suite {
+        match self {
+            Self::Rift(_) | Self::Snow(_) => Suite::Classical,
+            Self::Hybrid(_) => Suite::Hybrid,
         }
     }
 
@@ -45,6 +61,7 @@ impl Handshake for ChosenHandshake {
         match self {
             Self::Rift(noise) => noise.write_message(payload, out),
             Self::Snow(snow) => snow.write_message(payload, out),
+            Self::Hybrid(noise) => noise.write_message(payload, out),
         }
     }
 
@@ -52,6 +69,7 @@ impl Handshake for ChosenHandshake {
         match self {
             Self::Rift(noise) => noise.read_message(message, payload),
             Self::Snow(snow) => snow.read_message(message, payload),
+            Self::Hybrid(noise) => noise.read_message(message, payload),
         }
     }
 
@@ -59,6 +77,7 @@ impl Handshake for ChosenHandshake {
         match self {
             Self::Rift(noise) => noise.expect_peer(peer),
             Self::Snow(snow) => snow.expect_peer(peer),
+            Self::Hybrid(noise) => noise.expect_peer(peer),
         }
     }
 
@@ -66,6 +85,7 @@ impl Handshake for ChosenHandshake {
         match self {
             Self::Rift(noise) => noise.peer(),
             Self::Snow(snow) => snow.peer(),
+            Self::Hybrid(noise) => noise.peer(),
         }
     }
 
@@ -73,6 +93,7 @@ impl Handshake for ChosenHandshake {
         match self {
             Self::Rift(noise) => noise.finish(),
             Self::Snow(snow) => snow.finish(),
+            Self::Hybrid(noise) => noise.finish(),
         }
     }
 }

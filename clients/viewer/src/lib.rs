@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
-use rift::{Identity, Permissions, PublicKey};
+use rift::{Identity, Permissions, PublicKey, Suite};
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
 
@@ -94,19 +94,19 @@ pub fn state_dir(common: &Common) -> Result<PathBuf, ClientError> {
 
 /// The key that the host must prove: what was said, else that of the host paired with.
 ///
-/// With it comes the key that the host has vouched for, if it is pinned.
+/// With it comes what is known of a host that is pinned: the key that it has vouched for, and its suite.
 fn host_keys(
     common: &Common,
     id: Option<PublicKey>,
     host: &str,
     port: u16,
-) -> Result<(PublicKey, Option<PublicKey>), ClientError> {
+) -> Result<(PublicKey, Option<PublicKey>, Suite), ClientError> {
     let pins = pins::load(&state_dir(common)?)?;
     let pin = pins.find(host, port);
     match (id, pin) {
-        (None, Some(pin)) => Ok((pin.id, pin.successor)),
-        (Some(id), Some(pin)) if id == pin.id => Ok((id, pin.successor)),
-        (Some(id), _) => Ok((id, None)),
+        (None, Some(pin)) => Ok((pin.id, pin.successor, pin.suite)),
+        (Some(id), Some(pin)) if id == pin.id => Ok((id, pin.successor, pin.suite)),
+        (Some(id), _) => Ok((id, None, Suite::Classical)),
         (None, None) => Err(ClientError::UnknownHost(host.to_owned())),
     }
 }
@@ -150,7 +150,7 @@ pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&st
 pub fn connect(options: &Connect) -> Result<String, ClientError> {
     let (host, port) = host_place(options.host.as_deref(), options.host_id)?;
     let identity = identity(&options.common)?;
-    let (key, successor) = host_keys(&options.common, options.host_id, &host, port)?;
+    let (key, successor, known) = host_keys(&options.common, options.host_id, &host, port)?;
     let clock = Clock::new();
     let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
     let (orders, orders_end) = sync_channel(ORDERS_MAX);
@@ -172,6 +172,8 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         wanted: wanted(options),
         state: state_dir(&options.common)?,
         successor,
+        suite: known.max(options.handshake.suite()),
+        known,
     };
     let display = options.x_display.as_deref();
     let (sound, speaker) = sound(options, &link, clock)?.unzip();

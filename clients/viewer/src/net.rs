@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use rift::limits::DATAGRAM_MAX;
 use rift::{
     Callee, Capabilities, CloseReason, Codec, Config, Identity, Opening, PathId, Pattern, Permissions,
-    PublicKey, Session,
+    PublicKey, Session, Suite,
 };
 use rift_keystore::memory::HostMemory;
 use rift_mio::{ClientDriver, Clock, PICTURE_BUFFER_LEN, SharedClient, SocketConfig, desktop_memory};
@@ -57,6 +57,10 @@ pub struct Target {
     pub state: PathBuf,
     /// Who the host may have become, on its own word, if it is pinned.
     pub successor: Option<PublicKey>,
+    /// What handshakes with it rest on: nothing less than was asked for, or than was had before.
+    pub suite: Suite,
+    /// What its pin says of that.
+    pub known: Suite,
 }
 
 /// The network's thread.
@@ -183,6 +187,15 @@ impl Network {
         }
     }
 
+    /// The host has finished a hybrid handshake: from now on a classical one with it would be a step back.
+    fn harden(&mut self) {
+        self.target.known = self.target.suite;
+        let address = pins::address(&self.target.host, self.target.port);
+        if let Err(error) = pins::change(&self.target.state, |pins| pins.harden(&address, self.target.key)) {
+            warn!(%error, "that the host is hybrid was not kept");
+        }
+    }
+
     /// Tries each address of the host until one answers. A name that cannot be resolved is an error at first, and
     /// silence later: the resolver may be as far away as the host.
     fn try_addresses(&mut self, had_session: bool) -> Result<Ended, ClientError> {
@@ -259,6 +272,9 @@ impl Network {
         let reason = service.closed.unwrap_or(CloseReason::Local);
         let admitted_for = service.admitted_at.map(|at| now - at);
         let is_proven = admitted_for.is_some() && self.calls_successor;
+        if admitted_for.is_some() && self.target.suite > self.target.known {
+            self.harden();
+        }
         debug!(?reason, sockets = ?driver.socket_stats(), "session over");
         let refused = driver.socket_stats().refused > 0;
         if is_proven {
@@ -268,9 +284,9 @@ impl Network {
     }
 
     fn connect(&mut self, address: SocketAddr, opening: Opening) -> Result<Driver, SessionError> {
-        let mut ephemeral = [0; 32];
+        let mut entropy = [0; 96];
         let mut connection = [0; 4];
-        getrandom::fill(&mut ephemeral).map_err(SessionError::Entropy)?;
+        getrandom::fill(&mut entropy).map_err(SessionError::Entropy)?;
         getrandom::fill(&mut connection).map_err(SessionError::Entropy)?;
         let target = &self.target;
         let config = Config {
@@ -283,7 +299,8 @@ impl Network {
         };
         let (connection, memory) = (u32::from_be_bytes(connection), desktop_memory(true));
         let (path, now) = (PathId(0), self.clock.now());
-        let handshake = ChosenHandshake::initiator(target.handshake, &target.identity, ephemeral, opening);
+        let opening = opening.with_suite(target.suite);
+        let handshake = ChosenHandshake::initiator(target.handshake, &target.identity, &entropy, opening);
         let mut session = match opening.pattern {
             Pattern::Xx => Session::connect(&config, handshake, target.key, connection, memory, path, now),
             Pattern::Ik => {

@@ -59,7 +59,12 @@ pub fn pair(options: &Pair, input: &mut impl BufRead, out: &mut impl Write) -> R
         pairing.with_typed_pin(&host, port, input, out)?
     };
     pins::change(&state, |pins| {
-        pins.put(Pin { address: pins::address(&host, port), id: key, successor: None })
+        pins.put(Pin {
+            address: pins::address(&host, port),
+            id: key,
+            successor: None,
+            suite: options.handshake.suite(),
+        })
     })?;
     say(out, &format!("paired with {key}\nFrom now on: wavry-client connect {}", options.host));
     Ok(())
@@ -141,13 +146,14 @@ impl Pairing {
 
     /// One session from its first datagram to its end.
     fn attempt(&mut self, address: SocketAddr) -> Result<Outcome, AttemptError> {
-        let mut random = [0; 68];
+        let mut random = [0; 132];
         getrandom::fill(&mut random).map_err(AttemptError::Entropy)?;
-        let (ephemeral, rest) = random.split_first_chunk::<32>().expect("68 bytes are more than 32");
+        let (entropy, rest) = random.split_first_chunk::<96>().expect("132 bytes are more than 96");
         let (scalar, connection) = rest.split_first_chunk::<32>().expect("36 bytes are more than 32");
         let connection = u32::from_ne_bytes(connection.try_into().expect("4 bytes are left"));
         let config = Config { handshake_us: HANDSHAKE_US, ..Config::default() };
-        let handshake = ChosenHandshake::initiator(self.handshake, &self.identity, *ephemeral, Opening::XX);
+        let opening = Opening::XX.with_suite(self.handshake.suite());
+        let handshake = ChosenHandshake::initiator(self.handshake, &self.identity, entropy, opening);
         let (memory, clock) = (desktop_memory(false), self.clock);
         let session = Session::approach(&config, handshake, connection, memory, PathId(0), clock.now());
         let mut driver = ClientDriver::connect(&SocketConfig::default(), address, session)?;

@@ -6,12 +6,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rift::PublicKey;
+use rift::{PublicKey, Suite};
 use rift_keystore::KeystoreError;
 
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "hosts.toml";
 const LOCK_NAME: &str = "hosts.lock";
+/// What a pin says of its handshakes, if anything.
+const HYBRID: &str = "hybrid";
 const HEADER: &str = "# Hosts this client has paired with. Written by `wavry-client pair`.\n";
 
 /// Why the file could not be read or changed.
@@ -50,6 +52,8 @@ pub struct Pin {
     pub id: PublicKey,
     /// Who it will be, on its own word: taken once.
     pub successor: Option<PublicKey>,
+    /// Its handshakes are hybrid, since one was: a classical one would be somebody else's wish.
+    pub suite: Suite,
 }
 
 /// All of them, in the order of the file.
@@ -82,7 +86,8 @@ impl Pins {
         let hosts = self.0.iter().map(|pin| {
             let fields = [("address", pin.address.clone()), ("id", pin.id.to_string())];
             let successor = pin.successor.map(|key| ("successor", key.to_string()));
-            let fields = fields.into_iter().chain(successor);
+            let suite = (pin.suite == Suite::Hybrid).then(|| ("suite", HYBRID.to_owned()));
+            let fields = fields.into_iter().chain(successor).chain(suite);
             toml::Table::from_iter(fields.map(|(key, text)| (key.to_owned(), text.into())))
         });
         let hosts = hosts.map(toml::Value::from).collect::<Vec<_>>();
@@ -112,6 +117,13 @@ impl Pins {
         let known = self.0.iter_mut().find(|pin| pin.address == address && pin.successor == Some(proven));
         if let Some(pin) = known {
             (pin.id, pin.successor) = (proven, None);
+        }
+    }
+
+    /// The host that is reached so, and is `id`, has finished a hybrid handshake.
+    pub fn harden(&mut self, address: &str, id: PublicKey) {
+        if let Some(pin) = self.0.iter_mut().find(|pin| pin.address == address && pin.id == id) {
+            pin.suite = Suite::Hybrid;
         }
     }
 
@@ -175,7 +187,9 @@ fn lock(path: &Path) -> Result<File, PinsError> {
 
 fn pin(entry: &toml::Value) -> Result<Pin, String> {
     let table = entry.as_table().ok_or("a host is a table")?;
-    if let Some(key) = table.keys().find(|key| !["address", "id", "successor"].contains(&key.as_str())) {
+    if let Some(key) =
+        table.keys().find(|key| !["address", "id", "successor", "suite"].contains(&key.as_str()))
+    {
         return Err(format!("a host has no {key:?}"));
     }
     let text = |key: &str| {
@@ -184,7 +198,12 @@ fn pin(entry: &toml::Value) -> Result<Pin, String> {
     };
     let key = |text: &str| text.parse().map_err(|error| format!("{text:?} is no Wavry ID: {error}"));
     let successor = table.contains_key("successor").then(|| text("successor").and_then(key)).transpose()?;
-    Ok(Pin { id: key(text("id")?)?, address: text("address")?.to_owned(), successor })
+    let suite = match table.get("suite").map(|suite| suite.as_str()) {
+        None => Suite::Classical,
+        Some(Some(HYBRID)) => Suite::Hybrid,
+        Some(_) => return Err(format!("the only suite that is written down is {HYBRID:?}")),
+    };
+    Ok(Pin { id: key(text("id")?)?, address: text("address")?.to_owned(), successor, suite })
 }
 
 #[cfg(test)]
@@ -201,7 +220,12 @@ mod tests {
     fn hosts_are_found_by_how_they_are_reached_and_the_newest_key_counts() {
         let mut pins = Pins::default();
         for (host, port, seed) in [("Desk.example", 4747, 1), ("::1", 4747, 2), ("desk.example", 4747, 3)] {
-            pins.put(Pin { address: address(host, port), id: id(seed), successor: None });
+            pins.put(Pin {
+                address: address(host, port),
+                id: id(seed),
+                successor: None,
+                suite: Suite::Classical,
+            });
         }
         let again = Pins::parse(&pins.to_text(), Path::new("hosts.toml")).expect("its own text");
         assert_eq!(again, pins);
@@ -212,9 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn pin_that_has_been_hybrid_stays_so() {
+        let mut pins = Pins::default();
+        pins.put(Pin { address: address("desk", 1), id: id(1), successor: None, suite: Suite::Classical });
+        pins.harden("desk:1", id(9));
+        assert_eq!(pins.find("desk", 1).expect("pinned").suite, Suite::Classical, "somebody else");
+        pins.harden("desk:1", id(1));
+        pins.promise("desk:1", id(1), id(2));
+        pins = Pins::parse(&pins.to_text(), Path::new("")).expect("its own text");
+        pins.succeed("desk:1", id(2));
+        let pin = pins.find("desk", 1).expect("pinned");
+        assert_eq!((pin.id, pin.suite), (id(2), Suite::Hybrid), "its next key too");
+        let strange = pins.to_text().replace("hybrid", "classical");
+        assert!(Pins::parse(&strange, Path::new("")).is_err(), "nobody writes that");
+    }
+
+    #[test]
     fn successor_is_taken_once_and_only_on_the_word_of_the_key_that_is_pinned() {
         let mut pins = Pins::default();
-        pins.put(Pin { address: address("desk", 1), id: id(1), successor: None });
+        pins.put(Pin { address: address("desk", 1), id: id(1), successor: None, suite: Suite::Classical });
         pins.promise("desk:1", id(9), id(8));
         pins.promise("desk:1", id(1), id(1));
         assert_eq!(pins.find("desk", 1).expect("pinned").successor, None, "another host's word, or none");

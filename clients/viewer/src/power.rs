@@ -44,7 +44,7 @@ impl PowerAction {
 /// [`ClientError`], with words that say what to do.
 pub fn power(options: &Power) -> Result<(), ClientError> {
     let (host, port) = host_place(options.host.as_deref(), options.host_id)?;
-    let (key, successor) = host_keys(&options.common, options.host_id, &host, port)?;
+    let (key, successor, known) = host_keys(&options.common, options.host_id, &host, port)?;
     let target = Target {
         host: host.clone(),
         port,
@@ -56,6 +56,8 @@ pub fn power(options: &Power) -> Result<(), ClientError> {
         wanted: Permissions::VIEW | Permissions::KEYBOARD | Permissions::POWER,
         state: state_dir(&options.common)?,
         successor,
+        suite: known.max(options.handshake.suite()),
+        known,
     };
     let id = target.identity.public();
     let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;

@@ -51,6 +51,29 @@ fn pin_shown_at_the_client_is_typed_at_the_host() {
 }
 
 #[test]
+fn who_has_been_hybrid_with_a_host_is_nothing_less_with_it_again() {
+    let hybrid = ["--handshake", "experimental-hybrid"];
+    let host = Host::start("test", &hybrid);
+    let client = Client::new();
+    let mut at_client = client.pair(&host.address, "", &["--show-pin", hybrid[0], hybrid[1]]);
+    let mut at_host = host.pair(&["--pin", &pin(&at_client)]);
+    assert!(at_client.wait().success() && at_host.wait().success(), "{}", at_client.words());
+    // The pin says so by itself, and the host writes it down.
+    let mut connected = client.connect_known(&host.address, &["--frames", "2"]);
+    assert!(connected.wait().success(), "{}", connected.words());
+    let list = std::fs::read_to_string(host.state().join("clients.toml")).expect("the host's list");
+    assert!(list.contains("suite = \"hybrid\""), "{list}");
+    // A client that has forgotten is reminded.
+    let pins = client.file("state").join("hosts.toml");
+    let text = std::fs::read_to_string(&pins).expect("the client's hosts");
+    assert!(text.contains("suite = \"hybrid\""), "{text}");
+    std::fs::write(&pins, text.replace("suite = \"hybrid\"\n", "")).expect("written");
+    let mut classical = client.connect_known(&host.address, &["--frames", "2"]);
+    assert_eq!(classical.wait().code(), Some(1), "{}", classical.words());
+    assert!(host.server.words().contains("its handshakes were hybrid"), "{}", host.server.words());
+}
+
+#[test]
 fn three_wrong_pins_end_it_for_everybody_and_the_next_has_to_wait() {
     let host = Host::start("test", &[]);
     let mut at_host = host.pair(&[]);

@@ -45,8 +45,8 @@ fn words_contain(running: &Guarded, wanted: &str) {
 }
 
 #[test]
-fn test_scene_arrives_by_either_handshake() {
-    for handshake in ["rift", "snow"] {
+fn test_scene_arrives_by_every_handshake() {
+    for handshake in ["rift", "snow", "experimental-hybrid"] {
         let host = Host::start("test", &["--handshake", handshake]);
         let client = Client::allowed_by(&host);
         let (figures, (width, height, pixels)) = watch(&host, &client, 60, &["--handshake", handshake]);

@@ -9,11 +9,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rift::{Permissions, PublicKey};
+use rift::{Permissions, PublicKey, Suite};
 use rift_keystore::KeystoreError;
 
 /// The list's name in the state directory.
 pub const FILE_NAME: &str = "clients.toml";
+/// What an entry says of its handshakes, if anything.
+const HYBRID: &str = "hybrid";
 /// Taken by whoever changes the list.
 const LOCK_NAME: &str = "clients.lock";
 /// The longest name of a client, in characters.
@@ -69,6 +71,8 @@ pub struct Client {
     pub name: String,
     /// What it may do.
     pub permissions: Permissions,
+    /// Its handshakes are hybrid, since one was: a classical one is refused.
+    pub suite: Suite,
 }
 
 /// The list, in the order of the file.
@@ -103,11 +107,13 @@ impl AllowList {
     pub fn to_text(&self) -> String {
         let clients = self.clients.iter().map(|client| {
             let permissions = client.permissions.words().map(toml::Value::from).collect::<Vec<_>>();
-            toml::Table::from_iter([
+            let fields = [
                 ("id".to_owned(), client.id.to_string().into()),
                 ("name".to_owned(), client.name.clone().into()),
                 ("permissions".to_owned(), permissions.into()),
-            ])
+            ];
+            let suite = (client.suite == Suite::Hybrid).then(|| ("suite".to_owned(), HYBRID.into()));
+            toml::Table::from_iter(fields.into_iter().chain(suite))
         });
         let clients = clients.map(toml::Value::from).collect::<Vec<_>>();
         if clients.is_empty() {
@@ -146,10 +152,20 @@ impl AllowList {
     pub fn put(&mut self, client: Client) -> Result<(), AllowError> {
         is_name(&client.name).then_some(()).ok_or(AllowError::Name)?;
         match self.clients.iter_mut().find(|known| known.id == client.id) {
-            Some(known) => *known = client,
+            // What it proved once it is held to, whoever puts it on the list again.
+            Some(known) => *known = Client { suite: known.suite.max(client.suite), ..client },
             None => self.clients.push(client),
         }
         Ok(())
+    }
+
+    /// The client has finished a hybrid handshake.
+    ///
+    /// # Errors
+    /// [`AllowError::Unknown`].
+    pub fn harden(&mut self, id: &PublicKey) -> Result<(), AllowError> {
+        let client = self.clients.iter_mut().find(|client| client.id == *id);
+        client.map(|client| client.suite = Suite::Hybrid).ok_or(AllowError::Unknown(*id))
     }
 
     /// Takes one off the list.
@@ -207,6 +223,16 @@ impl AllowFile {
         Ok(changed)
     }
 
+    /// The client has finished a hybrid handshake: from now on it is held to that. Waits for the disk: once for a client.
+    ///
+    /// # Errors
+    /// As [`change`].
+    pub fn harden(&mut self, id: &PublicKey) -> Result<(), AllowError> {
+        let state = self.path.parent().unwrap_or(Path::new("."));
+        change(state, |list| list.harden(id))?;
+        self.list.harden(id)
+    }
+
     fn version(&self) -> Result<Option<Version>, AllowError> {
         match std::fs::metadata(&self.path) {
             Ok(data) => {
@@ -262,7 +288,9 @@ fn lock(path: &Path) -> Result<File, AllowError> {
 
 fn client(entry: &toml::Value) -> Result<Client, String> {
     let table = entry.as_table().ok_or("a client is a table")?;
-    if let Some(key) = table.keys().find(|key| !["id", "name", "permissions"].contains(&key.as_str())) {
+    if let Some(key) =
+        table.keys().find(|key| !["id", "name", "permissions", "suite"].contains(&key.as_str()))
+    {
         return Err(format!("a client has no {key:?}"));
     }
     let text = |key: &str| table.get(key).and_then(toml::Value::as_str);
@@ -273,7 +301,12 @@ fn client(entry: &toml::Value) -> Result<Client, String> {
         None => Permissions::default_control(),
         Some(list) => permissions(list)?,
     };
-    Ok(Client { id, name, permissions })
+    let suite = match table.get("suite").map(|suite| suite.as_str()) {
+        None => Suite::Classical,
+        Some(Some(HYBRID)) => Suite::Hybrid,
+        Some(_) => return Err(format!("the only suite that is written down is {HYBRID:?}")),
+    };
+    Ok(Client { id, name, permissions, suite })
 }
 
 /// Whether a name fits a line of a list.
@@ -317,7 +350,8 @@ mod tests {
     }
 
     fn some(seed: u8) -> Client {
-        Client { id: id(seed), name: format!("client {seed}"), permissions: Permissions::default_control() }
+        let (name, permissions) = (format!("client {seed}"), Permissions::default_control());
+        Client { id: id(seed), name, permissions, suite: Suite::Classical }
     }
 
     /// A directory of this test's own, gone with it.
@@ -336,6 +370,18 @@ mod tests {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.0);
         }
+    }
+
+    #[test]
+    fn client_that_was_hybrid_stays_so_whoever_puts_it_on_the_list_again() {
+        let mut list = AllowList::default();
+        list.add(some(1)).expect("new");
+        list.harden(&id(1)).expect("it is there");
+        assert!(list.harden(&id(2)).is_err());
+        list = AllowList::parse(&list.to_text(), Path::new("")).expect("its own text");
+        list.put(some(1)).expect("a name");
+        assert_eq!(list.find(&id(1)).expect("still there").suite, Suite::Hybrid);
+        assert!(AllowList::parse(&list.to_text().replace("hybrid", "none"), Path::new("")).is_err());
     }
 
     #[test]

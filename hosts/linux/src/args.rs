@@ -185,7 +185,7 @@ pub struct RunArgs {
     /// Nobody steers, whatever the list says
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub view_only: Option<bool>,
-    /// Which implementation answers handshakes; both are the same on the wire [default: rift]
+    /// Which implementation answers handshakes; the first two are the same on the wire [default: rift]
     #[arg(long, value_enum)]
     pub handshake: Option<Implementation>,
     /// The highest bit rate of a viewer, as 20M, 800k or in bits per second; 500k to 300M [default: 300M]

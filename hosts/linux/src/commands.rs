@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use rift::{Permissions, PublicKey};
+use rift::{Permissions, PublicKey, Suite};
 
 use crate::allow::{self, AllowError, AllowList, Client};
 use crate::args::{CLIENT_NAME, Command, Rights};
@@ -104,7 +104,7 @@ fn allow_or_change(
     let before = known.as_ref().map_or(Permissions::default_control(), |known| known.permissions);
     let name = name.map(str::to_owned).or(known.map(|known| known.name));
     let name = name.unwrap_or_else(|| CLIENT_NAME.to_owned());
-    let client = Client { id, name, permissions: rights.of(before) };
+    let client = Client { id, name, permissions: rights.of(before), suite: Suite::Classical };
     list.put(client.clone())?;
     Ok(client)
 }

@@ -1,6 +1,8 @@
-//! Which implementation of the handshake answers. Both speak the same on the wire.
+//! Which implementation of the handshake answers. RIFT's own and snow's are the same on the wire.
 
-use rift::{Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey, Secrets};
+use rift::{
+    Handshake, HandshakeError, HybridNoise, Identity, Noise, Opening, Pattern, PublicKey, Secrets, Suite,
+};
 use rift_aead::NativeChaChaPoly;
 use rift_snow::Snow;
 
@@ -12,6 +14,8 @@ pub enum Implementation {
     Rift,
     /// The `snow` library's.
     Snow,
+    /// RIFT's own, and hybrid ones (X25519 and ML-KEM-768) to clients that begin so. Experimental.
+    ExperimentalHybrid,
 }
 
 /// The answering side of a handshake by either implementation.
@@ -20,20 +24,29 @@ pub struct Responder(Inner);
 enum Inner {
     Rift(Box<Noise>),
     Snow(Box<Snow>),
+    Hybrid(Box<HybridNoise>),
 }
 
 impl Responder {
-    /// Answers for the host `identity`. `ephemeral` is 32 bytes of entropy never used before.
+    /// Answers for the host `identity`. `entropy` is 96 bytes never used before. A hybrid opening gets a classical
+    /// responder, and so no answer, unless `implementation` is hybrid.
     #[must_use]
     pub fn new(
         implementation: Implementation,
         identity: &Identity,
-        ephemeral: [u8; 32],
+        entropy: &[u8; 96],
         opening: Opening,
     ) -> Self {
-        Self(match implementation {
-            Implementation::Rift => Inner::Rift(Box::new(Noise::responder(identity, ephemeral, opening))),
-            Implementation::Snow => Inner::Snow(Box::new(Snow::responder(identity, ephemeral, opening))),
+        let mut ephemeral = [0; 32];
+        ephemeral.copy_from_slice(&entropy[..32]);
+        Self(match (implementation, opening.suite) {
+            (Implementation::ExperimentalHybrid, Suite::Hybrid) => {
+                Inner::Hybrid(Box::new(HybridNoise::hybrid_responder(identity, entropy, opening)))
+            }
+            (Implementation::Snow, _) => Inner::Snow(Box::new(Snow::responder(identity, ephemeral, opening))),
+            (Implementation::Rift | Implementation::ExperimentalHybrid, _) => {
+                Inner::Rift(Box::new(Noise::responder(identity, ephemeral, opening)))
+            }
         })
     }
 }
@@ -45,6 +58,14 @@ impl Handshake for Responder {
         match &self.0 {
             Inner::Rift(handshake) => handshake.pattern(),
             Inner::Snow(handshake) => handshake.pattern(),
+            Inner::Hybrid(handshake) => handshake.pattern(),
+        }
+    }
+
+    fn suite(&self) -> Suite {
+        match &self.0 {
+            Inner::Rift(_) | Inner::Snow(_) => Suite::Classical,
+            Inner::Hybrid(_) => Suite::Hybrid,
         }
     }
 
@@ -52,6 +73,7 @@ impl Handshake for Responder {
         match &mut self.0 {
             Inner::Rift(handshake) => handshake.write_message(payload, out),
             Inner::Snow(handshake) => handshake.write_message(payload, out),
+            Inner::Hybrid(handshake) => handshake.write_message(payload, out),
         }
     }
 
@@ -59,6 +81,7 @@ impl Handshake for Responder {
         match &mut self.0 {
             Inner::Rift(handshake) => handshake.read_message(message, payload),
             Inner::Snow(handshake) => handshake.read_message(message, payload),
+            Inner::Hybrid(handshake) => handshake.read_message(message, payload),
         }
     }
 
@@ -66,6 +89,7 @@ impl Handshake for Responder {
         match &self.0 {
             Inner::Rift(handshake) => handshake.peer(),
             Inner::Snow(handshake) => handshake.peer(),
+            Inner::Hybrid(handshake) => handshake.peer(),
         }
     }
 
@@ -73,6 +97,7 @@ impl Handshake for Responder {
         match &mut self.0 {
             Inner::Rift(handshake) => handshake.expect_peer(peer),
             Inner::Snow(handshake) => handshake.expect_peer(peer),
+            Inner::Hybrid(handshake) => handshake.expect_peer(peer),
         }
     }
 
@@ -80,6 +105,7 @@ impl Handshake for Responder {
         match &mut self.0 {
             Inner::Rift(handshake) => handshake.finish(),
             Inner::Snow(handshake) => handshake.finish(),
+            Inner::Hybrid(handshake) => handshake.finish(),
         }
     }
 }

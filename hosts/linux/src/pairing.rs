@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 
 use rift::{
     BackingOff, CloseReason, Guess, Identity, Instant, PairingWindow, Permissions, Pin, PublicKey, SendError,
-    SessionIndex,
+    SessionIndex, Suite,
 };
 use tracing::{info, warn};
 
@@ -188,7 +188,8 @@ impl Desk {
     pub fn paired(&mut self, peer: PublicKey) {
         self.window.paired();
         let Some((order, _)) = &self.order else { return };
-        let client = Client { id: peer, name: order.name.clone(), permissions: order.permissions };
+        let (name, permissions) = (order.name.clone(), order.permissions);
+        let client = Client { id: peer, name, permissions, suite: Suite::Classical };
         info!(id = %peer, name = %order.name, "paired");
         // Waits for the disk: rarely, and everybody's pictures can wait that long.
         match allow::change(&self.state, |list| list.put(client)) {

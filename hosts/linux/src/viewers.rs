@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rift::{
     CaptureState, Channel, CloseReason, Config, Event, Identity, Instant, Opening, Permissions, PictureId,
-    Pictures, PublicKey, Session, SessionIndex, StreamParameters,
+    Pictures, PublicKey, Session, SessionIndex, StreamParameters, Suite,
 };
 use rift_mio::{Decision, DesktopStorage, HostApplication, HostDriver, desktop_memory};
 use rift_simd::Simd;
@@ -359,10 +359,10 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
     }
 
     fn responder(&mut self, opening: Opening) -> Responder {
-        let mut ephemeral = [0; 32];
+        let mut entropy = [0; 96];
         // Without entropy nothing here is safe, and the kernel always has it once it has booted.
-        getrandom::fill(&mut ephemeral).expect("the kernel gives random bytes");
-        Responder::new(self.policy.handshake, &self.policy.identity, ephemeral, opening)
+        getrandom::fill(&mut entropy).expect("the kernel gives random bytes");
+        Responder::new(self.policy.handshake, &self.policy.identity, &entropy, opening)
     }
 
     fn established(&mut self, _now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<SessionMemory> {
@@ -385,6 +385,27 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
         let max = self.policy.session.bitrate_bps_max;
         let config = Config { bitrate_bps_start: start_bitrate_bps(from).min(max), ..self.policy.session };
         Decision::Admit { config, memory, permissions }
+    }
+
+    fn established_by(
+        &mut self,
+        now: Instant,
+        suite: Suite,
+        peer: PublicKey,
+        from: SocketAddr,
+    ) -> Decision<SessionMemory> {
+        // SPEC §4.19.
+        let known = self.allow.list().find(&peer).map_or(suite, |client| client.suite);
+        if suite < known {
+            warn!(id = %peer, %from, "refused: its handshakes were hybrid, and this one is not");
+            return Decision::Refuse(CloseReason::Refused);
+        }
+        if suite > known
+            && let Err(error) = self.allow.harden(&peer)
+        {
+            warn!(%error, id = %peer, "that the client is hybrid was not kept");
+        }
+        self.established(now, peer, from)
     }
 
     fn stranger(

@@ -9,7 +9,7 @@ use std::io;
 use rift::limits::SESSIONS_MAX;
 use rift::{
     Class, CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening,
-    PathId, Permissions, PictureStore, PublicKey, Route, Session, SessionIndex, Transmit,
+    PathId, Permissions, PictureStore, PublicKey, Route, Session, SessionIndex, Suite, Transmit,
 };
 
 use crate::clock::Clock;
@@ -25,7 +25,7 @@ const RECEIVES_PER_TURN: usize = 4;
 /// the driver from the network.
 const ROUNDS_MAX: usize = 8;
 /// Bytes of the longest answer to somebody who has no session.
-const REPLY_LEN: usize = 256;
+const REPLY_LEN: usize = rift::limits::REPLY_MAX;
 
 /// What becomes of a peer that has proven its key.
 #[derive(Debug)]
@@ -56,6 +56,17 @@ pub trait HostApplication<M: Memory, H: Handshake> {
 
     /// A peer has proven that `peer` is its key. Not called while all session places are taken.
     fn established(&mut self, now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<M>;
+
+    /// Like [`Self::established`], for a host that also looks at what the handshake rests on.
+    fn established_by(
+        &mut self,
+        now: Instant,
+        _suite: Suite,
+        peer: PublicKey,
+        from: SocketAddr,
+    ) -> Decision<M> {
+        self.established(now, peer, from)
+    }
 
     /// A peer came through the pairing window, see [`HostDriver::set_pairing_window`]: how its session is set up and the
     /// memory for it, or `None` to refuse it. Whoever it is, its session is for pairing and is never admitted.
@@ -420,7 +431,7 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
                 |(config, memory)| Decision::Admit { config, memory, permissions: nothing },
             )
         } else {
-            host.established(self.now, peer, from)
+            host.established_by(self.now, established.suite(), peer, from)
         };
         match decision {
             Decision::Refuse(reason) => self.refuse(destination, established, reason),

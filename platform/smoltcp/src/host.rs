@@ -14,7 +14,7 @@ use crate::{RECEIVES_PER_TURN, ROUNDS_MAX, not_before};
 /// The only session's number.
 const ONLY: SessionIndex = SessionIndex(0);
 /// Bytes of the longest answer to somebody who has no session.
-const REPLY_LEN: usize = 256;
+const REPLY_LEN: usize = rift::limits::REPLY_MAX;
 
 /// What becomes of a peer that has proven its key.
 #[derive(Debug)]

@@ -6,8 +6,11 @@ mod cookie;
 pub mod cpace;
 mod discovery;
 mod identity;
+mod kem;
 mod keys;
 mod mac1;
+#[cfg(feature = "experimental")]
+mod mlkem;
 mod noise;
 mod opening;
 pub mod packet_number;
@@ -22,8 +25,11 @@ pub use bind::BindKey;
 pub use cookie::{COOKIE_LEN, CookieJar, CookieKey, SEALED_COOKIE_LEN, mac2};
 pub use discovery::DiscoveryTag;
 pub use identity::{Identity, IdentityError, PublicKey};
+pub use kem::{Kem, NoKem, Suite};
 pub use keys::PacketKey;
 pub use mac1::{MAC1_LEN, Mac1Key, mac1, verify_mac1};
+#[cfg(feature = "experimental")]
+pub use mlkem::{HybridNoise, MlKem768};
 pub use noise::Noise;
 pub use opening::{Opening, Pattern};
 pub use replay::ReplayWindow;
@@ -75,8 +81,13 @@ pub trait Handshake {
     /// Which messages, in which order.
     fn pattern(&self) -> Pattern;
 
+    /// What its secrets rest on.
+    fn suite(&self) -> Suite {
+        Suite::Classical
+    }
+
     /// Writes the next message, `payload` sealed as far as the pattern allows, to the start of `out`.
-    /// Returns its length: `payload.len()` plus at most [`HANDSHAKE_OVERHEAD_MAX`].
+    /// Returns its length: `payload.len()` plus at most [`HANDSHAKE_OVERHEAD_MAX`], or [`HYBRID_OVERHEAD_MAX`].
     ///
     /// # Errors
     /// [`HandshakeError::OutOfTurn`], [`HandshakeError::BufferTooSmall`]; [`HandshakeError::UnknownPeer`] before
@@ -103,6 +114,9 @@ pub trait Handshake {
 
 /// What a handshake message may add to its payload: two keys and two tags.
 pub const HANDSHAKE_OVERHEAD_MAX: usize = 32 + 48 + 16;
+
+/// What a message of a hybrid handshake may add: a key of ML-KEM-768 and its tag more.
+pub const HYBRID_OVERHEAD_MAX: usize = HANDSHAKE_OVERHEAD_MAX + 1184 + 16;
 
 /// What a handshake leaves behind. Zeroized when dropped.
 #[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]

@@ -11,16 +11,24 @@
 //!      <- e, ee, se         message 1
 //! ```
 //!
+//! With a key encapsulation (SPEC §4.19; the draft "Noise Hybrid Forward Secrecy") message 0 has `e1` before `s` or at
+//! its end, and message 1 has `ekem1` after `ee`.
+//!
 //! It knows of no datagrams, no clock and no entropy: the ephemeral secret is an argument. Invariant: a call that
 //! returns an error has changed nothing, because each message is worked out on a copy that replaces the state
 //! only when it is complete. Every secret is zeroized when dropped.
+
+mod encapsulation;
 
 use core::fmt;
 
 use x25519_dalek::StaticSecret;
 
 use super::symmetric::{Symmetric, TAG_LEN};
-use super::{ChaChaPoly, Handshake, HandshakeError, Identity, Opening, Pattern, PublicKey, Secrets, Side};
+use super::{
+    ChaChaPoly, Handshake, HandshakeError, Identity, Kem, NoKem, Opening, Pattern, PublicKey, Secrets, Side,
+    Suite,
+};
 
 const KEY_LEN: usize = 32;
 
@@ -28,10 +36,12 @@ const KEY_LEN: usize = 32;
 const MESSAGE_LEN_MAX: usize = 65_535;
 
 impl Pattern {
-    const fn name(self) -> &'static [u8] {
-        match self {
-            Self::Xx => b"Noise_XX_25519_ChaChaPoly_BLAKE2s",
-            Self::Ik => b"Noise_IK_25519_ChaChaPoly_BLAKE2s",
+    const fn name(self, suite: Suite) -> &'static [u8] {
+        match (self, suite) {
+            (Self::Xx, Suite::Classical) => b"Noise_XX_25519_ChaChaPoly_BLAKE2s",
+            (Self::Ik, Suite::Classical) => b"Noise_IK_25519_ChaChaPoly_BLAKE2s",
+            (Self::Xx, Suite::Hybrid) => b"Noise_XXhfs_25519+MLKEM768_ChaChaPoly_BLAKE2s",
+            (Self::Ik, Suite::Hybrid) => b"Noise_IKhfs_25519+MLKEM768_ChaChaPoly_BLAKE2s",
         }
     }
 
@@ -40,6 +50,19 @@ impl Pattern {
         match self {
             Self::Xx => &[KEY_LEN, 2 * KEY_LEN + 2 * TAG_LEN, KEY_LEN + 2 * TAG_LEN],
             Self::Ik => &[2 * KEY_LEN + 2 * TAG_LEN, KEY_LEN + TAG_LEN],
+        }
+    }
+
+    /// What a key encapsulation adds to message `done`: its fields, sealed where there is a key.
+    const fn encapsulated<K: Kem>(self, done: u8) -> usize {
+        if K::KEY_LEN == 0 {
+            return 0;
+        }
+        match (self, done) {
+            (Self::Xx, 0) => K::KEY_LEN,
+            (Self::Ik, 0) => K::KEY_LEN + TAG_LEN,
+            (Self::Xx | Self::Ik, 1) => K::CIPHERTEXT_LEN + TAG_LEN,
+            (Self::Xx | Self::Ik, _) => 0,
         }
     }
 
@@ -68,11 +91,12 @@ enum Token {
 /// A state has at most 400 bytes, allocates nothing, and costs a side one multiplication of the base point and
 /// three Diffie-Hellman exchanges (XX) or four (IK).
 #[derive(Clone)]
-pub struct Noise {
+pub struct Noise<K: Kem = NoKem> {
     pattern: Pattern,
     symmetric: Symmetric,
     identity: Identity,
     ephemeral: StaticSecret,
+    kem: K,
     /// The peer's keys, zeros until they have come; the static one may be expected before.
     peer_ephemeral: PublicKey,
     peer_static: PublicKey,
@@ -105,7 +129,20 @@ impl Noise {
         ephemeral: [u8; 32],
         prologue: &[u8],
     ) -> Self {
-        let mut symmetric = Symmetric::new(pattern.name(), prologue);
+        Self::with_kem(side, pattern, identity, ephemeral, prologue, NoKem)
+    }
+}
+
+impl<K: Kem> Noise<K> {
+    pub(super) fn with_kem(
+        side: Side,
+        pattern: Pattern,
+        identity: &Identity,
+        ephemeral: [u8; 32],
+        prologue: &[u8],
+        kem: K,
+    ) -> Self {
+        let mut symmetric = Symmetric::new(pattern.name(K::SUITE), prologue);
         if pattern == Pattern::Ik && side == Side::Responder {
             // The pre-message; the initiator mixes it in when it is told whom it calls.
             symmetric.mix_hash(identity.public().as_bytes());
@@ -115,6 +152,7 @@ impl Noise {
             symmetric,
             identity: identity.clone(),
             ephemeral: StaticSecret::from(ephemeral),
+            kem,
             peer_ephemeral: PublicKey::from_bytes([0; KEY_LEN]),
             peer_static: PublicKey::from_bytes([0; KEY_LEN]),
             is_peer_expected: false,
@@ -128,7 +166,8 @@ impl Noise {
         let next = if self.done.is_multiple_of(2) { Side::Initiator } else { Side::Responder };
         let overhead = self.pattern.overhead().get(usize::from(self.done));
         let overhead = overhead.ok_or(HandshakeError::OutOfTurn)?;
-        if next == writer { Ok(*overhead) } else { Err(HandshakeError::OutOfTurn) }
+        let overhead = *overhead + self.pattern.encapsulated::<K>(self.done);
+        if next == writer { Ok(overhead) } else { Err(HandshakeError::OutOfTurn) }
     }
 
     /// Whether this side named its peer's key in its first message, and cannot take another any more.
@@ -146,10 +185,14 @@ impl Noise {
     /// Fills `out`, which has exactly the length of the message.
     fn write(&mut self, payload: &[u8], out: &mut [u8]) -> Result<(), HandshakeError> {
         let body = match (self.pattern, self.done) {
-            (Pattern::Xx, 0) => self.put_ephemeral(out)?,
+            (Pattern::Xx, 0) => {
+                let rest = self.put_ephemeral(out)?;
+                self.put_kem_key(rest)?
+            }
             (Pattern::Xx, 1) => {
                 let rest = self.put_ephemeral(out)?;
                 self.mix_dh(Token::Ee)?;
+                let rest = self.put_ciphertext(rest)?;
                 let rest = self.put_static(rest)?;
                 self.mix_dh(Token::Es)?;
                 rest
@@ -166,6 +209,7 @@ impl Noise {
                 self.symmetric.mix_hash(self.peer_static.as_bytes());
                 let rest = self.put_ephemeral(out)?;
                 self.mix_dh(Token::Es)?;
+                let rest = self.put_kem_key(rest)?;
                 let rest = self.put_static(rest)?;
                 self.mix_dh(Token::Ss)?;
                 rest
@@ -173,6 +217,7 @@ impl Noise {
             (Pattern::Ik, _) => {
                 let rest = self.put_ephemeral(out)?;
                 self.mix_dh(Token::Ee)?;
+                let rest = self.put_ciphertext(rest)?;
                 self.mix_dh(Token::Se)?;
                 rest
             }
@@ -186,10 +231,14 @@ impl Noise {
     /// Reads `message` and fills `payload`, which has exactly the length of the message's payload.
     fn read(&mut self, message: &[u8], payload: &mut [u8]) -> Result<(), HandshakeError> {
         let body = match (self.pattern, self.done) {
-            (Pattern::Xx, 0) => self.take_ephemeral(message)?,
+            (Pattern::Xx, 0) => {
+                let rest = self.take_ephemeral(message)?;
+                self.take_kem_key(rest)?
+            }
             (Pattern::Xx, 1) => {
                 let rest = self.take_ephemeral(message)?;
                 self.mix_dh(Token::Ee)?;
+                let rest = self.take_ciphertext(rest)?;
                 let rest = self.take_static(rest)?;
                 self.mix_dh(Token::Es)?;
                 rest
@@ -202,6 +251,7 @@ impl Noise {
             (Pattern::Ik, 0) => {
                 let rest = self.take_ephemeral(message)?;
                 self.mix_dh(Token::Es)?;
+                let rest = self.take_kem_key(rest)?;
                 let rest = self.take_static(rest)?;
                 self.mix_dh(Token::Ss)?;
                 rest
@@ -209,6 +259,7 @@ impl Noise {
             (Pattern::Ik, _) => {
                 let rest = self.take_ephemeral(message)?;
                 self.mix_dh(Token::Ee)?;
+                let rest = self.take_ciphertext(rest)?;
                 self.mix_dh(Token::Se)?;
                 rest
             }
@@ -279,11 +330,15 @@ fn diffie_hellman(secret: &StaticSecret, peer: &PublicKey) -> x25519_dalek::Shar
     secret.diffie_hellman(&x25519_dalek::PublicKey::from(*peer.as_bytes()))
 }
 
-impl Handshake for Noise {
+impl<K: Kem> Handshake for Noise<K> {
     type Aead = ChaChaPoly;
 
     fn pattern(&self) -> Pattern {
         self.pattern
+    }
+
+    fn suite(&self) -> Suite {
+        K::SUITE
     }
 
     fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {
@@ -345,7 +400,7 @@ impl Handshake for Noise {
     }
 }
 
-impl fmt::Debug for Noise {
+impl<K: Kem> fmt::Debug for Noise<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Noise")
             .field("pattern", &self.pattern)

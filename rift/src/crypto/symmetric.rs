@@ -39,6 +39,11 @@ impl Symmetric {
         state
     }
 
+    /// Bytes that [`Self::seal`] adds now.
+    pub(super) const fn tag_len(&self) -> usize {
+        if self.key.is_some() { TAG_LEN } else { 0 }
+    }
+
     /// `MixHash`.
     pub(super) fn mix_hash(&mut self, data: &[u8]) {
         self.transcript =

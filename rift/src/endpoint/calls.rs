@@ -9,7 +9,7 @@ use zeroize::ZeroizeOnDrop;
 use super::REFUSAL_LEN;
 use crate::crypto::PublicKey;
 use crate::limits::{CALLS_ANSWERED, CLIENTS_REMEMBERED};
-use crate::wire::handshake::ANSWER_LEN;
+use crate::wire::handshake::{ANSWER_MAX, Kept};
 
 /// A call that was answered: when it comes again it gets the same answer, whatever it was, and nothing else happens.
 pub(super) struct Call {
@@ -22,8 +22,7 @@ pub(super) struct Call {
     pub(super) counter: u64,
     /// The serial of the token it brought, if that was good.
     pub(super) token: Option<u64>,
-    reply: [u8; ANSWER_LEN + REFUSAL_LEN],
-    reply_len: u8,
+    reply: Kept<{ ANSWER_MAX + REFUSAL_LEN }>,
 }
 
 impl Call {
@@ -33,35 +32,24 @@ impl Call {
         client: u64,
         counter: u64,
         token: Option<u64>,
-        answer: &[u8; ANSWER_LEN],
+        answer: &[u8],
     ) -> Self {
-        let mut call = Self {
-            mac1,
-            connection,
-            client,
-            counter,
-            token,
-            reply: [0; ANSWER_LEN + REFUSAL_LEN],
-            reply_len: 0,
-        };
+        let mut call = Self { mac1, connection, client, counter, token, reply: Kept::EMPTY };
         call.set_reply(answer);
         call
     }
 
     /// What is said when it comes again.
     pub(super) fn reply(&self) -> &[u8] {
-        &self.reply[..usize::from(self.reply_len)]
+        self.reply.as_slice()
     }
 
     pub(super) fn set_reply(&mut self, reply: &[u8]) {
-        if let Some(place) = self.reply.get_mut(..reply.len()) {
-            place.copy_from_slice(reply);
-            self.reply_len = u8::try_from(reply.len()).unwrap_or(0);
+        if let Some(reply) = Kept::new(reply) {
+            self.reply = reply;
         }
     }
 }
-
-const _: () = assert!(ANSWER_LEN + REFUSAL_LEN <= u8::MAX as usize, "a reply's length fits its field");
 
 /// The newest calls that were answered. The oldest is forgotten for a new one; that it is no replay is then only known
 /// to [`Clients`].
@@ -80,8 +68,8 @@ impl Calls {
         debug_assert!(pushed.is_ok(), "room was made");
     }
 
-    pub(super) fn find(&self, mac1: &[u8; 16]) -> Option<&Call> {
-        self.0.iter().find(|call| call.mac1 == *mac1)
+    pub(super) fn find(&self, is_same: impl Fn(&[u8; 16]) -> bool) -> Option<&Call> {
+        self.0.iter().find(|call| is_same(&call.mac1))
     }
 
     pub(super) fn of_connection(&mut self, connection: u32) -> Option<&mut Call> {
@@ -91,7 +79,7 @@ impl Calls {
     /// The session of this call is over: its answer would lead nowhere.
     pub(super) fn forget(&mut self, connection: u32) {
         if let Some(call) = self.of_connection(connection) {
-            call.reply_len = 0;
+            call.reply = Kept::EMPTY;
         }
     }
 }

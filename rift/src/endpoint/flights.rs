@@ -9,15 +9,14 @@ use crate::crypto::{Handshake, Opening, Pattern};
 use crate::session::{Discard, Established};
 use crate::time::Instant;
 use crate::wire::handshake::{
-    ANSWER_LEN, CallPayload, CookieReply, FirstFlight, Opened, Reply, Versions, connection_of,
+    ANSWER_MAX, CallPayload, CookieReply, FirstFlight, Kept, Opened, RESPONSE_MAX, Reply, Versions,
+    connection_of,
 };
 use crate::wire::request::wanted;
 use crate::wire::{Kind, VERSION};
 
-/// Bytes of a second message of XX: head, ephemeral, static key with its tag, connection id with its tag.
-const RESPONSE_LEN: usize = Reply::HEAD_LEN + 32 + 32 + 16 + Opened::LEN + 16;
 /// A pending handshake is forgotten after this long.
-const PENDING_US: u64 = 10_000_000;
+pub(super) const PENDING_US: u64 = 10_000_000;
 /// Nobody is sent more than this many times what came from their address before it is proven (SPEC §4.13).
 const AMPLIFICATION_MAX: usize = 3;
 
@@ -32,7 +31,7 @@ pub(super) struct Pending<H> {
     mac1: [u8; 16],
     /// It came through the pairing window.
     pub(super) is_stranger: bool,
-    response: [u8; RESPONSE_LEN],
+    response: Kept<RESPONSE_MAX>,
 }
 
 impl<H: Handshake> Endpoint<H> {
@@ -60,7 +59,7 @@ impl<H: Handshake> Endpoint<H> {
         if flight.version != VERSION {
             return put(&Versions::to_bytes(&flight.mac1), reply);
         }
-        self.pending.retain(|pending| pending.since.plus_micros(PENDING_US) > now);
+        self.forget_old(now);
         if let Some(known) = self.answer_again(from, &flight, reply) {
             return known;
         }
@@ -78,10 +77,33 @@ impl<H: Handshake> Endpoint<H> {
                 return Err(Discard::NoRoom);
             }
         }
-        match flight.pattern {
-            Pattern::Xx => self.on_initiation(now, from, &flight, is_stranger, responder, reply),
-            Pattern::Ik => self.on_call(now, from, &flight, datagram.len(), responder),
+        self.begin(now, from, &flight, is_stranger, datagram.len(), responder, reply)
+    }
+
+    /// A flight that costs curves; `len` bytes of datagrams brought it.
+    #[expect(clippy::too_many_arguments, reason = "what a flight is, and where its answer goes")]
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        flight: &FirstFlight<'_>,
+        is_stranger: bool,
+        len: usize,
+        responder: impl FnOnce(Opening) -> H,
+        reply: &mut [u8],
+    ) -> Result<Route, Discard> {
+        let handshake = responder(flight.opening());
+        if handshake.suite() != flight.suite {
+            return Err(Discard::Unexpected);
         }
+        match flight.pattern {
+            Pattern::Xx => self.on_initiation(now, from, flight, is_stranger, handshake, reply),
+            Pattern::Ik => self.on_call(now, from, flight, len, handshake),
+        }
+    }
+
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        self.pending.retain(|pending| pending.since.plus_micros(PENDING_US) > now);
     }
 
     /// What was said to this very flight before.
@@ -92,20 +114,33 @@ impl<H: Handshake> Endpoint<H> {
         reply: &mut [u8],
     ) -> Option<Result<Route, Discard>> {
         match flight.pattern {
-            Pattern::Xx => {
-                let is_same = |pending: &&_| {
-                    let pending: &Pending<H> = pending;
-                    pending.mac1 == flight.mac1 && pending.from == from
-                };
-                self.pending.iter().find(is_same).map(|pending| put(&pending.response, reply))
-            }
-            // Wherever it comes from: who copies a call to another address learns nothing from the answer, and the
-            // client's own copy, if it comes second, must not be left without one.
-            Pattern::Ik => self.calls.find(&flight.mac1).map(|call| match call.reply() {
-                [] => Err(Discard::Replay),
-                known => put(known, reply),
-            }),
+            Pattern::Xx => self.respond_again(from, |mac1| *mac1 == flight.mac1, reply),
+            Pattern::Ik => self.call_again(|mac1| *mac1 == flight.mac1, reply),
         }
+    }
+
+    /// What was said before to the flight of XX whose mac1 `is_same`.
+    pub(super) fn respond_again(
+        &self,
+        from: SocketAddr,
+        is_same: impl Fn(&[u8; 16]) -> bool,
+        reply: &mut [u8],
+    ) -> Option<Result<Route, Discard>> {
+        let known = self.pending.iter().find(|pending| pending.from == from && is_same(&pending.mac1))?;
+        Some(put(known.response.as_slice(), reply))
+    }
+
+    /// The same of IK, wherever it comes from: who copies a call to another address learns nothing from the answer, and
+    /// the client's own copy, if it comes second, must not be left without one.
+    pub(super) fn call_again(
+        &self,
+        is_same: impl Fn(&[u8; 16]) -> bool,
+        reply: &mut [u8],
+    ) -> Option<Result<Route, Discard>> {
+        self.calls.find(is_same).map(|call| match call.reply() {
+            [] => Err(Discard::Replay),
+            known => put(known, reply),
+        })
     }
 
     fn on_initiation(
@@ -114,24 +149,24 @@ impl<H: Handshake> Endpoint<H> {
         from: SocketAddr,
         flight: &FirstFlight<'_>,
         is_stranger: bool,
-        responder: impl FnOnce(Opening) -> H,
+        mut handshake: H,
         reply: &mut [u8],
     ) -> Result<Route, Discard> {
-        let mut handshake = responder(flight.opening());
         let mut payload = [0; Opened::FRAMES_MAX];
         handshake.read_message(flight.noise, &mut payload).map_err(|_| Discard::Authentication)?;
         let remote_connection = connection_of(&payload).ok_or(Discard::Malformed)?;
         let local_connection = self.draw_connection();
-        let mut response = [0; RESPONSE_LEN];
+        let mut response = [0; RESPONSE_MAX];
         Reply::emit_head(&mut response, Kind::Response, remote_connection).ok_or(Discard::Malformed)?;
-        handshake
+        let len = handshake
             .write_message(&local_connection.to_be_bytes(), &mut response[Reply::HEAD_LEN..])
             .map_err(|_| Discard::Authentication)?;
+        let response = response.get(..Reply::HEAD_LEN + len).and_then(Kept::new).ok_or(Discard::NoRoom)?;
         if self.pending.is_full() {
             let oldest = (0..self.pending.len()).min_by_key(|&index| self.pending[index].since);
             self.pending.swap_remove(oldest.unwrap_or(0));
         }
-        let result = put(&response, reply);
+        let result = put(response.as_slice(), reply);
         let pushed = self.pending.push(Pending {
             handshake,
             from,
@@ -153,9 +188,8 @@ impl<H: Handshake> Endpoint<H> {
         from: SocketAddr,
         flight: &FirstFlight<'_>,
         len: usize,
-        responder: impl FnOnce(Opening) -> H,
+        mut handshake: H,
     ) -> Result<Route, Discard> {
-        let mut handshake = responder(flight.opening());
         let mut payload = [0; CallPayload::LEN_MAX];
         let payload_len =
             handshake.read_message(flight.noise, &mut payload).map_err(|_| Discard::Authentication)?;
@@ -168,13 +202,14 @@ impl<H: Handshake> Endpoint<H> {
         let serial = self.tokens.verify(&call.token, self.unix_us(now), &peer, from);
         let serial = serial.filter(|&serial| self.clients.is_unused(client, serial));
         let local_connection = self.draw_connection();
-        let mut answer = [0; ANSWER_LEN];
+        let mut answer = [0; ANSWER_MAX];
         Reply::emit_head(&mut answer, Kind::Answer, call.connection).ok_or(Discard::Malformed)?;
-        handshake
+        let answer_len = handshake
             .write_message(&local_connection.to_be_bytes(), &mut answer[Reply::HEAD_LEN..])
             .map_err(|_| Discard::Authentication)?;
+        let answer = answer.get(..Reply::HEAD_LEN + answer_len).ok_or(Discard::NoRoom)?;
         let secrets = handshake.finish().ok_or(Discard::Unexpected)?;
-        self.calls.push(Call::new(flight.mac1, local_connection, client, call.counter, serial, &answer));
+        self.calls.push(Call::new(flight.mac1, local_connection, client, call.counter, serial, answer));
         Ok(Route::Established(Established {
             secrets,
             local_connection,
@@ -182,7 +217,8 @@ impl<H: Handshake> Endpoint<H> {
             from,
             is_stranger: false,
             wanted: wanted(call.frames),
-            answer: Some(answer),
+            suite: flight.suite,
+            answer: Some(Kept::new(answer).ok_or(Discard::NoRoom)?),
             room: if serial.is_some() { usize::MAX } else { AMPLIFICATION_MAX * len },
         }))
     }
@@ -217,6 +253,7 @@ impl<H: Handshake> Endpoint<H> {
             from,
             is_stranger: pending.is_stranger,
             wanted: payload.get(..len).map_or(Permissions::all(), wanted),
+            suite: pending.handshake.suite(),
             answer: None,
             room: usize::MAX,
         };

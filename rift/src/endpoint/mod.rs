@@ -6,6 +6,8 @@
 
 mod calls;
 mod flights;
+#[cfg(feature = "experimental")]
+mod fragments;
 mod limiter;
 mod load;
 mod routes;
@@ -29,7 +31,7 @@ use crate::limits::PENDING_HANDSHAKES;
 use crate::session::{CloseReason, Discard, Established, Session, TAG_LEN};
 use crate::storage::Memory;
 use crate::time::Instant;
-use crate::wire::handshake::ANSWER_LEN;
+use crate::wire::handshake::ANSWER_MAX;
 use crate::wire::header::{DataHeader, Kind};
 use crate::wire::path::Reset;
 
@@ -76,6 +78,8 @@ pub struct Endpoint<H> {
     drawn: u64,
     load: Load,
     pending: Vec<Pending<H>, PENDING_HANDSHAKES>,
+    #[cfg(feature = "experimental")]
+    fragments: fragments::Fragments,
     calls: Calls,
     clients: Clients,
     routes: Routes,
@@ -102,6 +106,8 @@ impl<H: Handshake> Endpoint<H> {
             drawn: 0,
             load: Load::new(),
             pending: Vec::new(),
+            #[cfg(feature = "experimental")]
+            fragments: fragments::Fragments::new(),
             calls: Calls::new(),
             clients: Clients::new(derive(&secret, b"rift clients")),
             routes: Routes::new(),
@@ -121,7 +127,7 @@ impl<H: Handshake> Endpoint<H> {
 
     /// Finds out where a datagram belongs. `responder` makes the handshake of a new peer (from the opening it is given
     /// and fresh entropy); it is called only for a stranger who knows the host's key. A reply is written to `reply`,
-    /// 160 bytes of it at most.
+    /// [`REPLY_MAX`](crate::limits::REPLY_MAX) bytes of it at most.
     ///
     /// Work: a look-up for known sessions; a MAC for anything else; under load another MAC and a seal; a handshake
     /// message for who knows the key, at most some hundred a second.
@@ -148,6 +154,10 @@ impl<H: Handshake> Endpoint<H> {
                 self.on_first_flight(now, from, datagram, responder, reply)
             }
             Some(Kind::Confirmation) => self.on_confirmation(now, from, datagram, reply),
+            #[cfg(feature = "experimental")]
+            Some(Kind::Fragment) => self.on_fragment(now, from, datagram, responder, reply),
+            #[cfg(not(feature = "experimental"))]
+            Some(Kind::Fragment) => Err(Discard::NotRift),
             Some(
                 Kind::Response
                 | Kind::Answer
@@ -228,7 +238,7 @@ impl<H: Handshake> Endpoint<H> {
     /// returns its length, 0 when `reply` is too short. A peer that repeats itself is told again.
     pub fn refuse(&mut self, established: Established, reason: CloseReason, reply: &mut [u8]) -> usize {
         let connection = established.connection();
-        let mut refusal = [0; ANSWER_LEN + REFUSAL_LEN];
+        let mut refusal = [0; ANSWER_MAX + REFUSAL_LEN];
         let len = established.refuse(reason, &mut refusal);
         let refusal = &refusal[..len];
         if let Some(call) = self.calls.of_connection(connection) {

@@ -3,14 +3,14 @@
 use super::handshake::{CONFIRMATION_LEN, Flight, Phase};
 use super::{CloseReason, Config, Discard, Keys, PathId, Session};
 use crate::crypto::{
-    AddressToken, CookieKey, Handshake, Mac1Key, Opening, Pattern, PublicKey, Secrets, Side, mac2,
+    AddressToken, CookieKey, Handshake, Mac1Key, Opening, Pattern, PublicKey, Secrets, Side, Suite, mac2,
 };
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::feedback::Ecn;
 use crate::wire::handshake::{
-    ANSWER_LEN, CallPayload, CookieReply, FIRST_FLIGHT_MAX, FirstFlight, Opened, Reply, TOKEN_LEN, Versions,
-    connection_of,
+    ANSWER_LEN, CallPayload, CookieReply, FLIGHT_MAX, FirstFlight, Fragment, HYBRID_ANSWER_LEN, Opened,
+    Reply, TOKEN_LEN, Versions, connection_of,
 };
 use crate::wire::{Kind, request};
 
@@ -26,46 +26,79 @@ pub struct Callee {
     pub token: Option<AddressToken>,
 }
 
-/// A first flight as it leaves again and again.
+/// A first flight as it leaves again and again: in one datagram, or in fragments (SPEC §4.20).
 pub(crate) struct Outgoing {
-    bytes: [u8; FIRST_FLIGHT_MAX],
+    /// Head, Noise message, mac1 and mac2.
+    bytes: [u8; FLIGHT_MAX],
     len: usize,
-    pattern: Pattern,
+    opening: Opening,
+    key: Mac1Key,
+    /// The newest cookie, for fragments.
+    cookie: Option<[u8; 16]>,
+    /// The mac1 of each datagram that brings it.
+    macs: [[u8; 16]; Fragment::COUNT],
+    /// The fragment that leaves next.
+    next: u8,
 }
 
 impl Outgoing {
     fn write<H: Handshake>(handshake: &mut H, host: Option<&PublicKey>, payload: &[u8]) -> Option<Self> {
-        let mut noise = [0; FIRST_FLIGHT_MAX];
+        let mut noise = [0; FLIGHT_MAX];
         let noise_len = handshake.write_message(payload, &mut noise).ok()?;
-        let pattern = handshake.pattern();
-        let opening = match pattern {
+        let opening = match handshake.pattern() {
             Pattern::Xx => Opening::XX,
             Pattern::Ik => Opening::IK,
         };
+        let opening = opening.with_suite(handshake.suite());
         let key = host.map_or_else(Mac1Key::stranger, Mac1Key::new);
-        let mut bytes = [0; FIRST_FLIGHT_MAX];
+        let mut bytes = [0; FLIGHT_MAX];
         let len =
             FirstFlight::emit_unpadded(&mut bytes, opening, noise.get(..noise_len)?, |text| key.mac1(text))?;
-        Some(Self { bytes, len, pattern })
+        let mut flight = Self { bytes, len, opening, key, cookie: None, macs: [[0; 16]; 2], next: 0 };
+        flight.macs = match opening.suite {
+            Suite::Classical => [*flight.bytes.get(len.checked_sub(32)?..)?.first_chunk()?; 2],
+            Suite::Hybrid => {
+                let mut scratch = [0; Fragment::LEN];
+                let mut mac1 = |index| {
+                    flight.put_fragment(index, &mut scratch)?;
+                    Fragment::parse(&scratch).map(|fragment| fragment.mac1)
+                };
+                [mac1(0)?, mac1(1)?]
+            }
+        };
+        Some(flight)
     }
 
-    fn mac1(&self) -> Option<&[u8; 16]> {
-        self.bytes.get(self.len.checked_sub(32)?..)?.first_chunk()
+    /// The mac1 of every datagram that brings it: what answers it answers one of them.
+    fn macs(&self) -> impl Iterator<Item = &[u8; 16]> {
+        self.macs.iter()
     }
 
-    fn set_cookie(&mut self, cookie: &[u8; 16]) -> Option<()> {
+    fn set_cookie(&mut self, cookie: [u8; 16]) -> Option<()> {
+        self.cookie = Some(cookie);
         let (with_mac1, place) = self.bytes.get_mut(..self.len)?.split_last_chunk_mut::<16>()?;
-        *place = mac2(cookie, with_mac1);
+        *place = mac2(&cookie, with_mac1);
         Some(())
     }
 
-    /// Copies it out with its padding; `None` when there is no room.
-    pub(super) fn put(&self, out: &mut [u8]) -> Option<usize> {
-        let len = FirstFlight::len_of(self.pattern);
+    fn put_fragment(&self, index: u8, out: &mut [u8]) -> Option<usize> {
+        let flight = self.bytes.get(..self.len.checked_sub(16)?)?;
+        let with_cookie = |text: &[u8]| self.cookie.map_or([0; 16], |cookie| mac2(&cookie, text));
+        Fragment::emit(out, index, flight, |text| self.key.mac1(text), with_cookie)
+    }
+
+    /// Copies its next datagram out. Returns its length, and whether it was the last; `None` when there is no room.
+    pub(super) fn put(&mut self, out: &mut [u8]) -> Option<(usize, bool)> {
+        if self.opening.suite == Suite::Hybrid {
+            let len = self.put_fragment(self.next, out)?;
+            self.next = (self.next + 1) % Fragment::COUNT as u8;
+            return Some((len, self.next == 0));
+        }
+        let len = FirstFlight::len_of(self.opening.pattern);
         let (message, padding) = out.get_mut(..len)?.split_at_mut_checked(self.len)?;
-        message.copy_from_slice(&self.bytes[..self.len]);
+        message.copy_from_slice(self.bytes.get(..self.len)?);
         padding.fill(0);
-        Some(len)
+        Some((len, true))
     }
 }
 
@@ -182,7 +215,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         ecn: Ecn,
         datagram: &mut [u8],
     ) -> Result<(), Discard> {
-        let (answer, packet) = datagram.split_at_mut_checked(ANSWER_LEN).ok_or(Discard::Malformed)?;
+        let Phase::Initiating(calling) = &self.phase else { return Err(Discard::Unexpected) };
+        let len = match calling.handshake.suite() {
+            Suite::Classical => ANSWER_LEN,
+            Suite::Hybrid => HYBRID_ANSWER_LEN,
+        };
+        let (answer, packet) = datagram.split_at_mut_checked(len).ok_or(Discard::Malformed)?;
         let remote = self.read_reply(Kind::Answer, answer)?;
         let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
         let (host, secrets) = (calling.host, calling.handshake.finish());
@@ -243,10 +281,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn handle_cookie(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Discard> {
         let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
         let reply = CookieReply::parse(datagram).ok_or(Discard::Malformed)?;
-        let mac1 = calling.message.mac1().ok_or(Discard::Unexpected)?;
         let host = calling.host.unwrap_or(PublicKey::from_bytes([0; 32]));
-        let cookie = CookieKey::new(&host).open(mac1, &reply.sealed).ok_or(Discard::Authentication)?;
-        calling.message.set_cookie(&cookie).ok_or(Discard::Unexpected)?;
+        let key = CookieKey::new(&host);
+        let cookie = calling.message.macs().find_map(|mac1| key.open(mac1, &reply.sealed));
+        calling.message.set_cookie(cookie.ok_or(Discard::Authentication)?).ok_or(Discard::Unexpected)?;
         calling.flight.hurry(now);
         Ok(())
     }
@@ -256,7 +294,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn handle_versions(&mut self, datagram: &[u8]) -> Result<(), Discard> {
         let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
         let versions = Versions::parse(datagram).ok_or(Discard::Malformed)?;
-        if calling.message.mac1() != Some(&versions.mac1) {
+        if !calling.message.macs().any(|mac1| *mac1 == versions.mac1) {
             return Err(Discard::UnknownConnection);
         }
         calling.is_other_version = true;

@@ -86,7 +86,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             loop {
                 let told = sent.tell(ring, now, patience, overdue)?;
                 if told.carried.contains(Carried::MTU_PROBE) {
-                    // That it was too long says nothing of anything else.
+                    // SPEC §16.8: that it was too long says nothing of anything else.
                     mtu.on_probe(now, told.arrived.is_some());
                     continue;
                 }

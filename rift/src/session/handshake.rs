@@ -104,8 +104,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn transmit_handshake(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         let len = match &mut self.phase {
             Phase::Initiating(Calling { message, flight, .. }) if flight.due <= now => {
-                let len = message.put(out)?;
-                flight.leaves(now);
+                let (len, is_last) = message.put(out)?;
+                if is_last {
+                    flight.leaves(now);
+                }
                 len
             }
             Phase::Confirming { message, flight } if flight.due <= now => {

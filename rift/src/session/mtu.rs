@@ -116,7 +116,7 @@ impl PathMtu {
         Some(len)
     }
 
-    /// The probe under way has arrived or was lost.
+    /// The probe under way has arrived or was lost (SPEC §16.8).
     pub(super) fn on_probe(&mut self, now: Instant, arrived: bool) {
         let probe = core::mem::take(&mut self.probe);
         if probe == 0 {
@@ -152,7 +152,7 @@ impl PathMtu {
         is_narrower
     }
 
-    /// What has become of a datagram that was no probe. Returns whether the path has become narrower.
+    /// What has become of a datagram that was no probe (SPEC §16.9). Returns whether the path has become narrower.
     pub(super) fn on_fate(&mut self, now: Instant, len: u16, arrived: bool) -> bool {
         if usize::from(self.len) <= DATAGRAM_MIN {
             return false;
@@ -281,7 +281,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.is_stranger {
             return Err(Discard::Unexpected);
         }
-        // It is the same for as long as the session lasts.
+        // SPEC §16.7: it is the same for as long as the session lasts.
         self.peer_datagram_len = message.len;
         self.active.mtu.limit(message.len);
         self.paths.others.iter_mut().for_each(|other| other.mtu.limit(message.len));

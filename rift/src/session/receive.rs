@@ -50,6 +50,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 Kind::Initiation
                 | Kind::Call
                 | Kind::Confirmation
+                | Kind::Fragment
                 | Kind::HandshakeReserved
                 | Kind::Probe
                 | Kind::Relayed

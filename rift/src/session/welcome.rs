@@ -6,11 +6,11 @@ use super::path::Direction;
 use super::sent::Carried;
 use super::{CloseReason, Config, PathId, Session, Transmit, sealing, transmit};
 use crate::channel::permissions::Permissions;
-use crate::crypto::{AddressToken, ChaChaPoly, Handshake, PacketKey, PublicKey, Secrets, Side};
+use crate::crypto::{AddressToken, ChaChaPoly, Handshake, PacketKey, PublicKey, Secrets, Side, Suite};
 use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;
 use crate::time::Instant;
-use crate::wire::handshake::ANSWER_LEN;
+use crate::wire::handshake::{ANSWER_MAX, Kept};
 
 /// With less room than this nothing of use fits a packet.
 const PACKET_MIN: usize = 64;
@@ -24,8 +24,10 @@ pub struct Established {
     pub(crate) is_stranger: bool,
     /// What the client asked for.
     pub(crate) wanted: Permissions,
+    /// What its secrets rest on.
+    pub(crate) suite: Suite,
     /// The second message of IK, which has not been sent yet.
-    pub(crate) answer: Option<[u8; ANSWER_LEN]>,
+    pub(crate) answer: Option<Kept<ANSWER_MAX>>,
     /// Bytes that may be sent before the client's first packet.
     pub(crate) room: usize,
 }
@@ -35,6 +37,13 @@ impl Established {
     #[must_use]
     pub const fn peer(&self) -> PublicKey {
         self.secrets.peer
+    }
+
+    /// What its secrets rest on. Who was hybrid once and is not now is somebody else, or somebody on the way has broken
+    /// X25519: a host that remembers refuses it.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
     }
 
     /// Where its last message came from.
@@ -72,7 +81,7 @@ impl Established {
     pub(crate) fn refuse(self, reason: CloseReason, out: &mut [u8]) -> usize {
         // One packet: the core's own engine is as good as any.
         let key = PacketKey::<ChaChaPoly>::new(self.secrets.send);
-        let answer = self.answer.as_ref().map_or(&[][..], |answer| answer);
+        let answer = self.answer.as_ref().map_or(&[][..], Kept::as_slice);
         let Some((head, rest)) = out.split_at_mut_checked(answer.len()) else { return 0 };
         head.copy_from_slice(answer);
         sealing::seal_close(&key, false, 0, self.remote_connection, 0, reason.code(), rest)
@@ -93,7 +102,7 @@ impl core::fmt::Debug for Established {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trial {
     /// The second message of IK, as long as it has not been sent.
-    answer: Option<[u8; ANSWER_LEN]>,
+    answer: Option<Kept<ANSWER_MAX>>,
     /// Bytes that may still be sent.
     room: usize,
 }
@@ -184,11 +193,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// Like `transmit_realtime`, with the answer in front as long as it has not left, and within what may be sent.
     pub(super) fn transmit_on_trial(&mut self, now: Instant, out: &mut [u8]) -> Option<Transmit> {
         let Trial { answer, room } = self.trial?;
-        let lead = answer.map_or(0, |answer| answer.len());
+        let lead = answer.map_or(0, |answer| answer.as_slice().len());
         let room = room.min(DATAGRAM_MIN).min(out.len());
         let (head, rest) = out.get_mut(..room)?.split_at_mut_checked(lead)?;
         if let Some(answer) = answer {
-            head.copy_from_slice(&answer);
+            head.copy_from_slice(answer.as_slice());
         }
         let packet = if rest.len() < PACKET_MIN { None } else { self.transmit_realtime(now, rest) };
         let len = lead + packet.map_or(0, |packet| packet.len);

@@ -1,7 +1,7 @@
 //! Handshake datagrams (SPEC §4). Noise messages are opaque here.
 
 use super::{Kind, Reader, VERSION, Writer};
-use crate::crypto::{Opening, Pattern};
+use crate::crypto::{Opening, Pattern, Suite};
 
 /// Bytes of an initiation: its answer is shorter.
 pub const INITIATION_LEN: usize = 128;
@@ -9,8 +9,27 @@ pub const INITIATION_LEN: usize = 128;
 pub const CALL_LEN: usize = crate::limits::DATAGRAM_MIN;
 /// Bytes of an answer; what follows it in the datagram is a packet.
 pub const ANSWER_LEN: usize = Reply::HEAD_LEN + 32 + 16 + Opened::LEN;
+/// Bytes of the same of a hybrid handshake.
+pub const HYBRID_ANSWER_LEN: usize = ANSWER_LEN + CIPHERTEXT_FIELD_LEN;
+/// Bytes of a second message of XX: head, ephemeral, static key with its tag, connection id with its tag.
+pub const RESPONSE_LEN: usize = Reply::HEAD_LEN + 32 + 32 + 16 + Opened::LEN + 16;
+/// Bytes of the same of a hybrid handshake: more than other datagrams on a path of which nothing is known, less than
+/// IPv6 carries everywhere.
+pub const HYBRID_RESPONSE_LEN: usize = RESPONSE_LEN + CIPHERTEXT_FIELD_LEN;
 /// Bytes of a first flight before its padding, at most.
 pub const FIRST_FLIGHT_MAX: usize = FirstFlight::HEAD_LEN + 96 + CallPayload::LEN_MAX + 2 * MAC_LEN;
+/// Bytes of a hybrid first flight, at most.
+pub const HYBRID_FLIGHT_MAX: usize = FIRST_FLIGHT_MAX + 1184 + MAC_LEN;
+/// Bytes of the longest answer, response and first flight that this build sends.
+pub const ANSWER_MAX: usize = if cfg!(feature = "experimental") { HYBRID_ANSWER_LEN } else { ANSWER_LEN };
+/// See [`ANSWER_MAX`].
+pub const RESPONSE_MAX: usize =
+    if cfg!(feature = "experimental") { HYBRID_RESPONSE_LEN } else { RESPONSE_LEN };
+/// See [`ANSWER_MAX`].
+pub const FLIGHT_MAX: usize =
+    if cfg!(feature = "experimental") { HYBRID_FLIGHT_MAX } else { FIRST_FLIGHT_MAX };
+/// What ML-KEM-768 encapsulates, and its tag.
+const CIPHERTEXT_FIELD_LEN: usize = 1088 + MAC_LEN;
 /// Bytes of the answer of a host that speaks one version to a flight of another.
 pub const VERSIONS_LEN: usize = 1 + MAC_LEN + 1;
 /// Bytes of an address token.
@@ -35,6 +54,8 @@ const MAC_LEN: usize = 16;
 pub struct FirstFlight<'a> {
     /// Which handshake it begins.
     pub pattern: Pattern,
+    /// What its secrets rest on: a hybrid one comes in fragments.
+    pub suite: Suite,
     /// Its version of the protocol.
     pub version: u8,
     /// The newest version that its sender speaks.
@@ -58,6 +79,17 @@ impl<'a> FirstFlight<'a> {
     /// Reads one of any version; `None` when it is none.
     #[must_use]
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let flight = Self::parse_any(datagram, Suite::Classical)?;
+        (datagram.len() == Self::len_of(flight.pattern)).then_some(flight)
+    }
+
+    /// Reads one that was put together from fragments, zeros behind it.
+    #[must_use]
+    pub fn parse_whole(bytes: &'a [u8]) -> Option<Self> {
+        Self::parse_any(bytes, Suite::Hybrid)
+    }
+
+    fn parse_any(datagram: &'a [u8], suite: Suite) -> Option<Self> {
         let mut reader = Reader::new(datagram);
         let kind = Kind::of(reader.u8()?)?;
         let pattern = if kind == Kind::Call { Pattern::Ik } else { Pattern::Xx };
@@ -69,19 +101,18 @@ impl<'a> FirstFlight<'a> {
         let noise = reader.bytes(at.checked_sub(Self::HEAD_LEN)?)?;
         let mac1 = reader.bytes(MAC_LEN)?.try_into().ok()?;
         let mac2 = reader.bytes(MAC_LEN)?.try_into().ok()?;
-        let is_padded =
-            datagram.len() == Self::len_of(pattern) && reader.rest().iter().all(|&byte| byte == 0);
+        let is_padded = reader.rest().iter().all(|&byte| byte == 0);
         if newest < version || !is_padded {
             return None;
         }
         let (authenticated, with_mac1) = (datagram.get(..at)?, datagram.get(..at.checked_add(MAC_LEN)?)?);
-        Some(Self { pattern, version, newest, authenticated, noise, mac1, with_mac1, mac2 })
+        Some(Self { pattern, suite, version, newest, authenticated, noise, mac1, with_mac1, mac2 })
     }
 
     /// The opening that it announces, which is mixed into the handshake.
     #[must_use]
     pub const fn opening(&self) -> Opening {
-        Opening { pattern: self.pattern, newest: self.newest }
+        Opening { pattern: self.pattern, suite: self.suite, newest: self.newest }
     }
 
     /// Writes one of this version around `noise`, padded; `mac1` computes mac1 over what it is given, mac2 is zeros.
@@ -131,6 +162,104 @@ impl<'a> FirstFlight<'a> {
         }
     }
 }
+
+/// A part of a first flight that is too long for one datagram: of a hybrid handshake. Each stands for itself: a host
+/// takes it only with a good cookie (SPEC §4.20).
+///
+/// ```text
+/// 0    1         2        3       4            12              1168    1184    1200
+/// +----+---------+--------+-------+------------+---------------+-------+-------+
+/// | 17 | version | newest | index | first half | piece of the  | mac1  | mac2  |
+/// |    |         |        | 0, 1  | of mac1 of | flight, then  | over  | over  |
+/// |    |         |        |       | the flight | zeros         | 0..   | 0..   |
+/// +----+---------+--------+-------+------------+---------------+-------+-------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment<'a> {
+    /// The version of the flight.
+    pub version: u8,
+    /// The newest version that its sender speaks.
+    pub newest: u8,
+    /// Which piece it is.
+    pub index: u8,
+    /// Of which flight.
+    pub flight: [u8; 8],
+    /// The piece: [`Self::PIECE_LEN`] bytes.
+    pub piece: &'a [u8],
+    /// What mac1 is computed over.
+    pub authenticated: &'a [u8],
+    /// The MAC keyed by the host's public key.
+    pub mac1: [u8; MAC_LEN],
+    /// What mac2 is computed over.
+    pub with_mac1: &'a [u8],
+    /// The MAC keyed by a cookie.
+    pub mac2: [u8; MAC_LEN],
+}
+
+impl<'a> Fragment<'a> {
+    /// Bytes on the wire.
+    pub const LEN: usize = crate::limits::DATAGRAM_MIN;
+    /// How many a flight has.
+    pub const COUNT: usize = 2;
+    /// Bytes of a piece.
+    pub const PIECE_LEN: usize = Self::LEN - Self::HEAD_LEN - 2 * MAC_LEN;
+    const HEAD_LEN: usize = 12;
+    const FIRST: u8 = 0x17;
+
+    /// Reads one of any version; `None` when it is none.
+    #[must_use]
+    pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(datagram);
+        if reader.u8()? != Self::FIRST {
+            return None;
+        }
+        let (version, newest, index) = (reader.u8()?, reader.u8()?, reader.u8()?);
+        let flight = reader.bytes(8)?.try_into().ok()?;
+        let piece = reader.bytes(Self::PIECE_LEN)?;
+        let mac1 = reader.bytes(MAC_LEN)?.try_into().ok()?;
+        let mac2 = reader.bytes(MAC_LEN)?.try_into().ok()?;
+        let is_one = reader.is_empty() && newest >= version && usize::from(index) < Self::COUNT;
+        let authenticated = datagram.get(..Self::HEAD_LEN.checked_add(Self::PIECE_LEN)?)?;
+        let with_mac1 = datagram.get(..Self::LEN.checked_sub(MAC_LEN)?)?;
+        is_one.then_some(Self { version, newest, index, flight, piece, authenticated, mac1, with_mac1, mac2 })
+    }
+
+    /// Writes piece `index` of `flight`, which begins with a head and ends with its mac1, around it; `mac1` and `mac2`
+    /// compute the MACs over what they are given. Returns its length; `None` when `out` is too short, or there is no
+    /// such piece.
+    pub fn emit(
+        out: &mut [u8],
+        index: u8,
+        flight: &[u8],
+        mac1: impl FnOnce(&[u8]) -> [u8; MAC_LEN],
+        mac2: impl FnOnce(&[u8]) -> [u8; MAC_LEN],
+    ) -> Option<usize> {
+        let out = out.get_mut(..Self::LEN)?;
+        let begin = usize::from(index).checked_mul(Self::PIECE_LEN)?;
+        let piece = flight.get(begin..flight.len().min(begin.checked_add(Self::PIECE_LEN)?))?;
+        let whole_mac1: &[u8; MAC_LEN] = flight.last_chunk()?;
+        let mut writer = Writer::new(out);
+        writer.u8(Self::FIRST)?;
+        writer.bytes(flight.get(1..3)?)?;
+        writer.u8(index)?;
+        writer.bytes(whole_mac1.first_chunk::<8>()?)?;
+        writer.bytes(piece)?;
+        let padding = Self::PIECE_LEN.checked_sub(piece.len())?;
+        writer.reserve(padding)?.fill(0);
+        let at = writer.len();
+        let (authenticated, place) = out.split_at_mut_checked(at)?;
+        *place.first_chunk_mut::<MAC_LEN>()? = mac1(authenticated);
+        let (with_mac1, place) = out.split_last_chunk_mut::<MAC_LEN>()?;
+        *place = mac2(with_mac1);
+        Some(Self::LEN)
+    }
+}
+
+// A flight needs both pieces and no more.
+const _: () = assert!(
+    HYBRID_FLIGHT_MAX - MAC_LEN > Fragment::PIECE_LEN
+        && HYBRID_FLIGHT_MAX <= Fragment::COUNT * Fragment::PIECE_LEN
+);
 
 /// What a call says to the host alone.
 ///
@@ -233,6 +362,33 @@ impl<'a> Reply<'a> {
         let mut writer = Writer::new(out);
         writer.u8(first)?;
         writer.u32(connection)
+    }
+}
+
+/// A message that is kept to be said again, of at most `N` bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept<const N: usize> {
+    bytes: [u8; N],
+    len: u16,
+}
+
+impl<const N: usize> Kept<N> {
+    /// Nothing.
+    pub const EMPTY: Self = Self { bytes: [0; N], len: 0 };
+
+    /// A copy of `message`; `None` when it is longer.
+    #[must_use]
+    pub fn new(message: &[u8]) -> Option<Self> {
+        let mut kept = Self::EMPTY;
+        kept.bytes.get_mut(..message.len())?.copy_from_slice(message);
+        kept.len = u16::try_from(message.len()).ok()?;
+        Some(kept)
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len.into()).unwrap_or_default()
     }
 }
 

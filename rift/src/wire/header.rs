@@ -21,7 +21,9 @@ pub enum Kind {
     Cookie,
     /// `0x16`: the versions a host speaks.
     Versions,
-    /// `0x17–0x1f`: further handshake messages (fragments). Reserved.
+    /// `0x17`: a fragment of a first flight.
+    Fragment,
+    /// `0x18–0x1f`: further handshake messages. Reserved.
     HandshakeReserved,
     /// `0x20`: stateless reset.
     Reset,
@@ -46,7 +48,8 @@ impl Kind {
             0x14 => Some(Self::Answer),
             0x15 => Some(Self::Cookie),
             0x16 => Some(Self::Versions),
-            0x17..=0x1f => Some(Self::HandshakeReserved),
+            0x17 => Some(Self::Fragment),
+            0x18..=0x1f => Some(Self::HandshakeReserved),
             0x20 => Some(Self::Reset),
             0x28 => Some(Self::Probe),
             0x30..=0x35 => Some(Self::Relayed),

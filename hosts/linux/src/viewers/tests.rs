@@ -62,7 +62,7 @@ impl Rig {
 
     fn allow(&self, seed: u8, permissions: Permissions) {
         let id = Identity::from_secret([seed; 32]).public();
-        let client = Client { id, name: format!("client {seed}"), permissions };
+        let client = Client { id, name: format!("client {seed}"), permissions, suite: Suite::Classical };
         allow::change(&self.state, |list| list.add(client)).unwrap();
     }
 
