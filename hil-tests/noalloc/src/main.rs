@@ -1,74 +1,15 @@
-//! Two RIFT peers in a program that has no allocator: handshake, admission, pictures, input, streams, goodbye.
+//! Two RIFT peers in a program that has no allocator: handshakes of every pattern and suite, admission, pictures, input,
+//! streams, a change of address, goodbye.
 //!
-//! That it links proves that the core needs no heap; that it exits with 0 proves that the core works without one.
+//! That it links proves that the core needs no heap; that it exits with 0 proves that the core works without one. For
+//! processors without an operating system it links as well, and says how much of their memory that takes
+//! (`cargo rig sizes`); there its outcome is a number in memory.
 
 #![no_std]
 #![no_main]
 
+#[cfg(target_os = "none")]
+mod bare;
+#[cfg(target_os = "linux")]
+mod linux;
 mod peers;
-
-use core::panic::PanicInfo;
-
-unsafe extern "C" {
-    fn write(descriptor: i32, bytes: *const u8, len: usize) -> isize;
-    fn _exit(code: i32) -> !;
-}
-
-// The kernel enters with an aligned stack and no return address; a function expects one below the alignment.
-core::arch::global_asm!(".globl _start", "_start:", "xor ebp, ebp", "and rsp, -16", "call {main}", "ud2", main = sym entry);
-
-extern "C" fn entry() -> ! {
-    let outcome = peers::run();
-    match outcome {
-        Ok(report) => {
-            say("no allocator: pictures ");
-            say_number(report.pictures);
-            say(", input events ");
-            say_number(report.input_events);
-            say(", stream bytes ");
-            say_number(report.stream_bytes);
-            say(", session ");
-            say_number(report.session_bytes);
-            say(" bytes, memory ");
-            say_number(report.memory_bytes);
-            say(" bytes\n");
-            exit(0)
-        }
-        Err(what) => {
-            say("no allocator: failed: ");
-            say(what);
-            say("\n");
-            exit(1)
-        }
-    }
-}
-
-fn say(text: &str) {
-    // SAFETY: the pointer and length are those of a live string.
-    unsafe { write(1, text.as_ptr(), text.len()) };
-}
-
-fn say_number(mut number: usize) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    say(core::str::from_utf8(&digits[at..]).unwrap_or("?"));
-}
-
-fn exit(code: i32) -> ! {
-    // SAFETY: ends the process; takes any code.
-    unsafe { _exit(code) }
-}
-
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    say("no allocator: panic\n");
-    exit(101)
-}

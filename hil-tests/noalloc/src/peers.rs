@@ -1,16 +1,25 @@
-//! Both ends of a session, joined by two small queues of datagrams in static memory.
+//! Both ends of a session, joined by two small queues of datagrams in static memory: once for each suite, the whole of
+//! its life.
+
+mod making;
+mod wire;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use rift::limits::REPLY_MAX;
 use rift::{
-    AddressToken, Callee, Channel, CloseReason, Codec, Config, Ecn, Endpoint, Event, Identity, InputEvent,
-    Instant, Memory, NoPictures, Noise, Opening, PathId, Permissions, PictureId, PictureInfo, PictureStore,
-    Pictures, Rectangle, RectangleData, Route, Scancode, Session, SessionIndex, Storage, StreamParameters,
+    AddressToken, Callee, Channel, CloseReason, Codec, Config, Ecn, Endpoint, Event, Handshake, Identity,
+    InputEvent, Instant, Memory, NoPictures, Noise, Opening, PathId, Permissions, PictureId, PictureInfo,
+    PictureStore, Pictures, Rectangle, RectangleData, Route, Scancode, Session, SessionIndex, Storage,
+    StreamParameters,
 };
 
-/// The memory of a thin client: no more than 96 KiB beside its picture buffers (SPEC, bounds).
+use making::Make;
+use wire::Wire;
+
+/// The memory of a thin client: no more than 96 KiB with its session, beside its picture buffers (SPEC §19.1).
 type ThinStorage = Storage<&'static mut [u8], 256, 512, 2, 4096>;
-const _: () = assert!(size_of::<ThinStorage>() <= 96 * 1024);
+const _: () = assert!(size_of::<ThinStorage>() + size_of::<Peer<Noise>>() <= 96 * 1024);
 
 const PICTURE_LEN: usize = 40_000;
 const BUFFER_LEN: usize = 80_000;
@@ -19,52 +28,23 @@ const INPUT_EVENTS: usize = 200;
 const STREAM_BYTES: usize = 10_000;
 const STEP_US: u64 = 500;
 
-/// What was carried.
+/// What was carried, over all lives.
+#[derive(Clone, Copy, Default)]
 pub struct Report {
+    /// Handshakes that ended in a session.
+    pub handshakes: usize,
     /// Pictures delivered whole.
     pub pictures: usize,
     /// Input events that reached the host.
     pub input_events: usize,
     /// Stream bytes that reached the client.
     pub stream_bytes: usize,
+    /// Times that the client went on from another address.
+    pub moves: usize,
     /// Size of a session.
     pub session_bytes: usize,
     /// Size of its memory, picture buffers apart.
     pub memory_bytes: usize,
-}
-
-/// A queue of datagrams.
-struct Wire {
-    datagrams: [([u8; 1500], usize); 64],
-    first: usize,
-    len: usize,
-}
-
-impl Wire {
-    const fn new() -> Self {
-        Self { datagrams: [([0; 1500], 0); 64], first: 0, len: 0 }
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        if self.len == self.datagrams.len() {
-            return Err("more datagrams than the pacer allows");
-        }
-        let (place, len) = &mut self.datagrams[(self.first + self.len) % 64];
-        place[..bytes.len()].copy_from_slice(bytes);
-        *len = bytes.len();
-        self.len += 1;
-        Ok(())
-    }
-
-    fn pop(&mut self) -> Option<([u8; 1500], usize)> {
-        if self.len == 0 {
-            return None;
-        }
-        let datagram = self.datagrams[self.first];
-        self.first = (self.first + 1) % 64;
-        self.len -= 1;
-        Some(datagram)
-    }
 }
 
 /// Hands out a static once: `StaticCell` in three lines.
@@ -76,16 +56,29 @@ macro_rules! take_static {
     }};
 }
 
-type Peer = Session<&'static mut ThinStorage, Noise>;
+type Peer<H> = Session<&'static mut ThinStorage, H>;
 
-struct World {
+/// What one life hands to the next.
+struct Parts {
     now: Instant,
-    client: Peer,
-    host: Option<Peer>,
+    client: &'static mut ThinStorage,
+    host: &'static mut ThinStorage,
+    pictures: Pictures<&'static mut [u8], 2>,
+    coded: &'static mut [u8; PICTURE_LEN],
+    to_host: &'static mut Wire,
+    to_client: &'static mut Wire,
+    report: Report,
+}
+
+struct World<H: Make> {
+    now: Instant,
+    client: Peer<H>,
+    host: Option<Peer<H>>,
     host_memory: Option<&'static mut ThinStorage>,
-    endpoint: Endpoint<Noise>,
+    endpoint: Endpoint<H>,
     identity: Identity,
     pictures: Pictures<&'static mut [u8], 2>,
+    coded: &'static mut [u8; PICTURE_LEN],
     to_host: &'static mut Wire,
     to_client: &'static mut Wire,
     report: Report,
@@ -95,101 +88,172 @@ struct World {
     host_closed: Option<CloseReason>,
 }
 
-/// Runs the whole life of a session.
+/// Runs the whole life of sessions of every suite that was built.
 pub fn run() -> Result<Report, &'static str> {
-    let mut world = new_world();
-    world.until(|world| world.is_admitted, "the client was not let in")?;
-    let parameters =
-        StreamParameters { width: 320, height: 240, rate_millihertz: 60_000, codec: Codec::H264 };
-    let host = world.host.as_mut().ok_or("no host session")?;
-    host.set_stream(PictureId(1), parameters).map_err(|_| "stream parameters were refused")?;
-    world.send_pictures()?;
-    world.send_input()?;
-    world.send_stream()?;
-    world.client.close(world.now, CloseReason::Done);
-    world.until(|world| world.host_closed == Some(CloseReason::Done), "the host was not told goodbye")?;
-    world.until(|world| world.client.is_closed(), "the client was not told that the host heard")?;
-    call_again(world)
-}
-
-/// The client comes back by a call, with the token of its first session, and says goodbye.
-fn call_again(world: World) -> Result<Report, &'static str> {
-    let token = world.token.ok_or("no token was given")?;
-    let config = Config { bitrate_bps_start: 20_000_000, ..Config::default() };
-    let handshake = Noise::initiator(&Identity::from_secret([1; 32]), [6; 32], Opening::IK);
-    let callee = Callee { host: world.identity.public(), counter: 1, token: Some(token) };
-    let memory = world.client.into_memory();
-    let mut world = World {
-        client: Session::call(&config, handshake, &callee, 78, memory, PathId(0), world.now),
-        host_memory: world.host.map(Session::into_memory),
-        host: None,
-        is_admitted: false,
-        is_live: false,
-        host_closed: None,
-        ..world
-    };
-    let began = world.now;
-    world.until(|world| world.is_admitted && world.is_live, "the caller was not let in")?;
-    if world.now > began.plus_micros(4 * STEP_US) {
-        return Err("a call takes one round trip");
-    }
-    world.client.close(world.now, CloseReason::Done);
-    world.until(|world| world.host_closed == Some(CloseReason::Done), "the host was not told goodbye")?;
-    Ok(world.report)
-}
-
-fn new_world() -> World {
-    let client_memory = take_static!(ThinStorage, Storage::new());
-    let host_memory = take_static!(ThinStorage, Storage::new());
-    let _ = client_memory.lend(0, &mut take_static!([u8; BUFFER_LEN], [0; BUFFER_LEN])[..]);
-    let _ = client_memory.lend(1, &mut take_static!([u8; BUFFER_LEN], [0; BUFFER_LEN])[..]);
-    let (client, identity) = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
-    let now = Instant::from_millis(1);
-    let config = Config { bitrate_bps_start: 20_000_000, ..Config::default() };
-    let handshake = Noise::initiator(&client, [3; 32], Opening::XX);
-    let report = Report {
-        pictures: 0,
-        input_events: 0,
-        stream_bytes: 0,
-        session_bytes: size_of::<Peer>(),
-        memory_bytes: size_of::<ThinStorage>(),
-    };
-    World {
-        now,
-        client: Session::connect(&config, handshake, identity.public(), 77, client_memory, PathId(0), now),
-        host: None,
-        host_memory: Some(host_memory),
-        endpoint: Endpoint::new(&identity.public(), [4; 32]),
-        identity,
+    let client = take_static!(ThinStorage, Storage::new());
+    let _ = client.lend(0, &mut take_static!([u8; BUFFER_LEN], [0; BUFFER_LEN])[..]);
+    let _ = client.lend(1, &mut take_static!([u8; BUFFER_LEN], [0; BUFFER_LEN])[..]);
+    let parts = Parts {
+        now: Instant::from_millis(1),
+        client,
+        host: take_static!(ThinStorage, Storage::new()),
         pictures: Pictures::new([
             &mut take_static!([u8; BUFFER_LEN], [0; BUFFER_LEN])[..],
             &mut take_static!([u8; BUFFER_LEN], [0; BUFFER_LEN])[..],
         ]),
+        coded: take_static!([u8; PICTURE_LEN], [0; PICTURE_LEN]),
         to_host: take_static!(Wire, Wire::new()),
         to_client: take_static!(Wire, Wire::new()),
-        report,
-        is_admitted: false,
-        is_live: false,
-        token: None,
-        host_closed: None,
+        report: Report { memory_bytes: size_of::<ThinStorage>(), ..Report::default() },
+    };
+    let parts = life::<Noise>(parts)?;
+    #[cfg(feature = "experimental")]
+    let parts = life::<rift::HybridNoise>(parts)?;
+    Ok(parts.report)
+}
+
+/// A session by XX with everything in it, then one by IK, from another address at its end.
+fn life<H: Make>(parts: Parts) -> Result<Parts, &'static str> {
+    let mut world = World::<H>::new(parts);
+    world.until(|world| world.is_admitted, "the client was not let in")?;
+    world.report.handshakes += 1;
+    world.send_pictures(PICTURES)?;
+    world.send_input()?;
+    world.send_stream()?;
+    world.migrate()?;
+    world.send_pictures(10)?;
+    world.part()?;
+    world.until(|world| world.client.is_closed(), "the client was not told that the host heard")?;
+    let mut world = world.call_again()?;
+    world.until(|world| world.is_admitted && world.is_live, "the caller was not let in")?;
+    world.report.handshakes += 1;
+    world.send_pictures(2)?;
+    world.part()?;
+    world.until(|world| world.client.is_closed(), "the caller was not told that the host heard")?;
+    world.into_parts()
+}
+
+const fn config() -> Config {
+    Config {
+        datagram_len: 1200,
+        datagram_len_max: 1200,
+        datagram_len_taken: 1200,
+        bitrate_bps_min: 500_000,
+        bitrate_bps_start: 20_000_000,
+        bitrate_bps_max: 100_000_000,
+        idle_us: 5_000_000,
+        handshake_us: 10_000_000,
+        key_us: 300_000_000,
+        wanted: Permissions::all(),
     }
 }
 
-impl World {
-    fn send_pictures(&mut self) -> Result<(), &'static str> {
-        let coded = take_static!([u8; PICTURE_LEN], [0; PICTURE_LEN]);
-        for number in 1..=PICTURES {
-            for (index, byte) in coded.iter_mut().enumerate() {
+fn client_identity() -> Identity {
+    Identity::from_secret([1; 32])
+}
+
+/// Where a client is that sends on this path.
+fn address(path: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, path)), 1)
+}
+
+impl<H: Make> World<H> {
+    fn new(parts: Parts) -> Self {
+        let Parts { now, client, host, pictures, coded, to_host, to_client, mut report } = parts;
+        report.session_bytes = report.session_bytes.max(size_of::<Peer<H>>());
+        let identity = Identity::from_secret([2; 32]);
+        let handshake = H::initiator(&client_identity(), 3, H::opening(Opening::XX));
+        Self {
+            now,
+            client: Session::connect(&config(), handshake, identity.public(), 77, client, PathId(0), now),
+            host: None,
+            host_memory: Some(host),
+            endpoint: Endpoint::new(&identity.public(), [4; 32]),
+            identity,
+            pictures,
+            coded,
+            to_host,
+            to_client,
+            report,
+            is_admitted: false,
+            is_live: false,
+            token: None,
+            host_closed: None,
+        }
+    }
+
+    fn into_parts(self) -> Result<Parts, &'static str> {
+        self.to_host.clear();
+        self.to_client.clear();
+        Ok(Parts {
+            now: self.now,
+            client: self.client.into_memory(),
+            host: self.host.map(Session::into_memory).ok_or("no host session")?,
+            pictures: self.pictures,
+            coded: self.coded,
+            to_host: self.to_host,
+            to_client: self.to_client,
+            report: self.report,
+        })
+    }
+
+    /// The client comes back by a call, with the token of its first session.
+    fn call_again(self) -> Result<Self, &'static str> {
+        let token = self.token.ok_or("no token was given")?;
+        let handshake = H::initiator(&client_identity(), 6, H::opening(Opening::IK));
+        let callee = Callee { host: self.identity.public(), counter: 1, token: Some(token) };
+        let memory = self.client.into_memory();
+        Ok(Self {
+            client: Session::call(&config(), handshake, &callee, 78, memory, PathId(0), self.now),
+            host_memory: self.host.map(Session::into_memory),
+            host: None,
+            is_admitted: false,
+            is_live: false,
+            host_closed: None,
+            ..self
+        })
+    }
+
+    /// The client says goodbye.
+    fn part(&mut self) -> Result<(), &'static str> {
+        self.client.close(self.now, CloseReason::Done);
+        self.until(|world| world.host_closed == Some(CloseReason::Done), "the host was not told goodbye")
+    }
+
+    /// The client goes on from another address, and what was under way from the old one is lost.
+    fn migrate(&mut self) -> Result<(), &'static str> {
+        let entropy = [0x5a; 32];
+        self.client.open_path(self.now, PathId(1), entropy).map_err(|_| "no path was opened")?;
+        self.client.move_to(self.now, PathId(1)).map_err(|_| "the client did not move")?;
+        self.to_host.clear();
+        self.to_client.clear();
+        let has_followed = |world: &Self| {
+            let host = world.host.as_ref();
+            host.is_some_and(|host| host.path() == PathId(1) && !host.uses_path(PathId(0)))
+        };
+        self.until(has_followed, "the host did not follow")?;
+        self.report.moves += 1;
+        Ok(())
+    }
+
+    fn send_pictures(&mut self, count: u32) -> Result<(), &'static str> {
+        let begun = self.report.pictures as u32;
+        let parameters =
+            StreamParameters { width: 320, height: 240, rate_millihertz: 60_000, codec: Codec::H264 };
+        let host = self.host.as_mut().ok_or("no host session")?;
+        host.set_stream(PictureId(begun + 1), parameters).map_err(|_| "stream parameters were refused")?;
+        for number in begun + 1..=begun + count {
+            for (index, byte) in self.coded.iter_mut().enumerate() {
                 *byte = (index as u32 * 31 + number) as u8;
             }
             let info = PictureInfo {
                 id: PictureId(number),
-                reference: (number > 1).then(|| PictureId(number - 1)),
+                reference: (number > begun + 1).then(|| PictureId(number - 1)),
                 captured_at: self.now,
                 encoded_at: self.now,
             };
-            let rectangle =
-                RectangleData { place: Rectangle::sized(320, 240), codec: Codec::H264, parts: &[coded] };
+            let place = Rectangle::sized(320, 240);
+            let rectangle = RectangleData { place, codec: Codec::H264, parts: &[&*self.coded] };
             let picture = self.pictures.push(&info, &[rectangle]).map_err(|_| "the picture did not fit")?;
             let host = self.host.as_mut().ok_or("no host session")?;
             host.send_picture(self.now, picture).map_err(|_| "the picture was refused")?;
@@ -201,17 +265,18 @@ impl World {
 
     fn send_input(&mut self) -> Result<(), &'static str> {
         let key = Scancode::new(30).ok_or("30 is a key")?;
+        let wanted = self.report.input_events + INPUT_EVENTS;
         for count in 0..INPUT_EVENTS {
             let event = InputEvent::Key { key, pressed: count % 2 == 0 };
             self.client.send_input(self.now, event).map_err(|_| "input was refused")?;
             self.step()?;
         }
-        self.until(|world| world.report.input_events == INPUT_EVENTS, "input did not arrive")
+        self.until(|world| world.report.input_events == wanted, "input did not arrive")
     }
 
     fn send_stream(&mut self) -> Result<(), &'static str> {
-        let mut written = 0;
-        while self.report.stream_bytes < STREAM_BYTES {
+        let (mut written, mut read) = (0, 0);
+        for _ in 0..20_000 {
             let host = self.host.as_mut().ok_or("no host session")?;
             let rest = [7; 512];
             let count = (STREAM_BYTES - written).min(rest.len());
@@ -220,12 +285,13 @@ impl World {
                 .map_err(|_| "the stream was refused")?;
             self.step()?;
             let mut out = [0; 512];
-            self.report.stream_bytes += self.client.read(Channel::Control, &mut out);
-            if self.now > Instant::from_millis(60_000) {
-                return Err("the stream is stuck");
+            read += self.client.read(Channel::Control, &mut out);
+            if read == STREAM_BYTES {
+                self.report.stream_bytes += read;
+                return Ok(());
             }
         }
-        Ok(())
+        Err("the stream is stuck")
     }
 
     fn until(&mut self, mut done: impl FnMut(&Self) -> bool, or: &'static str) -> Result<(), &'static str> {
@@ -246,38 +312,37 @@ impl World {
             host.handle_timeout(self.now);
             drain(self.now, host, &self.pictures, self.to_client)?;
         }
-        while let Some((mut bytes, len)) = self.to_client.pop() {
-            let _ =
-                self.client.handle_datagram(self.now, PathId(0), self.now, Ecn::NotEct, &mut bytes[..len]);
+        while let Some(mut datagram) = self.to_client.pop() {
+            let (path, bytes) = (PathId(datagram.path), &mut datagram.bytes[..datagram.len]);
+            let _ = self.client.handle_datagram(self.now, path, self.now, Ecn::NotEct, bytes);
         }
-        while let Some((mut bytes, len)) = self.to_host.pop() {
-            self.host_receives(&mut bytes[..len])?;
+        while let Some(mut datagram) = self.to_host.pop() {
+            self.host_receives(datagram.path, &mut datagram.bytes[..datagram.len])?;
         }
         self.client_events()?;
         self.host_events();
         Ok(())
     }
 
-    fn host_receives(&mut self, datagram: &mut [u8]) -> Result<(), &'static str> {
-        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-        let mut reply = [0; 160];
-        let responder = |opening| Noise::responder(&self.identity, [5; 32], opening);
-        match self.endpoint.handle_datagram(self.now, from, datagram, responder, &mut reply) {
-            Ok(Route::Reply(len)) => self.to_client.push(&reply[..len]),
+    fn host_receives(&mut self, path: u8, datagram: &mut [u8]) -> Result<(), &'static str> {
+        let mut reply = [0; REPLY_MAX];
+        let responder = |opening| H::responder(&self.identity, 5, opening);
+        match self.endpoint.handle_datagram(self.now, address(path), datagram, responder, &mut reply) {
+            Ok(Route::Reply(len)) => self.to_client.push(path, &reply[..len]),
             Ok(Route::Established(established)) => {
                 let memory = self.host_memory.take().ok_or("a second session")?;
                 if !self.endpoint.adopt(established.connection(), SessionIndex(0)) {
                     return Err("no room for a session");
                 }
-                let config = Config { bitrate_bps_start: 20_000_000, ..Config::default() };
-                let mut host = Session::from_established(&config, established, memory, PathId(0), self.now);
+                let mut host =
+                    Session::from_established(&config(), established, memory, PathId(path), self.now);
                 host.admit(self.now, Permissions::default_control());
                 self.host = Some(host);
                 Ok(())
             }
             Ok(Route::Session(_)) => {
                 let host = self.host.as_mut().ok_or("no host session")?;
-                let _ = host.handle_datagram(self.now, PathId(0), self.now, Ecn::NotEct, datagram);
+                let _ = host.handle_datagram(self.now, PathId(path), self.now, Ecn::NotEct, datagram);
                 Ok(())
             }
             Err(_) => Ok(()),
@@ -289,14 +354,12 @@ impl World {
             match event {
                 Event::Admitted(_) => self.is_admitted = true,
                 Event::AddressToken(token) => self.token = Some(token),
+                Event::EntropyWanted => self.client.add_entropy(self.now, [0x11; 32]),
                 Event::Picture(id) => {
                     let media = self.client.media(id).ok_or("a picture was announced and not lent")?;
+                    let mut bytes = media.payload.iter().enumerate();
                     let is_right = media.payload.len() == PICTURE_LEN
-                        && media
-                            .payload
-                            .iter()
-                            .enumerate()
-                            .all(|(at, &byte)| byte == (at as u32 * 31 + id.0) as u8);
+                        && bytes.all(|(at, &byte)| byte == (at as u32 * 31 + id.0) as u8);
                     self.client.release_media(id);
                     if !is_right {
                         return Err("a picture arrived damaged");
@@ -311,13 +374,18 @@ impl World {
 
     fn host_events(&mut self) {
         let Some(host) = &mut self.host else { return };
+        if host.wants_connections() {
+            self.endpoint.tend(SessionIndex(0), host);
+        }
+        if host.wants_entropy() {
+            host.add_entropy(self.now, [0x22; 32]);
+        }
         while let Some(event) = host.poll_event() {
             match event {
                 Event::Live => {
                     self.is_live = true;
                     if let Some(peer) = host.peer() {
-                        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
-                        host.offer_token(self.endpoint.make_token(self.now, &peer, from));
+                        host.offer_token(self.endpoint.make_token(self.now, &peer, address(0)));
                     }
                 }
                 Event::Input(_) => self.report.input_events += 1,
@@ -328,17 +396,17 @@ impl World {
     }
 }
 
-fn drain<M: Memory>(
+fn drain<M: Memory, H: Handshake>(
     now: Instant,
-    session: &mut Session<M, Noise>,
+    session: &mut Session<M, H>,
     pictures: &impl PictureStore,
     wire: &mut Wire,
 ) -> Result<(), &'static str> {
-    let mut out = [0; 1500];
+    let mut out = [0; wire::LEN];
     while let Some(transmit) = session.poll_transmit(now, pictures, &mut out) {
         let segment = transmit.segment.map_or(transmit.len, usize::from);
         for datagram in out[..transmit.len].chunks(segment) {
-            wire.push(datagram)?;
+            wire.push(transmit.path.0, datagram)?;
         }
     }
     Ok(())

@@ -32,6 +32,8 @@ pub enum Topic {
     Board,
     /// `soak`.
     Soak,
+    /// `sizes`.
+    Sizes,
 }
 
 /// How the machine is prepared.
@@ -166,9 +168,11 @@ pub enum Command {
     Fuzz(Fuzz),
     /// The client for boards, on one.
     Board(Board),
+    /// What the protocol takes of a board's memories.
+    Sizes(Setup),
 }
 
-const COMMANDS: [(&str, Topic); 9] = [
+const COMMANDS: [(&str, Topic); 10] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
@@ -177,6 +181,7 @@ const COMMANDS: [(&str, Topic); 9] = [
     ("fuzz", Topic::Fuzz),
     ("board", Topic::Board),
     ("soak", Topic::Soak),
+    ("sizes", Topic::Sizes),
     ("help", Topic::Rig),
 ];
 const DEMO_SECONDS: u32 = 20;
@@ -200,6 +205,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Fuzz => fuzz(parser),
             Topic::Board => board(parser),
             Topic::Soak => crate::soak::parse(parser),
+            Topic::Sizes => sizes(parser),
         },
         Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
     }
@@ -353,6 +359,19 @@ fn board(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Board(Board { setup, model, task }))
 }
 
+fn sizes(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+    let mut options = Setup::default();
+    while let Some(word) = parser.next().map_err(complaint)? {
+        match word {
+            Long("yes") | Short('y') => options.yes = true,
+            Long("no-setup") => options.skip = true,
+            Long("help") | Short('h') => return Ok(Command::Help(Topic::Sizes)),
+            other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
+        }
+    }
+    Ok(Command::Sizes(options))
+}
+
 fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, headless: false };
     while let Some(word) = parser.next().map_err(complaint)? {
@@ -451,6 +470,7 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Vm => help::VM,
         Topic::Fuzz => help::FUZZ,
         Topic::Board => help::BOARD,
+        Topic::Sizes => help::SIZES,
         Topic::Soak => crate::soak::HELP,
     }
 }

@@ -8,10 +8,10 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::args::{Fuzz, Test};
+use crate::args::{Fuzz, Setup, Test};
 use crate::cargo::{self, EXCLUDED};
 use crate::totals::Totals;
-use crate::{Failure, fuzz, say, setup};
+use crate::{Failure, board, fuzz, say, setup};
 
 /// One part of the test run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,9 +106,13 @@ impl Stage {
                 .concat(),
             ],
             Self::Noalloc if cargo::exists("hil-tests/noalloc") => vec![
-                [with_manifest(words("clippy --locked"), "hil-tests/noalloc"), words("-- --deny warnings")]
-                    .concat(),
+                [
+                    with_manifest(words("clippy --locked --all-features"), "hil-tests/noalloc"),
+                    words("-- --deny warnings"),
+                ]
+                .concat(),
                 with_manifest(words("run --locked --release"), "hil-tests/noalloc"),
+                with_manifest(words("run --locked --release --all-features"), "hil-tests/noalloc"),
             ],
             Self::BenchCheck if cargo::exists("hil-tests/bench") => vec![
                 [
@@ -191,7 +195,23 @@ fn run_stage(stage: Stage, packages: &[String], totals: &mut Totals) -> Result<O
             outcome = Outcome::Failed;
         }
     }
+    if stage == Stage::Noalloc && !has_linked_for_boards(totals) {
+        outcome = Outcome::Failed;
+    }
     Ok(outcome)
+}
+
+/// Links the program without an allocator for boards, where their compiler is there; without it that is skipped.
+fn has_linked_for_boards(totals: &mut Totals) -> bool {
+    if !board::can_measure_sizes() {
+        say::progress(
+            "noalloc: skipped for boards: their compiler (rustc-web, rust-web-src, lld-22) is not there",
+        );
+        totals.skipped += 1;
+        return true;
+    }
+    let as_it_is = Setup { skip: true, ..Setup::default() };
+    board::sizes(as_it_is).inspect_err(|failure| say::failure(failure)).is_ok()
 }
 
 fn fuzz_stage(totals: &mut Totals) -> Outcome {

@@ -24,7 +24,7 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     let failure = parse("test clipy").unwrap_err();
     assert!(failure.message.contains("did you mean `clippy`?"), "{failure}");
     let failure = parse("paint").unwrap_err();
-    assert!(failure.message.contains("setup, test, demo, bench, vm, fuzz, board, soak, help"), "{failure}");
+    assert!(failure.message.contains("setup, test, demo, bench, vm, fuzz, board, soak, sizes, help"), "{failure}");
 }
 
 #[test]
@@ -38,6 +38,7 @@ fn every_command_has_its_help() {
         ("fuzz", Topic::Fuzz),
         ("board", Topic::Board),
         ("soak", Topic::Soak),
+        ("sizes", Topic::Sizes),
     ] {
         assert_eq!(parse(&format!("{word} --help")), Ok(Parsed::Help(topic)));
         assert_eq!(parse(&format!("help {word}")), Ok(Parsed::Help(topic)));

@@ -11,6 +11,7 @@ cargo rig COMMAND [OPTION…]
   soak    the VM's faults again and again, for leaks
   fuzz    look for inputs that break a promise of the protocol
   board   the client for boards: build it, show it in QEMU, try it against a host
+  sizes   what the protocol takes of a board's memories
   help    this text; `help COMMAND` for one command
 
 Exit codes: 0 done · 1 the work failed · 2 it could not begin";
@@ -35,7 +36,7 @@ next from running. Ends with a table of wall times and the line `N passed, N fai
   doc           documentation, warnings denied
   build         the programs that tests run
   test          all tests
-  noalloc       a program without an allocator runs a session
+  noalloc       a program without an allocator runs sessions, and links for boards where their compiler is there
   bench-check   the benchmarks compile, warnings denied
   fuzz          every attack surface under the fuzzer for seconds; skipped without the nightly toolchain
 
@@ -107,5 +108,15 @@ flash and RAM. Boards: qemu-vexpress-a9 (screen, keyboard, mouse), qemu-mps2-an5
       --show       opens the board's window in QEMU, beside a host with a terminal on a virtual screen
       --test       runs it in QEMU against a host: pictures pixel for pixel, keys and mouse exactly, over a link that loses
                    and delays, with the cable pulled and the host killed
+  -y, --yes        install without asking
+      --no-setup   take the machine as it is (systems without apt)";
+
+pub(super) const SIZES: &str = "\
+cargo rig sizes [--yes] [--no-setup]
+
+Links a program that has nothing but both sides of sessions, without an allocator, for each kind of board's processor and each
+set of features, and prints the bytes of code and constants (text) and of memory that is written (static; the pictures' buffers
+and the queues of the test itself are in it).
+
   -y, --yes        install without asking
       --no-setup   take the machine as it is (systems without apt)";

@@ -7,8 +7,11 @@ mod emulator;
 mod lossy;
 mod sections;
 mod session;
+mod sizes;
 mod toolchain;
 mod trial;
+
+pub use sizes::{is_possible as can_measure_sizes, run as sizes};
 
 use std::path::PathBuf;
 

@@ -18,17 +18,24 @@ struct Section {
     is_external: bool,
 }
 
+/// What a program takes as code and constants, and as memory that it writes.
+///
+/// # Errors
+/// Exit code 1 when the program is no ELF file, or an allocator is in it.
+pub(super) fn sizes(elf: &[u8]) -> Result<(u64, u64), Failure> {
+    let sections = checked(elf)?;
+    let total = |which: fn(&Section) -> bool| {
+        sections.iter().filter(|&section| which(section)).map(|section| section.size).sum()
+    };
+    Ok((total(|section| section.is_kept && !section.is_written), total(|section| section.is_written)))
+}
+
 /// A table of the sections, with totals beside what the board has.
 ///
 /// # Errors
 /// Exit code 1 when the program is no ELF file or does not fit the board.
 pub(super) fn report(model: Model, elf: &[u8]) -> Result<String, Failure> {
-    // No program for boards has a heap; what would use one would have brought this along.
-    const ALLOCATOR: &[u8] = b"__rust_alloc";
-    if elf.windows(ALLOCATOR.len()).any(|bytes| bytes == ALLOCATOR) {
-        return Err(Failure::failed("an allocator is linked into the board's program"));
-    }
-    let sections = read(elf).ok_or_else(|| Failure::failed("the program is no ELF file of 32 bits"))?;
+    let sections = checked(elf)?;
     let mut text = format!("{:<18}{:>10}{:>10}\n", "section", "flash", "RAM");
     let (mut flash, mut ram) = (0, 0);
     for section in &sections {
@@ -48,6 +55,15 @@ pub(super) fn report(model: Model, elf: &[u8]) -> Result<String, Failure> {
         return Err(Failure::failed(format!("{text}\nthe program does not fit {}", model.name)));
     }
     Ok(text)
+}
+
+fn checked(elf: &[u8]) -> Result<Vec<Section>, Failure> {
+    // No program for boards has a heap; what would use one would have brought this along.
+    const ALLOCATOR: &[u8] = b"__rust_alloc";
+    if elf.windows(ALLOCATOR.len()).any(|bytes| bytes == ALLOCATOR) {
+        return Err(Failure::failed("an allocator is linked into the board's program"));
+    }
+    read(elf).ok_or_else(|| Failure::failed("the program is no ELF file of 32 bits"))
 }
 
 fn read(elf: &[u8]) -> Option<Vec<Section>> {
@@ -123,6 +139,14 @@ mod tests {
         let report = report(MODELS[0], &file).expect("it fits");
         let totals = report.lines().find(|line| line.starts_with("all")).expect("a line of totals");
         assert_eq!(totals.split_whitespace().collect::<Vec<_>>(), ["all", "1200", "230"]);
+    }
+
+    #[test]
+    fn code_and_static_memory_are_told_apart() {
+        let file =
+            elf(&[(".text", 1, 6, 1000), (".rodata", 1, 2, 50), (".data", 1, 3, 200), (".bss", 8, 3, 30)]);
+        assert_eq!(sizes(&file).expect("an ELF file"), (1050, 230));
+        assert!(sizes(b"").is_err());
     }
 
     #[test]

@@ -23,14 +23,36 @@ pub(super) fn cache() -> PathBuf {
 /// # Errors
 /// Exit code 2 without the compiler; 1 when something does not build, cargo has said why.
 pub(super) fn firmware(model: Model) -> Result<PathBuf, Failure> {
+    say::progress(format_args!("board: building {} for {}", model.name, model.target));
+    let directory = program(&model.directory(), model.target, &[], "target")?;
+    Ok(directory.join(format!("wavry-{}", model.name)))
+}
+
+/// Whether this machine has what programs for boards are built with.
+pub(super) fn is_there() -> bool {
+    Path::new(LINKER).exists()
+        && Path::new("/usr/lib/rustlib/src/rust/library/core").exists()
+        && version().is_ok()
+}
+
+/// Builds the program of a workspace, with these of its features, into a directory `built` of the cache. Gives the
+/// directory that it then is in.
+///
+/// # Errors
+/// As [`firmware`].
+pub(super) fn program(
+    directory: &Path,
+    target: &str,
+    features: &[&str],
+    built: &str,
+) -> Result<PathBuf, Failure> {
     // Cargo does not notice another `core`, so each has its own directory.
     let place = cache().join(version()?);
     let sysroot = place.join("sysroot");
-    core_for(&sysroot, model.target)?;
-    say::progress(format_args!("board: building {} for {}", model.name, model.target));
-    let target = model.target;
+    core_for(&sysroot, target)?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(model.directory()).args(["build", "--release", "--locked", "--target", target]);
+    command.current_dir(directory).args(["build", "--release", "--locked", "--target", target]);
+    command.arg("--features").arg(features.join(","));
     let settings = [
         format!("build.rustc='{COMPILER}'"),
         format!("build.rustdoc='{DOCUMENTER}'"),
@@ -40,10 +62,10 @@ pub(super) fn firmware(model: Model) -> Result<PathBuf, Failure> {
     command.args(settings.iter().flat_map(|setting| ["--config", setting]));
     // What the caller sets for the project's own toolchain is not for this one.
     command.env_remove("RUSTFLAGS").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN");
-    let built = place.join("target");
+    let built = place.join(built);
     command.env("CARGO_TARGET_DIR", &built).env("DEFMT_LOG", "info");
     succeed(&mut command, "the board's program did not build")?;
-    Ok(built.join(target).join("release").join(format!("wavry-{}", model.name)))
+    Ok(built.join(target).join("release"))
 }
 
 /// The compiler's version as a file's name.
