@@ -10,5 +10,6 @@ pub mod licences;
 pub mod manifests;
 pub mod source;
 pub mod text;
+pub mod threats;
 pub mod tree;
 pub mod workspaces;

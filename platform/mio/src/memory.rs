@@ -1,8 +1,8 @@
 //! Memory of sessions on machines that have plenty.
 
-use rift::Storage;
 use rift::fec::{MulAdd, Portable};
 use rift::limits::{DATAGRAM_MIN, SHARDS_MAX};
+use rift::{Noise, Session, Storage};
 
 /// The memory of one desktop session: packets of more than 100 ms at 400 Mbit/s remembered each way, five pictures,
 /// the control and cursor streams with a window of 32 KiB, the clipboard and files with one of 64 KiB, and
@@ -30,5 +30,9 @@ pub fn desktop_memory<K: MulAdd>(viewer: bool) -> Box<DesktopStorage<K>> {
     storage
 }
 
-const _: () =
-    assert!(size_of::<DesktopStorage<Portable>>() + PICTURES * PICTURE_BUFFER_LEN <= 8 << 20, "SPEC's bound");
+type DesktopSession = Session<Box<DesktopStorage>, Noise>;
+
+const _: () = assert!(
+    size_of::<DesktopStorage>() + size_of::<DesktopSession>() + PICTURES * PICTURE_BUFFER_LEN <= 8 << 20,
+    "SPEC §19.1"
+);

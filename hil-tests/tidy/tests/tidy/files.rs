@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wavry_tidy::{layout, manifests, source, text, tree, workspaces};
+use wavry_tidy::{layout, manifests, source, text, threats, tree, workspaces};
 
 use crate::none;
 
@@ -46,6 +46,14 @@ fn no_file_names_a_directory_of_one_machine() {
 #[test]
 fn unsafe_code_is_where_a_reason_is_listed() {
     none(tree::files().iter().flat_map(source::unsafe_code).collect());
+}
+
+#[test]
+fn every_line_of_the_threat_model_ends_in_a_test_or_in_a_reason() {
+    let files = tree::files();
+    let specification = files.iter().find(|file| file.path == "rift/SPEC.md").and_then(|file| file.text());
+    let tests = files.iter().flat_map(threats::tests).collect();
+    none(threats::unproven(specification.unwrap_or_default(), &tests));
 }
 
 #[test]

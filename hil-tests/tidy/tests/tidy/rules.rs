@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wavry_tidy::tree::File;
 use wavry_tidy::workspaces::{Arrow, Foreign, Use};
-use wavry_tidy::{arrows, duplicates, layout, licences, manifests, source, text};
+use wavry_tidy::{arrows, duplicates, layout, licences, manifests, source, text, threats};
 
 fn file(path: &str, text: &str) -> File {
     File { path: path.to_owned(), bytes: text.as_bytes().to_vec() }
@@ -18,6 +18,22 @@ fn foreign(name: &str, version: &str) -> Foreign {
 fn top_level_takes_no_stranger() {
     assert_eq!(layout::strangers(["rift/src/lib.rs", ".ci/run", "Cargo.toml"].into_iter()), [""; 0]);
     assert_eq!(layout::strangers(["docs/a.md", "docs/b.md", "Makefile"].into_iter()).len(), 2);
+}
+
+#[test]
+fn threat_without_a_test_or_a_reason_is_found() {
+    let source = file("a.rs", "#[test]\nfn stranger_hears_nothing() {}\nfn helper_of_a_test() {}\n");
+    let tests: BTreeSet<&str> = threats::tests(&source).into_iter().collect();
+    assert_eq!(tests, BTreeSet::from(["stranger_hears_nothing"]));
+    let model = |lines: &str| format!("before\n## 17 Attackers\n\n**17.1** *Who:*\n{lines}");
+    let sound = "- hears\n  nothing (`stranger_hears_nothing`, see `a.rs`);\n- sees all: not defended, because\n  it is light.\n";
+    assert_eq!(threats::unproven(&model(sound), &tests), [""; 0]);
+    for line in
+        ["- hears nothing", "- hears nothing (`stranger_hears_much`)", "- nothing (`helper_of_a_test`)"]
+    {
+        assert_eq!(threats::unproven(&model(line), &tests).len(), 1, "{line}");
+    }
+    assert_eq!(threats::unproven("no model", &tests).len(), 1);
 }
 
 #[test]
