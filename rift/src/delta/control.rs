@@ -15,7 +15,7 @@ use crate::time::Instant;
 const DRAIN_US: u64 = 200_000;
 /// The least a cut leaves of what was delivered, in thousandths: small pictures keep coming.
 const CUT_PERMILLE_MIN: u64 = 300;
-/// A queue this long is drained as fast as small pictures allow, in µs, with this share of what was delivered.
+/// A queue this long, in µs, is drained as fast as small pictures allow: with this share of what was delivered.
 const QUEUE_US_DEEP: u64 = 50_000;
 const CUT_PERMILLE_DEEP: u64 = 200;
 /// The same of the first cut, which may answer somebody's burst, in thousandths.
@@ -23,6 +23,8 @@ const CUT_PERMILLE_FIRST: u64 = 500;
 /// A short queue is drained over this time, by at most this share of what is delivered, in thousandths.
 const TRIM_US: u64 = 150_000;
 const TRIM_PERMILLE_MAX: u64 = 50;
+/// The same time where the path marks.
+const TRIM_MARKED_US: u64 = 50_000;
 /// What is sent is told only after a while: so long does what is delivered speak of the time before, in µs.
 const TOLD_US: u64 = 150_000;
 /// For how long the grant must have been used before what is delivered says what the path carries, in µs.
@@ -178,10 +180,8 @@ impl Control {
             Headroom::About(bottleneck) => bottleneck,
             Headroom::Unknown => self.capacity_bps,
         };
-        if self.bottleneck_bps > 0
-            || signals.headroom == Headroom::Unknown
-            || signals.queue_us > self.target_us(signals)
-        {
+        let passes = matches!(signals.headroom, Headroom::AtLeast(_));
+        if !passes || signals.queue_us > self.target_us(signals) {
             self.narrow = now;
         }
         if self.competition.competes() {
@@ -250,13 +250,15 @@ impl Control {
     /// What stands beyond a third of the threshold is kept from growing: the rate is what was delivered, less what
     /// drains it in [`TRIM_US`]. The queue was busy for as long as it stands, so that is the bottleneck's own rate.
     fn trim(&mut self, now: Instant, signals: &Signals) {
-        let excess_us = signals.queue_us.saturating_sub(self.target_us(signals));
+        // Where the path marks, a queue is short before it is told of.
+        let (trim_us, part) = if self.is_marked(now) { (TRIM_MARKED_US, 4) } else { (TRIM_US, 1) };
+        let excess_us = signals.queue_us.saturating_sub(self.target_us(signals) / part);
         if excess_us == 0 || now.micros_since(self.limited) < USED_US || self.bottleneck_bps == 0 {
             return;
         }
         let now_bps = if signals.jumps { 0 } else { signals.delivered_now_bps };
         let delivered = signals.delivered_bps.max(now_bps);
-        let kept = delivered / 1000 * (1000 - (excess_us * 1000 / TRIM_US).min(TRIM_PERMILLE_MAX));
+        let kept = delivered / 1000 * (1000 - (excess_us * 1000 / trim_us).min(TRIM_PERMILLE_MAX));
         if kept < self.rate_bps {
             self.set(kept);
         }
@@ -424,8 +426,12 @@ impl Control {
 
     /// A round of marks takes half their usual share from the rate.
     fn on_marks(&mut self, now: Instant, signals: &Signals) {
-        let Some(share_ppm) = self.marks.step(now, signals) else { return };
+        let Some(share_ppm) = self.marks.step(now, self.rate_bps, signals) else { return };
         self.starting = false;
+        // What is being drained has been answered.
+        if self.state == State::Congested {
+            return;
+        }
         self.set(self.rate_bps - self.rate_bps * share_ppm / 1_000_000);
         (self.capacity_bps, self.resume_bps) = (self.rate_bps, self.rate_bps);
         self.calm_since = now;

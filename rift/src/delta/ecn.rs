@@ -13,11 +13,12 @@ const NOMINAL_US: u64 = 100_000;
 const CUT_PPM_MAX: u64 = 500_000;
 /// Growth between marks, in bit/s²: a packet a virtual round trip of 50 ms, whatever the rate and the round trip are.
 const GROWTH_BPS_S: u64 = 3_840_000;
-/// Growth where that is more, in thousandths of the rate a second: paths of a few Mbit/s are filled by a packet.
+/// The most that may be, in thousandths of the rate a second: paths of a few Mbit/s are filled by a packet.
 const GROWTH_PER_S_MAX: u64 = 700;
-/// After so long without a mark there is room, in µs, and growth quickens by this much a second each second.
-const CALM_US: u64 = 500_000;
-const CALM_GAIN_PER_S: u64 = 500;
+/// Beyond the rate that was marked last there may be room: there growth quickens by this much a second each second, up
+/// to so much.
+const BEYOND_GAIN_PER_S: u64 = 800;
+const BEYOND_PER_S_MAX: u64 = 2_000;
 /// For how long a path that marked is taken to be one that does, in µs.
 const FRESH_US: u64 = 10_000_000;
 
@@ -29,19 +30,35 @@ pub(super) struct Marks {
     arrived: u64,
     marked: u64,
     seen: Option<Instant>,
+    /// The rate that was marked last, and since when it is exceeded.
+    top_bps: u64,
+    beyond: Option<Instant>,
 }
 
 impl Marks {
     pub(super) const fn new() -> Self {
-        Self { alpha_ppm: ALPHA_START_PPM, round_ends: Instant::ZERO, arrived: 0, marked: 0, seen: None }
+        Self {
+            alpha_ppm: ALPHA_START_PPM,
+            round_ends: Instant::ZERO,
+            arrived: 0,
+            marked: 0,
+            seen: None,
+            top_bps: 0,
+            beyond: None,
+        }
     }
 
-    /// Counts; once a round trip what to take from the rate, in parts per million, if any packet was marked in it.
-    pub(super) fn step(&mut self, now: Instant, signals: &Signals) -> Option<u64> {
+    /// Counts; once a round trip what to take from `rate_bps`, in parts per million, if any packet was marked in it.
+    pub(super) fn step(&mut self, now: Instant, rate_bps: u64, signals: &Signals) -> Option<u64> {
         self.arrived += signals.arrived;
         self.marked += signals.marked;
         if signals.marked > 0 {
-            self.seen = Some(now);
+            // Marks that follow each other are of one queue: the rate that built it was the first's.
+            let first = self.seen.is_none_or(|seen| now.micros_since(seen) > 2 * signals.rtt_us);
+            if first || rate_bps > self.top_bps {
+                self.top_bps = rate_bps;
+            }
+            (self.seen, self.beyond) = (Some(now), None);
         }
         if now < self.round_ends || self.arrived == 0 {
             return None;
@@ -61,9 +78,14 @@ impl Marks {
     }
 
     /// Growth of `rate_bps` between marks, in bit/s a second.
-    pub(super) fn growth_bps_s(&self, now: Instant, rate_bps: u64) -> u64 {
-        let calm_us = self.seen.map_or(0, |seen| now.micros_since(seen)).saturating_sub(CALM_US);
-        let quick_per_s = (calm_us * CALM_GAIN_PER_S / 1_000_000).min(GROWTH_PER_S_MAX);
-        GROWTH_BPS_S.max(rate_bps * quick_per_s / 1000).min(rate_bps * GROWTH_PER_S_MAX / 1000)
+    pub(super) fn growth_bps_s(&mut self, now: Instant, rate_bps: u64) -> u64 {
+        let usual_bps_s = GROWTH_BPS_S.min(rate_bps * GROWTH_PER_S_MAX / 1000);
+        if rate_bps < self.top_bps {
+            self.beyond = None;
+            return usual_bps_s;
+        }
+        let beyond_us = now.micros_since(*self.beyond.get_or_insert(now));
+        let quick_per_s = (beyond_us.min(10_000_000) * BEYOND_GAIN_PER_S / 1_000_000).min(BEYOND_PER_S_MAX);
+        usual_bps_s.max(rate_bps * quick_per_s / 1000)
     }
 }

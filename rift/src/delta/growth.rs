@@ -80,7 +80,7 @@ impl Growth {
         if let Headroom::AtLeast(carried) = signals.headroom
             && carried > self.rate_bps / 5 * 6
         {
-            let wide_per_s = WIDE_PER_S + WIDE_GAIN_PER_S * self.wide_us / 1_000_000;
+            let wide_per_s = WIDE_PER_S + WIDE_GAIN_PER_S * self.wide_us.min(1_000_000) / 1_000_000;
             let most_per_s = wide_per_s.min(WIDE_PER_S_MAX).saturating_sub(near_per_s);
             return near_per_s + most_per_s * room_us / self.target_us;
         }
@@ -95,7 +95,7 @@ impl Growth {
             return RETURN_PER_S;
         }
         if is_near {
-            let quicker = self.calm_us.saturating_sub(CALM_US) * NEAR_GAIN_PER_S / 1_000_000;
+            let quicker = self.calm_us.saturating_sub(CALM_US).min(10_000_000) * NEAR_GAIN_PER_S / 1_000_000;
             return (near_per_s + quicker).min(BELOW_PER_S);
         }
         BELOW_PER_S
