@@ -379,7 +379,7 @@ mod tests {
             inputs: Vec::new(),
         };
         assert_eq!(capture_device("capture", Ok(device(b"NV12"))).grade, Grade::Good);
-        assert_eq!(capture_device("capture", Ok(device(b"H264"))).grade, Grade::Limited);
+        assert_eq!(capture_device("capture", Ok(device(b"HEVC"))).grade, Grade::Limited);
         let refused = V4lError::NotPermitted("/dev/video9".into());
         assert!(capture_device("capture", Err(refused)).remedy.contains("usermod"));
     }
