@@ -130,3 +130,14 @@ fn secrets_do_not_show() {
     let shown = format!("{:?}", all());
     assert!(!shown.contains("5, 5") && !shown.contains("9, 9") && !shown.contains("0x0505"), "{shown}");
 }
+
+#[test]
+fn token_survives_its_text_and_other_texts_are_none() {
+    let token = EnrolmentToken(core::array::from_fn(|at| at as u8 * 17));
+    let text = token.to_text();
+    assert_eq!(text, "00112233445566778899aabbccddeeff");
+    assert_eq!(EnrolmentToken::parse(&text.to_uppercase()), Some(token));
+    for other in ["", "00", &text[1..], &text.replace('a', "g"), &"\u{e4}".repeat(16)] {
+        assert_eq!(EnrolmentToken::parse(other), None, "{other}");
+    }
+}

@@ -53,6 +53,8 @@ pub const BUILD: Group = Group {
         "x11-xserver-utils",
         // bad links between namespaces, in the VM
         "iproute2",
+        // STUN as others speak it
+        "coturn",
     ],
 };
 

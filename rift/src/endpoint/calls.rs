@@ -8,7 +8,7 @@ use zeroize::ZeroizeOnDrop;
 
 use super::REFUSAL_LEN;
 use crate::crypto::PublicKey;
-use crate::limits::{CALLS_ANSWERED, CLIENTS_REMEMBERED};
+use crate::limits::CALLS_ANSWERED;
 use crate::wire::handshake::{ANSWER_MAX, Kept};
 
 /// A call that was answered: when it comes again it gets the same answer, whatever it was, and nothing else happens.
@@ -98,15 +98,15 @@ struct Client {
 /// counter is forgotten, and from then on nobody unknown is taken with a counter as small: as counters are times, that
 /// is who has not been here for longest, and what it sent then does not come alive again.
 #[derive(ZeroizeOnDrop)]
-pub(super) struct Clients {
+pub(super) struct Clients<const N: usize> {
     key: [u8; 32],
     #[zeroize(skip)]
-    known: Vec<Client, CLIENTS_REMEMBERED>,
+    known: Vec<Client, N>,
     #[zeroize(skip)]
     forgotten: Option<Client>,
 }
 
-impl Clients {
+impl<const N: usize> Clients<N> {
     pub(super) const fn new(key: [u8; 32]) -> Self {
         Self { key, known: Vec::new(), forgotten: None }
     }
@@ -155,6 +155,9 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CLIENTS_REMEMBERED;
+
+    type Clients = super::Clients<CLIENTS_REMEMBERED>;
 
     #[test]
     fn counter_and_token_of_a_client_only_grow() {

@@ -34,7 +34,7 @@ pub(super) struct Pending<H> {
     response: Kept<RESPONSE_MAX>,
 }
 
-impl<H: Handshake> Endpoint<H> {
+impl<H: Handshake, const ROUTES: usize, const CLIENTS: usize> Endpoint<H, ROUTES, CLIENTS> {
     /// Cheap things first: a flight costs curves only when it is new, of this version, and either proven to come from
     /// where it says or one of few.
     pub(super) fn on_first_flight(

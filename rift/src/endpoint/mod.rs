@@ -27,7 +27,7 @@ use crate::crypto::reset::{self, TRIGGER_LEN};
 use crate::crypto::{
     AddressToken, CookieJar, CookieKey, Handshake, Mac1Key, Opening, PublicKey, TokenKey, derive,
 };
-use crate::limits::PENDING_HANDSHAKES;
+use crate::limits::{CLIENTS_REMEMBERED, CONNECTIONS_MAX, PENDING_HANDSHAKES, SESSIONS_MAX};
 use crate::session::{CloseReason, Discard, Established, Session, TAG_LEN};
 use crate::storage::Memory;
 use crate::time::Instant;
@@ -61,8 +61,13 @@ pub enum Route {
     Established(Established),
 }
 
-/// Routes the datagrams of one socket; see the module.
-pub struct Endpoint<H> {
+/// Routes the datagrams of one socket; see the module. Unless it says otherwise it has room for the connection ids of
+/// [`SESSIONS_MAX`] sessions, and remembers [`CLIENTS_REMEMBERED`] clients.
+pub struct Endpoint<
+    H,
+    const ROUTES: usize = { SESSIONS_MAX * CONNECTIONS_MAX },
+    const CLIENTS: usize = CLIENTS_REMEMBERED,
+> {
     secret: [u8; 32],
     mac1: Mac1Key,
     /// Of those who do not know the host's key; heard while the pairing window is open.
@@ -81,8 +86,8 @@ pub struct Endpoint<H> {
     #[cfg(feature = "experimental")]
     fragments: fragments::Fragments,
     calls: Calls,
-    clients: Clients,
-    routes: Routes,
+    clients: Clients<CLIENTS>,
+    routes: Routes<ROUTES>,
     resets: Limiter,
     /// The newest refusals by the connection id that was refused: a confirmation said again is answered the same.
     refusals: Deque<(u32, [u8; REFUSAL_LEN]), REFUSALS>,
@@ -94,6 +99,15 @@ impl<H: Handshake> Endpoint<H> {
     /// [`Self::with_epoch`], so that no connection id comes again.
     #[must_use]
     pub fn new(host: &PublicKey, secret: [u8; 32]) -> Self {
+        Self::with_room(host, secret)
+    }
+}
+
+impl<H: Handshake, const ROUTES: usize, const CLIENTS: usize> Endpoint<H, ROUTES, CLIENTS> {
+    /// Like [`Endpoint::new`], for as many as the type says: `ROUTES` connection ids, of which a session has
+    /// [`CONNECTIONS_MAX`] at most, and `CLIENTS` clients whose counters are remembered.
+    #[must_use]
+    pub fn with_room(host: &PublicKey, secret: [u8; 32]) -> Self {
         Self {
             mac1: Mac1Key::new(host),
             stranger_mac1: Mac1Key::stranger(),
@@ -312,13 +326,13 @@ impl<H: Handshake> Endpoint<H> {
     }
 }
 
-impl<H> Drop for Endpoint<H> {
+impl<H, const ROUTES: usize, const CLIENTS: usize> Drop for Endpoint<H, ROUTES, CLIENTS> {
     fn drop(&mut self) {
         self.secret.zeroize();
     }
 }
 
-impl<H> core::fmt::Debug for Endpoint<H> {
+impl<H, const ROUTES: usize, const CLIENTS: usize> core::fmt::Debug for Endpoint<H, ROUTES, CLIENTS> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Endpoint")
             .field("pending", &self.pending.len())

@@ -12,6 +12,7 @@
 mod agent;
 mod binding;
 mod candidate;
+mod line;
 mod meeting;
 mod punch;
 pub mod relay;
@@ -20,6 +21,7 @@ mod stun;
 pub use agent::{Agent, Step, Via};
 pub use binding::{Binding, BindingEvent};
 pub use candidate::{Candidate, CandidateError, CandidateKind, Candidates};
+pub use line::SignalLine;
 pub use meeting::MeetingSecret;
 pub use punch::{Nominated, Punch};
 pub use stun::StunClient;

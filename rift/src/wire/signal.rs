@@ -27,6 +27,31 @@ pub struct EnrolmentToken(pub [u8; Self::LEN]);
 impl EnrolmentToken {
     /// Bytes of a token.
     pub const LEN: usize = 16;
+    /// Characters of its text.
+    pub const TEXT_LEN: usize = 32;
+
+    /// Lower-case hexadecimal digits, for the person who carries it.
+    #[must_use]
+    pub fn to_text(self) -> heapless::String<{ Self::TEXT_LEN }> {
+        let digits = self.0.iter().flat_map(|&byte| [byte >> 4, byte & 15]);
+        digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    }
+
+    /// Reads the text, in either case; `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let mut token = [0; Self::LEN];
+        if pairs.len() != Self::LEN || !rest.is_empty() {
+            return None;
+        }
+        for (byte, pair) in token.iter_mut().zip(pairs) {
+            let [high, low] =
+                pair.map(|digit| char::from(digit).to_digit(16).and_then(|half| u8::try_from(half).ok()));
+            *byte = high? << 4 | low?;
+        }
+        Some(Self(token))
+    }
 }
 
 impl core::fmt::Debug for EnrolmentToken {

@@ -1,0 +1,95 @@
+//! The command line.
+
+use core::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Introduces devices to each other, so that they find a way to each other through NATs.
+///
+/// Without a command it runs the gateway. It can introduce and nothing more: who gets in is decided by each host's own list,
+/// and what they say to each other passes it by. What is said on the command line wins over the configuration file
+/// ($XDG_CONFIG_HOME/wavry/gateway.toml, else ~/.config/wavry/gateway.toml), whose keys are the long options of `run`.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "wavry-gateway", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway (the same as no command)
+    Run(RunArgs),
+    /// Make a token with which one device can enrol, once and within a day; also while the gateway runs
+    Token {
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the gateway's Wavry ID, by which devices know it
+    Id {
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write a copy of the database to a new file; also while the gateway runs. To restore, stop the gateway and put the
+    /// copy in the place of gateway.db
+    Backup {
+        /// The new file
+        to: PathBuf,
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where things are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Place {
+    /// Where the gateway's key and database are [default: $XDG_STATE_HOME/wavry-gateway, else
+    /// ~/.local/state/wavry-gateway]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// How to run. What is not said has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct RunArgs {
+    /// Where things are.
+    #[command(flatten)]
+    pub place: Place,
+    /// Where devices find it, over UDP [default: port 4748 of every address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Where /healthz, /readyz and /metrics are served over HTTP, to who may know [default: 127.0.0.1:4748]
+    #[arg(long, value_name = "ADDRESS")]
+    pub health: Option<SocketAddr>,
+    /// What to log, as `info` or `wavry_gateway=debug` [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl RunArgs {
+    /// These, and where they say nothing, those.
+    #[must_use]
+    pub fn or(self, said: Self) -> Self {
+        Self {
+            place: Place {
+                state: self.place.state.or(said.place.state),
+                config: self.place.config.or(said.place.config),
+            },
+            listen: self.listen.or(said.listen),
+            health: self.health.or(said.health),
+            log: self.log.or(said.log),
+        }
+    }
+}

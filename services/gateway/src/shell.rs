@@ -1,0 +1,208 @@
+//! The gateway on a UDP socket, with a clock and a database.
+
+use core::net::{Ipv6Addr, SocketAddr};
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use rift::{Ecn, Instant};
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+
+use crate::args::RunArgs;
+use crate::health::{self, Health};
+use crate::state::{Gateway, Request};
+use crate::storage::{Sqlite, Storage, StorageError};
+use crate::{GatewayError, StateDirectory, make_token};
+
+/// Where devices find it.
+const LISTEN: SocketAddr = SocketAddr::new(core::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 4748);
+/// Where its health is told.
+const HEALTH: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 4748);
+/// Datagrams taken before what they caused is sent.
+const RECEIVES_PER_TURN: usize = 64;
+/// The longest datagram that is taken whole: signalling has 1200 bytes.
+const DATAGRAM_MAX: usize = 2048;
+/// After the sessions were ended, their goodbyes have this long to leave.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// A gateway that is about to run.
+#[derive(Debug)]
+pub struct Shell {
+    gateway: Gateway<fn() -> [u8; 32]>,
+    storage: Sqlite,
+    socket: UdpSocket,
+    began: tokio::time::Instant,
+    health: Arc<Health>,
+}
+
+impl Shell {
+    /// Opens the database, binds the socket, and tells a token if nobody has enrolled yet.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub async fn open(directory: &StateDirectory, listen: SocketAddr) -> Result<Self, GatewayError> {
+        let identity = directory.identity()?;
+        let mut storage = Sqlite::open(&directory.database()).await?;
+        let records = storage.devices().await?;
+        if records.is_empty() {
+            let token = make_token(directory).await?;
+            // It is for the person at the terminal, not for whoever collects logs.
+            eprintln!("nobody has enrolled yet; the first device may with the token {}", &*token.to_text());
+        }
+        let (began, epoch_us) = (tokio::time::Instant::now(), unix_us());
+        let bind = |source| GatewayError::Bind { what: "devices", address: listen, source };
+        let socket = UdpSocket::bind(listen).await.map_err(bind)?;
+        tracing::info!(id = %identity.public(), at = %socket.local_addr().map_err(bind)?, devices = records.len(), "the gateway is there");
+        let gateway = Gateway::new(identity, directory.secret()?, epoch_us, records, entropy as fn() -> _);
+        Ok(Self { gateway, storage, socket, began, health: Arc::default() })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// What it tells of its health.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+
+    /// Serves devices until `stop` says `true`.
+    ///
+    /// # Errors
+    /// The database's: a gateway that forgets does not go on.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), StorageError> {
+        while !*stop.borrow() {
+            self.turn().await?;
+            let due = self.gateway.poll_timeout().map(|at| self.began + at.until(Instant::ZERO));
+            let sleep = async {
+                match due {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => core::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.socket.readable() => {}
+                () = sleep => {}
+                _ = stop.changed() => {}
+            }
+        }
+        self.health.set_ready(false);
+        self.gateway.shut_down(self.now());
+        self.transmit();
+        tokio::time::sleep(GOODBYE).await;
+        self.turn().await
+    }
+
+    /// Takes what came, does what is due and sends what follows.
+    async fn turn(&mut self) -> Result<(), StorageError> {
+        self.receive();
+        let now = self.now();
+        self.gateway.handle_timeout(now);
+        while let Some(request) = self.gateway.poll_request() {
+            self.store(request).await?;
+        }
+        self.transmit();
+        self.health.update(self.gateway.counters());
+        Ok(())
+    }
+
+    fn receive(&mut self) {
+        let mut datagram = [0; DATAGRAM_MAX];
+        for _ in 0..RECEIVES_PER_TURN {
+            match self.socket.try_recv_from(&mut datagram) {
+                // An error of one datagram's, such as a port that is closed, is nobody else's.
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+                Ok((len, from)) => {
+                    let now = self.now();
+                    self.gateway.handle_datagram(now, from, Ecn::NotEct, &mut datagram[..len]);
+                }
+            }
+        }
+    }
+
+    /// What does not fit the socket is lost, and said again by who needs it.
+    fn transmit(&mut self) {
+        let (now, mut out) = (self.now(), [0; DATAGRAM_MAX]);
+        let is_v6 = self.socket.local_addr().is_ok_and(|local| local.is_ipv6());
+        while let Some((len, to)) = self.gateway.poll_transmit(now, &mut out) {
+            let to = match to {
+                SocketAddr::V4(v4) if is_v6 => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
+                SocketAddr::V4(_) | SocketAddr::V6(_) => to,
+            };
+            if let Err(error) = self.socket.try_send_to(&out[..len], to) {
+                tracing::debug!(%error, "a datagram was not sent");
+            }
+        }
+    }
+
+    async fn store(&mut self, request: Request) -> Result<(), StorageError> {
+        match request {
+            Request::Store(change) => self.storage.grant(&change).await,
+            Request::Redeem { session, key, name, token } => {
+                let is_good = self.storage.redeem(&token, &key, &name, unix_us() / 1_000_000).await?;
+                tracing::info!(device = %key, is_good, "a device shows a token");
+                self.gateway.on_redeemed(self.now(), session, key, is_good.then_some(name));
+                Ok(())
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.began.elapsed()
+    }
+}
+
+/// Runs a gateway until SIGINT or SIGTERM.
+///
+/// # Errors
+/// [`GatewayError`].
+pub async fn run(settings: &RunArgs) -> Result<(), GatewayError> {
+    let directory = StateDirectory::of(&settings.place)?;
+    let shell = Shell::open(&directory, settings.listen.unwrap_or(LISTEN)).await?;
+    let listener = health::bind(settings.health.unwrap_or(HEALTH)).await?;
+    let (stop, stopped) = watch::channel(false);
+    let signals = |source| GatewayError::Io { what: "cannot listen to signals", source };
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(signals)?;
+    let health = shell.health();
+    health.set_ready(true);
+    tokio::select! {
+        outcome = shell.run(stopped) => Ok(outcome?),
+        () = health::serve(listener, health) => Ok(()),
+        () = async {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            let _ = stop.send(true);
+            // The gateway says goodbye and ends the other branch.
+            core::future::pending::<()>().await;
+        } => Ok(()),
+    }
+}
+
+/// 32 bytes of the system's entropy.
+///
+/// # Panics
+/// When the system has none, which Linux never says after it has started.
+#[must_use]
+pub fn entropy() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).expect("the system draws entropy");
+    bytes
+}
+
+/// The Unix time, in microseconds.
+#[expect(clippy::disallowed_methods, reason = "tokens run out by the wall clock")]
+#[must_use]
+pub fn unix_us() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}

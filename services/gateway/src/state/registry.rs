@@ -1,0 +1,325 @@
+//! Who has enrolled, who is there, and who may be introduced to whom (SPEC §18.3).
+//!
+//! It refuses to know of datagrams, sessions and storage: it is told what devices say and what storage answered, and tells
+//! what is to be said and stored. Invariant: about a key that a device may not be introduced to, the device learns
+//! nothing, not even that it exists.
+
+use core::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rift::paths::{Candidates, MeetingSecret};
+use rift::wire::signal::{DeviceName, EnrolmentToken, Introduction, Signal, SignalReason};
+use rift::{Instant, PublicKey, SessionIndex};
+
+use super::bucket::Bucket;
+use super::limits::{
+    GRANTS_MAX, REQUESTS_BURST, REQUESTS_INTERVAL_US, STRANGER_US, STRANGERS_MAX, TOKENS_WRONG_MAX,
+};
+
+/// What storage remembers of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Who it is.
+    pub key: PublicKey,
+    /// How people know it.
+    pub name: String,
+    /// Whom it lets be introduced to it.
+    pub grants: Vec<PublicKey>,
+}
+
+/// Something to be remembered for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantChange {
+    /// Who decided it.
+    pub host: PublicKey,
+    /// About whom.
+    pub client: PublicKey,
+    /// Whether it may be introduced.
+    pub may: bool,
+}
+
+/// What is to be done because of what a device said.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few at a time, done at once")]
+pub enum Effect {
+    /// Say this in a session.
+    Say(SessionIndex, Signal),
+    /// End a session.
+    Close(SessionIndex),
+    /// Look whether the token is good, spend it on this device, and tell [`Registry::on_redeemed`].
+    Redeem {
+        /// Whose answer it is.
+        session: SessionIndex,
+        /// The device.
+        key: PublicKey,
+        /// How it is to be known.
+        name: DeviceName,
+        /// What it showed.
+        token: EnrolmentToken,
+    },
+    /// Remember this.
+    Store(GrantChange),
+}
+
+struct Device {
+    name: String,
+    grants: BTreeSet<PublicKey>,
+    requests: Bucket,
+}
+
+struct Present {
+    key: PublicKey,
+    since: Instant,
+    seen: SocketAddr,
+    /// What it said of itself, once it did.
+    offer: Option<(bool, Candidates)>,
+    wrong_tokens: u8,
+    is_redeeming: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Registry {
+    devices: BTreeMap<PublicKey, Device>,
+    sessions: BTreeMap<SessionIndex, Present>,
+    /// Sessions of devices, by key: one each.
+    by_key: BTreeMap<PublicKey, SessionIndex>,
+    effects: VecDeque<Effect>,
+    /// Introductions made.
+    pub introductions: u64,
+    /// Requests refused.
+    pub refused: u64,
+}
+
+impl Registry {
+    /// A registry of these devices.
+    #[must_use]
+    pub fn new(records: Vec<DeviceRecord>) -> Self {
+        let mut registry = Self::default();
+        for record in records {
+            registry.add(record.key, record.name, record.grants.into_iter().collect());
+        }
+        registry
+    }
+
+    fn add(&mut self, key: PublicKey, name: String, grants: BTreeSet<PublicKey>) {
+        let requests = Bucket::new(REQUESTS_BURST, REQUESTS_INTERVAL_US);
+        self.devices.insert(key, Device { name, grants, requests });
+    }
+
+    /// Devices that have enrolled.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Devices that are there.
+    #[must_use]
+    pub fn present(&self) -> usize {
+        self.by_key.keys().filter(|key| self.devices.contains_key(key)).count()
+    }
+
+    /// The name of a device that has enrolled.
+    #[must_use]
+    pub fn name(&self, key: &PublicKey) -> Option<&str> {
+        self.devices.get(key).map(|device| device.name.as_str())
+    }
+
+    /// A device has proven its key in a session; an earlier session of its is over.
+    pub fn connect(&mut self, now: Instant, session: SessionIndex, key: PublicKey, seen: SocketAddr) {
+        if let Some(before) = self.by_key.get(&key).copied() {
+            self.disconnect(before);
+            self.effects.push_back(Effect::Close(before));
+        }
+        let is_enrolled = self.devices.contains_key(&key);
+        if !is_enrolled {
+            self.make_room_for_strangers();
+        }
+        let present = Present { key, since: now, seen, offer: None, wrong_tokens: 0, is_redeeming: false };
+        self.sessions.insert(session, present);
+        self.by_key.insert(key, session);
+        self.effects.push_back(Effect::Say(session, Signal::Welcome { is_enrolled, seen }));
+    }
+
+    /// A device is seen elsewhere now.
+    pub fn moved(&mut self, session: SessionIndex, seen: SocketAddr) {
+        let Some(present) = self.sessions.get_mut(&session) else { return };
+        if present.seen != seen {
+            present.seen = seen;
+            let is_enrolled = self.devices.contains_key(&present.key);
+            self.effects.push_back(Effect::Say(session, Signal::Welcome { is_enrolled, seen }));
+        }
+    }
+
+    /// A session is over.
+    pub fn disconnect(&mut self, session: SessionIndex) {
+        if let Some(present) = self.sessions.remove(&session)
+            && self.by_key.get(&present.key) == Some(&session)
+        {
+            self.by_key.remove(&present.key);
+        }
+    }
+
+    /// A device said something. `entropy` is 32 bytes never used before, for a meeting.
+    pub fn hear(&mut self, now: Instant, session: SessionIndex, signal: Signal, entropy: [u8; 32]) {
+        let Some(present) = self.sessions.get_mut(&session) else { return };
+        let key = present.key;
+        if let Signal::Enrol { token, name } = signal {
+            return self.on_enrol(session, token, name);
+        }
+        let Some(device) = self.devices.get_mut(&key) else {
+            return self.refuse(session, request_of(&signal), SignalReason::NotEnrolled);
+        };
+        match signal {
+            Signal::Present { is_host, candidates } => present.offer = Some((is_host, candidates)),
+            _ if !device.requests.take(now) => {
+                self.refuse(session, request_of(&signal), SignalReason::TooOften);
+            }
+            Signal::LookUp { peer } => {
+                let is_present = self.host_for(&key, &peer).is_some();
+                self.effects.push_back(Effect::Say(session, Signal::Found { peer, is_present }));
+            }
+            Signal::Introduce { request, peer, candidates } => {
+                self.on_introduce(session, key, request, peer, candidates, entropy);
+            }
+            Signal::Grant { peer, may } => self.on_grant(session, key, peer, may),
+            // What only a gateway says.
+            Signal::Enrol { .. }
+            | Signal::Welcome { .. }
+            | Signal::Found { .. }
+            | Signal::Introduction(_)
+            | Signal::Lease(_)
+            | Signal::Refused { .. } => self.effects.push_back(Effect::Close(session)),
+        }
+    }
+
+    /// Storage has looked at the token of [`Effect::Redeem`]: the device's name if it has enrolled.
+    pub fn on_redeemed(&mut self, session: SessionIndex, key: PublicKey, outcome: Option<DeviceName>) {
+        if let Some(name) = &outcome {
+            self.add(key, name.as_str().to_owned(), BTreeSet::new());
+        }
+        let Some(present) = self.sessions.get_mut(&session).filter(|present| present.key == key) else {
+            return;
+        };
+        present.is_redeeming = false;
+        if outcome.is_some() {
+            let welcome = Signal::Welcome { is_enrolled: true, seen: present.seen };
+            return self.effects.push_back(Effect::Say(session, welcome));
+        }
+        present.wrong_tokens += 1;
+        let is_over = present.wrong_tokens == TOKENS_WRONG_MAX;
+        self.refuse(session, 0, SignalReason::Token);
+        if is_over {
+            self.effects.push_back(Effect::Close(session));
+        }
+    }
+
+    /// Who has not enrolled in time has to go.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for (&session, present) in &self.sessions {
+            let is_late = now.micros_since(present.since) >= STRANGER_US;
+            if is_late && !self.devices.contains_key(&present.key) {
+                self.effects.push_back(Effect::Close(session));
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.strangers().map(|(_, present)| present.since.plus_micros(STRANGER_US)).min()
+    }
+
+    /// What is to be done next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    fn on_enrol(&mut self, session: SessionIndex, token: EnrolmentToken, name: DeviceName) {
+        let Some(present) = self.sessions.get_mut(&session) else { return };
+        if self.devices.contains_key(&present.key) {
+            // Said again: nothing is spent on it.
+            let welcome = Signal::Welcome { is_enrolled: true, seen: present.seen };
+            self.effects.push_back(Effect::Say(session, welcome));
+        } else if !core::mem::replace(&mut present.is_redeeming, true) {
+            self.effects.push_back(Effect::Redeem { session, key: present.key, name, token });
+        }
+    }
+
+    fn on_introduce(
+        &mut self,
+        session: SessionIndex,
+        caller: PublicKey,
+        request: u16,
+        callee: PublicKey,
+        candidates: Candidates,
+        entropy: [u8; 32],
+    ) {
+        let Some((to, theirs)) = self.host_for(&caller, &callee) else {
+            return self.refuse(session, request, SignalReason::NotFound);
+        };
+        let introduction = |request, calls, peer, candidates| {
+            let secret = MeetingSecret::from_bytes(entropy);
+            Signal::Introduction(Introduction { request, calls, peer, secret, candidates, has_lease: false })
+        };
+        let to_caller = introduction(request, true, callee, theirs);
+        let to_callee = introduction(0, false, caller, candidates);
+        self.introductions += 1;
+        self.effects.push_back(Effect::Say(to, to_callee));
+        self.effects.push_back(Effect::Say(session, to_caller));
+    }
+
+    fn on_grant(&mut self, session: SessionIndex, host: PublicKey, client: PublicKey, may: bool) {
+        let Some(device) = self.devices.get_mut(&host) else { return };
+        let is_full = device.grants.len() >= GRANTS_MAX && !device.grants.contains(&client);
+        if may && is_full {
+            return self.refuse(session, 0, SignalReason::Full);
+        }
+        let is_news = if may { device.grants.insert(client) } else { device.grants.remove(&client) };
+        if is_news {
+            self.effects.push_back(Effect::Store(GrantChange { host, client, may }));
+        }
+    }
+
+    /// The session and candidates of `host`, if it is there, may be called, and lets `client` be introduced.
+    fn host_for(&self, client: &PublicKey, host: &PublicKey) -> Option<(SessionIndex, Candidates)> {
+        self.devices.get(host).filter(|device| device.grants.contains(client))?;
+        let &session = self.by_key.get(host)?;
+        let (is_host, candidates) = self.sessions.get(&session)?.offer.as_ref()?;
+        is_host.then(|| (session, candidates.clone()))
+    }
+
+    fn strangers(&self) -> impl Iterator<Item = (&SessionIndex, &Present)> {
+        self.sessions.iter().filter(|(_, present)| !self.devices.contains_key(&present.key))
+    }
+
+    /// The one that has been there for longest goes.
+    fn make_room_for_strangers(&mut self) {
+        if self.strangers().count() < STRANGERS_MAX {
+            return;
+        }
+        let oldest = self.strangers().min_by_key(|(_, present)| present.since).map(|(&session, _)| session);
+        if let Some(oldest) = oldest {
+            self.disconnect(oldest);
+            self.effects.push_back(Effect::Close(oldest));
+        }
+    }
+
+    fn refuse(&mut self, session: SessionIndex, request: u16, reason: SignalReason) {
+        self.refused += 1;
+        self.effects.push_back(Effect::Say(session, Signal::Refused { request, reason }));
+    }
+}
+
+const fn request_of(signal: &Signal) -> u16 {
+    if let Signal::Introduce { request, .. } = signal { *request } else { 0 }
+}
+
+impl core::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Registry")
+            .field("devices", &self.devices.len())
+            .field("sessions", &self.sessions.len())
+            .finish_non_exhaustive()
+    }
+}
