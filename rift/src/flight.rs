@@ -48,6 +48,11 @@ pub enum FlightEntry {
         /// When that was noticed.
         at: Instant,
     },
+    /// A datagram that was to be reported was forgotten before it was: too many others left since.
+    Forgotten {
+        /// Its UDP payload.
+        bytes: u16,
+    },
     /// The pictures' rate was set.
     PictureRate {
         /// Pictures per 1000 s.
@@ -102,6 +107,7 @@ impl FlightEntry {
             Self::Grant { bitrate_bps, pacing_bps, parity_permille } => {
                 (7, 0, parity_permille, bitrate_bps, pacing_bps.into(), 0)
             }
+            Self::Forgotten { bytes } => (9, 0, bytes, 0, 0, 0),
         };
         let mut bytes = [0; Self::LEN];
         (bytes[0], bytes[1]) = (kind, flags);
@@ -134,6 +140,7 @@ impl FlightEntry {
             6 => Self::PictureRate { millihertz: middle },
             7 => Self::Grant { bitrate_bps: middle, pacing_bps: one as u32, parity_permille: small },
             8 => Self::Answered { is_answered: flags & 1 != 0 },
+            9 => Self::Forgotten { bytes: small },
             _ => return None,
         })
     }

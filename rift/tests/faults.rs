@@ -126,6 +126,29 @@ fn packets_that_come_long_after_all_others_keep_nobody_awake() {
     }
 }
 
+/// A host that hears all input and is heard by nobody sends more packets than it remembers.
+#[test]
+fn pictures_go_on_after_more_packets_were_sent_in_vain_than_are_remembered() {
+    for seed in SEEDS.take(4) {
+        let link = LinkConfig { delay: Duration::from_millis(15), ..LinkConfig::default() };
+        let session =
+            Config { bitrate_bps_max: 2_000_000, bitrate_bps_start: 1_000_000, ..Config::default() };
+        let mut pair =
+            Pair::new(&PairConfig { session, pictures_per_second: 30, ..PairConfig::new(seed, link) });
+        let typist = Typist::new(Random::new(seed), Repertoire::Presses, 4000, 2_500, Instant::ZERO);
+        pair.network.act(pair.client, |peer, _| peer.client_mut().typist = Some(typist));
+        pair.network.run_until(Time::from_secs(2));
+        let dark = pair.network.now()..pair.network.now() + Duration::from_millis(4_500);
+        pair.network.link_mut(pair.downward).blackouts = vec![dark];
+        pair.network.run_until(Time::from_secs(7));
+        let shown = pair.client().shown.len();
+        pair.network.run_for(Duration::from_secs(2));
+        let since = pair.client().shown.len() - shown;
+        assert!(since > 20, "seed {seed}: {since} pictures in two seconds");
+        assert_eq!(pair.client().closed(), None, "seed {seed}");
+    }
+}
+
 /// The host says something; returns what its session took.
 fn write_some(pair: &mut Pair) -> Vec<u8> {
     let text = format!("The time is {:?} and all is well. ", pair.network.now()).repeat(9);

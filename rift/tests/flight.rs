@@ -86,6 +86,7 @@ proptest! {
             report(Outcome::Arrived { at_us: times.1, ce: flag }),
             FlightEntry::Feedback { at, round_trip_us: numbers.0 },
             FlightEntry::Silence { at },
+            FlightEntry::Forgotten { bytes },
             FlightEntry::PictureRate { millihertz: numbers.0 },
             FlightEntry::Answered { is_answered: flag },
             FlightEntry::Grant { bitrate_bps: numbers.0, pacing_bps: numbers.1, parity_permille: bytes },

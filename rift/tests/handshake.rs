@@ -187,3 +187,27 @@ fn only_the_expected_host_is_taken() {
     refuses_a_foreign_answer(Noise::initiator(&client, [5; 32], Opening::XX));
     refuses_a_foreign_answer(rift_snow::Snow::initiator(&client, [5; 32], Opening::XX));
 }
+
+/// SPEC §4.4: the session would begin where the client is not, and the client, which says nothing sealed before it has
+/// heard something sealed, could not take it back.
+#[test]
+fn confirmation_copied_to_another_address_starts_nothing_there() {
+    for seed in SEEDS {
+        let mut pair = Pair::new(&PairConfig::new(seed, link(20)));
+        let thief = pair.network.add_address(pair.client);
+        let (client, host) = (pair.client, pair.host);
+        // Everything arrives from elsewhere first.
+        pair.network.record();
+        while pair.network.now() < Time::from_millis(120) {
+            let before = pair.network.captured().len();
+            pair.network.run_for(Duration::from_millis(1));
+            let new = pair.network.captured()[before..].to_vec();
+            for sent in new.iter().filter(|sent| sent.from == client) {
+                pair.network.inject(Duration::ZERO, thief, host, &sent.bytes);
+            }
+        }
+        pair.network.run_for(Duration::from_millis(200));
+        assert!(is_admitted(&pair), "seed {seed}");
+        assert_eq!(pair.host().guests.len(), 1, "seed {seed}");
+    }
+}

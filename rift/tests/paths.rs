@@ -169,6 +169,30 @@ fn standby_path_takes_over_by_itself_when_the_one_in_use_dies() {
     assert!(prompt >= 4, "{prompt} within a round trip and 50 ms");
 }
 
+/// SPEC §4.13: what comes on a new path ends a trial too. The simulator panics when a host never sleeps.
+#[test]
+fn client_that_moves_before_it_has_said_anything_is_live_where_it_went() {
+    for (call, least_ms) in [(None, 60), (Some(1), 41)] {
+        for at_ms in least_ms..least_ms + 12 {
+            let mut config = config(at_ms, 20);
+            config.call = call;
+            let mut pair = Pair::new(&config);
+            pair.network.run_until(Time::from_millis(at_ms));
+            pair.network.kill_address(pair.client);
+            let address = pair.network.add_address(pair.client);
+            let is_moved = pair.network.act(pair.client, |peer, now| {
+                peer.client_mut().open_path(now, PathId(1), address).is_ok()
+                    && peer.client_mut().session_mut().move_to(now, PathId(1)).is_ok()
+            });
+            if is_moved {
+                pair.network.run_for(Duration::from_millis(600));
+                assert!(pair.host().guests[0].session.is_live(), "{at_ms} ms");
+                assert!(pair.client().shown.len() > 10, "{at_ms} ms: {} pictures", pair.client().shown.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn path_that_leads_nowhere_is_given_up_and_said_so() {
     let mut pair = pair(1, 20);

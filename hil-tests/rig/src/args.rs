@@ -10,6 +10,7 @@ use lexopt::prelude::*;
 use crate::Failure;
 use crate::board::{MODELS, Model};
 use crate::stages::Stage;
+use crate::trials::Trials;
 
 /// A topic `help` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Topic {
     Soak,
     /// `sizes`.
     Sizes,
+    /// `sim`.
+    Sim,
 }
 
 /// How the machine is prepared.
@@ -170,9 +173,11 @@ pub enum Command {
     Board(Board),
     /// What the protocol takes of a board's memories.
     Sizes(Setup),
+    /// Sessions against faults and floods, in virtual time.
+    Trials(Trials),
 }
 
-const COMMANDS: [(&str, Topic); 10] = [
+const COMMANDS: [(&str, Topic); 11] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
@@ -182,6 +187,7 @@ const COMMANDS: [(&str, Topic); 10] = [
     ("board", Topic::Board),
     ("soak", Topic::Soak),
     ("sizes", Topic::Sizes),
+    ("sim", Topic::Sim),
     ("help", Topic::Rig),
 ];
 const DEMO_SECONDS: u32 = 20;
@@ -206,6 +212,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Board => board(parser),
             Topic::Soak => crate::soak::parse(parser),
             Topic::Sizes => sizes(parser),
+            Topic::Sim => crate::trials::parse(parser),
         },
         Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
     }
@@ -472,5 +479,6 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Board => help::BOARD,
         Topic::Sizes => help::SIZES,
         Topic::Soak => crate::soak::HELP,
+        Topic::Sim => crate::trials::HELP,
     }
 }

@@ -18,6 +18,7 @@ pub mod setup;
 mod soak;
 pub mod stages;
 pub mod totals;
+pub mod trials;
 pub mod vm;
 
 pub use failure::Failure;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use wavry_rig::args::{self, Command};
-use wavry_rig::{bench, board, demo, fuzz, say, setup, stages, vm};
+use wavry_rig::{bench, board, demo, fuzz, say, setup, stages, trials, vm};
 
 fn main() -> ExitCode {
     let outcome = args::parse(std::env::args_os().skip(1)).and_then(|command| match command {
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Fuzz(options) => fuzz::run(&options).map(|_| ()),
         Command::Board(options) => board::run(&options),
         Command::Sizes(options) => board::sizes(options),
+        Command::Trials(options) => trials::run(&options),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::args::{Fuzz, Setup, Test};
 use crate::cargo::{self, EXCLUDED};
 use crate::totals::Totals;
-use crate::{Failure, board, fuzz, say, setup};
+use crate::{Failure, board, fuzz, say, setup, trials};
 
 /// One part of the test run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Stage {
     Build,
     /// All tests.
     Test,
+    /// Random scenarios in the simulator.
+    Sim,
     /// The program without an allocator.
     Noalloc,
     /// The benchmarks compile without warnings.
@@ -40,16 +42,19 @@ pub enum Stage {
 const FUZZ_SEED: u32 = 1;
 /// How long each surface is fuzzed here: enough to notice what lies on the way.
 const FUZZ_SECONDS: u32 = 5;
+/// Scenarios that are played, from the first seed on.
+const SIM_SEEDS: u32 = 300;
 
 impl Stage {
     /// In the order they run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Fetch,
         Self::Fmt,
         Self::Clippy,
         Self::Doc,
         Self::Build,
         Self::Test,
+        Self::Sim,
         Self::Noalloc,
         Self::BenchCheck,
         Self::Fuzz,
@@ -65,6 +70,7 @@ impl Stage {
             Self::Doc => "doc",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Sim => "sim",
             Self::Noalloc => "noalloc",
             Self::BenchCheck => "bench-check",
             Self::Fuzz => "fuzz",
@@ -105,6 +111,9 @@ impl Stage {
                 ]
                 .concat(),
             ],
+            Self::Sim if packages.is_empty() => {
+                vec![trials::command(&words(&format!("sim --seeds {SIM_SEEDS}")))]
+            }
             Self::Noalloc if cargo::exists("hil-tests/noalloc") => vec![
                 [
                     with_manifest(words("clippy --locked --all-features"), "hil-tests/noalloc"),
@@ -122,7 +131,7 @@ impl Stage {
                 .concat(),
             ],
             // The fuzzer is no cargo command of this toolchain: see `run_stage`.
-            Self::Noalloc | Self::BenchCheck | Self::Fuzz => Vec::new(),
+            Self::Sim | Self::Noalloc | Self::BenchCheck | Self::Fuzz => Vec::new(),
         }
     }
 
@@ -135,6 +144,7 @@ impl Stage {
             | Self::Fmt
             | Self::Clippy
             | Self::Build
+            | Self::Sim
             | Self::Noalloc
             | Self::BenchCheck
             | Self::Fuzz => &[],

@@ -24,7 +24,10 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     let failure = parse("test clipy").unwrap_err();
     assert!(failure.message.contains("did you mean `clippy`?"), "{failure}");
     let failure = parse("paint").unwrap_err();
-    assert!(failure.message.contains("setup, test, demo, bench, vm, fuzz, board, soak, sizes, help"), "{failure}");
+    assert!(
+        failure.message.contains("setup, test, demo, bench, vm, fuzz, board, soak, sizes, sim, help"),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -39,6 +42,7 @@ fn every_command_has_its_help() {
         ("board", Topic::Board),
         ("soak", Topic::Soak),
         ("sizes", Topic::Sizes),
+        ("sim", Topic::Sim),
     ] {
         assert_eq!(parse(&format!("{word} --help")), Ok(Parsed::Help(topic)));
         assert_eq!(parse(&format!("help {word}")), Ok(Parsed::Help(topic)));
@@ -71,6 +75,15 @@ fn values_out_of_range_or_missing_are_refused() {
     }
     let Ok(Parsed::Fuzz(fuzz)) = parse("fuzz wire --minutes 5 fec") else { panic!("not a fuzz") };
     assert_eq!((fuzz.seconds, fuzz.surfaces), (300, vec!["wire".to_owned(), "fec".to_owned()]));
+    for line in ["sim --seeds 0", "sim --minutes x", "sim seeds", "soak hostile --datagrams 0", "soak"] {
+        assert_eq!(parse(line).unwrap_err().exit, 2, "{line}");
+    }
+    let Ok(Parsed::Trials(trials)) = parse("sim --seeds 1 --seed-base 77") else {
+        panic!("not a simulation")
+    };
+    assert_eq!(trials.words, ["sim", "--seeds", "1", "--seed-base", "77"]);
+    let Ok(Parsed::Trials(trials)) = parse("soak hostile --datagrams 5") else { panic!("not a flood") };
+    assert_eq!(trials.words, ["hostile", "--datagrams", "5", "--seed", "1"]);
     let Ok(Parsed::Bench(bench)) = parse("bench glass --json rows --strict") else { panic!("not a bench") };
     assert!(bench.strict && bench.name == "glass");
 }

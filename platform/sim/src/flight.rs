@@ -36,6 +36,7 @@ pub fn replay(config: &Config, record: &[FlightEntry]) -> Replay {
                 delta.on_feedback(at, round_trip_us, reports.drain(..));
             }
             FlightEntry::Silence { at } => delta.handle_timeout(at),
+            FlightEntry::Forgotten { bytes } => delta.on_forgotten(bytes.into()),
             FlightEntry::PictureRate { millihertz } => delta.set_picture_rate(millihertz),
             FlightEntry::Answered { is_answered } => delta.set_answered(is_answered),
             FlightEntry::Grant { .. } => {

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::event::{Event, Line, What};
 use crate::hash::TraceHash;
 use crate::link::{Link, LinkConfig, LinkId, LinkStats};
-use crate::packet::{Captured, Fate, NodeId, Packet, Pool};
+use crate::packet::{Captured, Fate, NodeId, NodeStats, Packet, Pool};
 use crate::random::Random;
 use crate::time::Time;
 
@@ -51,21 +51,6 @@ impl<H: Host + ?Sized> Host for Box<H> {
     fn handle_wake(&mut self, now: Instant) {
         (**self).handle_wake(now);
     }
-}
-
-/// What a host sent and received.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NodeStats {
-    /// Packets it sent.
-    pub sent: u64,
-    /// Payload bytes it sent.
-    pub sent_bytes: u64,
-    /// Packets that reached it.
-    pub received: u64,
-    /// Payload bytes that reached it.
-    pub received_bytes: u64,
-    /// Packets it sent to where no route leads.
-    pub unroutable: u64,
 }
 
 /// Addresses beside the nodes' own begin here.
@@ -171,6 +156,17 @@ impl<H: Host> Network<H> {
         self.nodes[node.0].address = address;
         self.kill_address(before);
         address
+    }
+
+    /// What packets of `node` come from unless it says otherwise.
+    #[must_use]
+    pub fn address(&self, node: NodeId) -> NodeId {
+        self.nodes[node.0].address
+    }
+
+    /// Packets of `node` come from this address of its own from now on. The one before stays alive.
+    pub fn set_address(&mut self, node: NodeId, address: NodeId) {
+        self.nodes[node.0].address = address;
     }
 
     /// Nothing leaves or reaches this address any more.

@@ -77,6 +77,21 @@ pub enum Fate {
     Duplicate(Duration),
 }
 
+/// What a host sent and received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeStats {
+    /// Packets it sent.
+    pub sent: u64,
+    /// Payload bytes it sent.
+    pub sent_bytes: u64,
+    /// Packets that reached it.
+    pub received: u64,
+    /// Payload bytes that reached it.
+    pub received_bytes: u64,
+    /// Packets it sent to where no route leads.
+    pub unroutable: u64,
+}
+
 /// Buffers that have been used and wait to be used again.
 #[derive(Debug, Default)]
 pub(crate) struct Pool(Vec<Vec<u8>>);

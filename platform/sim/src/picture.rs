@@ -236,7 +236,8 @@ impl Decoder {
         } else if !self.references.contains(&reference) {
             return Err(DecodeError::MissingReference(reference));
         }
-        // What was encoded after the reference and before this was invalidated there and never shown here.
+        // What was encoded after the reference and before this is invalid there, even if it was shown here.
+        self.references.retain(|&known| known <= reference);
         if self.references.len() == REFERENCES {
             self.references.remove(0);
         }

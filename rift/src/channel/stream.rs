@@ -28,8 +28,12 @@ pub(crate) struct Stream {
     beyond: Spans,
     /// What lies between and is not in `beyond` is due again.
     resend: (u64, u64),
+    /// One past what had been sent when a loss was last told.
+    lossy_end: u64,
     /// When everything not acknowledged was last gone through for that.
     resent_at: Instant,
+    /// When `acknowledged` last grew.
+    moved_at: Instant,
     /// When what is in flight is sent again if nothing is heard.
     resend_at: Option<Instant>,
     /// Times the peer was asked for credit and gave none.
@@ -56,7 +60,9 @@ impl Stream {
             limit: FIRST_CREDIT,
             beyond: Spans::new(),
             resend: (0, 0),
+            lossy_end: 0,
             resent_at: Instant::ZERO,
+            moved_at: Instant::ZERO,
             resend_at: None,
             probes: 0,
             was_full: false,
@@ -219,6 +225,7 @@ impl Stream {
             self.resent_at = now;
         }
         self.resend.1 = self.resend.1.max(end);
+        self.lossy_end = self.next;
     }
 
     pub(crate) fn on_part(&mut self, ring: &mut [u8], part: &StreamPart<'_>) {
@@ -238,7 +245,8 @@ impl Stream {
         copy_in(ring, start, &part.data[(start - offset) as usize..(end - offset) as usize]);
     }
 
-    pub(crate) fn on_acknowledged(&mut self, message: &StreamAcknowledged) {
+    /// The peer says what it has. `timeout_us` as for [`Self::emit`].
+    pub(crate) fn on_acknowledged(&mut self, now: Instant, timeout_us: u64, message: &StreamAcknowledged) {
         let next = near(message.next, self.acknowledged);
         // An acknowledgement of what was never sent is a lie or a very old one.
         if next > self.next || next < self.acknowledged {
@@ -246,6 +254,7 @@ impl Stream {
         }
         if next > self.acknowledged {
             self.acknowledged = next;
+            self.moved_at = now;
             self.resend_at = self.resend_at.filter(|_| self.acknowledged < self.next);
             self.probes = 0;
             self.writable |= self.was_full;
@@ -258,9 +267,23 @@ impl Stream {
                 let _ = self.beyond.insert(start, end);
             }
         }
+        if let Some(end) = self.beyond.end() {
+            self.look_back(now, timeout_us, end);
+        }
         self.limit = self.limit.max(near(message.limit, self.limit));
         if self.limit > self.next && self.acknowledged == self.next {
             self.resend_at = None;
+        }
+    }
+
+    /// The peer has something up to `end` and lacks something before. What was sent before a loss was told and is now
+    /// overtaken was lost too; and where new parts leave again and again, so that the timer never runs out, what has
+    /// not come for so long is lost all the same.
+    fn look_back(&mut self, now: Instant, timeout_us: u64, end: u64) {
+        self.resend.1 = self.resend.1.max(end.min(self.lossy_end));
+        if now >= self.moved_at.max(self.resent_at).plus_micros(OVERTAKEN_TIMEOUTS * timeout_us) {
+            self.resend = (self.acknowledged, end);
+            self.resent_at = now;
         }
     }
 
@@ -277,6 +300,8 @@ impl Stream {
 
 /// What may be sent before the peer has said how much it takes; no ring is smaller (SPEC §14.2).
 const FIRST_CREDIT: u64 = 64;
+/// What is overtaken by later parts is sent again after so many timeouts without one that ran out.
+const OVERTAKEN_TIMEOUTS: u64 = 2;
 /// The pause between requests for credit doubles this often.
 const PROBE_BACKOFF_MAX: u8 = 4;
 

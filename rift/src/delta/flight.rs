@@ -89,6 +89,11 @@ impl Flight {
         self.silenced_bps.take()
     }
 
+    /// Of these bytes nothing will be heard.
+    pub(super) const fn on_forgotten(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     pub(super) fn on_silence(&mut self, now: Instant, rate_bps: u64) {
         self.account(now, rate_bps);
         self.waiting_since = now;

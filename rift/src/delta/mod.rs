@@ -214,6 +214,11 @@ impl Delta {
         self.flight.on_sent(now, bytes as u64, self.control.rate_bps());
     }
 
+    /// Takes note that nothing will be told of a datagram of [`Self::on_sent`] any more: too many others left since.
+    pub const fn on_forgotten(&mut self, bytes: usize) {
+        self.flight.on_forgotten(bytes as u64);
+    }
+
     /// Takes the peer's report on packets, each told once and in the order of sending; `rtt_us` is the session's
     /// current estimate of the round trip.
     ///

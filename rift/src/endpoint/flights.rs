@@ -234,13 +234,12 @@ impl<H: Handshake, const ROUTES: usize, const CLIENTS: usize> Endpoint<H, ROUTES
         if let Some((_, refusal)) = self.refusals.iter().find(|(refused, _)| *refused == message.connection) {
             return put(refusal, reply);
         }
-        let index = self
-            .pending
-            .iter()
-            .position(|pending| {
-                pending.local_connection == message.connection && pending.since.plus_micros(PENDING_US) > now
-            })
-            .ok_or(Discard::UnknownConnection)?;
+        // From elsewhere it is somebody's copy that came first: the session would begin where the client is not.
+        let is_answer = |pending: &Pending<H>| {
+            let is_young = pending.since.plus_micros(PENDING_US) > now;
+            pending.local_connection == message.connection && pending.from == from && is_young
+        };
+        let index = self.pending.iter().position(is_answer).ok_or(Discard::UnknownConnection)?;
         let pending = &mut self.pending[index];
         let mut payload = [0; Opened::FRAMES_MAX];
         let len = pending.handshake.read_message(message.noise, &mut payload);

@@ -2,9 +2,11 @@
 //! follows, and proves every address before it sends much there.
 
 use super::path::{AMPLIFICATION_MAX, Challenge, Direction, Path};
+use super::sent::Told;
 use super::{Carried, Discard, PathId, SendError, Session};
 use crate::crypto::{Handshake, Side};
 use crate::delta::{self, Delta, Outcome, PacketReport};
+use crate::flight::FlightEntry;
 use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;
 use crate::time::Instant;
@@ -178,19 +180,36 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// Nothing will be heard of what is under way: all of it is said again.
     fn forget_flight(&mut self, now: Instant) {
-        let round_trip = self.round_trip_us();
         while let Some(told) = self.sent.forget(self.memory.sent()) {
-            self.latches.on_lost(told.carried, told.packet_number);
-            for (stream, carried) in self.streams.iter_mut().zip(Carried::STREAMS) {
-                if told.carried.contains(carried) {
-                    stream.on_lost(now, round_trip);
-                }
+            self.say_again(now, &told);
+        }
+    }
+
+    /// One more packet can be remembered: where there is no room the oldest of which nothing was heard is forgotten, and
+    /// what it carried is said again.
+    pub(super) fn make_room(&mut self, now: Instant) {
+        if self.sent.has_room(self.memory.sent().len(), 1) {
+            return;
+        }
+        let Some(told) = self.sent.forget(self.memory.sent()) else { return };
+        self.say_again(now, &told);
+        if self.side == Side::Responder && told.carried.contains(Carried::ELICITING) {
+            self.delta.on_forgotten(told.bytes.into());
+            self.memory.flight().1.record(|| FlightEntry::Forgotten { bytes: told.bytes });
+        }
+    }
+
+    fn say_again(&mut self, now: Instant, told: &Told) {
+        let round_trip = self.round_trip_us();
+        self.latches.on_lost(told.carried, told.packet_number);
+        for (stream, carried) in self.streams.iter_mut().zip(Carried::STREAMS) {
+            if told.carried.contains(carried) {
+                stream.on_lost(now, round_trip);
             }
-            if told.carried.intersects(Carried::BULK) {
-                let report =
-                    PacketReport { sent_at: told.sent_at, bytes: told.bytes, outcome: Outcome::Lost };
-                self.bulk.on_told(now, &report, round_trip);
-            }
+        }
+        if told.carried.intersects(Carried::BULK) {
+            let report = PacketReport { sent_at: told.sent_at, bytes: told.bytes, outcome: Outcome::Lost };
+            self.bulk.on_told(now, &report, round_trip);
         }
     }
 
@@ -231,6 +250,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             let path = &mut others[at];
             let (index, text) = path.open(id, keys, header, datagram, now, linger_us)?;
             let order = path.order(index);
+            self.on_sealed();
             self.count_opened(len, received_at);
             self.on_address(now, Some(at), id, index, len);
             return self.handle_frames(now, received_at, order, text, len, Some(at));
@@ -239,6 +259,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let spare = spare.ok_or(Discard::UnknownConnection)?;
         let mut path = Path::new(id, spare.number, Direction::of(&spare), Direction::default(), mtu, now);
         let (_, text) = path.open(id, keys, header, datagram, now, linger_us)?;
+        // It ends a trial like any other: a client may move before it has said anything where it was.
+        self.on_sealed();
         self.count_opened(len, received_at);
         let mut frames = Frames::new(text).filter(|frame| frame.frame_type == FrameType::NewConnection);
         let answer = frames.find_map(|frame| NewConnection::parse(frame.body));

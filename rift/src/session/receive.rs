@@ -247,8 +247,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 self.streams[usize::from(part.channel.code())].on_part(rings.receive, &part);
                 Some(())
             }
-            FrameType::StreamAcknowledged => StreamAcknowledged::parse(body)
-                .map(|message| self.streams[usize::from(message.channel.code())].on_acknowledged(&message)),
+            FrameType::StreamAcknowledged => StreamAcknowledged::parse(body).map(|message| {
+                let timeout_us = self.repeat_us();
+                let stream = &mut self.streams[usize::from(message.channel.code())];
+                stream.on_acknowledged(self.now, timeout_us, &message);
+            }),
         }
         .ok_or(Discard::Malformed)
     }

@@ -149,11 +149,9 @@ impl SentLog {
         self.next - self.untold + count <= ring_len as u64
     }
 
-    /// Notes a packet as sent. The ring forgets the oldest when it is full.
+    /// Notes a packet as sent. There is room.
     pub(crate) fn push(&mut self, ring: &mut [SentPacket], now: Instant, bytes: u16, carried: Carried) {
-        if !self.has_room(ring.len(), 1) {
-            self.untold += 1;
-        }
+        debug_assert!(self.has_room(ring.len(), 1), "room was made");
         let packet =
             SentPacket { sent_at: now, arrived_us: 0, bytes, carried, fate: Fate::InFlight, ce: false };
         *slot(ring, self.next) = packet;

@@ -405,6 +405,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.stats.bytes_sent += len as u64;
         self.active.sent += 1;
         let bytes = u16::try_from(len).unwrap_or(u16::MAX);
+        self.make_room(now);
         let (ring, mut recorder) = self.memory.flight();
         self.sent.push(ring, now, bytes, carried);
         let is_reported = carried.contains(Carried::ELICITING);

@@ -8,7 +8,8 @@ cargo rig COMMAND [OPTION…]
   test    set up, then everything CI checks
   bench   set up, then measure beside rivals
   vm      run something, or the tests of drivers, on a real kernel in a VM
-  soak    the VM's faults again and again, for leaks
+  soak    faults of the VM, or hostile datagrams, again and again
+  sim     sessions against random faults in a simulated network
   fuzz    look for inputs that break a promise of the protocol
   board   the client for boards: build it, show it in QEMU, try it against a host
   sizes   what the protocol takes of a board's memories
@@ -36,6 +37,7 @@ next from running. Ends with a table of wall times and the line `N passed, N fai
   doc           documentation, warnings denied
   build         the programs that tests run
   test          all tests
+  sim           300 random scenarios in the simulator
   noalloc       a program without an allocator runs sessions, and links for boards where their compiler is there
   bench-check   the benchmarks compile, warnings denied
   fuzz          every attack surface under the fuzzer for seconds; skipped without the nightly toolchain

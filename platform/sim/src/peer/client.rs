@@ -146,9 +146,17 @@ impl<H: Handshake> ClientPeer<H> {
     /// # Errors
     /// The session's.
     pub fn open_path(&mut self, now: Instant, id: PathId, from: NodeId) -> Result<(), SendError> {
+        self.session.open_path(now, id, self.random.bytes32())?;
         self.places.retain(|&(known, place)| known != id && place != from);
         self.places.push((id, from));
-        self.session.open_path(now, id, self.random.bytes32())
+        Ok(())
+    }
+
+    /// What leaves from `before` leaves from `after` now: a NAT has changed it, and the client does not know.
+    pub fn rebind(&mut self, before: NodeId, after: NodeId) {
+        for (_, place) in self.places.iter_mut().filter(|(_, place)| *place == before) {
+            *place = after;
+        }
     }
 
     /// Its session.

@@ -343,6 +343,9 @@ impl HostPeer {
                 }
             }
             guest.session.input_injected(now);
+            if guest.session.is_closed() {
+                self.endpoint.release(index);
+            }
         }
     }
 
@@ -361,6 +364,7 @@ impl HostPeer {
         // What would wait longer than a picture lasts is not encoded: a newer picture will replace it.
         let is_behind = |(guest, budget): (&Guest, Budget)| {
             guest.session.video_backlog_bytes() > period_bytes(budget.pacing_bps)
+                && is_waited_for(&self.guests, guest)
         };
         if viewers.zip(budgets).any(is_behind) {
             camera.skipped += 1;
@@ -437,6 +441,19 @@ impl fmt::Debug for HostPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostPeer").field("guests", &self.guests).finish_non_exhaustive()
     }
+}
+
+/// Whether the encoder waits for this guest: not where the same client is live in a session that came after, or in any
+/// while this one may be a recording's.
+fn is_waited_for(guests: &[Guest], one: &Guest) -> bool {
+    let mut is_after = false;
+    !guests.iter().any(|guest| {
+        let is_same = core::ptr::eq(guest, one);
+        let is_here = guest.session.is_established() && guest.session.is_live() && !is_same;
+        let is_followed = guest.session.peer() == one.session.peer() && is_here;
+        is_after |= is_same;
+        is_followed && (is_after || !one.session.is_live())
+    })
 }
 
 /// The address that stands for a node: 10.0.0.0/8 has one for each that is not an address itself.

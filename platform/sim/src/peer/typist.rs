@@ -83,6 +83,11 @@ impl Typist {
         self.left == 0 && self.waiting.is_none() && holds_nothing
     }
 
+    /// Nothing more than to release what is held.
+    pub const fn stop(&mut self) {
+        self.left = 0;
+    }
+
     /// When there is something to do.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {

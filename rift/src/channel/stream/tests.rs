@@ -118,7 +118,7 @@ impl Play {
                 self.receiver.on_part(&mut self.rings[1], &part);
             } else {
                 let message = StreamAcknowledged::parse(body).expect("an honest acknowledgement");
-                self.sender.on_acknowledged(&message);
+                self.sender.on_acknowledged(self.now, TIMEOUT_US, &message);
             }
             assert!(self.receiver.readable_len() <= RING, "no more than the ring holds");
         }
@@ -166,7 +166,7 @@ proptest! {
         play.send(64);
         for (next, limit, beyond) in lies {
             let beyond = beyond.into_iter().collect();
-            play.sender.on_acknowledged(&StreamAcknowledged { channel: Channel::File, next, limit, beyond });
+            play.sender.on_acknowledged(play.now, TIMEOUT_US, &StreamAcknowledged { channel: Channel::File, next, limit, beyond });
             play.sender.on_lost(play.now, 1);
             play.send(64);
             play.now = play.now.plus_micros(1000);
@@ -197,7 +197,7 @@ fn lost_credit_is_asked_for_and_a_reader_who_sleeps_is_asked_seldom() {
         for datagram in back {
             let body = Frames::new(&datagram).next().expect("one frame").body;
             let message = StreamAcknowledged::parse(body).expect("an honest acknowledgement");
-            play.sender.on_acknowledged(&StreamAcknowledged { limit: 64, ..message });
+            play.sender.on_acknowledged(play.now, TIMEOUT_US, &StreamAcknowledged { limit: 64, ..message });
         }
         play.now = play.now.plus_micros(10_000);
     }
@@ -240,4 +240,35 @@ fn only_what_is_missing_is_sent_again() {
     }
     play.step(Step::Read(RING));
     assert_eq!(play.read, play.written);
+}
+
+#[test]
+fn lost_part_is_sent_again_although_its_writer_never_pauses() {
+    for told in [false, true] {
+        let mut play = Play::new();
+        // The window opens.
+        for _ in 0..2 {
+            play.step(Step::Write(30));
+            play.step(Step::Send(30));
+            play.on_way.drain(..).collect::<Vec<_>>().iter().for_each(|one| play.deliver(one));
+            play.step(Step::Read(RING));
+        }
+        for round in 0..30 {
+            play.step(Step::Write(10));
+            play.send(10);
+            let lost = round == 3 || (round == 5 && told);
+            for datagram in core::mem::take(&mut play.on_way) {
+                if !lost {
+                    play.deliver(&datagram);
+                }
+            }
+            if lost && told {
+                play.sender.on_lost(play.now, TIMEOUT_US);
+            }
+            play.step(Step::Read(RING));
+            // The next part leaves before the timer of this one runs out.
+            play.step(Step::Pass(TIMEOUT_US * 4 / 5));
+        }
+        assert!(play.read.len() + 20 >= play.written.len(), "told {told}: stuck at {}", play.read.len());
+    }
 }
