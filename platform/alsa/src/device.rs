@@ -59,7 +59,11 @@ impl Open {
         let device = resolve(name);
         let failed = |error| classify(name, error);
         let path = CString::new(device).map_err(|_| AlsaError::Missing(name.to_owned()))?;
-        let pcm = PCM::open(&path, direction.alsa(), true).map_err(failed)?;
+        let pcm = PCM::open(&path, direction.alsa(), true).map_err(|error| match error.errno() {
+            // What was never there is not gone.
+            ENODEV => AlsaError::Missing(name.to_owned()),
+            _ => failed(error),
+        })?;
         let unsupported = |what| move |_| AlsaError::Unsupported { device: name.to_owned(), what };
         let (buffer, period) = {
             let parameters = HwParams::any(&pcm).map_err(failed)?;

@@ -10,8 +10,8 @@ const FREQUENCY: f64 = 0.05;
 /// What is in hand is averaged over about this long, in seconds.
 const AVERAGED: f64 = 2.0;
 /// Bounds of the correction, in millionths. Crystals are within 100 of what they should be, two of them within 200; the rest
-/// is to catch up by. 0.06 % is a hundredth of a semitone; with the clocks' own difference it is below 0.1 %.
-const PPM_MAX: f64 = 600.0;
+/// is to catch up by. 0.05 % is a hundredth of a semitone; with the clocks' own difference it is well below 0.1 %.
+const PPM_MAX: f64 = 500.0;
 /// So near to what should be in hand the clocks are learnt, in microseconds: without the integral part, clocks that differ by
 /// 300 millionths hold it this far off.
 const NEAR_US: f64 = 3_000.0;

@@ -38,6 +38,8 @@ use wave::WaveSink;
 
 /// Packets that may wait for the sound's thread: half a second of packets of 10 ms.
 const HEARD_MAX: usize = 48;
+/// The thread's priority, as `nice` counts: what sound servers take.
+const NICE: i32 = -11;
 /// The thread looks at least this often while there is something to be heard.
 const LOOK: Duration = Duration::from_millis(20);
 /// Statistics are made public this often, in microseconds.
@@ -250,8 +252,14 @@ impl<S: AudioSink> Speaker<S> {
 
     /// Until nobody feeds it any more.
     fn run(mut self, heard: &Receiver<Heard>) {
+        // Where the system lets it, it goes before whatever else computes here: it needs little, and in time.
+        let _ = rustix::process::setpriority_process(None, NICE);
         while let Ok(first) = heard.recv() {
             self.take(&first);
+            if self.player.is_idle() {
+                // Nothing to be heard: the device is left to others.
+                continue;
+            }
             loop {
                 match heard.try_recv() {
                     Ok(heard) => {

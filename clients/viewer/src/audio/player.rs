@@ -31,8 +31,10 @@ pub const PACKETS_MAX: usize = 96;
 const FRAMES_MAX: usize = 960;
 /// More than this is never kept in hand, in microseconds, however late packets come: beyond it gaps are the lesser evil.
 const IN_HAND_US_MAX: i64 = 150_000;
-/// Beside lateness: the resampler's window, and what a look at the clocks may be wrong by.
+/// Beside lateness: the resampler's window, and what a look at the clocks may be wrong by; and a part of lateness, because
+/// the next that is late may be later than all before.
 const MARGIN_US: i64 = 2_000;
+const MARGIN_PART: i64 = 4;
 /// So much is invented at a stretch, in frames: 60 ms. The codec has faded out by then.
 const INVENTED_MAX: usize = 2880;
 /// With so much more in hand than should be, for so long, a packet is blended away. In microseconds.
@@ -225,7 +227,8 @@ impl<D: AudioDecoder> Player<D> {
     }
 
     fn wanted_us(&self) -> i64 {
-        (self.lateness.expected_us() + MARGIN_US).min(IN_HAND_US_MAX)
+        let expected_us = self.lateness.expected_us();
+        (expected_us + expected_us / MARGIN_PART + MARGIN_US).min(IN_HAND_US_MAX)
     }
 
     /// Looks at what is in hand, and plays faster or slower, or leaves out what is too much.

@@ -20,6 +20,8 @@ use super::SoundSpec;
 use super::tone::Tone;
 use crate::status::Board;
 
+/// The thread's priority, as `nice` counts: what sound servers take.
+const NICE: i32 = -11;
 /// The thread looks at its orders at least this often.
 const LOOK: Duration = Duration::from_millis(20);
 /// Frames taken at once at most.
@@ -120,6 +122,8 @@ pub struct Outlet {
 /// The system's.
 pub fn start(spec: SoundSpec, orders: Arc<SoundOrders>, outlet: Outlet) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("sound".into()).spawn(move || {
+        // Where the system lets it, it goes before encoding pictures: it needs little, and in time.
+        let _ = rustix::process::setpriority_process(None, NICE);
         let mut order = orders.wait();
         while !order.stop {
             let outcome = match &spec {
