@@ -230,7 +230,7 @@ fn cards_that_drift_and_a_network_that_loses_leave_pitch_and_level_alone() {
             worst * 100.0,
             mean * 1e6
         );
-        assert!(worst < 1e-3 && mean.abs() < 100e-6, "the pitch is off");
+        assert!(worst < 1e-3 && mean.abs() < 200e-6, "the pitch is off");
         assert!(stats.gaps <= 2 && holes(&heard) as u64 <= stats.gaps, "more than a gap a minute");
         assert!(*least > -8_000 && *most < 15_000, "the level drifts");
         assert!(
@@ -301,18 +301,17 @@ fn sender_that_has_nothing_to_say_is_no_gap() {
 #[test]
 fn what_is_missing_for_certain_is_invented_in_its_place_and_no_delay_is_gained() {
     let mut player = player();
-    let world = World { seed: 5, loss: 0.05, copies: 0, seconds: 30, ..PLAIN };
+    let world = World { seed: 5, loss: 0.05, copies: 0, seconds: 70, ..PLAIN };
     let (heard, course) = world.play(&mut player);
     let stats = *player.stats();
     println!("{stats:?}");
-    assert!((100..220).contains(&stats.lost), "{stats:?}");
+    assert!((250..450).contains(&stats.lost), "{stats:?}");
     assert!(stats.concealed >= stats.lost * FRAMES as u64 * 9 / 10, "{stats:?}");
     assert!(holes(&heard) > 80);
-    // What was in hand from the start is still being worked off, and no more has come.
-    let mean = |part: &[i64]| part.iter().sum::<i64>() / part.len() as i64;
-    let quarter = course.len() / 4;
-    let (third, last) = (mean(&course[2 * quarter..3 * quarter]), mean(&course[3 * quarter..]));
-    assert!(last < third && last < 15_000, "{third}, then {last} µs more than should be in hand");
+    // What was in hand from the start has been worked off, and no more has come.
+    let last = &course[course.len() * 9 / 10..];
+    let mean = last.iter().sum::<i64>() / last.len() as i64;
+    assert!(mean.abs() < 5_000, "{mean} µs more than should be in hand");
 }
 
 #[test]
