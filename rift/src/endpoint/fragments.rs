@@ -62,7 +62,7 @@ impl Fragments {
     }
 }
 
-impl<H: Handshake> Endpoint<H> {
+impl<H: Handshake, const ROUTES: usize, const CLIENTS: usize> Endpoint<H, ROUTES, CLIENTS> {
     /// SPEC §4.20. Cheap things first: a fragment costs a MAC, then a cookie; room only who has come back with one, and curves only
     /// a whole flight.
     pub(super) fn on_fragment(
