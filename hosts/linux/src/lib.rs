@@ -32,6 +32,7 @@ pub mod signal;
 pub mod sound;
 pub mod source;
 pub mod status;
+pub mod steps;
 pub mod test_source;
 mod tile_coder;
 pub mod viewers;

@@ -34,6 +34,7 @@ use crate::pairing::Desk;
 use crate::rotation::Heir;
 use crate::sound::SharedSound;
 use crate::status::Board;
+use crate::steps::Steps;
 
 use lanes::{KNOWN_MAX, KnownViewer};
 use viewer::{Viewer, show_cursor, start_bitrate_bps, tell_capture};
@@ -124,6 +125,8 @@ pub struct Viewers {
     /// What the capture is doing, where it is a device's.
     capture: Option<CaptureState>,
     loads: Vec<Load>,
+    /// How often pictures are made, in each lane.
+    steps: [Steps; Lane::ALL.len()],
     ended: Option<String>,
     refreshed_at: Instant,
     /// The list was read again since it was last held against those who are here.
@@ -154,6 +157,7 @@ impl Viewers {
             cursor: CursorState::default(),
             capture: None,
             loads: Vec::with_capacity(VIEWERS_MAX),
+            steps: [Steps::new(); Lane::ALL.len()],
             ended: None,
             refreshed_at: Instant::ZERO,
             is_list_newer: false,

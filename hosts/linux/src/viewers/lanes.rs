@@ -182,7 +182,10 @@ impl Viewers {
             }
             self.loads.push(load);
         }
-        let grant = Grant::of(&self.loads, lead_at, self.policy.period_us);
+        let own_us = self.policy.period_us;
+        let steps = &mut self.steps[lane.index()];
+        let grant = Grant::of(&self.loads, lead_at, own_us)
+            .map(|grant| Grant { period_us: steps.settle(now, own_us, grant.period_us), ..grant });
         self.feed.orders.of(lane).change(|order| {
             order.is_watched = grant.is_some();
             order.open = grant.is_some_and(|grant| grant.open);
@@ -190,7 +193,7 @@ impl Viewers {
             order.anyone_has_picture = has_picture;
             order.picture_len_max = picture_len_max;
             if let Some(grant) = grant {
-                order.bitrate_bps = grant.encoder_bitrate_bps(self.policy.period_us);
+                order.bitrate_bps = grant.encoder_bitrate_bps(own_us);
                 order.period_us = grant.period_us;
             }
         });
