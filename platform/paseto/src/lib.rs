@@ -12,6 +12,7 @@
 //!
 //! Invariant: what does not verify is not parsed, but for the footer, which chooses the key.
 
+use curve25519_dalek::edwards::EdwardsPoint;
 use pasetors::keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate as _};
 use pasetors::paserk::{FormatAsPaserk as _, Id};
 use pasetors::token::UntrustedToken;
@@ -21,6 +22,8 @@ use rift::PublicKey;
 use rift::limits::LEASE_TOKEN_MAX;
 use rift::paths::relay::LeaseTerms;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
 
 const ASSERTION: &[u8] = b"wavry relay lease";
 
@@ -85,6 +88,20 @@ impl Signer {
         let public = AsymmetricPublicKey::try_from(&secret)?;
         let bytes = public.as_bytes().try_into().map_err(|_| errors::Error::Key)?;
         Ok(Self { secret, public: bytes, footer: footer(&public) })
+    }
+
+    /// The key of this seed (RFC 8032 §5.1.5): 32 bytes of entropy, kept as other secrets are.
+    ///
+    /// # Errors
+    /// Never for what is written here; the library's words if it thinks otherwise.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, errors::Error> {
+        let hash = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(seed)));
+        let scalar = Zeroizing::new(*hash.first_chunk::<32>().expect("half of it"));
+        let public = EdwardsPoint::mul_base_clamped(*scalar).compress();
+        let mut bytes = Zeroizing::new([0; 64]);
+        bytes[..32].copy_from_slice(seed);
+        bytes[32..].copy_from_slice(public.as_bytes());
+        Self::from_secret(&*bytes)
     }
 
     /// The bytes to keep it by. Whoever reads them can sign leases.

@@ -66,3 +66,18 @@ fn every_changed_letter_is_refused() {
         assert!(verifier.verify(&changed, NOW).is_err(), "letter {at}");
     }
 }
+
+#[test]
+fn key_of_a_seed_is_that_of_rfc_8032() {
+    // RFC 8032 §7.1, test 1.
+    let seed = [
+        0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4, 0x44,
+        0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60,
+    ];
+    let signer = Signer::from_seed(&seed).expect("a seed");
+    assert_eq!(signer.public()[..8], [0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7]);
+    assert_eq!(signer.public()[28..], [0xf7, 0x07, 0x51, 0x1a]);
+    let verifier = Verifier::new([7; 16], &[signer.public()]).expect("a key");
+    let token = signer.sign(&terms()).expect("entropy");
+    assert_eq!(verifier.verify(token.as_bytes(), NOW), Ok(terms()));
+}

@@ -8,14 +8,23 @@
 
 use core::net::SocketAddr;
 
+use blake2::{Blake2s256, Digest};
 use zeroize::Zeroize;
 
 use crate::crypto::PublicKey;
 use crate::limits::LEASE_TOKEN_MAX;
 use crate::wire::relay::LEASE_TAG_LEN;
 
-/// A relay's name: the first 16 bytes of BLAKE2s of its public key would do; whatever it is, it is the relay's alone.
+/// Bytes of a relay's name, see [`relay_id`].
 pub const RELAY_ID_LEN: usize = 16;
+
+/// A relay's name: the first 16 bytes of BLAKE2s-256 of its public key.
+#[must_use]
+pub fn relay_id(key: &PublicKey) -> [u8; RELAY_ID_LEN] {
+    let mut id = [0; RELAY_ID_LEN];
+    id.copy_from_slice(&Blake2s256::digest(key.as_bytes())[..RELAY_ID_LEN]);
+    id
+}
 
 /// What the token of a lease says: the claims that a relay verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

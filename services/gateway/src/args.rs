@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::leases::RelayPlace;
+
 /// Introduces devices to each other, so that they find a way to each other through NATs.
 ///
 /// Without a command it runs the gateway. It can introduce and nothing more: who gets in is decided by each host's own list,
@@ -34,6 +36,12 @@ pub enum Command {
     },
     /// Print the gateway's Wavry ID, by which devices know it
     Id {
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the key with which the gateway signs leases, for `wavry-relay --trust`
+    LeaseKey {
         /// Where the state is
         #[command(flatten)]
         place: Place,
@@ -73,6 +81,10 @@ pub struct RunArgs {
     /// Where /healthz, /readyz and /metrics are served over HTTP, to who may know [default: 127.0.0.1:4748]
     #[arg(long, value_name = "ADDRESS")]
     pub health: Option<SocketAddr>,
+    /// A relay for those who find no direct path, ID@ADDRESS:PORT with the ID that `wavry-relay id` prints; say it again
+    /// for each
+    #[arg(long, value_name = "RELAY")]
+    pub relay: Vec<RelayPlace>,
     /// What to log, as `info` or `wavry_gateway=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -89,6 +101,7 @@ impl RunArgs {
             },
             listen: self.listen.or(said.listen),
             health: self.health.or(said.health),
+            relay: if self.relay.is_empty() { said.relay } else { self.relay },
             log: self.log.or(said.log),
         }
     }

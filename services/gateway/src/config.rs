@@ -104,8 +104,11 @@ pub fn parse(text: &str, path: &Path) -> Result<RunArgs, ConfigError> {
             key: key.clone(),
             what: what.to_owned(),
         };
-        let text = value.as_str().ok_or_else(|| wrong("give a text"))?;
-        let matches = command.clone().try_get_matches_from([format!("--{key}={text}")]);
+        let values = value.as_array().map_or(core::slice::from_ref(value), Vec::as_slice);
+        let words = values.iter().map(|value| value.as_str().map(|text| format!("--{key}={text}")));
+        let words: Option<Vec<String>> = words.collect();
+        let words = words.ok_or_else(|| wrong("give a text, or a list of texts"))?;
+        let matches = command.clone().try_get_matches_from(words);
         let said = matches.and_then(|matches| RunArgs::from_arg_matches(&matches));
         all = said.map_err(|error| wrong(reason(&error.to_string())))?.or(all);
     }

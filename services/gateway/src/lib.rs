@@ -11,6 +11,7 @@
 pub mod args;
 pub mod config;
 pub mod health;
+pub mod leases;
 pub mod shell;
 pub mod state;
 pub mod storage;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use rift::wire::signal::EnrolmentToken;
 use rift_keystore::KeystoreError;
+use rift_paseto::Signer;
 
 use args::{Command, Place};
 use state::limits::TOKEN_S;
@@ -27,6 +29,9 @@ use storage::{Sqlite, Storage, StorageError};
 
 /// The database's name in the state directory.
 pub const DATABASE_NAME: &str = "gateway.db";
+
+/// The name of the file with the key that signs leases.
+pub const LEASE_KEY_NAME: &str = "lease-key";
 
 /// Why the gateway does not do it.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,9 @@ pub enum GatewayError {
     /// Its database.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The key that signs leases.
+    #[error("the key in the file `lease-key` is none")]
+    LeaseKey,
     /// A socket.
     #[error("cannot serve {what} at {address}: {source}")]
     Bind {
@@ -84,6 +92,15 @@ impl StateDirectory {
         Ok(*rift_keystore::load_or_create_secret(&self.0.join(rift_keystore::SECRET_FILE_NAME))?)
     }
 
+    /// What leases are signed with; made when there is none.
+    ///
+    /// # Errors
+    /// The keystore's.
+    pub fn signer(&self) -> Result<Signer, GatewayError> {
+        let seed = rift_keystore::load_or_create_secret(&self.0.join(LEASE_KEY_NAME))?;
+        Signer::from_seed(&seed).map_err(|_| GatewayError::LeaseKey)
+    }
+
     /// Where the database is.
     #[must_use]
     pub fn database(&self) -> PathBuf {
@@ -99,6 +116,10 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), GatewayE
     let said = match command {
         Command::Run(_) => return Ok(()),
         Command::Id { place } => StateDirectory::of(place)?.identity()?.public().to_string(),
+        Command::LeaseKey { place } => {
+            let key = StateDirectory::of(place)?.signer()?.public();
+            key.iter().map(|byte| format!("{byte:02x}")).collect()
+        }
         Command::Token { place } => {
             let directory = StateDirectory::of(place)?;
             // The directory is made with the key.

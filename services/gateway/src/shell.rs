@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::args::RunArgs;
 use crate::health::{self, Health};
+use crate::leases::{Leases, RelayPlace};
 use crate::state::{Gateway, Request};
 use crate::storage::{Sqlite, Storage, StorageError};
 use crate::{GatewayError, StateDirectory, make_token};
@@ -31,18 +32,25 @@ const GOODBYE: Duration = Duration::from_millis(200);
 pub struct Shell {
     gateway: Gateway<fn() -> [u8; 32]>,
     storage: Sqlite,
+    leases: Leases,
     socket: UdpSocket,
     began: tokio::time::Instant,
     health: Arc<Health>,
 }
 
 impl Shell {
-    /// Opens the database, binds the socket, and tells a token if nobody has enrolled yet.
+    /// Opens the database, binds the socket, and tells a token if nobody has enrolled yet. Introductions come with leases of
+    /// `relays`.
     ///
     /// # Errors
     /// [`GatewayError`].
-    pub async fn open(directory: &StateDirectory, listen: SocketAddr) -> Result<Self, GatewayError> {
+    pub async fn open(
+        directory: &StateDirectory,
+        listen: SocketAddr,
+        relays: Vec<RelayPlace>,
+    ) -> Result<Self, GatewayError> {
         let identity = directory.identity()?;
+        let leases = Leases::new(directory.signer()?, relays);
         let mut storage = Sqlite::open(&directory.database()).await?;
         let records = storage.devices().await?;
         if records.is_empty() {
@@ -54,8 +62,15 @@ impl Shell {
         let bind = |source| GatewayError::Bind { what: "devices", address: listen, source };
         let socket = UdpSocket::bind(listen).await.map_err(bind)?;
         tracing::info!(id = %identity.public(), at = %socket.local_addr().map_err(bind)?, devices = records.len(), "the gateway is there");
-        let gateway = Gateway::new(identity, directory.secret()?, epoch_us, records, entropy as fn() -> _);
-        Ok(Self { gateway, storage, socket, began, health: Arc::default() })
+        let gateway = Gateway::new(
+            identity,
+            directory.secret()?,
+            epoch_us,
+            records,
+            leases.has_relays(),
+            entropy as fn() -> _,
+        );
+        Ok(Self { gateway, storage, leases, socket, began, health: Arc::default() })
     }
 
     /// Where it listens.
@@ -145,6 +160,13 @@ impl Shell {
     async fn store(&mut self, request: Request) -> Result<(), StorageError> {
         match request {
             Request::Store(change) => self.storage.grant(&change).await,
+            Request::Lend(peers) => {
+                let entropy = [entropy(), entropy(), entropy()];
+                if let Some(shares) = self.leases.make(entropy, unix_us() / 1_000_000) {
+                    self.gateway.on_lease(self.now(), peers, shares);
+                }
+                Ok(())
+            }
             Request::Redeem { session, key, name, token } => {
                 let is_good = self.storage.redeem(&token, &key, &name, unix_us() / 1_000_000).await?;
                 tracing::info!(device = %key, is_good, "a device shows a token");
@@ -165,7 +187,8 @@ impl Shell {
 /// [`GatewayError`].
 pub async fn run(settings: &RunArgs) -> Result<(), GatewayError> {
     let directory = StateDirectory::of(&settings.place)?;
-    let shell = Shell::open(&directory, settings.listen.unwrap_or(LISTEN)).await?;
+    let relays = settings.relay.clone();
+    let shell = Shell::open(&directory, settings.listen.unwrap_or(LISTEN), relays).await?;
     let listener = health::bind(settings.health.unwrap_or(HEALTH)).await?;
     let (stop, stopped) = watch::channel(false);
     let signals = |source| GatewayError::Io { what: "cannot listen to signals", source };

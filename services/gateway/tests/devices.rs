@@ -26,7 +26,10 @@ fn refusal(signals: &[Signal]) -> Option<SignalReason> {
 
 /// A house with a host at place 0 and a client at place 1, both enrolled, the host there.
 fn home() -> House {
-    let mut house = House::new();
+    enrolled(House::new())
+}
+
+fn enrolled(mut house: House) -> House {
     for seed in 1..=2 {
         let at = house.add(seed);
         house.say(at, &Signal::Enrol { token: TOKEN(seed), name: "a device".try_into().expect("it fits") });
@@ -166,6 +169,19 @@ fn message_that_no_device_says_ends_its_session_only() {
     house.say(1, &Signal::Found { peer: host, is_present: true });
     house.run(500);
     assert!(house.is_closed(1) && !house.is_closed(0));
+}
+
+#[test]
+fn introduction_comes_with_each_ones_share_of_a_lease_where_there_is_a_relay() {
+    let mut house = enrolled(House::with_relays(true));
+    let (host, client) = (house.key(0), house.key(1));
+    house.say(0, &Signal::Grant { peer: client, may: true });
+    house.say(1, &Signal::Introduce { request: 1, peer: host, candidates: candidates(2) });
+    for (at, number) in [(1, 1), (0, 2)] {
+        let said = house.heard(at);
+        let [Signal::Introduction(met), Signal::Lease(lease)] = &said[..] else { panic!("{said:?}") };
+        assert!(met.has_lease && lease.secret == [number; 32]);
+    }
 }
 
 #[test]

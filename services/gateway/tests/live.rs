@@ -69,7 +69,8 @@ impl Running {
         let (told, tells) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             block_on(async move {
-                let shell = Shell::open(&directory, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+                let shell =
+                    Shell::open(&directory, "127.0.0.1:0".parse().unwrap(), Vec::new()).await.unwrap();
                 let listener = health::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
                 told.send((shell.local_addr().unwrap(), listener.local_addr().unwrap())).unwrap();
                 let health = shell.health();

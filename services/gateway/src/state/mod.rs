@@ -14,6 +14,7 @@ mod slot;
 use core::net::SocketAddr;
 use std::collections::{BTreeSet, VecDeque};
 
+use rift::paths::relay::Lease;
 use rift::wire::signal::{DeviceName, EnrolmentToken};
 use rift::wire::{Kind, stun};
 use rift::{
@@ -46,6 +47,8 @@ pub enum Request {
     },
     /// Remember this.
     Store(GrantChange),
+    /// Make shares of a lease for the devices of these sessions, caller and callee, and tell [`Gateway::on_lease`].
+    Lend([(SessionIndex, PublicKey); 2]),
 }
 
 /// What a gateway counts.
@@ -86,13 +89,14 @@ pub struct Gateway<E> {
 }
 
 impl<E: FnMut() -> [u8; 32]> Gateway<E> {
-    /// A gateway of this identity that knows these devices. `secret` is 32 bytes kept beside the key; `epoch_us` is the Unix
+    /// A gateway of this identity that knows these devices; `has_relays` = it introduces with leases. `secret` is 32 bytes kept beside the key; `epoch_us` is the Unix
     /// time at [`Instant::ZERO`], in microseconds.
     pub fn new(
         identity: Identity,
         secret: [u8; 32],
         epoch_us: u64,
         records: Vec<DeviceRecord>,
+        has_relays: bool,
         entropy: E,
     ) -> Self {
         let endpoint = Endpoint::with_room(&identity.public(), secret).with_epoch(epoch_us);
@@ -106,7 +110,7 @@ impl<E: FnMut() -> [u8; 32]> Gateway<E> {
             timers: BTreeSet::new(),
             replies: VecDeque::new(),
             stun: Bucket::new(STUN_BURST, STUN_INTERVAL_US),
-            registry: Registry::new(records),
+            registry: Registry::new(records, has_relays),
             requests: VecDeque::new(),
             entropy,
             counters: Counters::default(),
@@ -245,6 +249,12 @@ impl<E: FnMut() -> [u8; 32]> Gateway<E> {
         self.act(now);
     }
 
+    /// Shares of a lease, for [`Request::Lend`].
+    pub fn on_lease(&mut self, now: Instant, peers: [(SessionIndex, PublicKey); 2], shares: [Lease; 2]) {
+        self.registry.on_lease(peers, shares);
+        self.act(now);
+    }
+
     /// Ends every session, as its devices come back when there is a gateway again.
     pub fn shut_down(&mut self, now: Instant) {
         for at in 0..self.slots.len() {
@@ -322,6 +332,7 @@ impl<E: FnMut() -> [u8; 32]> Gateway<E> {
                     self.requests.push_back(Request::Redeem { session, key, name, token });
                 }
                 Effect::Store(change) => self.requests.push_back(Request::Store(change)),
+                Effect::Lend(peers) => self.requests.push_back(Request::Lend(peers)),
                 Effect::Say(index, signal) => {
                     let Some(slot) = self.slots[usize::from(index.0)].as_mut() else { continue };
                     if slot.line.say(&signal).is_err() {

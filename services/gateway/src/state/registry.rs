@@ -7,6 +7,7 @@
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use rift::paths::relay::Lease;
 use rift::paths::{Candidates, MeetingSecret};
 use rift::wire::signal::{DeviceName, EnrolmentToken, Introduction, Signal, SignalReason};
 use rift::{Instant, PublicKey, SessionIndex};
@@ -59,6 +60,8 @@ pub enum Effect {
     },
     /// Remember this.
     Store(GrantChange),
+    /// Make shares of a lease for the devices of these sessions, caller and callee, and tell [`Registry::on_lease`].
+    Lend([(SessionIndex, PublicKey); 2]),
 }
 
 struct Device {
@@ -85,6 +88,8 @@ pub struct Registry {
     /// Sessions of devices, by key: one each.
     by_key: BTreeMap<PublicKey, SessionIndex>,
     effects: VecDeque<Effect>,
+    /// Whether introductions come with leases.
+    has_relays: bool,
     /// Introductions made.
     pub introductions: u64,
     /// Requests refused.
@@ -92,10 +97,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry of these devices.
+    /// A registry of these devices; `has_relays` = introductions come with leases.
     #[must_use]
-    pub fn new(records: Vec<DeviceRecord>) -> Self {
-        let mut registry = Self::default();
+    pub fn new(records: Vec<DeviceRecord>, has_relays: bool) -> Self {
+        let mut registry = Self { has_relays, ..Self::default() };
         for record in records {
             registry.add(record.key, record.name, record.grants.into_iter().collect());
         }
@@ -258,15 +263,28 @@ impl Registry {
         let Some((to, theirs)) = self.host_for(&caller, &callee) else {
             return self.refuse(session, request, SignalReason::NotFound);
         };
+        let has_lease = self.has_relays;
         let introduction = |request, calls, peer, candidates| {
             let secret = MeetingSecret::from_bytes(entropy);
-            Signal::Introduction(Introduction { request, calls, peer, secret, candidates, has_lease: false })
+            Signal::Introduction(Introduction { request, calls, peer, secret, candidates, has_lease })
         };
         let to_caller = introduction(request, true, callee, theirs);
         let to_callee = introduction(0, false, caller, candidates);
         self.introductions += 1;
         self.effects.push_back(Effect::Say(to, to_callee));
         self.effects.push_back(Effect::Say(session, to_caller));
+        if has_lease {
+            self.effects.push_back(Effect::Lend([(session, caller), (to, callee)]));
+        }
+    }
+
+    /// Shares of the lease of [`Effect::Lend`], if there are any. A session that is another's by now gets none.
+    pub fn on_lease(&mut self, peers: [(SessionIndex, PublicKey); 2], shares: [Lease; 2]) {
+        for ((session, key), share) in peers.into_iter().zip(shares) {
+            if self.by_key.get(&key) == Some(&session) {
+                self.effects.push_back(Effect::Say(session, Signal::Lease(share)));
+            }
+        }
     }
 
     fn on_grant(&mut self, session: SessionIndex, host: PublicKey, client: PublicKey, may: bool) {

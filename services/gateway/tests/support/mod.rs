@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use std::collections::BTreeSet;
 
 use rift::paths::SignalLine;
+use rift::paths::relay::Lease;
 use rift::wire::signal::{EnrolmentToken, Signal};
 use rift::{
     Callee, Config, Ecn, Event, Identity, Instant, NoPictures, Noise, Opening, PathId, PublicKey, Session,
@@ -40,6 +41,11 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new() -> Self {
+        Self::with_relays(false)
+    }
+
+    /// With leases, which are signed by nobody here.
+    pub(crate) fn with_relays(has_relays: bool) -> Self {
         let identity = Identity::from_secret([77; 32]);
         let host = identity.public();
         let mut drawn = 0u64;
@@ -50,7 +56,7 @@ impl House {
             bytes
         });
         Self {
-            gateway: Gateway::new(identity, [5; 32], 1_700_000_000_000_000, Vec::new(), entropy),
+            gateway: Gateway::new(identity, [5; 32], 1_700_000_000_000_000, Vec::new(), has_relays, entropy),
             host,
             devices: Vec::new(),
             spent: BTreeSet::new(),
@@ -133,7 +139,17 @@ impl House {
             }
             self.gateway.handle_timeout(self.now);
             while let Some(request) = self.gateway.poll_request() {
-                if let Request::Redeem { session, key, name, token } = request {
+                if let Request::Lend(peers) = request {
+                    let shares = [1, 2].map(|number| Lease {
+                        relay: GATEWAY_AT,
+                        relay_key: self.host,
+                        tag: [9; 8],
+                        secret: [number; 32],
+                        expires_s: 1,
+                        token: heapless::Vec::from_slice(&[b'x'; 600]).expect("it fits"),
+                    });
+                    self.gateway.on_lease(self.now, peers, shares);
+                } else if let Request::Redeem { session, key, name, token } = request {
                     let is_good = self.spent.insert(token.0);
                     self.gateway.on_redeemed(self.now, session, key, is_good.then_some(name));
                 }
