@@ -1,6 +1,6 @@
 //! Switches the machine behind a host's capture card, and shows nothing.
 //!
-//! An action is a key that needs the right *power* (SPEC §8): a host that was told how does it instead of pressing the
+//! An action is a key that needs the right *power* (SPEC §8.10): a host that was told how does it instead of pressing the
 //! key. What comes of it is the host's to log; here it is known that the host took it.
 
 use core::time::Duration;

@@ -203,6 +203,10 @@ pub struct RunArgs {
     /// Which pixel format of the capture device, by its four letters as `cards` prints them [default: the best]
     #[arg(long, value_name = "FORMAT", value_parser = four_letters)]
     pub capture_format: Option<FourCc>,
+    /// Show pictures that the capture device damaged or cut short as far as they go (JPEG) [default: the last whole one
+    /// stays]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub capture_damaged: Option<bool>,
     /// What the capture device tells sources that it is: 1080p60, 4k30, or a file of display data (EDID) [default: as
     /// it is set]
     #[arg(long, value_name = "DISPLAY")]
@@ -262,6 +266,7 @@ impl RunArgs {
             port_file: self.port_file.or(other.port_file),
             capture_input: self.capture_input.or(other.capture_input),
             capture_format: self.capture_format.or(other.capture_format),
+            capture_damaged: self.capture_damaged.or(other.capture_damaged),
             edid: self.edid.or(other.edid),
             power: self.power.or(other.power),
             metrics: self.metrics.or(other.metrics),

@@ -155,7 +155,8 @@ impl Capture {
     fn run(&mut self) -> Result<(), CaptureError> {
         let order = self.orders.of(Lane::H264).take();
         if let Ok(Some(frame)) = self.source.current_frame(self.clock.now()) {
-            self.tracks[Lane::H264.index()].coder.prepare(&frame, order.bitrate_bps)?;
+            let size = (frame.width(), frame.height());
+            self.tracks[Lane::H264.index()].coder.prepare(size, order.bitrate_bps)?;
         }
         loop {
             let orders = Lane::ALL.map(|lane| self.orders.of(lane).take());
@@ -173,6 +174,11 @@ impl Capture {
         }
         for (track, order) in self.tracks.iter_mut().zip(orders) {
             track.hear(order);
+        }
+        if self.source.is_starting() {
+            // An encoder takes a while to be made, and so does a card's first frame.
+            let bitrate_bps = orders[Lane::H264.index()].bitrate_bps;
+            self.tracks[Lane::H264.index()].coder.prepare(self.source.size(), bitrate_bps)?;
         }
         let now = self.clock.now();
         let housekeeping = now.plus_micros(HOUSEKEEPING_US);
@@ -238,6 +244,7 @@ impl Capture {
             let (lost, faulty) = self.source.losses();
             metrics.set_dropped(Cause::Device, lost);
             metrics.set_dropped(Cause::Faulty, faulty);
+            self.outlet.board.set_moment(self.source.moment());
         }
         self.tell_signal(now);
         Ok(())

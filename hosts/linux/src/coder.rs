@@ -81,11 +81,11 @@ pub(crate) trait LaneCoder: Send {
     /// See [`Chain::repair_due`].
     fn repair_due(&self, bounds: &Bounds) -> Option<Instant>;
 
-    /// Makes an encoder for frames like this one, so that the first viewer need not wait for it.
+    /// Makes an encoder for frames of this size, so that nobody need wait for it when there is one.
     ///
     /// # Errors
     /// As [`Self::encode`].
-    fn prepare(&mut self, _frame: &Frame<'_>, _bitrate_bps: u32) -> Result<(), X264Error> {
+    fn prepare(&mut self, _size: (u32, u32), _bitrate_bps: u32) -> Result<(), X264Error> {
         Ok(())
     }
 
@@ -111,9 +111,8 @@ impl Coder {
         Self { encoder: None, chain: Chain::new(PictureId(1), 1), rate_millihertz, is_announced: false }
     }
 
-    /// Makes an encoder for frames like this one unless there is one.
-    fn fit(&mut self, frame: &Frame<'_>, bitrate_bps: u32) -> Result<(), X264Error> {
-        let (width, height) = (frame.width(), frame.height());
+    /// Makes an encoder for frames of this size unless there is one.
+    fn fit(&mut self, (width, height): (u32, u32), bitrate_bps: u32) -> Result<(), X264Error> {
         let parameters = StreamParameters {
             width: side(width),
             height: side(height),
@@ -152,12 +151,12 @@ impl LaneCoder for Coder {
         self.chain.repair_due(bounds)
     }
 
-    fn prepare(&mut self, frame: &Frame<'_>, bitrate_bps: u32) -> Result<(), X264Error> {
-        self.fit(frame, bitrate_bps)
+    fn prepare(&mut self, size: (u32, u32), bitrate_bps: u32) -> Result<(), X264Error> {
+        self.fit(size, bitrate_bps)
     }
 
     fn encode(&mut self, frame: &Frame<'_>, job: &Job, bytes: &mut Vec<u8>) -> Result<Outcome, X264Error> {
-        self.fit(frame, job.bitrate_bps)?;
+        self.fit((frame.width(), frame.height()), job.bitrate_bps)?;
         let (encoder, parameters) = self.encoder.as_mut().expect("it was made to fit");
         self.chain.skip_to(job.number);
         let lead = lead(encoder, &mut self.chain, job);

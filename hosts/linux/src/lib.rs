@@ -205,6 +205,7 @@ pub fn serve(
         input: settings.capture_input,
         format: settings.capture_format,
         edid: settings.edid.clone(),
+        shows_damaged: settings.capture_damaged.unwrap_or(false),
     };
     let source = open(&spec, display, fps, &choice)
         .map_err(|source| ServerError::Source { spec: spec.clone(), source })?;

@@ -2,7 +2,7 @@
 //! that wakes a sleeping network card.
 //!
 //! Asked for at the host (`wavry-server power`), or by a client that has the right *power*, with the keys of that right
-//! (SPEC §8). Programs run as the host's user, by their arguments as they stand in the configuration: no shell reads
+//! (SPEC §8.10). Programs run as the host's user, by their arguments as they stand in the configuration: no shell reads
 //! them, and nothing of a client's is among them. One action at a time, each with an end.
 
 use core::net::{Ipv4Addr, SocketAddr};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rift::{CaptureState, Instant, Rectangle};
 use rift_hal::{Cursor, Frame, Pollable, VideoSource};
-use rift_v4l::{CodedFrame, Edid, FourCc, V4lError, V4lSource};
+use rift_v4l::{CodedFrame, Edid, FourCc, Moment, V4lError, V4lSource};
 use rift_x11::X11Source;
 use tracing::{info, warn};
 
@@ -109,6 +109,8 @@ pub struct Choice {
     pub format: Option<FourCc>,
     /// What it tells sources that it is; `None` = as it is set.
     pub edid: Option<Edid>,
+    /// Whether its damaged pictures are shown.
+    pub shows_damaged: bool,
 }
 
 /// An open source.
@@ -144,6 +146,7 @@ impl Source {
         let options = rift_v4l::Options {
             rate_millihertz: Some(fps * 1000),
             format: choice.format,
+            shows_damaged: choice.shows_damaged,
             ..rift_v4l::Options::default()
         };
         let mut source = V4lSource::wait_for(path, &options)?;
@@ -170,6 +173,15 @@ impl Source {
     /// [`SourceError::Test`].
     pub fn test_coded(fps: u32) -> Result<Self, SourceError> {
         Ok(Self::TestCoded(Box::new(CodingCard::start(fps)?)))
+    }
+
+    /// Whether its first frame of a new size is awaited: that size is known.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        match self {
+            Self::X11(_) | Self::Test(_) | Self::TestCoded(_) => false,
+            Self::V4l(source) => source.is_starting(),
+        }
     }
 
     /// Whether it encodes, and gives pictures by [`Self::poll_coded`] and no frames.
@@ -230,6 +242,15 @@ impl Source {
         match self {
             Self::X11(_) | Self::Test(_) | Self::TestCoded(_) => None,
             Self::V4l(source) => source.error(),
+        }
+    }
+
+    /// Which moment of a frame the device's times tell.
+    #[must_use]
+    pub const fn moment(&self) -> Option<Moment> {
+        match self {
+            Self::X11(_) | Self::Test(_) | Self::TestCoded(_) => None,
+            Self::V4l(source) => source.moment(),
         }
     }
 

@@ -18,6 +18,7 @@ use std::thread::{self, JoinHandle};
 
 use rift::{CaptureState, Instant};
 use rift_mio::Clock;
+use rift_v4l::Moment;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
@@ -61,6 +62,7 @@ pub struct Board {
     pub sound: SoundFigures,
     source: Mutex<String>,
     capture: Mutex<Option<CaptureState>>,
+    moment: Mutex<Option<Moment>>,
     viewers: Mutex<Vec<ViewerStatus>>,
 }
 
@@ -75,6 +77,11 @@ impl Board {
         *lock(&self.capture) = Some(capture);
     }
 
+    /// Which moment of a frame the device's times tell, from which its latency is counted; `None`: it tells none.
+    pub fn set_moment(&self, moment: Option<Moment>) {
+        *lock(&self.moment) = moment;
+    }
+
     /// Who watches now.
     pub fn set_viewers(&self, viewers: impl Iterator<Item = ViewerStatus>) {
         let mut known = lock(&self.viewers);
@@ -87,9 +94,13 @@ impl Board {
     #[must_use]
     pub fn to_json(&self, now: Instant) -> Value {
         let age = |since: Instant| now.micros_since(since) as f64 / 1e6;
+        let times = lock(&self.moment).map(|moment| match moment {
+            Moment::Start => "frame_start",
+            Moment::End => "frame_end",
+        });
         let capture = lock(&self.capture).map(|capture| {
             let (state, signal) = (signal::name(capture.condition), capture.signal.as_str());
-            json!({ "state": state, "for_s": age(capture.since), "signal": signal })
+            json!({ "state": state, "for_s": age(capture.since), "signal": signal, "times": times })
         });
         let viewers: Vec<Value> = lock(&self.viewers)
             .iter()
@@ -306,6 +317,9 @@ mod tests {
         let answerer = Answerer::start(&state, None, Arc::clone(&board)).expect("it starts");
         let status: Value = serde_json::from_str(&ask(&state, "json").expect("an answer")).expect("JSON");
         assert_eq!(status["capture"]["state"], "no_signal");
+        assert!(status["capture"]["times"].is_null());
+        board.set_moment(Some(Moment::End));
+        assert_eq!(board.to_json(since)["capture"]["times"], "frame_end");
         assert_eq!(status["source"], "v4l:/dev/video0");
         assert!(ask(&state, "metrics").expect("an answer").contains("wavry_viewers 0"));
         assert!(ask(&state, "line").expect("an answer").contains("no signal HDMI"));

@@ -7,6 +7,17 @@ use crate::format::{Encoding, Layout};
 use crate::mjpeg::MjpegDecoder;
 use crate::rgb::RgbConverter;
 
+/// What came of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// A frame.
+    Whole,
+    /// As much of a frame as there was.
+    Damaged,
+    /// No frame.
+    Nothing,
+}
+
 /// Into memory of its own.
 #[derive(Debug)]
 pub(crate) enum Decoder {
@@ -25,11 +36,19 @@ impl Decoder {
         }
     }
 
-    /// Takes a buffer; `false`, and the frame is as before, for one that holds none.
-    pub(crate) fn decode(&mut self, bytes: &[u8]) -> bool {
+    /// Takes a buffer. [`Taken::Nothing`]: the frame is as before.
+    pub(crate) fn decode(&mut self, bytes: &[u8], shows_damaged: bool) -> Taken {
+        let whole = |is_whole| if is_whole { Taken::Whole } else { Taken::Damaged };
         match self {
-            Self::Jpeg(decoder) => decoder.decode(bytes).is_ok(),
-            Self::Rgb(converter) => converter.convert(bytes),
+            Self::Jpeg(decoder) if shows_damaged => decoder.decode_any(bytes).map_or(Taken::Nothing, whole),
+            Self::Jpeg(decoder) => decoder.decode(bytes).map_or(Taken::Nothing, |()| Taken::Whole),
+            Self::Rgb(converter) => {
+                if converter.convert(bytes) {
+                    Taken::Whole
+                } else {
+                    Taken::Nothing
+                }
+            }
         }
     }
 

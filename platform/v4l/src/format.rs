@@ -121,6 +121,9 @@ pub struct Options {
     pub format: Option<FourCc>,
     /// Whose memory frames are put into; `None` = the driver's, and ours where the driver has none.
     pub memory: Option<Memory>,
+    /// Whether JPEG pictures that are damaged or cut short are shown as far as they go. They are counted as discarded
+    /// whether or not.
+    pub shows_damaged: bool,
 }
 
 /// Whose memory the driver puts frames into.

@@ -2,7 +2,7 @@
 //!
 //! JPEG's colours are BT.601 in full range; what the rest of Wavry shows is BT.709 in limited range. So a picture
 //! goes by way of RGB, which costs a millisecond at 1080p and keeps its colours.
-//! Half a picture is none: cards send cut ones at every change of signal.
+//! Half a picture is none: cards send cut ones at every change of signal. Who would rather see what there is of it says so.
 
 use rift::Instant;
 use rift_hal::{Frame, PixelFormat, Plane};
@@ -66,6 +66,30 @@ impl MjpegDecoder {
     /// [`MjpegError`]; [`Self::frame`] is then as before.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<(), MjpegError> {
         let picture = whole_picture(bytes)?;
+        self.decode_picture(picture, true)
+    }
+
+    /// Decodes as much of a picture as there is, also one that is cut short, ends in another way or has damage in it.
+    /// Returns whether it was whole.
+    ///
+    /// # Errors
+    /// [`MjpegError`] when nothing of it can be shown; [`Self::frame`] is then as before.
+    pub fn decode_any(&mut self, bytes: &[u8]) -> Result<bool, MjpegError> {
+        if self.decode(bytes).is_ok() {
+            return Ok(true);
+        }
+        if !bytes.starts_with(&START) {
+            return Err(MjpegError::NotJpeg);
+        }
+        let padding = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
+        let mut ended = bytes[..bytes.len() - padding].to_vec();
+        if !ended.ends_with(&END) {
+            ended.extend_from_slice(&END);
+        }
+        self.decode_picture(&ended, false).map(|()| false)
+    }
+
+    fn decode_picture(&mut self, picture: &[u8], is_strict: bool) -> Result<(), MjpegError> {
         let picture = if has_huffman_tables(picture) {
             picture
         } else {
@@ -77,7 +101,7 @@ impl MjpegDecoder {
         };
         let options = DecoderOptions::default()
             .jpeg_set_out_colorspace(ColorSpace::RGBA)
-            .set_strict_mode(true)
+            .set_strict_mode(is_strict)
             .set_max_width(Frame::SIDE_MAX as usize)
             .set_max_height(Frame::SIDE_MAX as usize);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(picture), options);

@@ -11,7 +11,7 @@ use rift::{Instant, Rectangle};
 use rift_hal::{Frame, Pollable, VideoSource};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, Taken};
 use crate::device::{Device, Name, text};
 use crate::edid::Edid;
 use crate::events::Bell;
@@ -185,6 +185,12 @@ impl V4lSource {
         }
     }
 
+    /// Whether a stream was begun, of frames as [`Self::layout`] says, that has given none yet.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.held().is_none())
+    }
+
     /// The last error, for people to read; `None` since frames arrive again.
     #[must_use]
     pub const fn error(&self) -> Option<&V4lError> {
@@ -343,11 +349,12 @@ impl V4lSource {
         let Some((filled, [bytes, ..])) = self.queue.as_ref().and_then(Queue::held) else {
             return false;
         };
-        if let Some(decoder) = &mut self.decoder
-            && !decoder.decode(bytes)
-        {
-            self.discarded += 1;
-            return false;
+        if let Some(decoder) = &mut self.decoder {
+            let taken = decoder.decode(bytes, self.options.shows_damaged);
+            self.discarded += u64::from(taken != Taken::Whole);
+            if taken == Taken::Nothing {
+                return false;
+            }
         }
         self.moment = filled.monotonic_us.map(|_| filled.moment);
         self.captured_at = Some(captured_at(filled.monotonic_us, monotonic_us(), now));

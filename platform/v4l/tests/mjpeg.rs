@@ -81,6 +81,23 @@ fn cut_picture_is_refused_and_the_last_one_stays() {
 }
 
 #[test]
+fn cut_picture_is_shown_as_far_as_it_goes_to_who_wants_that() {
+    let mut whole = MjpegDecoder::new(62, 46);
+    assert_eq!(whole.decode_any(BARS), Ok(true));
+    let mut cut = MjpegDecoder::new(62, 46);
+    assert_eq!(cut.decode_any(&BARS[..BARS.len() - 40]), Ok(false));
+    let (whole, cut) = (&planes(&whole)[0], &planes(&cut)[0]);
+    let like = whole.iter().zip(cut).take_while(|(one, other)| one.abs_diff(**other) <= 2).count();
+    assert!(like >= 62 * 8, "the first row of blocks is there: {like} samples");
+    assert!(whole != cut);
+    for len in 0..BARS.len() {
+        let mut decoder = MjpegDecoder::new(62, 46);
+        let shown = decoder.decode_any(&BARS[..len]);
+        assert!(shown != Ok(true) && planes(&decoder)[0].len() == 62 * 46, "{len}");
+    }
+}
+
+#[test]
 fn picture_of_another_size_is_refused() {
     let mut decoder = MjpegDecoder::new(64, 48);
     assert_eq!(decoder.decode(BARS), Err(MjpegError::Size));

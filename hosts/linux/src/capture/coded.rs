@@ -86,6 +86,7 @@ impl Capture {
         let (lost, faulty) = self.source.losses();
         metrics.set_dropped(Cause::Device, lost);
         metrics.set_dropped(Cause::Faulty, faulty);
+        self.outlet.board.set_moment(self.source.moment());
         if let Some(stream) = passed.stream {
             info!(stream.width, stream.height, "the card encodes; its pictures are passed on");
         }
