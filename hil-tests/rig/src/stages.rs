@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::args::{Fuzz, Setup, Test};
 use crate::cargo::{self, EXCLUDED};
 use crate::totals::Totals;
-use crate::{Failure, board, fuzz, say, setup, trials};
+use crate::{Failure, board, fuzz, say, setup, trials, vm};
 
 /// One part of the test run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Stage {
     Test,
     /// Random scenarios in the simulator.
     Sim,
+    /// What only a real kernel can prove, in a VM.
+    Vm,
     /// The program without an allocator.
     Noalloc,
     /// The benchmarks compile without warnings.
@@ -45,9 +47,12 @@ const FUZZ_SECONDS: u32 = 5;
 /// Scenarios that are played, from the first seed on.
 const SIM_SEEDS: u32 = 300;
 
+/// Real time the VM may take here, seconds: on a machine of its own it takes two minutes.
+const VM_SECONDS: u32 = 1200;
+
 impl Stage {
     /// In the order they run.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Fetch,
         Self::Fmt,
         Self::Clippy,
@@ -55,6 +60,7 @@ impl Stage {
         Self::Build,
         Self::Test,
         Self::Sim,
+        Self::Vm,
         Self::Noalloc,
         Self::BenchCheck,
         Self::Fuzz,
@@ -71,6 +77,7 @@ impl Stage {
             Self::Build => "build",
             Self::Test => "test",
             Self::Sim => "sim",
+            Self::Vm => "vm",
             Self::Noalloc => "noalloc",
             Self::BenchCheck => "bench-check",
             Self::Fuzz => "fuzz",
@@ -130,8 +137,8 @@ impl Stage {
                 ]
                 .concat(),
             ],
-            // The fuzzer is no cargo command of this toolchain: see `run_stage`.
-            Self::Sim | Self::Noalloc | Self::BenchCheck | Self::Fuzz => Vec::new(),
+            // These are no cargo commands of this toolchain: see `run_stage`.
+            Self::Sim | Self::Vm | Self::Noalloc | Self::BenchCheck | Self::Fuzz => Vec::new(),
         }
     }
 
@@ -145,6 +152,7 @@ impl Stage {
             | Self::Clippy
             | Self::Build
             | Self::Sim
+            | Self::Vm
             | Self::Noalloc
             | Self::BenchCheck
             | Self::Fuzz => &[],
@@ -191,6 +199,9 @@ fn run_stage(stage: Stage, packages: &[String], totals: &mut Totals) -> Result<O
     if stage == Stage::Fuzz && packages.is_empty() {
         return Ok(fuzz_stage(totals));
     }
+    if stage == Stage::Vm && packages.is_empty() {
+        return Ok(vm_stage(totals));
+    }
     let commands = stage.commands(packages);
     if commands.is_empty() {
         say::progress(format_args!("{}: nothing there yet", stage.name()));
@@ -208,6 +219,12 @@ fn run_stage(stage: Stage, packages: &[String], totals: &mut Totals) -> Result<O
     if stage == Stage::Noalloc && !has_linked_for_boards(totals) {
         outcome = Outcome::Failed;
     }
+    if stage == Stage::Fetch
+        && packages.is_empty()
+        && let Err(why) = vm::fetch()
+    {
+        say::progress(format_args!("fetch: no VM: {why}"));
+    }
     Ok(outcome)
 }
 
@@ -222,6 +239,21 @@ fn has_linked_for_boards(totals: &mut Totals) -> bool {
     }
     let as_it_is = Setup { skip: true, ..Setup::default() };
     board::sizes(as_it_is).inspect_err(|failure| say::failure(failure)).is_ok()
+}
+
+fn vm_stage(totals: &mut Totals) -> Outcome {
+    if let Err(why) = vm::fetch() {
+        say::result(format_args!("skipped: no VM can be had here: {why}"));
+        totals.skipped += 1;
+        return Outcome::Skipped;
+    }
+    match vm::test_all(VM_SECONDS, totals) {
+        Ok(()) => Outcome::Passed,
+        Err(failure) => {
+            say::failure(failure);
+            Outcome::Failed
+        }
+    }
 }
 
 fn fuzz_stage(totals: &mut Totals) -> Outcome {

@@ -23,6 +23,13 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Takes the sums of another run along.
+    pub const fn include(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
     /// Takes one line of output, without its newline; `true` = worth showing.
     ///
     /// What passing tests printed is hushed, their skips excepted.

@@ -10,9 +10,10 @@ use rift_v4l::{Options, V4lSource, set_control};
 
 /// The card's node at first.
 const NODE: &str = "/dev/video0";
-/// Where the kernel lists video nodes, and what it calls the card's: the module makes a second card beside it.
+/// Where the kernel lists video nodes, and what it calls the card's and that of the second card beside it.
 const CLASS: &str = "/sys/class/video4linux";
 const NAME: &str = "vivid-000-vid-cap";
+const SECOND_NAME: &str = "vivid-001-vid-cap";
 
 /// Controls of vivid (`drivers/media/test-drivers/vivid/vivid-ctrls.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +64,23 @@ pub enum SignalMode {
 /// Where the card is now, whatever its number; where it was at first while it is out.
 #[must_use]
 pub fn node() -> PathBuf {
+    find(NAME).unwrap_or_else(|| PathBuf::from(NODE))
+}
+
+/// Where the second card is: the one that speaks of planes.
+///
+/// # Errors
+/// There is none.
+pub fn second_node() -> anyhow::Result<PathBuf> {
+    find(SECOND_NAME).context("there is no second card")
+}
+
+fn find(name: &str) -> Option<PathBuf> {
     let entries = fs::read_dir(CLASS).into_iter().flatten().flatten();
     let is_card = |entry: &fs::DirEntry| {
-        fs::read_to_string(entry.path().join("name")).is_ok_and(|name| name.trim_end() == NAME)
+        fs::read_to_string(entry.path().join("name")).is_ok_and(|found| found.trim_end() == name)
     };
-    let found = entries.into_iter().find(is_card).map(|entry| Path::new("/dev").join(entry.file_name()));
-    found.unwrap_or_else(|| PathBuf::from(NODE))
+    entries.into_iter().find(is_card).map(|entry| Path::new("/dev").join(entry.file_name()))
 }
 
 /// Sets a control through a handle of its own.
@@ -76,8 +88,12 @@ pub fn node() -> PathBuf {
 /// # Errors
 /// The card is not there or refuses.
 pub fn set(control: Control, value: i32) -> anyhow::Result<()> {
+    set_at(&node(), control, value)
+}
+
+fn set_at(node: &Path, control: Control, value: i32) -> anyhow::Result<()> {
     // Numbers of controls are the enum's own.
-    set_control(&node(), control as u32, value).with_context(|| format!("setting {control:?} to {value}"))
+    set_control(node, control as u32, value).with_context(|| format!("setting {control:?} to {value}"))
 }
 
 /// Makes the pattern the same in every frame, and timestamps lie in the past. To be done after every [`plug_in`].
@@ -85,9 +101,17 @@ pub fn set(control: Control, value: i32) -> anyhow::Result<()> {
 /// # Errors
 /// As [`set`].
 pub fn prepare() -> anyhow::Result<()> {
-    set(Control::Pattern, PATTERN.load(Ordering::Relaxed))?;
-    set(Control::OsdTextMode, 2)?;
-    set(Control::TimestampSource, 1)
+    prepare_at(&node())
+}
+
+/// The same of the card at this node.
+///
+/// # Errors
+/// As [`set`].
+pub fn prepare_at(node: &Path) -> anyhow::Result<()> {
+    set_at(node, Control::Pattern, PATTERN.load(Ordering::Relaxed))?;
+    set_at(node, Control::OsdTextMode, 2)?;
+    set_at(node, Control::TimestampSource, 1)
 }
 
 /// From the next [`prepare`] on the card shows the pattern of this index of its list: 0 are eight bars, 20 is a ramp

@@ -48,6 +48,9 @@ fn run() -> anyhow::Result<bool> {
     }
 }
 
+/// How often it is told how far it is.
+const TELL_ROUNDS: u32 = 20;
+
 /// Whether every fault was survived within its bounds by the capture layer, each injected so often.
 fn card(rounds: u32) -> anyhow::Result<bool> {
     let mut bench = Bench::set_up()?;
@@ -66,6 +69,9 @@ fn card(rounds: u32) -> anyhow::Result<bool> {
         }
         is_good &= is_survived;
         memory_kb.push(memory()?);
+        if (round + 1) % TELL_ROUNDS == 0 {
+            say(&format!("{} rounds, {} kB", round + 1, memory()?));
+        }
         if rounds > 1 {
             bench.hurry()?;
         }

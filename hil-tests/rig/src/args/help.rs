@@ -38,6 +38,7 @@ next from running. Ends with a table of wall times and the line `N passed, N fai
   build         the programs that tests run
   test          all tests
   sim           300 random scenarios in the simulator
+  vm            what only a real kernel can prove, in a VM; skipped where its packages cannot be had
   noalloc       a program without an allocator runs sessions, and links for boards where their compiler is there
   bench-check   the benchmarks compile, warnings denied
   fuzz          every attack surface under the fuzzer for seconds; skipped without the nightly toolchain

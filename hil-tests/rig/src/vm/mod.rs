@@ -42,12 +42,39 @@ const TEST_MODULES: [&str; 8] =
 pub fn run(options: &Vm) -> Result<(), Failure> {
     let begun = now();
     let keeper = Keeper::start()?;
+    let mut totals = Totals::default();
     let outcome = match &options.task {
-        VmTask::Test { rounds } => test(options, &keeper, &Selection::All { rounds: *rounds }),
-        VmTask::Soak(arguments) => test(options, &keeper, &Selection::Soak(arguments)),
+        VmTask::Test { rounds } => test(options, &keeper, &Selection::All { rounds: *rounds }, &mut totals),
+        VmTask::Soak(arguments) => test(options, &keeper, &Selection::Soak(arguments), &mut totals),
         VmTask::Command(command) => command_in_guest(options, &keeper, command),
     };
+    if !matches!(options.task, VmTask::Command(_)) {
+        say::result(totals);
+    }
     say::progress(format_args!("vm: {:.1} s in all", begun.elapsed().as_secs_f64()));
+    outcome
+}
+
+/// Has everything at hand that a VM is made of.
+///
+/// # Errors
+/// It cannot be had on this machine, and why.
+pub fn fetch() -> Result<(), Failure> {
+    packages::ready().map(drop)
+}
+
+/// Runs the tests that need real drivers and adds what they say to `totals`; `seconds`: real time they may take.
+///
+/// # Errors
+/// As [`run`].
+pub fn test_all(seconds: u32, totals: &mut Totals) -> Result<(), Failure> {
+    let task = VmTask::Test { rounds: 1 };
+    let (modules, payload, out) = (Vec::new(), None, None);
+    let options = Vm { task, modules, payload, out, seconds, real_time: false, machine: false };
+    let keeper = Keeper::start()?;
+    let mut counted = Totals::default();
+    let outcome = test(&options, &keeper, &Selection::All { rounds: 1 }, &mut counted);
+    totals.include(&counted);
     outcome
 }
 
@@ -63,9 +90,13 @@ fn command_in_guest(options: &Vm, keeper: &Keeper, command: &str) -> Result<(), 
     }
 }
 
-fn test(options: &Vm, keeper: &Keeper, selection: &Selection<'_>) -> Result<(), Failure> {
+fn test(
+    options: &Vm,
+    keeper: &Keeper,
+    selection: &Selection<'_>,
+    totals: &mut Totals,
+) -> Result<(), Failure> {
     let programs = programs::build()?;
-    let mut totals = Totals::default();
     let script: Vec<String> = programs.iter().flat_map(|program| program.lines(selection)).collect();
     let script = format!("code=0\n{}\nexit $code", script.join("\n"));
     let files: Vec<programs::File> = programs.into_iter().map(|program| program.file).collect();
@@ -74,7 +105,6 @@ fn test(options: &Vm, keeper: &Keeper, selection: &Selection<'_>) -> Result<(), 
             say::result(line);
         }
     })?;
-    say::result(totals);
     // The VM is the place where nothing may be skipped.
     let is_counted = matches!(selection, Selection::All { rounds: 1 });
     if code == 0 && totals.failed == 0 && totals.skipped == 0 && (totals.passed > 0 || !is_counted) {

@@ -8,6 +8,7 @@ pub mod likeness;
 pub mod netem;
 pub mod releases;
 pub mod storm;
+pub mod two;
 pub mod viewer;
 
 use std::path::Path;
@@ -62,6 +63,7 @@ pub fn run() -> anyhow::Result<bool> {
     is_good &= late_signal(&place, &references)?;
     is_good &= program(&place)?;
     is_good &= releases::run(&place, &references)?;
+    is_good &= two::run(&place, &references)?;
     netem::prepare()?;
     is_good &= netem::run(&references)?;
     Ok(is_good)

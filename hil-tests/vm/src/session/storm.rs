@@ -15,6 +15,12 @@ use crate::{card, faults, say};
 const LOOK_US: u64 = 30_000_000;
 /// What a flat line may rise, kB for each fault.
 const SLOPE_MAX_KB: f64 = 1.0;
+/// Between two faults nothing happens for up to so long, µs,
+const QUIET_MAX_US: usize = 30_000_000;
+/// and pictures must then not be further apart than this, µs.
+const GAP_MAX_US: u64 = 1_000_000;
+/// How often it is told how far it is, µs.
+const TELL_US: u64 = 180_000_000;
 
 /// Injects faults chosen by `seed` for so many minutes of one session. Returns whether it was alive at the end, every
 /// fault was survived within its bounds, and memory stayed flat.
@@ -37,7 +43,9 @@ pub fn run(minutes: u32, seed: u64) -> anyhow::Result<bool> {
     let clock = Clock::new();
     let end = clock.now().plus_micros(u64::from(minutes) * 60_000_000);
     let mut look_at = clock.now();
+    let mut tell_at = clock.now().plus_micros(TELL_US);
     let (mut count, mut bad, mut memory) = (0_u32, Vec::<Row>::new(), Vec::new());
+    let (mut pictures, mut gap_us) = (0_u64, 0);
     let running: Vec<_> = faults::ALL.iter().filter(|fault| !fault.starts).collect();
     while clock.now() < end {
         let fault = running[random.below(running.len())];
@@ -53,6 +61,12 @@ pub fn run(minutes: u32, seed: u64) -> anyhow::Result<bool> {
         if !row.misses().is_empty() {
             bad.push(row);
         }
+        let quiet_us = random.below(QUIET_MAX_US) as u64;
+        gap_us = gap_us.max(watch_quietly(&mut viewer, quiet_us, &mut pictures)?);
+        if clock.now() >= tell_at {
+            tell_at = clock.now().plus_micros(TELL_US);
+            say(&format!("{count} faults, {} beyond their bounds, host {} kB", bad.len(), host.memory_kb()?));
+        }
     }
     let slope = slope(&memory[memory.len() / 4..]);
     let mut line = String::new();
@@ -61,17 +75,34 @@ pub fn run(minutes: u32, seed: u64) -> anyhow::Result<bool> {
         let _ = write!(line, " {kilobytes}");
     }
     say(&format!(
-        "{count} faults, {} beyond their bounds; {} sessions begun anew; memory in kB:{line}; {slope:.2} kB a fault",
+        "{count} faults, {} beyond their bounds; {} sessions begun anew; {pictures} pictures between them, {} ms apart at \
+         most; memory in kB:{line}; {slope:.2} kB a fault",
         bad.len(),
-        viewer.reconnects()
+        viewer.reconnects(),
+        gap_us / 1000,
     ));
     if !bad.is_empty() {
         say(&conformance::text(&bad));
     }
-    let is_good = bad.is_empty() && viewer.reconnects() == 0 && slope <= SLOPE_MAX_KB;
+    let is_flat = slope <= SLOPE_MAX_KB;
+    let is_good = bad.is_empty() && viewer.reconnects() == 0 && is_flat && gap_us <= GAP_MAX_US;
     drop(viewer);
     host.stop()?;
     Ok(is_good)
+}
+
+/// Watches while nothing happens; how far apart pictures were at most, µs.
+fn watch_quietly(viewer: &mut Viewer, quiet_us: u64, pictures: &mut u64) -> anyhow::Result<u64> {
+    let end = viewer.now().plus_micros(quiet_us);
+    let (mut last, mut gap_us) = (viewer.now(), 0);
+    while viewer.now() < end {
+        if viewer.turn(end, false)?.is_some() {
+            *pictures += 1;
+            last = viewer.now();
+        }
+        gap_us = gap_us.max(viewer.now().micros_since(last));
+    }
+    Ok(gap_us)
 }
 
 /// The slope of the straight line nearest to these points, by least squares; 0 for fewer than two.
