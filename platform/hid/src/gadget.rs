@@ -85,6 +85,11 @@ impl Gadget {
         // Subclass 1 is the boot interface.
         set("subclass", u8::from(boot != 0).to_string().as_bytes())?;
         set("report_length", device.report_len().to_string().as_bytes())?;
+        if device.has_wheel() {
+            // What the other machine sets is then read from the node. Kernels before 5.16 do not know it; there wheels
+            // go in whole notches.
+            let _ = set("no_out_endpoint", b"1");
+        }
         set("report_desc", device.descriptor())?;
         let link = self.root.join(CONFIGURATION).join(function.file_name().unwrap_or(OsStr::new("")));
         symlink(&function, &link).map_err(failed("link", &link))
@@ -104,6 +109,12 @@ impl Drop for Gadget {
     fn drop(&mut self) {
         take_apart(&self.root);
     }
+}
+
+/// Whether the machine at the other end of this port sleeps, and remembers what it has set.
+pub(crate) fn is_suspended(port: &str) -> bool {
+    let state = fs::read_to_string(Path::new(PORTS).join(port).join("state"));
+    state.is_ok_and(|state| state.trim() == "suspended")
 }
 
 /// The first port that can be a device.

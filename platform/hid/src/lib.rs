@@ -4,6 +4,7 @@
 //! that can be a device (most single-board computers have one), the kernel's `libcomposite` and `usb_f_hid`, and the
 //! rights of root to describe the device below [`/sys/kernel/config`](https://docs.kernel.org/usb/gadget_configfs.html).
 //!
+//! Wheels turn by 120ths of a notch for a machine that asks for that, as Linux and Windows do, and by notches for others.
 //! The keyboard speaks the boot protocol, so firmware menus and boot loaders hear it. What USB devices of these kinds
 //! cannot tell is refused by name: characters, gamepads and touches.
 //!
@@ -15,15 +16,15 @@ mod report;
 mod usage;
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use rift::InputEvent;
 use rift_hal::InputSink;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use gadget::{GADGETS, Gadget, first_port};
-use report::{Device, Held, Report};
+use gadget::{GADGETS, Gadget, first_port, is_suspended};
+use report::{Device, Held, Report, is_fine};
 
 /// Why there is no USB device, or an event could not be told.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,7 @@ pub struct HidSink {
     held: Held,
     /// Whether the other machine may have missed something.
     is_behind: bool,
+    port: String,
     _gadget: Gadget,
 }
 
@@ -98,8 +100,19 @@ impl HidSink {
             held: Held::new(),
             // Whatever was held before is not.
             is_behind: true,
+            port,
             _gadget: gadget,
         })
+    }
+
+    /// Reads how the other machine wants the wheel of the pointer that moved last.
+    fn heed_wheel(&mut self) {
+        let device = self.held.wheel_device();
+        let mut feature = [0; 8];
+        let mut node = &self.nodes[device.index()];
+        // It has said nothing new, or cannot on this kernel.
+        let Ok(len) = node.read(&mut feature) else { return };
+        self.held.set_fine(device, is_fine(&feature[..len]));
     }
 
     fn send_all(&mut self, reports: &[Report]) -> Result<(), HidError> {
@@ -110,6 +123,12 @@ impl HidSink {
             None => reports.iter().try_for_each(|report| self.send(report)),
         };
         self.is_behind = outcome.is_err();
+        if matches!(outcome, Err(HidError::Asleep)) && !is_suspended(&self.port) {
+            // It begins anew, perhaps as another system, and then says again what it wants.
+            for device in Device::ALL {
+                self.held.set_fine(device, false);
+            }
+        }
         outcome
     }
 
@@ -137,6 +156,9 @@ impl InputSink for HidSink {
     type Error = HidError;
 
     fn inject(&mut self, event: &InputEvent) -> Result<(), HidError> {
+        if matches!(event, InputEvent::Wheel { .. }) {
+            self.heed_wheel();
+        }
         let reports = self.held.take(event).ok_or(HidError::Unsupported)?;
         self.send_all(&reports)
     }

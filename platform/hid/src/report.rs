@@ -36,8 +36,15 @@ impl Device {
     pub(crate) const fn report_len(self) -> usize {
         match self {
             Self::Keyboard => 8,
-            Self::Mouse => 7,
-            Self::Tablet => 7,
+            Self::Mouse | Self::Tablet => 9,
+        }
+    }
+
+    /// Whether the other machine may ask for its wheel in parts of a notch.
+    pub(crate) const fn has_wheel(self) -> bool {
+        match self {
+            Self::Keyboard => false,
+            Self::Mouse | Self::Tablet => true,
         }
     }
 
@@ -54,7 +61,7 @@ impl Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) device: Device,
-    bytes: [u8; 8],
+    bytes: [u8; 9],
 }
 
 impl Report {
@@ -77,6 +84,8 @@ pub(crate) struct Held {
     place: (u16, u16),
     /// Parts of a notch, across and up.
     wheel: [i32; 2],
+    /// Whether the other machine wants each device's wheel in parts of a notch.
+    is_fine: [bool; Device::ALL.len()],
 }
 
 impl Held {
@@ -89,7 +98,18 @@ impl Held {
             pointer: Device::Tablet,
             place: (0, 0),
             wheel: [0; 2],
+            is_fine: [false; Device::ALL.len()],
         }
+    }
+
+    /// The other machine wants this device's wheel in parts of a notch, or in whole ones.
+    pub(crate) const fn set_fine(&mut self, device: Device, is_fine: bool) {
+        self.is_fine[device.index()] = is_fine;
+    }
+
+    /// The device that a wheel is told by now: the pointer that moved last.
+    pub(crate) const fn wheel_device(&self) -> Device {
+        self.pointer
     }
 
     /// Takes an event; the reports that tell it, or `None` for one that a USB device of these kinds cannot tell.
@@ -108,7 +128,13 @@ impl Held {
                 Some(vec![self.mouse((dx, dy), [0; 2])])
             }
             InputEvent::Wheel { dx, dy } => {
-                let turned = [self.notches(0, dx), self.notches(1, dy)];
+                let is_fine = self.is_fine[self.pointer.index()];
+                // The lowest value is none that a descriptor of a symmetric range allows.
+                let turned = if is_fine {
+                    [dx, dy].map(|by| by.max(-i16::MAX))
+                } else {
+                    [self.notches(0, dx), self.notches(1, dy)]
+                };
                 if turned == [0; 2] {
                     return Some(Vec::new());
                 }
@@ -153,8 +179,8 @@ impl Held {
     }
 
     fn keyboard(&self) -> Report {
-        let mut bytes = [self.modifiers, 0, 0, 0, 0, 0, 0, 0];
-        let places = &mut bytes[2..];
+        let mut bytes = [self.modifiers, 0, 0, 0, 0, 0, 0, 0, 0];
+        let places = &mut bytes[2..8];
         if self.keys.len() > places.len() {
             places.fill(ROLL_OVER);
         } else {
@@ -172,31 +198,31 @@ impl Held {
         vec![if on_mouse { self.mouse((0, 0), [0; 2]) } else { self.tablet([0; 2]) }]
     }
 
-    fn mouse(&self, (dx, dy): (i16, i16), [across, up]: [i8; 2]) -> Report {
+    fn mouse(&self, (dx, dy): (i16, i16), [across, up]: [i16; 2]) -> Report {
         // The lowest value is none that a descriptor of a symmetric range allows.
         let [dx, dy] = [dx, dy].map(|by| by.max(-i16::MAX).to_le_bytes());
-        let [up, across] = [up, across].map(i8::cast_unsigned);
-        let bytes = [self.mouse_buttons, dx[0], dx[1], dy[0], dy[1], up, across, 0];
+        let [up, across] = [up, across].map(i16::to_le_bytes);
+        let bytes = [self.mouse_buttons, dx[0], dx[1], dy[0], dy[1], up[0], up[1], across[0], across[1]];
         Report { device: Device::Mouse, bytes }
     }
 
-    fn tablet(&self, [across, up]: [i8; 2]) -> Report {
+    fn tablet(&self, [across, up]: [i16; 2]) -> Report {
         let [x, y] = [self.place.0, self.place.1].map(u16::to_le_bytes);
-        let [up, across] = [up, across].map(i8::cast_unsigned);
-        let bytes = [self.tablet_buttons, x[0], x[1], y[0], y[1], up, across, 0];
+        let [up, across] = [up, across].map(i16::to_le_bytes);
+        let bytes = [self.tablet_buttons, x[0], x[1], y[0], y[1], up[0], up[1], across[0], across[1]];
         Report { device: Device::Tablet, bytes }
     }
 
     /// Whole notches that have come together.
-    fn notches(&mut self, axis: usize, by: i16) -> i8 {
+    fn notches(&mut self, axis: usize, by: i16) -> i16 {
         let left = &mut self.wheel[axis];
         if left.signum() == -i32::from(by).signum() {
             *left = 0;
         }
         *left += i32::from(by);
-        let notches = (*left / UNITS_PER_NOTCH).clamp(-127, 127);
+        let notches = *left / UNITS_PER_NOTCH;
         *left -= notches * UNITS_PER_NOTCH;
-        i8::try_from(notches).unwrap_or(0)
+        i16::try_from(notches).unwrap_or(0)
     }
 }
 
@@ -212,23 +238,54 @@ const KEYBOARD: &[u8] = &[
     0x00, 0x26, 0xff, 0x00, 0x05, 0x07, 0x19, 0x00, 0x2a, 0xff, 0x00, 0x81, 0x00, 0xc0,
 ];
 
-/// Eight buttons, two movements of 16 bits, a wheel and one across (consumer page, AC Pan).
-const MOUSE: &[u8] = &[
+/// Eight buttons and two movements of 16 bits.
+const MOUSE: &[u8] = &with_wheels([
     0x05, 0x01, 0x09, 0x02, 0xa1, 0x01, 0x09, 0x01, 0xa1, 0x00, 0x05, 0x09, 0x19, 0x01, 0x29, 0x08, 0x15,
     0x00, 0x25, 0x01, 0x95, 0x08, 0x75, 0x01, 0x81, 0x02, 0x05, 0x01, 0x09, 0x30, 0x09, 0x31, 0x16, 0x01,
-    0x80, 0x26, 0xff, 0x7f, 0x75, 0x10, 0x95, 0x02, 0x81, 0x06, 0x09, 0x38, 0x15, 0x81, 0x25, 0x7f, 0x75,
-    0x08, 0x95, 0x01, 0x81, 0x06, 0x05, 0x0c, 0x0a, 0x38, 0x02, 0x75, 0x08, 0x95, 0x01, 0x81, 0x06, 0xc0,
-    0xc0,
-];
+    0x80, 0x26, 0xff, 0x7f, 0x35, 0x00, 0x45, 0x00, 0x75, 0x10, 0x95, 0x02, 0x81, 0x06,
+]);
 
 /// As the mouse, with places of 0 to 32767 instead of movements.
-const TABLET: &[u8] = &[
+const TABLET: &[u8] = &with_wheels([
     0x05, 0x01, 0x09, 0x02, 0xa1, 0x01, 0x09, 0x01, 0xa1, 0x00, 0x05, 0x09, 0x19, 0x01, 0x29, 0x08, 0x15,
     0x00, 0x25, 0x01, 0x95, 0x08, 0x75, 0x01, 0x81, 0x02, 0x05, 0x01, 0x09, 0x30, 0x09, 0x31, 0x15, 0x00,
-    0x26, 0xff, 0x7f, 0x35, 0x00, 0x46, 0xff, 0x7f, 0x75, 0x10, 0x95, 0x02, 0x81, 0x02, 0x09, 0x38, 0x15,
-    0x81, 0x25, 0x7f, 0x35, 0x00, 0x45, 0x00, 0x75, 0x08, 0x95, 0x01, 0x81, 0x06, 0x05, 0x0c, 0x0a, 0x38,
-    0x02, 0x81, 0x06, 0xc0, 0xc0,
+    0x26, 0xff, 0x7f, 0x35, 0x00, 0x46, 0xff, 0x7f, 0x75, 0x10, 0x95, 0x02, 0x81, 0x02,
+]);
+
+/// A wheel and one across (consumer page, AC Pan), 16 bits each. Each has a multiplier (HID Usage Tables, 4.3.1) of two
+/// bits in a feature report: 0 = the wheel counts notches, 1 = it counts 120ths of them. Then both collections end.
+const WHEELS: [u8; 72] = [
+    0xa1, 0x02, 0x09, 0x48, 0x15, 0x00, 0x25, 0x01, 0x35, 0x01, 0x45, 0x78, 0x75, 0x02, 0x95, 0x01, 0xb1,
+    0x02, 0x09, 0x38, 0x16, 0x01, 0x80, 0x26, 0xff, 0x7f, 0x35, 0x00, 0x45, 0x00, 0x75, 0x10, 0x81, 0x06,
+    0xc0, 0xa1, 0x02, 0x09, 0x48, 0x15, 0x00, 0x25, 0x01, 0x35, 0x01, 0x45, 0x78, 0x75, 0x02, 0xb1, 0x02,
+    0x75, 0x04, 0xb1, 0x03, 0x05, 0x0c, 0x0a, 0x38, 0x02, 0x16, 0x01, 0x80, 0x26, 0xff, 0x7f, 0x35, 0x00,
+    0x45, 0x00, 0x75, 0x10,
 ];
+/// What ends the second wheel, its collection, and both around it.
+const END: [u8; 5] = [0x81, 0x06, 0xc0, 0xc0, 0xc0];
+const POINTER_LEN: usize = 48;
+
+const fn with_wheels(pointer: [u8; POINTER_LEN]) -> [u8; POINTER_LEN + WHEELS.len() + END.len()] {
+    let mut all = [0; POINTER_LEN + WHEELS.len() + END.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < POINTER_LEN {
+            pointer[at]
+        } else if at < POINTER_LEN + WHEELS.len() {
+            WHEELS[at - POINTER_LEN]
+        } else {
+            END[at - POINTER_LEN - WHEELS.len()]
+        };
+        at += 1;
+    }
+    all
+}
+
+/// Whether the other machine wants wheels in parts of a notch, by the feature report that it has set.
+pub(crate) fn is_fine(feature: &[u8]) -> bool {
+    // Either wheel's multiplier; nobody sets one of them only.
+    feature.first().is_some_and(|byte| byte & 0b1111 != 0)
+}
 
 #[cfg(test)]
 mod tests {
@@ -274,27 +331,44 @@ mod tests {
         let left = |pressed| InputEvent::Button { button: Button::LEFT, pressed };
         assert_eq!(
             told(&mut held, InputEvent::PointerAbsolute { x: 65535, y: 2 }),
-            [0, 0xff, 0x7f, 1, 0, 0, 0]
+            [0, 0xff, 0x7f, 1, 0, 0, 0, 0, 0]
         );
-        assert_eq!(told(&mut held, left(true)), [1, 0xff, 0x7f, 1, 0, 0, 0]);
+        assert_eq!(told(&mut held, left(true)), [1, 0xff, 0x7f, 1, 0, 0, 0, 0, 0]);
         assert_eq!(
             told(&mut held, InputEvent::PointerRelative { dx: -1, dy: i16::MIN }),
-            [0, 0xff, 0xff, 1, 0x80, 0, 0]
+            [0, 0xff, 0xff, 1, 0x80, 0, 0, 0, 0]
         );
         let release = held.take(&left(false)).expect("told");
         assert_eq!((release[0].device, release[0].bytes()[0]), (Device::Tablet, 0));
         assert_eq!(held.take(&InputEvent::Wheel { dx: 0, dy: -60 }), Some(Vec::new()), "half a notch");
-        assert_eq!(told(&mut held, InputEvent::Wheel { dx: 0, dy: -60 }), [0, 0, 0, 0, 0, 0xff, 0]);
-        assert_eq!(told(&mut held, InputEvent::Wheel { dx: 240, dy: 0 }), [0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(told(&mut held, InputEvent::Wheel { dx: 0, dy: -60 }), [0, 0, 0, 0, 0, 0xff, 0xff, 0, 0]);
+        assert_eq!(told(&mut held, InputEvent::Wheel { dx: 240, dy: 0 }), [0, 0, 0, 0, 0, 0, 0, 2, 0]);
+        held.set_fine(Device::Mouse, true);
+        assert_eq!(told(&mut held, InputEvent::Wheel { dx: 0, dy: -30 }), [0, 0, 0, 0, 0, 0xe2, 0xff, 0, 0]);
+        assert!(is_fine(&[0b0101]) && !is_fine(&[0]) && !is_fine(&[]));
     }
 
     #[test]
-    fn descriptors_begin_a_collection_and_end_it() {
+    fn descriptors_end_what_they_begin_and_describe_reports_of_their_length() {
         for device in Device::ALL {
-            let descriptor = device.descriptor();
-            assert_eq!((descriptor[0], descriptor[descriptor.len() - 1]), (0x05, 0xc0), "{device:?}");
-            let opened = descriptor.windows(2).filter(|pair| pair[0] == 0xa1).count();
-            assert_eq!(descriptor.iter().rev().take_while(|&&byte| byte == 0xc0).count(), opened);
+            let mut rest = device.descriptor();
+            let (mut depth, mut size, mut count, mut bits) = (0, 0, 0, 0);
+            while let [item, more @ ..] = rest {
+                let len = [0, 1, 2, 4][usize::from(item & 3)];
+                let value = more[..len].iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte));
+                match item & 0xfc {
+                    0xa0 => depth += 1,
+                    0xc0 => depth -= 1,
+                    0x74 => size = value,
+                    0x94 => count = value,
+                    0x80 => bits += size * count,
+                    _ => {}
+                }
+                assert!(depth > 0 || more.len() == len || bits == 0, "{device:?} ends early");
+                rest = &more[len..];
+            }
+            assert_eq!(depth, 0, "{device:?}");
+            assert_eq!(bits as usize, device.report_len() * 8, "{device:?}");
         }
     }
 }

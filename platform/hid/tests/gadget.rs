@@ -14,6 +14,9 @@ use rift_hid::{HidError, HidSink, check};
 const KEY: u16 = 1;
 const REL: u16 = 2;
 const ABS: u16 = 3;
+const WHEEL: u16 = 8;
+const WHEEL_FINE: u16 = 11;
+const ACROSS_FINE: u16 = 12;
 /// `struct input_event` of a 64-bit kernel.
 const EVENT_LEN: usize = 24;
 /// Looks until something that should come counts as lost; each waits for 10 ms.
@@ -97,17 +100,31 @@ fn other_machine_sees_a_keyboard_and_two_pointers_and_nothing_stays_held() {
         outcome.expect("told");
         hear(&mut readers, &mut heard, wanted);
     };
-    // Every key of the letters' block, by its code.
-    for code in (1..=58).chain([87, 88, 96, 97, 100, 102, 105, 111, 125]).filter(|&code| code != 84) {
+    // A PC keyboard of 105 keys.
+    let keys = (1..=83).chain(86..=88).chain(96..=100).chain(102..=111).chain([119, 125, 126, 127]);
+    assert_eq!(keys.clone().count(), 105);
+    for code in keys {
         let key = Scancode::new(code).expect("a key");
         told(&mut sink, InputEvent::Key { key, pressed: true }, (KEY, code, 1));
         told(&mut sink, InputEvent::Key { key, pressed: false }, (KEY, code, 0));
     }
     told(&mut sink, InputEvent::PointerRelative { dx: -7, dy: 300 }, (REL, 0, -7));
-    told(&mut sink, InputEvent::Button { button: Button::RIGHT, pressed: true }, (KEY, 0x111, 1));
-    told(&mut sink, InputEvent::Wheel { dx: 0, dy: 240 }, (REL, 8, 2));
-    told(&mut sink, InputEvent::PointerAbsolute { x: 65535, y: 65535 }, (ABS, 0, 32767));
+    for (button, code) in
+        [Button::LEFT, Button::RIGHT, Button::MIDDLE, Button::SIDE, Button::EXTRA].into_iter().zip(0x110..)
+    {
+        told(&mut sink, InputEvent::Button { button, pressed: true }, (KEY, code, 1));
+        told(&mut sink, InputEvent::Button { button, pressed: false }, (KEY, code, 0));
+    }
+    told(&mut sink, InputEvent::Wheel { dx: 0, dy: 240 }, (REL, WHEEL, 2));
+    // Parts of a notch: the other machine has asked for them, and adds them up to notches itself.
+    told(&mut sink, InputEvent::Wheel { dx: 0, dy: -30 }, (REL, WHEEL_FINE, -30));
+    told(&mut sink, InputEvent::Wheel { dx: 45, dy: 0 }, (REL, ACROSS_FINE, 45));
+    // The kernel tells only what has changed; both begin at 0.
+    told(&mut sink, InputEvent::PointerAbsolute { x: 65535, y: 0 }, (ABS, 0, 32767));
+    told(&mut sink, InputEvent::PointerAbsolute { x: 65535, y: 65535 }, (ABS, 1, 32767));
     told(&mut sink, InputEvent::PointerAbsolute { x: 0, y: 65535 }, (ABS, 0, 0));
+    told(&mut sink, InputEvent::PointerAbsolute { x: 0, y: 0 }, (ABS, 1, 0));
+    told(&mut sink, InputEvent::Wheel { dx: 0, dy: 15 }, (REL, WHEEL_FINE, 15));
     let key = Scancode::new(42).expect("Shift");
     told(&mut sink, InputEvent::Key { key, pressed: true }, (KEY, 42, 1));
     sink.release_all().expect("released");
