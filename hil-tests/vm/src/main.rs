@@ -22,7 +22,7 @@ fn run() -> anyhow::Result<bool> {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
         Some("libinput") => libinput::run(),
-        Some("session") => session::run(),
+        Some("session") => session::run(words.next().as_deref()),
         Some("hold") => {
             let mut word =
                 |what| words.next().with_context(|| format!("wavry-vm hold ID STATE: {what} is missing"));
@@ -43,7 +43,7 @@ fn run() -> anyhow::Result<bool> {
             card(rounds.context("the argument is how often each fault is injected")?)
         }
         _ => anyhow::bail!(
-            "wavry-vm card [ROUNDS], libinput, session, sound, storm MINUTES SEED, or hold ID STATE"
+            "wavry-vm card [ROUNDS], libinput, session [PART], sound, storm MINUTES SEED, or hold ID STATE"
         ),
     }
 }

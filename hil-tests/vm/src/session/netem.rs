@@ -21,11 +21,12 @@ const LINK: &str = "delay 20ms 5ms loss 2% rate 8mbit limit 200";
 /// How long the session is watched, µs.
 const WATCHED_US: u64 = 8_000_000;
 
-/// Runs it; [`prepare`] has made the link.
+/// Makes the link, and runs a host of its own at the far end.
 ///
 /// # Errors
 /// The link cannot be made, a program fails, the session ends.
-pub fn run(references: &[Reference]) -> anyhow::Result<bool> {
+pub fn run(_: &Place, references: &[Reference]) -> anyhow::Result<bool> {
+    prepare()?;
     faults::vga()?;
     let place = Place::prepare(Path::new("/tmp/far-host"), super::client().public())?;
     let mut inside = Command::new("/usr/sbin/ip");
@@ -88,7 +89,7 @@ fn viewer_is_quick(p95_ms: f64) -> bool {
 ///
 /// # Errors
 /// The tools of iproute2 are missing or refuse.
-pub fn prepare() -> anyhow::Result<()> {
+fn prepare() -> anyhow::Result<()> {
     for line in [
         "netns add host",
         "link add near type veth peer name far",

@@ -1,4 +1,5 @@
-//! Two cards, a host on each, and a viewer of both: what happens to the one is nothing to the other.
+//! Two cards, a host on each, and a viewer of both: what happens to the one is nothing to the other. The second card
+//! speaks of planes.
 
 use std::path::Path;
 
@@ -9,32 +10,34 @@ use super::host::{Host, Place};
 use super::likeness::Reference;
 use super::viewer::Viewer;
 use super::{CAMERA, arguments, client, verdict, watch};
-use crate::{card, say};
+use crate::card::{self, Control, SignalMode, set};
+use crate::{faults, say};
 
 const SECOND_PORT: u16 = 4748;
-/// How long both are watched before the first card is pulled out, while it is out, and after it is back, µs.
+/// How long both are watched before the first card has lost its signal, while it has none, and after that, µs.
 const WATCHED_US: u64 = 1_500_000;
 /// Pictures of the second card may be so far apart at most, µs.
 const GAP_MAX_US: u64 = 500_000;
 
-/// Watches both while the first is pulled out and put back.
+/// Watches both while the first loses its signal, is taken away from under its host, and comes back. (Both are one device
+/// to the kernel, so neither can be pulled out alone.)
 ///
 /// # Errors
 /// A program fails, a card is not there, or the first one's picture does not come back.
 pub fn run(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
     card::show(super::RAMP);
     card::prepare()?;
+    faults::vga()?;
     let second = card::second_node()?;
     card::prepare_at(&second)?;
-    let camera = CAMERA.to_string();
-    let more = ["--capture-input", &camera, "--fps", "15"];
-    let one = Host::start(place, &arguments(&more))?;
+    let one = Host::start(place, &arguments(&["--capture-input", "0", "--fps", "15"]))?;
     let second_place = Place::prepare(Path::new("/tmp/second-host"), client().public())?;
     let source = format!("v4l:{}", second.display());
     let listen = format!("127.0.0.1:{SECOND_PORT}");
-    let words = ["--source", &source, "--listen", &listen, "--input", "none"];
-    let words: Vec<String> = words.iter().chain(&more).map(|word| (*word).to_owned()).collect();
-    let other = Host::start(&second_place, &words)?;
+    let camera = CAMERA.to_string();
+    let words = ["--source", &source, "--listen", &listen, "--input", "none", "--fps", "15"];
+    let words = words.into_iter().chain(["--capture-input", &camera]).map(str::to_owned);
+    let other = Host::start(&second_place, &words.collect::<Vec<_>>())?;
     let mut viewer = watch(place, references)?;
     let mut second_viewer =
         Viewer::connect(&second_place, ("127.0.0.1", SECOND_PORT), client(), references.to_vec())?;
@@ -42,18 +45,18 @@ pub fn run(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
     settle(&mut second_viewer)?;
     let mut seen = Seen::default();
     seen.watch(&mut viewer, &mut second_viewer)?;
-    card::pull_out()?;
+    set(Control::SignalMode, SignalMode::None as i32)?;
     seen.watch(&mut viewer, &mut second_viewer)?;
-    let is_told = viewer.capture().is_some_and(|state| state.condition == CaptureCondition::NoDevice);
-    card::plug_in()?;
-    card::prepare()?;
+    let is_told = viewer.capture().is_some_and(|state| state.condition == CaptureCondition::NoSignal);
+    set(Control::SignalMode, SignalMode::Selected as i32)?;
+    set(Control::Disconnect, 1)?;
     seen.watch(&mut viewer, &mut second_viewer)?;
     settle(&mut viewer)?;
     let is_untouched =
         second_viewer.capture().is_some_and(|state| state.condition == CaptureCondition::Streaming);
     say(&format!(
         "two cards, two hosts: {} and {} pictures; those of the second at least {:.1} dB like the card's own frame and at \
-         most {} ms apart while the first was pulled out and put back",
+         most {} ms apart while the first had no signal and was taken away",
         seen.first,
         seen.second,
         seen.worst_db,
