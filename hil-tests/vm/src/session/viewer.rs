@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, bail};
-use rift::{CaptureState, Identity, InputEvent, Instant, Permissions};
+use rift::{CaptureState, Identity, InputEvent, Instant, Permissions, Suite};
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wavry_client::args::{CodecKind, HandshakeKind};
@@ -95,6 +95,8 @@ impl Viewer {
             wanted: Permissions::all(),
             state: place.state.join("viewer"),
             successor: None,
+            suite: Suite::Classical,
+            known: Suite::Classical,
         };
         let ends = Ends {
             link: Arc::clone(&link),
