@@ -8,6 +8,7 @@ pub mod bench;
 pub mod card;
 pub mod faults;
 pub mod libinput;
+pub mod rounds;
 pub mod session;
 pub mod sound;
 pub mod table;
