@@ -13,6 +13,8 @@ use crate::messages::{self, Body};
 use crate::pair::{self, Attacker, Client, PATH, START};
 
 const STEPS_MAX: usize = 400;
+/// Parity shards that are made beyond a picture's own.
+const MORE: usize = 4;
 /// Pictures of one story.
 const PICTURES: u32 = 8;
 
@@ -20,7 +22,10 @@ const PICTURES: u32 = 8;
 struct Picture {
     head: PictureHead,
     content: Vec<u8>,
+    /// With the parity that it may be asked for beyond its own.
     layout: Layout,
+    /// Parity that it comes with.
+    parity: usize,
     shards: Vec<Vec<u8>>,
 }
 
@@ -44,7 +49,8 @@ impl Picture {
         let mut whole = messages::picture_head(&head).0;
         whole.extend_from_slice(&content);
         let shard_len = PictureHead::LEN_MAX + usize::from(bytes.u8()) * 4;
-        let layout = Layout::new(whole.len(), shard_len, bytes.below(6)).expect("a picture is not empty");
+        let parity = bytes.below(6);
+        let layout = Layout::new(whole.len(), shard_len, parity + MORE).expect("a picture is not empty");
         let mut shards: Vec<Vec<u8>> = whole.chunks(shard_len).map(<[u8]>::to_vec).collect();
         for parity in 0..layout.parity_shards() {
             let mut shard = vec![0; shard_len];
@@ -54,13 +60,15 @@ impl Picture {
         // The time of sending is written as shard 0 leaves.
         shards[0][PictureHead::SENT_AT + 3] = 9;
         head.sent_after_us = 9;
-        Self { head, content, layout, shards }
+        Self { head, content, layout, parity, shards }
     }
 
     fn body(&self, id: u32, shard: usize) -> Body {
         let number = |value: usize| u16::try_from(value).expect("a picture here is small");
-        let (k, m) = (number(self.layout.data_shards()), self.layout.parity_shards());
-        let m = u8::try_from(m).expect("at most 5");
+        let k = self.layout.data_shards();
+        // What is asked for later has the larger m in its head (SPEC §11.12).
+        let m = if shard < k + self.parity { self.parity } else { self.layout.parity_shards() };
+        let (k, m) = (number(k), u8::try_from(m).expect("at most 9"));
         let shard_len = number(self.layout.shard_len());
         let picture = u16::try_from(id & 0xffff).expect("16 bits");
         messages::shard(picture, number(shard), k, m, shard_len).bytes(&self.shards[shard])
