@@ -16,6 +16,7 @@ pub(crate) const HELP: &str =
             fec:   pictures lost by erasure code, in virtual time, and what the codes cost; --n as above
             glass: from drawing on the host's screen to the viewer's framebuffer
             input: from an event at the viewer's window to a program on the host
+            relay: what forwarding costs, in namespaces of its own; needs root, takes no --blocks or --n
             tiles: bytes and time of pictures for boards; no screen is needed
   --json    where the rows go, one JSON object a line
   --strict  exit with 1 when a goal is missed
@@ -41,13 +42,15 @@ pub(crate) enum Bench {
     Glass,
     /// Event to event, and event to picture.
     Input,
+    /// Forwarding.
+    Relay,
     /// Pictures for boards.
     Tiles,
 }
 
 impl Bench {
-    const ALL: [Self; 7] =
-        [Self::Arq, Self::Core, Self::Delta, Self::Fec, Self::Glass, Self::Input, Self::Tiles];
+    const ALL: [Self; 8] =
+        [Self::Arq, Self::Core, Self::Delta, Self::Fec, Self::Glass, Self::Input, Self::Relay, Self::Tiles];
 
     /// Its stable name.
     pub(crate) const fn name(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Bench {
             Self::Fec => "fec",
             Self::Glass => "glass",
             Self::Input => "input",
+            Self::Relay => "relay",
             Self::Tiles => "tiles",
         }
     }

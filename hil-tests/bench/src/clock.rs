@@ -41,6 +41,20 @@ pub(crate) fn wait_until<T>(limit: Duration, mut answer: impl FnMut() -> Option<
     }
 }
 
+/// Like [`wait_until`], without rest: for what comes in microseconds.
+pub(crate) fn spin_until<T>(limit: Duration, mut answer: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = now() + limit;
+    loop {
+        if let Some(value) = answer() {
+            return Some(value);
+        }
+        if now() >= end {
+            return None;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// Milliseconds, as rows have them.
 pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3

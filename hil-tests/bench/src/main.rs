@@ -14,6 +14,7 @@ mod glass;
 mod input;
 mod keeper;
 mod pairs;
+mod relay;
 mod report;
 mod statistics;
 mod tiles;
@@ -57,6 +58,7 @@ fn run(options: &Options) -> Result<Vec<Row>, Failure> {
         Bench::Fec => fec::run(options),
         Bench::Glass => glass::run(options)?,
         Bench::Input => input::run(options)?,
+        Bench::Relay => relay::run(options)?,
         Bench::Tiles => tiles::run(options)?,
     };
     report::write(&options.json, &rows)?;

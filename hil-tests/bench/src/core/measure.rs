@@ -32,7 +32,7 @@ pub(super) fn interleave(blocks: usize, contenders: &mut [Contender<'_>]) -> Vec
 }
 
 /// Nanoseconds of processor time per operation of `count` calls.
-pub(super) fn nanos_each(count: usize, mut operation: impl FnMut()) -> f64 {
+pub(crate) fn nanos_each(count: usize, mut operation: impl FnMut()) -> f64 {
     let start = processor_nanos();
     for _ in 0..count {
         operation();

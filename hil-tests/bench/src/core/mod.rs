@@ -8,7 +8,7 @@ pub(crate) mod fec;
 mod fec_rivals;
 mod handshake;
 mod loopback;
-mod measure;
+pub(crate) mod measure;
 mod memory;
 mod packets;
 mod peers;

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 
-pub(crate) use ours::Display;
+pub(crate) use ours::{Display, program};
 
 use crate::clock::wait_until;
 use crate::failure::{Context as _, Failure};

@@ -67,16 +67,31 @@ pub(super) fn start(stage: &Stage, display: Display) -> Result<Pair, Failure> {
 
 /// Where the programs are: a release of the main workspace.
 fn directory() -> Result<PathBuf, Failure> {
+    let directory = place();
+    for program in ["wavry-server", "wavry-client"] {
+        program_in(&directory, program)?;
+    }
+    Ok(directory)
+}
+
+/// One of our programs.
+pub(crate) fn program(name: &str) -> Result<PathBuf, Failure> {
+    program_in(&place(), name)
+}
+
+fn program_in(directory: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let path = directory.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(format!("{name} is not in {}: build a release first", directory.display()).into())
+}
+
+fn place() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-    let directory = std::env::var_os("WAVRY_BIN").map_or_else(|| target.join("release"), PathBuf::from);
-    for program in ["wavry-server", "wavry-client"] {
-        if !directory.join(program).is_file() {
-            return Err(format!("{program} is not in {}: build a release first", directory.display()).into());
-        }
-    }
-    Ok(directory)
+    std::env::var_os("WAVRY_BIN").map_or_else(|| target.join("release"), PathBuf::from)
 }
 
 /// Runs a short command to its end; what it printed, trimmed.
