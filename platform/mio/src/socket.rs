@@ -349,6 +349,7 @@ impl Sender {
         for datagram in bytes.chunks(segment.max(1)) {
             // An error of the network left behind by an earlier datagram is told by the next send, which then has not
             // happened: once more. What is told twice concerns this one.
+            let mut told = None;
             for is_again in [false, true] {
                 match self.put_once(destination, transmit, datagram, None) {
                     Ok(()) => {
@@ -361,8 +362,12 @@ impl Sender {
                         return Err(Blocked { sent: left });
                     }
                     Err(error) => {
-                        self.stats.count(&error);
                         let code = error.raw_os_error();
+                        // Told twice it is one refusal.
+                        if told != Some(code) {
+                            self.stats.count(&error);
+                        }
+                        told = Some(code);
                         if code == Some(libc::EMSGSIZE) && is_again {
                             let len = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
                             self.too_long = Some((destination.to, len));

@@ -13,6 +13,7 @@
 //! writes nothing down.
 
 pub mod args;
+mod health;
 pub mod metrics;
 pub mod serve;
 pub mod state;

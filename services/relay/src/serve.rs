@@ -17,6 +17,7 @@ use rift_paseto::Verifier;
 use tracing::{error, info, warn};
 
 use crate::args::RunArgs;
+use crate::health;
 use crate::metrics::Metrics;
 use crate::state::{Limits, Relay};
 use crate::worker::{self, Shared, Trusted};
@@ -110,9 +111,14 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
         tokens: Trusted(tokens),
         metrics: Metrics::default(),
         stop: AtomicBool::new(false),
+        drains: AtomicBool::new(false),
         unix_s: AtomicU64::new(unix_s()),
     });
     let (address, threads) = start(&shared, settings.listen, count)?;
+    if let Some(listen) = settings.metrics {
+        let at = health::start(listen, Arc::clone(&shared)).map_err(|source| ServeError::Listen { listen, source })?;
+        info!(address = %at, "metrics are served");
+    }
     if let Some(file) = &settings.port_file {
         std::fs::write(file, format!("{}\n", address.port())).map_err(|source| ServeError::System {
             what: format!("cannot write {}", file.display()),
@@ -197,6 +203,7 @@ impl Running {
 
     /// Takes no new leases from now on.
     pub fn drain(&self) {
+        self.shared.drains.store(true, Ordering::Relaxed);
         for shard in &self.shared.shards {
             shard.lock().unwrap_or_else(PoisonError::into_inner).drain();
         }

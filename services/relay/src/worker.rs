@@ -29,11 +29,17 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Told to end.
     pub(crate) stop: AtomicBool,
+    /// Takes no new leases.
+    pub(crate) drains: AtomicBool,
     /// Seconds of Unix time, kept by the thread that waits for signals.
     pub(crate) unix_s: AtomicU64,
 }
 
 impl Shared {
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.drains.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed)
+    }
+
     fn shard(&self, place: usize) -> MutexGuard<'_, Relay> {
         // A thread that panicked has left a relay that forwards as before.
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
