@@ -73,6 +73,10 @@ pub const BENCH: Group = Group {
         "gstreamer1.0-plugins-bad",
         "gstreamer1.0-plugins-ugly",
         "gstreamer1.0-libav",
+        // the relay's, and the wires between
+        "coturn",
+        "ethtool",
+        "iproute2",
     ],
 };
 

@@ -15,6 +15,7 @@
 pub mod args;
 mod health;
 pub mod metrics;
+mod outbox;
 pub mod serve;
 pub mod state;
 mod worker;

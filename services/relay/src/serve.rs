@@ -116,7 +116,8 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
     });
     let (address, threads) = start(&shared, settings.listen, count)?;
     if let Some(listen) = settings.metrics {
-        let at = health::start(listen, Arc::clone(&shared)).map_err(|source| ServeError::Listen { listen, source })?;
+        let at = health::start(listen, Arc::clone(&shared))
+            .map_err(|source| ServeError::Listen { listen, source })?;
         info!(address = %at, "metrics are served");
     }
     if let Some(file) = &settings.port_file {

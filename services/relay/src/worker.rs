@@ -16,6 +16,7 @@ use rift_mio::{Clock, Destination, Received, Sender, Socket};
 use rift_paseto::Verifier;
 
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::state::{Cause, Onward, PACKET_LEN_MAX, Relay, Tokens, Verdict, tag_of};
 
 /// How long a thread sleeps at most.
@@ -72,6 +73,7 @@ pub(crate) fn work(shared: &Shared, mut socket: Socket, number: usize, count: us
     let mut events = Events::with_capacity(4);
     poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(0), Interest::READABLE)?;
     let clock = Clock::new();
+    let mut outbox = Outbox::new();
     let mut has_kept = false;
     while !shared.stop.load(Ordering::Relaxed) {
         let timeout = if has_kept { Duration::from_millis(1) } else { IDLE };
@@ -80,20 +82,24 @@ pub(crate) fn work(shared: &Shared, mut socket: Socket, number: usize, count: us
             result => result?,
         }
         let mut turns = 0;
-        while socket.receive_and_answer(|sender, received| serve(shared, &clock, sender, received))? > 0 {
+        while socket
+            .receive_and_answer(|sender, received| serve(shared, &clock, sender, &mut outbox, received))?
+            > 0
+        {
             turns += 1;
             // What was kept has waited long enough.
             if turns % 16 == 0 {
                 send_kept(shared, &clock, socket.sender(), number, count);
             }
         }
+        outbox.flush(shared, &clock, socket.sender());
         has_kept = send_kept(shared, &clock, socket.sender(), number, count);
     }
     Ok(())
 }
 
 /// Everything that came at once from one address.
-fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, received: Received<'_>) {
+fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, outbox: &mut Outbox, received: Received<'_>) {
     let Received { from, local, received_at, ecn, bytes, stride } = received;
     let mut rest = &*bytes;
     while let Some(&first) = rest.first() {
@@ -117,7 +123,11 @@ fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, received: Received
         };
         let verdict = shared.shard_of(tag).forward(now, from, ecn, run, stride);
         match verdict {
+            Verdict::Forward(onward) if packets == 1 => {
+                outbox.put(shared, clock, sender, (onward, ecn), received_at, run);
+            }
             Verdict::Forward(onward) => {
+                outbox.flush(shared, clock, sender);
                 send(shared, sender, onward, ecn, run, stride);
                 shared.metrics.forwarded(packets, run.len(), clock.now().micros_since(received_at));
             }
@@ -175,7 +185,14 @@ fn send_kept(shared: &Shared, clock: &Clock, sender: &mut Sender, number: usize,
     waits
 }
 
-fn send(shared: &Shared, sender: &mut Sender, onward: Onward, ecn: Ecn, bytes: &[u8], stride: usize) {
+pub(crate) fn send(
+    shared: &Shared,
+    sender: &mut Sender,
+    onward: Onward,
+    ecn: Ecn,
+    bytes: &[u8],
+    stride: usize,
+) {
     let segment = (bytes.len() > stride).then(|| u16::try_from(stride).unwrap_or(u16::MAX));
     // The relay knows no classes: everything is treated as media.
     let transmit = Transmit { path: PathId(0), len: bytes.len(), segment, class: Class::Media, ecn };
