@@ -14,7 +14,7 @@ const MISSING: &str = "hw:CARD=NoSuchCard";
 fn has_null() -> bool {
     let outcome = check("null", Direction::Playback);
     if let Err(error) = &outcome {
-        println!("skipped: {error}");
+        eprintln!("skipped: {error}");
     }
     outcome.is_ok()
 }
