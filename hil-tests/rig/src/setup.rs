@@ -55,6 +55,8 @@ pub const BUILD: Group = Group {
         "iproute2",
         // STUN as others speak it
         "coturn",
+        // NATs between namespaces
+        "nftables",
     ],
 };
 

@@ -16,6 +16,8 @@ use crate::random::Random;
 
 /// A lease's binding, and the NATs before the relay, are kept awake this often.
 const KEEP_US: u64 = 10_000_000;
+/// A host that is not there yet is asked for again after this long.
+const AGAIN_US: u64 = 500_000;
 
 /// A client and its choice of paths; see [`super`].
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub struct Caller {
     agent: Agent,
     relay: Option<(SocketAddr, [u8; 8])>,
     keep_at: Option<Instant>,
+    again_at: Option<Instant>,
     client: Option<Box<ClientPeer>>,
     typist: Option<Typist>,
     is_established: bool,
@@ -69,6 +72,7 @@ impl Caller {
             agent: Agent::new(),
             relay: None,
             keep_at: None,
+            again_at: None,
             client: None,
             typist: None,
             is_established: false,
@@ -120,8 +124,8 @@ impl Caller {
             | Signal::Introduce { .. }
             | Signal::Grant { .. }
             | Signal::Welcome { .. }
-            | Signal::Found { .. }
-            | Signal::Refused { .. } => {}
+            | Signal::Found { .. } => {}
+            Signal::Refused { .. } => self.again_at = Some(now.plus_micros(AGAIN_US)),
         }
     }
 
@@ -152,6 +156,9 @@ impl Caller {
     fn work(&mut self, now: Instant) {
         if let Some(address) = self.stun.address().filter(|_| self.requests == 0) {
             let _ = self.candidates.push(CandidateKind::Reflexive, address);
+            self.introduce();
+        }
+        if self.again_at.take_if(|at| *at <= now).is_some() {
             self.introduce();
         }
         if let Some(client) = &self.client {
@@ -265,7 +272,7 @@ impl Host for Caller {
 
     fn next_wake(&mut self) -> Option<Instant> {
         let client = self.client.as_mut().and_then(|client| client.next_wake());
-        let paths = earlier(self.stun.poll_timeout(), self.keep_at);
+        let paths = earlier(earlier(self.stun.poll_timeout(), self.keep_at), self.again_at);
         earlier(earlier(client, paths), self.agent.poll_timeout())
     }
 

@@ -34,7 +34,7 @@ use crate::packet::{NodeId, Packet};
 use crate::random::Random;
 
 /// Bytes of the addresses before a datagram.
-const HEAD_LEN: usize = 12;
+pub const HEAD_LEN: usize = 12;
 
 /// Which NAT of an internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,7 +210,9 @@ impl Host for Internet {
     fn handle_wake(&mut self, _now: Instant) {}
 }
 
-fn head(source: SocketAddrV4, target: SocketAddrV4) -> [u8; HEAD_LEN] {
+/// The addresses before a datagram, as bytes.
+#[must_use]
+pub fn head(source: SocketAddrV4, target: SocketAddrV4) -> [u8; HEAD_LEN] {
     let [source, target] = [source, target].map(|end| (end.ip().octets(), end.port().to_be_bytes()));
     let mut head = [0; HEAD_LEN];
     head[..4].copy_from_slice(&source.0);
@@ -220,7 +222,9 @@ fn head(source: SocketAddrV4, target: SocketAddrV4) -> [u8; HEAD_LEN] {
     head
 }
 
-fn addresses(bytes: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4)> {
+/// The addresses before a datagram: from where, and where to.
+#[must_use]
+pub fn addresses(bytes: &[u8]) -> Option<(SocketAddrV4, SocketAddrV4)> {
     let (head, _) = bytes.split_first_chunk::<HEAD_LEN>()?;
     let end = |at: usize| {
         let ip = Ipv4Addr::new(head[at], head[at + 1], head[at + 2], head[at + 3]);
