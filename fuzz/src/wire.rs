@@ -9,7 +9,7 @@ use rift::wire::close::{Admitted, Close};
 use rift::wire::cursor::{CursorPosition, ShapeHead};
 use rift::wire::feedback::Feedback;
 use rift::wire::handshake::{
-    CallPayload, CookieReply, FirstFlight, Reply, TOKEN_LEN, Versions, connection_of,
+    CallPayload, CookieReply, FirstFlight, Fragment, Reply, TOKEN_LEN, Versions, connection_of,
 };
 use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
@@ -52,6 +52,15 @@ fn datagram(data: &[u8]) {
         assert!(written.is_some_and(|len| len <= data.len()), "a first flight");
         let len = flight.with_mac1.len();
         assert_eq!(out[..len], data[..len], "a first flight");
+    }
+    if let Some(fragment) = Fragment::parse(data) {
+        let head =
+            [&[0x17, fragment.version, fragment.newest, fragment.index][..], &fragment.flight].concat();
+        let written = [&head, fragment.piece, &fragment.mac1, &fragment.mac2].concat();
+        assert!(written == data && fragment.authenticated.len() + 32 == data.len(), "a fragment");
+    }
+    if let Some(flight) = FirstFlight::parse_whole(data) {
+        assert!(flight.authenticated.len() + 32 <= data.len(), "a whole flight");
     }
     if let Some(call) = CallPayload::parse(data) {
         let mut out = vec![0; data.len()];

@@ -55,18 +55,22 @@ impl Outgoing {
         let len =
             FirstFlight::emit_unpadded(&mut bytes, opening, noise.get(..noise_len)?, |text| key.mac1(text))?;
         let mut flight = Self { bytes, len, opening, key, cookie: None, macs: [[0; 16]; 2], next: 0 };
-        flight.macs = match opening.suite {
-            Suite::Classical => [*flight.bytes.get(len.checked_sub(32)?..)?.first_chunk()?; 2],
-            Suite::Hybrid => {
-                let mut scratch = [0; Fragment::LEN];
-                let mut mac1 = |index| {
-                    flight.put_fragment(index, &mut scratch)?;
-                    Fragment::parse(&scratch).map(|fragment| fragment.mac1)
-                };
-                [mac1(0)?, mac1(1)?]
-            }
+        flight.macs = if flight.is_in_fragments() {
+            let mut scratch = [0; Fragment::LEN];
+            let mut mac1 = |index| {
+                flight.put_fragment(index, &mut scratch)?;
+                Fragment::parse(&scratch).map(|fragment| fragment.mac1)
+            };
+            [mac1(0)?, mac1(1)?]
+        } else {
+            [*flight.bytes.get(len.checked_sub(32)?..)?.first_chunk()?; 2]
         };
         Some(flight)
+    }
+
+    /// Never where no hybrid handshake was built in: a board does not pay for it.
+    fn is_in_fragments(&self) -> bool {
+        cfg!(feature = "experimental") && self.opening.suite == Suite::Hybrid
     }
 
     /// The mac1 of every datagram that brings it: what answers it answers one of them.
@@ -89,7 +93,7 @@ impl Outgoing {
 
     /// Copies its next datagram out. Returns its length, and whether it was the last; `None` when there is no room.
     pub(super) fn put(&mut self, out: &mut [u8]) -> Option<(usize, bool)> {
-        if self.opening.suite == Suite::Hybrid {
+        if self.is_in_fragments() {
             let len = self.put_fragment(self.next, out)?;
             self.next = (self.next + 1) % Fragment::COUNT as u8;
             return Some((len, self.next == 0));
