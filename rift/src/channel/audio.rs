@@ -49,12 +49,12 @@ struct Packet {
 
 /// How many packets ride along: those that a path of this loss, in thousandths, needs so that about one gap a minute is left
 /// of 6000 packets. Losses p of single packets leave 6000 p² with one, 6000 p³ with two and 6000 p⁴ with three; the loss is a
-/// mean over few packets and may be measured at half of what it is.
+/// mean over few packets and may be measured at a quarter of what it is.
 const fn copies(loss_permille: u32) -> usize {
     match loss_permille {
         0..3 => 0,
-        3..10 => 1,
-        10..40 => 2,
+        3..5 => 1,
+        5..40 => 2,
         _ => 3,
     }
 }
