@@ -37,6 +37,8 @@ pub trait Node {
     /// # Errors
     /// In words.
     fn verdict(&self) -> Result<(), String>;
+    /// Goes on from other addresses, if it is a client.
+    fn move_to(&mut self, _: Place) {}
 }
 
 /// An address of a board.
@@ -59,16 +61,18 @@ impl Place {
     }
 }
 
+const fn smoltcp_addresses(place: Place) -> (rift_smoltcp::StaticIpv4, rift_smoltcp::StaticIpv6) {
+    (
+        rift_smoltcp::StaticIpv4 { address: place.address, prefix_len: 24, gateway: None },
+        rift_smoltcp::StaticIpv6 { address: place.address_v6, prefix_len: 64, gateway: None },
+    )
+}
+
 /// A board's network on bare smoltcp, with a socket on `port`.
 pub fn network<F: Frames>(frames: F, place: Place, port: u16, seed: u64, now: Instant) -> Network<Card<F>> {
-    let addressing = rift_smoltcp::Addressing {
-        ipv4: rift_smoltcp::Ipv4Addressing::Static(rift_smoltcp::StaticIpv4 {
-            address: place.address,
-            prefix_len: 24,
-            gateway: None,
-        }),
-        ipv6: Some(rift_smoltcp::StaticIpv6 { address: place.address_v6, prefix_len: 64, gateway: None }),
-    };
+    let (ipv4, ipv6) = smoltcp_addresses(place);
+    let ipv4 = rift_smoltcp::Ipv4Addressing::Static(ipv4);
+    let addressing = rift_smoltcp::Addressing { ipv4, ipv6: Some(ipv6) };
     let storage = Box::leak(Box::new(NetworkStorage::<UDP_PACKETS, UDP_LEN>::new()));
     Network::new(Card::new(frames, place.hardware), storage, place.hardware, &addressing, port, seed, now)
 }
@@ -106,6 +110,11 @@ impl<F: Frames> Node for SmoltcpClient<F> {
 
     fn verdict(&self) -> Result<(), String> {
         self.watcher.verdict()
+    }
+
+    fn move_to(&mut self, place: Place) {
+        let (ipv4, ipv6) = smoltcp_addresses(place);
+        self.driver.network().set_addresses(Some(ipv4), Some(ipv6));
     }
 }
 
@@ -152,8 +161,8 @@ impl rift_smoltcp::HostApplication<Box<HostStorage>, Noise> for Sharer {
         }
     }
 
-    fn event(&mut self, _: Instant, session: &mut Peer<HostStorage>, event: Event) {
-        Self::event(self, session, event);
+    fn event(&mut self, now: Instant, session: &mut Peer<HostStorage>, event: Event) {
+        Self::event(self, now, session, event);
     }
 
     fn closed(&mut self, _: Box<HostStorage>) {}
@@ -178,22 +187,22 @@ impl<F: Frames> Node for SmoltcpHost<F> {
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
+fn embassy_configuration(place: Place) -> embassy_net::Config {
+    let ipv4 = rift_embassy::StaticIpv4 { address: place.address, prefix_len: 24, gateway: None };
+    rift_embassy::configuration(&rift_embassy::Addressing {
+        ipv4: rift_embassy::Ipv4Addressing::Static(ipv4),
+        ipv6: Some(rift_embassy::StaticIpv6 { address: place.address_v6, prefix_len: 64, gateway: None }),
+    })
+}
+
 /// A board's network on embassy-net.
 pub fn stack<F: Frames + 'static>(
     frames: F,
     place: Place,
     seed: u64,
 ) -> (embassy_net::Stack<'static>, embassy_net::Runner<'static, Card<F>>) {
-    let addressing = rift_embassy::Addressing {
-        ipv4: rift_embassy::Ipv4Addressing::Static(rift_embassy::StaticIpv4 {
-            address: place.address,
-            prefix_len: 24,
-            gateway: None,
-        }),
-        ipv6: Some(rift_embassy::StaticIpv6 { address: place.address_v6, prefix_len: 64, gateway: None }),
-    };
     let resources = Box::leak(Box::new(StackResources::<3>::new()));
-    let configuration = rift_embassy::configuration(&addressing);
+    let configuration = embassy_configuration(place);
     embassy_net::new(Card::new(frames, place.hardware), configuration, resources, seed)
 }
 
@@ -237,6 +246,7 @@ impl rift_embassy::Application<Box<ThinStorage>, Noise> for Watcher {
 /// A watcher on embassy-net.
 pub struct EmbassyClient {
     task: Task,
+    stack: embassy_net::Stack<'static>,
     report: Report,
 }
 
@@ -267,7 +277,7 @@ impl EmbassyClient {
         let task = Box::pin(async move {
             join(session_task, runner.run()).await;
         });
-        Self { task, report }
+        Self { task, stack, report }
     }
 }
 
@@ -282,6 +292,12 @@ impl Node for EmbassyClient {
 
     fn verdict(&self) -> Result<(), String> {
         self.report.borrow().clone().unwrap_or_else(|| Err("still running".to_owned()))
+    }
+
+    fn move_to(&mut self, place: Place) {
+        let configuration = embassy_configuration(place);
+        self.stack.set_config_v4(configuration.ipv4);
+        self.stack.set_config_v6(configuration.ipv6);
     }
 }
 
@@ -318,8 +334,8 @@ impl rift_embassy::HostApplication<Box<HostStorage>, Noise> for Reporting {
         }
     }
 
-    fn event(&mut self, _: Instant, session: &mut Peer<HostStorage>, event: Event) {
-        self.sharer.event(session, event);
+    fn event(&mut self, now: Instant, session: &mut Peer<HostStorage>, event: Event) {
+        self.sharer.event(now, session, event);
         if self.sharer.closed.is_some() {
             *self.report.borrow_mut() = Some(self.sharer.verdict());
         }

@@ -68,9 +68,15 @@ pub fn typed(index: usize) -> InputEvent {
     InputEvent::Key { key: Scancode::new(code).expect("a key's code"), pressed: index.is_multiple_of(2) }
 }
 
+/// The key an event is about.
+fn key(event: &InputEvent) -> Option<Scancode> {
+    if let InputEvent::Key { key, .. } = event { Some(*key) } else { None }
+}
+
 /// Watches and types, then says goodbye.
 #[derive(Debug)]
 pub struct Watcher {
+    random: Random,
     decoder: Decoder,
     shown: u32,
     typed: usize,
@@ -85,6 +91,7 @@ impl Watcher {
     #[must_use]
     pub fn new() -> Self {
         Self {
+            random: Random::new(8),
             decoder: Decoder::new(),
             shown: 0,
             typed: 0,
@@ -96,7 +103,9 @@ impl Watcher {
 
     /// Takes an event.
     pub fn event<M: Memory>(&mut self, now: Instant, session: &mut Session<M, Noise>, event: Event) {
-        if let Event::Admitted(_) = event {
+        if event == Event::EntropyWanted {
+            session.add_entropy(now, self.random.bytes32());
+        } else if let Event::Admitted(_) = event {
             self.next_key = Some(now);
         } else if let Event::Picture(id) = event {
             let decoded = session.media(id).map(|media| self.decoder.decode(media.payload));
@@ -191,8 +200,10 @@ impl Sharer {
     }
 
     /// Takes an event.
-    pub fn event<M: Memory>(&mut self, session: &mut Session<M, Noise>, event: Event) {
-        if let Event::Authenticated(_) = event {
+    pub fn event<M: Memory>(&mut self, now: Instant, session: &mut Session<M, Noise>, event: Event) {
+        if event == Event::EntropyWanted {
+            session.add_entropy(now, self.random.bytes32());
+        } else if let Event::Authenticated(_) = event {
             let parameters =
                 StreamParameters { width: 640, height: 360, rate_millihertz: 60_000, codec: Codec::H264 };
             session.set_stream(PictureId(1), parameters).expect("the session is established");
@@ -203,7 +214,11 @@ impl Sharer {
                 None => self.encoder.request_key(),
             }
         } else if let Event::Input(event) = event {
-            self.got.push(event);
+            // A host that hears nothing lets go by itself (SPEC §10.4), and the client's own release follows.
+            let is_again = self.got.iter().rev().find(|got| key(got) == key(&event)) == Some(&event);
+            if !is_again {
+                self.got.push(event);
+            }
         } else if let Event::Closed(reason) = event {
             self.is_watched = false;
             self.closed = Some(reason);

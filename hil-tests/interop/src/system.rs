@@ -71,8 +71,7 @@ pub fn watch(remote: SocketAddr, seed: u64) -> Party {
     Party(std::thread::spawn(move || {
         let clock = Clock::new();
         let session = session(seed, desktop_memory::<Portable>(true), clock.now());
-        // A board's host knows one address of its client.
-        let config = SocketConfig { roams: false, ..SocketConfig::default() };
+        let config = SocketConfig::default();
         let mut driver =
             ClientDriver::connect(&config, remote, session).map_err(|error| error.to_string())?;
         let _ticker = Ticker::start(driver.waker());
@@ -141,13 +140,13 @@ impl HostApplication<Memory, Noise> for Guests {
 
     fn event(
         &mut self,
-        _: Instant,
+        now: Instant,
         _: SessionIndex,
         _: SocketAddr,
         session: &mut Session<Memory, Noise>,
         event: Event,
     ) {
-        self.sharer.event(session, event);
+        self.sharer.event(now, session, event);
     }
 
     fn closed(&mut self, _: SessionIndex, _: Memory) {

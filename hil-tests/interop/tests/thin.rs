@@ -279,8 +279,10 @@ impl HostApplication<Box<HostStorage>, Noise> for Sharer {
         Decision::Admit { config: Config::default(), memory, permissions: Permissions::default_control() }
     }
 
-    fn event(&mut self, _: Instant, session: &mut Session<Box<HostStorage>, Noise>, event: Event) {
-        if let Event::Authenticated(_) = event {
+    fn event(&mut self, now: Instant, session: &mut Session<Box<HostStorage>, Noise>, event: Event) {
+        if event == Event::EntropyWanted {
+            session.add_entropy(now, self.random.bytes32());
+        } else if let Event::Authenticated(_) = event {
             let parameters = StreamParameters {
                 width: WIDTH,
                 height: HEIGHT,

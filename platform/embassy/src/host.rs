@@ -8,6 +8,7 @@ use rift::{
     Permissions, PictureStore, PublicKey, Route, Session, SessionIndex,
 };
 
+use crate::guest::Guest;
 use crate::link::{Link, Scratch, Woken, not_before, now};
 use crate::{RECEIVES_PER_ROUND, ROUNDS_MAX};
 
@@ -46,7 +47,8 @@ pub trait HostApplication<M: Memory, H: Handshake> {
     /// A peer has proven that `peer` is its key. Not called while there is a session: others are told that it is busy.
     fn established(&mut self, now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<M>;
 
-    /// Something happened in the session. [`Event::Closed`] is the last. Commands are acted on at once.
+    /// Something happened in the session. [`Event::Closed`] is the last. Commands are acted on at once. On
+    /// [`Event::EntropyWanted`] the session must be given some.
     fn event(&mut self, now: Instant, session: &mut Session<M, H>, event: Event);
 
     /// The session is gone and its last datagrams have been given to the stack.
@@ -69,13 +71,6 @@ pub struct HostStats {
     pub refused: u64,
     /// Datagrams that belong to no session and no handshake, or contradict their format.
     pub discarded: u64,
-}
-
-struct Guest<M: Memory, H: Handshake> {
-    session: Session<M, H>,
-    from: SocketAddr,
-    /// [`Event::Closed`] was delivered.
-    is_told: bool,
 }
 
 /// A host's session and what comes before it. Kept by the caller, as it is too large for a stack of a board.
@@ -157,9 +152,10 @@ impl<M: Memory, H: Handshake, A: HostApplication<M, H>> Host<'_, '_, M, H, A> {
             let responder = |opening| self.application.responder(opening);
             match self.driver.endpoint.handle_datagram(time, from, datagram, responder, &mut reply) {
                 Ok(Route::Session(_)) => {
-                    if let Some(guest) = self.driver.guest.as_mut().filter(|guest| guest.from == from) {
+                    if let Some(guest) = &mut self.driver.guest {
+                        let path = guest.path_to(from);
                         // Discards are counted by the session.
-                        let _ = guest.session.handle_datagram(time, PathId(0), time, Ecn::NotEct, datagram);
+                        let _ = guest.session.handle_datagram(time, path, time, Ecn::NotEct, datagram);
                         self.tell(time);
                     }
                 }
@@ -188,7 +184,7 @@ impl<M: Memory, H: Handshake, A: HostApplication<M, H>> Host<'_, '_, M, H, A> {
                 debug_assert!(is_adopted, "an endpoint has room for one session");
                 let mut session = Session::from_established(&config, established, memory, PathId(0), time);
                 session.admit(time, permissions & session.wanted());
-                self.driver.guest = Some(Guest { session, from, is_told: false });
+                self.driver.guest = Some(Guest::new(session, from));
                 self.driver.stats.sessions_opened += 1;
             }
         }
@@ -207,7 +203,7 @@ impl<M: Memory, H: Handshake, A: HostApplication<M, H>> Host<'_, '_, M, H, A> {
             if event == Event::Live
                 && let Some(peer) = guest.session.peer()
             {
-                let token = self.driver.endpoint.make_token(time, &peer, guest.from);
+                let token = self.driver.endpoint.make_token(time, &peer, guest.address());
                 guest.session.offer_token(token);
             }
             self.application.event(time, &mut guest.session, event);
@@ -222,7 +218,7 @@ impl<M: Memory, H: Handshake, A: HostApplication<M, H>> Host<'_, '_, M, H, A> {
             && let Some(room) = self.link.room()
             && let Some(transmit) = guest.session.poll_transmit(time, self.application.pictures(), room)
         {
-            self.link.fill(guest.from, &transmit);
+            self.link.fill(guest.place(transmit.path), &transmit);
         }
     }
 

@@ -16,6 +16,7 @@
 
 mod address;
 mod client;
+mod guest;
 mod host;
 mod link;
 

@@ -102,9 +102,9 @@ impl<'a, 's> Link<'a, 's> {
     /// Gives the socket what waits, as far as there is room. Whether nothing waits any more.
     pub(crate) async fn flush(&mut self) -> bool {
         while !self.left.is_empty() {
-            let end = (self.left.start + self.segment).min(self.left.end);
+            let next = self.next();
             let to = (self.to.ip(), self.to.port());
-            let sending = self.socket.send_to(&self.outgoing[self.left.start..end], to);
+            let sending = self.socket.send_to(&self.outgoing[next.clone()], to);
             // The first future is looked at first: what can be sent is sent, and the second never waits.
             match select(sending, core::future::ready(())).await {
                 Either::First(
@@ -112,29 +112,41 @@ impl<'a, 's> Link<'a, 's> {
                 ) => {}
                 Either::Second(()) => return false,
             }
-            self.left.start = end;
+            self.left.start = next.end;
         }
         true
     }
 
     /// Sleeps until a datagram is there, `due`, room for what waits, or `other` ends.
-    pub(crate) async fn wait(&self, due: Option<Instant>, other: impl Future<Output = ()>) -> Woken {
+    pub(crate) async fn wait(&mut self, due: Option<Instant>, other: impl Future<Output = ()>) -> Woken {
         let deadline = async {
             match due {
                 Some(due) => Timer::at(embassy_time::Instant::from_micros(due.as_micros())).await,
                 None => core::future::pending().await,
             }
         };
-        let room = async {
-            if self.left.is_empty() {
+        let next = self.next();
+        // Sent here and not only waited for: a socket calls itself ready when it has room for any datagram, and this one may
+        // need more.
+        let sending = async {
+            if next.is_empty() {
                 core::future::pending::<()>().await;
             }
-            self.socket.wait_send_ready().await;
+            let _ = self.socket.send_to(&self.outgoing[next.clone()], (self.to.ip(), self.to.port())).await;
         };
-        match select4(self.socket.wait_recv_ready(), deadline, room, other).await {
-            Either4::First(()) | Either4::Second(()) | Either4::Third(()) => Woken::Driver,
+        match select4(self.socket.wait_recv_ready(), deadline, sending, other).await {
+            Either4::First(()) | Either4::Second(()) => Woken::Driver,
+            Either4::Third(()) => {
+                self.left.start = next.end;
+                Woken::Driver
+            }
             Either4::Fourth(()) => Woken::Application,
         }
+    }
+
+    /// Where the next datagram of the batch lies.
+    fn next(&self) -> Range<usize> {
+        self.left.start..(self.left.start + self.segment).min(self.left.end)
     }
 }
 

@@ -8,6 +8,7 @@ use rift::{
 };
 use smoltcp::phy::Device;
 
+use crate::guest::Guest;
 use crate::network::Network;
 use crate::{RECEIVES_PER_TURN, ROUNDS_MAX, not_before};
 
@@ -46,7 +47,8 @@ pub trait HostApplication<M: Memory, H: Handshake> {
     /// A peer has proven that `peer` is its key. Not called while there is a session: others are told that it is busy.
     fn established(&mut self, now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<M>;
 
-    /// Something happened in the session. [`Event::Closed`] is the last. Commands are acted on in the same turn.
+    /// Something happened in the session. [`Event::Closed`] is the last. Commands are acted on in the same turn. On
+    /// [`Event::EntropyWanted`] the session must be given some.
     fn event(&mut self, now: Instant, session: &mut Session<M, H>, event: Event);
 
     /// The session is gone and its last datagrams have left.
@@ -62,13 +64,6 @@ pub struct HostStats {
     pub refused: u64,
     /// Datagrams that belong to no session and no handshake, or contradict their format.
     pub discarded: u64,
-}
-
-struct Guest<M: Memory, H: Handshake> {
-    session: Session<M, H>,
-    from: SocketAddr,
-    /// [`Event::Closed`] was delivered.
-    is_told: bool,
 }
 
 /// Drives a host's session; see the module.
@@ -143,9 +138,10 @@ impl<D: Device, M: Memory, H: Handshake> HostDriver<D, M, H> {
             &mut reply,
         ) {
             Ok(Route::Session(_)) => {
-                if let Some(guest) = self.guest.as_mut().filter(|guest| guest.from == from) {
+                if let Some(guest) = &mut self.guest {
+                    let path = guest.path_to(from);
                     // Discards are counted by the session.
-                    let _ = guest.session.handle_datagram(now, PathId(0), now, Ecn::NotEct, datagram);
+                    let _ = guest.session.handle_datagram(now, path, now, Ecn::NotEct, datagram);
                     self.tell(now, host);
                 }
             }
@@ -183,7 +179,7 @@ impl<D: Device, M: Memory, H: Handshake> HostDriver<D, M, H> {
                 debug_assert!(is_adopted, "an endpoint has room for one session");
                 let mut session = Session::from_established(&config, established, memory, PathId(0), now);
                 session.admit(now, permissions & session.wanted());
-                self.guest = Some(Guest { session, from, is_told: false });
+                self.guest = Some(Guest::new(session, from));
                 self.stats.sessions_opened += 1;
             }
         }
@@ -202,7 +198,7 @@ impl<D: Device, M: Memory, H: Handshake> HostDriver<D, M, H> {
             if event == Event::Live
                 && let Some(peer) = guest.session.peer()
             {
-                let token = self.endpoint.make_token(now, &peer, guest.from);
+                let token = self.endpoint.make_token(now, &peer, guest.address());
                 guest.session.offer_token(token);
             }
             host.event(now, &mut guest.session, event);
@@ -217,7 +213,7 @@ impl<D: Device, M: Memory, H: Handshake> HostDriver<D, M, H> {
             && let Some(room) = self.network.outbox.room()
             && let Some(transmit) = guest.session.poll_transmit(now, host.pictures(), room)
         {
-            self.network.outbox.fill(guest.from, &transmit);
+            self.network.outbox.fill(guest.place(transmit.path), &transmit);
         }
     }
 }

@@ -14,6 +14,7 @@
 #![no_std]
 
 mod client;
+mod guest;
 mod host;
 mod network;
 mod outbox;

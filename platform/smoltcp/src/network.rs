@@ -187,6 +187,22 @@ impl<D: Device> Network<D> {
         }
     }
 
+    /// Takes addresses given by hand in place of those it has; sessions go on from them. Where IPv4 comes from DHCP it is
+    /// left to that.
+    pub fn set_addresses(&mut self, ipv4: Option<StaticIpv4>, ipv6: Option<StaticIpv6>) {
+        let keeps_ipv4 = self.dhcp.is_some();
+        self.interface.update_ip_addrs(|addresses| {
+            addresses.retain(|old| keeps_ipv4 && matches!(old, IpCidr::Ipv4(_)));
+        });
+        let routes = self.interface.routes_mut();
+        routes.remove_default_ipv6_route();
+        if !keeps_ipv4 {
+            routes.remove_default_ipv4_route();
+        }
+        let ipv4 = ipv4.filter(|_| !keeps_ipv4).map_or(Ipv4Addressing::Off, Ipv4Addressing::Static);
+        set_static(&mut self.interface, &Addressing { ipv4, ipv6 });
+    }
+
     /// Moves frames between the device and the sockets. Drivers do this in each turn; a program without a session calls
     /// it to come to an address. Returns when it wants to be called again at the latest.
     pub fn service(&mut self, now: Instant) -> Option<Instant> {
@@ -265,14 +281,14 @@ fn set_static(interface: &mut Interface, addressing: &Addressing) {
         add_address(interface, IpCidr::Ipv4(Ipv4Cidr::new(given.address, given.prefix_len.min(32))));
         if let Some(gateway) = given.gateway {
             let old = interface.routes_mut().add_default_ipv4_route(gateway);
-            debug_assert!(old.is_ok(), "the interface is new");
+            debug_assert!(old.is_ok(), "the interface has none");
         }
     }
     if let Some(given) = addressing.ipv6 {
         add_address(interface, IpCidr::new(IpAddr::V6(given.address).into(), given.prefix_len.min(128)));
         if let Some(gateway) = given.gateway {
             let old = interface.routes_mut().add_default_ipv6_route(gateway);
-            debug_assert!(old.is_ok(), "the interface is new");
+            debug_assert!(old.is_ok(), "the interface has none");
         }
     }
 }

@@ -1,0 +1,53 @@
+//! The session of a host, and where its client is.
+//!
+//! A client may come from another address than before: it moved, or something on the way renamed it. Each address is a path
+//! to the session, which proves it before it sends much there (SPEC §16); what leads where is remembered here.
+
+use core::net::SocketAddr;
+
+use rift::limits::PATHS_MAX;
+use rift::{Handshake, Memory, PathId, Session};
+
+/// Addresses remembered: of each path the one in use and the one before, and one more to look at.
+const PLACES: usize = 2 * PATHS_MAX + 1;
+
+/// A session, and the addresses its paths lead to.
+pub(crate) struct Guest<M: Memory, H: Handshake> {
+    pub(crate) session: Session<M, H>,
+    /// Where each of its paths leads, by the path's number.
+    places: [SocketAddr; PLACES],
+    /// [`rift::Event::Closed`] was delivered.
+    pub(crate) is_told: bool,
+}
+
+impl<M: Memory, H: Handshake> Guest<M, H> {
+    /// A session that began with `PathId(0)`, which leads to `from`.
+    pub(crate) const fn new(session: Session<M, H>, from: SocketAddr) -> Self {
+        Self { session, places: [from; PLACES], is_told: false }
+    }
+
+    /// Where the client is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.place(self.session.path())
+    }
+
+    /// Where a path leads.
+    pub(crate) fn place(&self, path: PathId) -> SocketAddr {
+        self.places[usize::from(path.0) % PLACES]
+    }
+
+    /// The path that leads to `address`: one in use, or one that is not.
+    pub(crate) fn path_to(&mut self, address: SocketAddr) -> PathId {
+        let mut paths = (0..).map(PathId).zip(&self.places);
+        let leads_there =
+            |&(path, place): &(PathId, &SocketAddr)| *place == address && self.session.uses_path(path);
+        if let Some((path, _)) = paths.clone().find(leads_there) {
+            return path;
+        }
+        // A session uses fewer than there are.
+        let free = paths.find(|&(path, _)| !self.session.uses_path(path)).map(|(path, _)| path);
+        let path = free.unwrap_or_default();
+        self.places[usize::from(path.0) % PLACES] = address;
+        path
+    }
+}
