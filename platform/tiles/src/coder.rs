@@ -16,6 +16,8 @@ const RATES: [u8; 16] = [1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5];
 impl Bit {
     /// Nothing is known.
     pub(crate) const EVEN: Self = Self::new(ONE / 2, 0);
+    /// No bit at all: zeros in memory.
+    pub(crate) const BLANK: Self = Self(0);
     /// It is hardly ever set.
     pub(crate) const RARE: Self = Self::new(ONE - ONE / 16, 2);
 

@@ -89,10 +89,10 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder; it may be a `static`.
+    /// A decoder; it may be a `static`, and is all zeros at first.
     #[must_use]
     pub const fn new() -> Self {
-        Self { model: Model::new(), neighbours: Neighbours::new() }
+        Self { model: Model::blank(), neighbours: Neighbours::new() }
     }
 
     /// Draws a picture. Tiles whose hash it tells are put into `wrong` when they show something else, and taken out

@@ -75,38 +75,47 @@ pub(crate) struct PixelModel {
 impl Model {
     /// Nothing has been learnt.
     pub(crate) const fn new() -> Self {
+        Self::of(Bit::EVEN, Bit::RARE, BITMAP, IS_LEFT)
+    }
+
+    /// All zeros, so that it takes no room in a program's image; to be reset before it is used.
+    pub(crate) const fn blank() -> Self {
+        Self::of(Bit::BLANK, Bit::BLANK, [Bit::BLANK; BITMAP.len()], [Bit::BLANK; IS_LEFT.len()])
+    }
+
+    const fn of(even: Bit, rare: Bit, bitmap: [Bit; BITMAP.len()], is_left: [Bit; IS_LEFT.len()]) -> Self {
         Self {
-            operation: [[Bit::EVEN; 8]; 8],
+            operation: [[even; 8]; 8],
             last_operation: 0,
-            place: [Bit::EVEN; 4],
-            row_repeats: [Bit::EVEN; 2],
-            bitmap: BITMAP,
+            place: [even; 4],
+            row_repeats: [even; 2],
+            bitmap,
             palette: PaletteModel {
-                is_same: Bit::EVEN,
-                len: [Bit::EVEN; 16],
-                is_left: IS_LEFT,
-                is_above: [Bit::EVEN; 128],
-                is_diagonal: [Bit::EVEN; 128],
-                index: [[Bit::EVEN; PALETTE_MAX]; PALETTE_MAX],
+                is_same: even,
+                len: [even; 16],
+                is_left,
+                is_above: [even; 128],
+                is_diagonal: [even; 128],
+                index: [[even; PALETTE_MAX]; PALETTE_MAX],
                 colours: [0; PALETTE_MAX],
                 count: 0,
             },
             pixel: PixelModel {
-                is_left: [Bit::EVEN; 32],
-                is_above: [Bit::EVEN; 32],
-                is_seen: [Bit::EVEN; 2],
-                which: [Bit::EVEN; SEEN],
-                is_zero: [[Bit::EVEN; ACTIVITIES]; 3],
-                is_negative: [Bit::EVEN; 3],
-                magnitude: [[[Bit::EVEN; MAGNITUDES]; ACTIVITIES]; 3],
+                is_left: [even; 32],
+                is_above: [even; 32],
+                is_seen: [even; 2],
+                which: [even; SEEN],
+                is_zero: [[even; ACTIVITIES]; 3],
+                is_negative: [even; 3],
+                magnitude: [[[even; MAGNITUDES]; ACTIVITIES]; 3],
                 seen: [0; SEEN],
             },
-            near: [Bit::EVEN; 32],
-            scale: [Bit::EVEN; 4],
+            near: [even; 32],
+            scale: [even; 4],
             colour: ColourModel {
-                is_known: Bit::RARE,
-                which: [Bit::EVEN; COLOURS],
-                is_grey: Bit::EVEN,
+                is_known: rare,
+                which: [even; COLOURS],
+                is_grey: even,
                 colours: [0; COLOURS],
             },
         }

@@ -26,8 +26,9 @@ use crate::viewer::{Pairing, Viewer};
 /// The memory of a board's session: no more than 96 KiB beside its picture buffers.
 type ThinStorage = Storage<&'static mut [u8], 256, 512, 2, 4096>;
 type ThinSession = Session<&'static mut ThinStorage, Noise>;
-const _: () =
-    assert!(size_of::<ThinStorage>() + size_of::<ThinSession>() <= 96 * 1024, "the budget of a session");
+/// Where a session lies: empty, it is all zeros.
+type Place = heapless::Vec<ThinSession, 1>;
+const _: () = assert!(size_of::<ThinStorage>() + size_of::<Place>() <= 96 * 1024, "the budget of a session");
 
 /// Bytes of the UDP socket's buffer each way.
 const UDP_LEN: usize = 8 * 1024;
@@ -37,6 +38,9 @@ const UDP_PACKETS: usize = 8;
 #[derive(Debug)]
 pub struct Memory {
     storage: ThinStorage,
+    /// The session, while there is one.
+    place: Place,
+    decoder: Decoder,
     cursor: Cursor,
     scratch: Scratch,
     buffers: [[u8; UDP_LEN]; 2],
@@ -48,6 +52,8 @@ impl Memory {
     pub const fn new() -> Self {
         Self {
             storage: Storage::new(),
+            place: Place::new(),
+            decoder: Decoder::new(),
             cursor: Cursor::new(),
             scratch: Scratch::new(),
             buffers: [[0; UDP_LEN]; 2],
@@ -61,11 +67,24 @@ impl Default for Memory {
     }
 }
 
+/// What the memory of a client is for, in bytes: for a board's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// The session: its own state and its storage, without its picture buffers.
+    pub session: usize,
+    /// The buffers of the UDP socket.
+    pub sockets: usize,
+}
+
+impl Footprint {
+    /// That of every client.
+    pub const OF_CLIENT: Self =
+        Self { session: size_of::<ThinStorage>() + size_of::<Place>(), sockets: 2 * UDP_LEN };
+}
+
 /// The rest of it, which begins as something else than zeros.
 #[derive(Debug)]
 pub struct State {
-    session: Option<ThinSession>,
-    decoder: Decoder,
     heads: [[PacketMetadata; UDP_PACKETS]; 2],
 }
 
@@ -73,7 +92,7 @@ impl State {
     /// Nothing begun; may be a static.
     #[must_use]
     pub const fn new() -> Self {
-        Self { session: None, decoder: Decoder::new(), heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2] }
+        Self { heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2] }
     }
 }
 
@@ -138,9 +157,8 @@ where
     O: Observer,
 {
     let Parts { surface, input, entropy, flash, mut observer } = parts;
-    let Room { memory: Memory { storage, cursor, scratch, buffers }, state, pictures } = room;
-    let State { session, decoder, heads } = state;
-    let [their_heads, own_heads] = heads;
+    let Room { memory: Memory { storage, place, decoder, cursor, scratch, buffers }, state, pictures } = room;
+    let [their_heads, own_heads] = &mut state.heads;
     let [incoming, outgoing] = buffers;
     let mut screen = Screen::new(surface, decoder, cursor);
     screen.clear();
@@ -172,7 +190,7 @@ where
         sessions: 0,
         picture_len: u32::try_from(picture_len).unwrap_or(u32::MAX),
     };
-    let fault = client.live(socket, storage, session, scratch).await;
+    let fault = client.live(socket, storage, place, scratch).await;
     show_fault(client.screen.bare(), format_args!("{fault}"));
     fault
 }
@@ -231,7 +249,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         &mut self,
         mut socket: UdpSocket<'static>,
         mut storage: &'static mut ThinStorage,
-        place: &mut Option<ThinSession>,
+        place: &mut Place,
         scratch: &mut Scratch,
     ) -> Fault {
         // Switching the board on is the local act that pairing asks for (SPEC §8.8).
@@ -293,7 +311,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         &mut self,
         socket: &mut UdpSocket<'static>,
         storage: &'static mut ThinStorage,
-        place: &mut Option<ThinSession>,
+        place: &mut Place,
         scratch: &mut Scratch,
         host: PinnedHost,
     ) -> Result<(&'static mut ThinStorage, CloseReason), Fault> {
@@ -309,10 +327,19 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         let handshake = Noise::initiator(&self.identity, *ephemeral, Opening::XX);
         let entropy = self.draw()?;
         let (config, time, path) = (Config::default(), now(), PathId(0));
-        let session = place.insert(match host.key {
-            Some(key) => Session::connect(&config, handshake, key, connection, storage, path, time),
-            None => Session::approach(&config, handshake, connection, storage, path, time),
+        let mut materials = Some((handshake, storage));
+        self.observer.with_deep_stack(&mut || {
+            if let Some((handshake, storage)) = materials.take() {
+                let made = match host.key {
+                    Some(key) => Session::connect(&config, handshake, key, connection, storage, path, time),
+                    None => Session::approach(&config, handshake, connection, storage, path, time),
+                };
+                let is_placed = place.push(made).is_ok();
+                debug_assert!(is_placed, "the place was left empty");
+            }
         });
+        let session =
+            place.first_mut().expect("it was put there just now, and the deep stack runs what it is given");
         let (width_max, height_max) = self.screen.size();
         let capabilities = Capabilities {
             colours: Colours::RGB565,
@@ -329,12 +356,15 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         let pairing = Pairing { own: self.identity.public(), window: &mut self.window, entropy: *entropy };
         let mut viewer = Viewer::new(
             &mut self.screen,
-            &mut self.input,
+            (&mut self.input, &mut self.queue),
+            &mut self.begun.draws,
             &mut self.observer,
-            &mut self.queue,
             host.key.is_none().then_some(pairing),
         );
         let reason = run_client(socket, host.address, session, scratch, &mut viewer).await;
+        if viewer.lacks_entropy {
+            return Err(Fault::NoEntropy);
+        }
         if let Some(key) = viewer.paired {
             self.window.paired();
             self.pin = None;
@@ -342,8 +372,9 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
             self.begun.store.save(&self.begun.settings).map_err(Fault::Settings)?;
             self.observer.report(Report::Paired(key));
         }
-        let session = place.take().expect("it was put there above, and nobody else has the place");
-        Ok((session.into_memory(), reason))
+        let mut back = None;
+        self.observer.with_deep_stack(&mut || back = place.pop().map(Session::into_memory));
+        Ok((back.expect("it was put there above, and nobody else has the place"), reason))
     }
 
     fn draw(&mut self) -> Result<Zeroizing<[u8; 32]>, Fault> {

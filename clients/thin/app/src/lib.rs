@@ -21,7 +21,7 @@ pub mod settings;
 mod viewer;
 mod words;
 
-pub use client::{Memory, Parts, Provision, Room, State, run};
+pub use client::{Footprint, Memory, Parts, Provision, Room, State, run};
 pub use entropy::Entropy;
 pub use input::InputSource;
 pub use report::{Fault, Observer, Report, Stage, show_fault};

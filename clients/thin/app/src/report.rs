@@ -95,6 +95,11 @@ pub trait Observer {
     /// The client lives: called at least once a second. A watchdog that hears nothing for several seconds restarts the
     /// board.
     fn alive(&mut self);
+    /// Runs `work`, once, before it returns: the making of a session and its end, which pass it by value and so need up to 56
+    /// KiB of stack for a moment. A board whose stack is smaller runs it on other memory.
+    fn with_deep_stack(&mut self, work: &mut dyn FnMut()) {
+        work();
+    }
 }
 
 /// Ground of words while all is well, while something is amiss, and when nothing goes any more.

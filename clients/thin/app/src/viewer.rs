@@ -4,12 +4,13 @@ use embassy_futures::select::{Either, select};
 use embassy_time::Timer;
 use rift::limits::TILE_REPORT_MAX;
 use rift::{
-    Channel, Codec, Event, Handshake, Instant, Memory, PairingWindow, PictureId, PublicKey, Session,
-    StreamParameters,
+    Channel, CloseReason, Codec, Event, Handshake, InputEvent, Instant, Memory, PairingWindow, PictureId,
+    PublicKey, Session, StreamParameters,
 };
 use rift_embassy::Application;
 use rift_tiles::{Grid, TileSet};
 
+use crate::entropy::{Draws, Entropy};
 use crate::input::{InputQueue, InputSource};
 use crate::report::{Observer, Report, Stage};
 use crate::screen::{Screen, ShowError, Surface};
@@ -25,11 +26,12 @@ const STATS_US: u64 = 1_000_000;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Viewer<'a, 'm, S, I, O> {
-    pub(crate) screen: &'a mut Screen<'m, S>,
-    pub(crate) input: &'a mut I,
-    pub(crate) observer: &'a mut O,
-    pub(crate) queue: &'a mut InputQueue,
+pub(crate) struct Viewer<'a, 'm, S, I, E, O> {
+    screen: &'a mut Screen<'m, S>,
+    input: &'a mut I,
+    draws: &'a mut Draws<E>,
+    observer: &'a mut O,
+    queue: &'a mut InputQueue,
     parameters: Option<StreamParameters>,
     has_picture: bool,
     stats_at: Instant,
@@ -40,6 +42,8 @@ pub(crate) struct Viewer<'a, 'm, S, I, O> {
     pub(crate) paired: Option<PublicKey>,
     /// What a session for pairing needs.
     pairing: Option<Pairing<'a>>,
+    /// The generator had nothing when the session asked for some.
+    pub(crate) lacks_entropy: bool,
 }
 
 /// One attempt at pairing.
@@ -50,17 +54,18 @@ pub(crate) struct Pairing<'a> {
     pub(crate) entropy: [u8; 32],
 }
 
-impl<'a, 'm, S: Surface, I: InputSource, O: Observer> Viewer<'a, 'm, S, I, O> {
+impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, O: Observer> Viewer<'a, 'm, S, I, E, O> {
     pub(crate) const fn new(
         screen: &'a mut Screen<'m, S>,
-        input: &'a mut I,
+        (input, queue): (&'a mut I, &'a mut InputQueue),
+        draws: &'a mut Draws<E>,
         observer: &'a mut O,
-        queue: &'a mut InputQueue,
         pairing: Option<Pairing<'a>>,
     ) -> Self {
         Self {
             screen,
             input,
+            draws,
             observer,
             queue,
             parameters: None,
@@ -69,7 +74,17 @@ impl<'a, 'm, S: Surface, I: InputSource, O: Observer> Viewer<'a, 'm, S, I, O> {
             tick_at: Instant::ZERO,
             paired: None,
             pairing,
+            lacks_entropy: false,
         }
+    }
+
+    /// A place on the board's screen as one of the picture, which begins in the same corner and may be smaller.
+    fn in_picture(&self, event: InputEvent) -> InputEvent {
+        let InputEvent::PointerAbsolute { x, y } = event else { return event };
+        let Some(parameters) = self.parameters else { return event };
+        let (width, height) = self.screen.size();
+        let x = of_part(x, width, parameters.width);
+        InputEvent::PointerAbsolute { x, y: of_part(y, height, parameters.height) }
     }
 
     fn show<M: Memory, H: Handshake>(&mut self, now: Instant, session: &mut Session<M, H>, id: PictureId) {
@@ -100,7 +115,8 @@ impl<'a, 'm, S: Surface, I: InputSource, O: Observer> Viewer<'a, 'm, S, I, O> {
                 Err(error) => outcome = Err(error),
             }
         }
-        let (len, took_us) = (media.payload.len(), now.micros_since(media.first_at));
+        // Drawing takes its time: the clock is read after it.
+        let (len, took_us) = (media.payload.len(), rift_embassy::now().micros_since(media.first_at));
         session.release_media(id);
         if let Err(error) = outcome {
             self.observer.report(Report::Refused(error));
@@ -121,8 +137,8 @@ impl<'a, 'm, S: Surface, I: InputSource, O: Observer> Viewer<'a, 'm, S, I, O> {
     }
 }
 
-impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Application<M, H>
-    for Viewer<'_, '_, S, I, O>
+impl<M: Memory, H: Handshake, S: Surface, I: InputSource, E: Entropy, O: Observer> Application<M, H>
+    for Viewer<'_, '_, S, I, E, O>
 {
     fn event(&mut self, now: Instant, session: &mut Session<M, H>, event: Event) {
         if let Event::Picture(id) = event {
@@ -141,7 +157,15 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Applicati
             let _ = session.pair(now, &attempt.own, guess, attempt.entropy);
         } else if let Event::Paired(host) = event {
             self.paired = Some(host);
-            session.close(now, rift::CloseReason::Done);
+            session.close(now, CloseReason::Done);
+        } else if event == Event::EntropyWanted {
+            match self.draws.draw() {
+                Ok(drawn) => session.add_entropy(now, *drawn),
+                Err(_) => {
+                    self.lacks_entropy = true;
+                    session.close(now, CloseReason::Done);
+                }
+            }
         } else if let Event::Cursor(position) = event {
             self.screen.place_cursor(position);
         } else if event == Event::Readable(Channel::Cursor) {
@@ -163,7 +187,7 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Applicati
         let tick = Timer::at(embassy_time::Instant::from_micros(self.tick_at.as_micros()));
         if let Either::First(event) = select(self.input.next(), tick).await {
             self.observer.report(Report::Input(&event));
-            self.queue.push(event);
+            self.queue.push(self.in_picture(event));
         }
     }
 
@@ -176,5 +200,24 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, O: Observer> Applicati
             self.stats_at = now;
             self.observer.report(Report::Stats(&session.stats(now)));
         }
+    }
+}
+
+/// `place` of a `whole`, 65535 being its far edge, as a place of the `part` it begins with.
+fn of_part(place: u16, whole: u16, part: u16) -> u16 {
+    let scaled = u32::from(place) * u32::from(whole) / u32::from(part).max(1);
+    u16::try_from(scaled).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_beside_a_smaller_picture_are_its_edge() {
+        assert_eq!(of_part(30_000, 480, 480), 30_000);
+        assert_eq!(of_part(u16::MAX / 2, 480, 240), u16::MAX - 1);
+        assert_eq!(of_part(u16::MAX, 480, 240), u16::MAX);
+        assert_eq!(of_part(u16::MAX, u16::MAX, 1), u16::MAX);
     }
 }

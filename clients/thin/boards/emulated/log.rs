@@ -3,9 +3,10 @@
 use core::cell::UnsafeCell;
 
 use defmt::Display2Format;
-use wavry_thin::{Observer, Report};
+use wavry_thin::{Footprint, Observer, Report};
 
 use super::stack;
+use crate::deep_stack::DeepStack;
 use crate::machine;
 
 /// Writes frames of defmt to the UART; waits for room in it.
@@ -65,17 +66,30 @@ const STACK_EVERY: u32 = 5;
 
 /// Logs what the client reports. There is no watchdog in the emulator.
 pub struct Watch {
+    /// Where what needs a deep stack runs, if not on the usual one.
+    deep: Option<DeepStack>,
     pictures: u32,
     /// Tiles whose hash the host told, and that showed what it said or something else.
     right: u32,
     wrong: u32,
     figures: u32,
+    /// Pictures since the last figures, and how long they took from their first datagram to drawn.
+    drawn: u32,
+    drawn_us: u64,
+    drawn_us_max: u64,
 }
 
 impl Watch {
-    pub const fn new() -> Self {
-        Self { pictures: 0, right: 0, wrong: 0, figures: 0 }
+    pub const fn new(deep: Option<DeepStack>) -> Self {
+        Self { deep, pictures: 0, right: 0, wrong: 0, figures: 0, drawn: 0, drawn_us: 0, drawn_us_max: 0 }
     }
+}
+
+/// Says what the memory of a program is spent on, beside its stack: `network` bytes are for the card and the stack above
+/// it.
+pub fn tell_memory(network: usize) {
+    let Footprint { session, sockets } = Footprint::OF_CLIENT;
+    defmt::info!("memory: session {=usize}, sockets {=usize}, network {=usize}", session, sockets, network);
 }
 
 impl Observer for Watch {
@@ -92,20 +106,28 @@ impl Observer for Watch {
                 self.pictures += 1;
                 self.right += checked - wrong;
                 self.wrong += wrong;
+                self.drawn += 1;
+                self.drawn_us += took_us;
+                self.drawn_us_max = self.drawn_us_max.max(took_us);
                 defmt::debug!("picture {=u32}: {=usize} bytes, {=u64} us", id, len, took_us);
             }
             Report::Refused(error) => defmt::warn!("picture refused: {}", defmt::Debug2Format(&error)),
             Report::Stats(stats) => {
                 self.figures += 1;
                 defmt::info!(
-                    "figures: {=u32} pictures, {=u32} tiles right, {=u32} wrong; rtt {=u32} us, {=u64} bytes, {=u64} lost",
+                    "figures: {=u32} pictures, {=u32} tiles right, {=u32} wrong; drawn in {=u64} us on average, {=u64} at most; \
+                     rtt {=u32} us, {=u64} bytes, {=u64} lost, {=u64} datagrams discarded",
                     self.pictures,
                     self.right,
                     self.wrong,
+                    self.drawn_us / u64::from(self.drawn.max(1)),
+                    self.drawn_us_max,
                     stats.round_trip_us,
                     stats.bytes_received,
-                    stats.pictures_lost
+                    stats.pictures_lost,
+                    stats.discarded_malformed + stats.discarded_authentication + stats.discarded_replay
                 );
+                (self.drawn, self.drawn_us, self.drawn_us_max) = (0, 0, 0);
                 if self.figures % STACK_EVERY == 1 {
                     let (used, size) = stack::used();
                     defmt::info!("stack {=usize} of {=usize}", used, size);
@@ -116,4 +138,11 @@ impl Observer for Watch {
     }
 
     fn alive(&mut self) {}
+
+    fn with_deep_stack(&mut self, work: &mut dyn FnMut()) {
+        let Some(deep) = &mut self.deep else { return work() };
+        deep.run(work);
+        let (used, size) = deep.used();
+        defmt::info!("deep {=usize} of {=usize}", used, size);
+    }
 }

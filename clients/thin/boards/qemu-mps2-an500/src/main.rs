@@ -6,6 +6,8 @@
 #![no_std]
 #![no_main]
 
+#[path = "../../cortex_m/deep_stack.rs"]
+mod deep_stack;
 #[path = "../../emulated/mod.rs"]
 mod emulated;
 mod machine;
@@ -40,6 +42,9 @@ async fn client(parts: Parts<Frame, NoHands, Emulator, Volatile, Watch>, stack: 
     defmt::error!("fault: {}", defmt::Display2Format(&fault));
 }
 
+/// The client's socket, DHCP, and one to spare.
+const SOCKETS: usize = 3;
+
 /// Whether the executor has something to do.
 static PENDED: AtomicBool = AtomicBool::new(false);
 
@@ -48,30 +53,40 @@ fn pend(_: *mut ()) {
     PENDED.store(true, Ordering::SeqCst);
 }
 
-#[entry]
-fn main() -> ! {
-    stack::paint();
+/// Switches everything on. A function of its own: what it needs of the stack for that is free again afterwards.
+#[inline(never)]
+fn begin() -> &'static raw::Executor {
     machine::start();
     defmt::info!("wavry-thin on mps2-an500");
     let card = match Lan9118::new(machine::ethernet(), &machine::ETHERNET_WAKER) {
         Ok(card) => card,
         Err(no_chip) => defmt::panic!("no LAN9118 answers: {=u32:08x}", no_chip.0),
     };
+    emulated::log::tell_memory(size_of::<Lan9118<Mapped>>() + size_of::<StackResources<SOCKETS>>());
     // Only now do all interrupt lines have their true level.
     machine::unmask_interrupts();
-    static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
     let addressing = Addressing { ipv4: Ipv4Addressing::Dhcp, ipv6: None };
     let configuration = rift_embassy::configuration(&addressing);
     let seed = semihost::seed();
     let (stack, runner) = embassy_net::new(card, configuration, RESOURCES.init(StackResources::new()), seed);
-    // SAFETY: the program's one thread, once.
+    // SAFETY: called once, as this is.
     let (surface, flash) = unsafe { (Frame::take(), Volatile::take()) };
-    let parts = Parts { surface, input: NoHands, entropy: Emulator, flash, observer: Watch::new() };
+    // SAFETY: as above.
+    let observer = Watch::new(Some(unsafe { memory::deep_stack() }));
+    let parts = Parts { surface, input: NoHands, entropy: Emulator, flash, observer };
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
     let spawner = executor.spawner();
     spawner.spawn(network(runner).expect("there is room for each task once"));
     spawner.spawn(client(parts, stack).expect("there is room for each task once"));
+    executor
+}
+
+#[entry]
+fn main() -> ! {
+    stack::paint();
+    let executor = begin();
     loop {
         // SAFETY: the executor is polled here alone, and never from within itself.
         unsafe { executor.poll() };

@@ -2,6 +2,7 @@
 
 use core::ptr::addr_of_mut;
 
+use crate::deep_stack::DeepStack;
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
@@ -24,6 +25,20 @@ static mut PICTURES: [[u8; PICTURE_LEN]; 2] = [[0; PICTURE_LEN]; 2];
 static mut FRAME: [u8; FRAME_LEN] = [0; FRAME_LEN];
 #[unsafe(link_section = ".external")]
 static mut SETTINGS: [u8; 2 * AREA_LEN] = [0; 2 * AREA_LEN];
+
+/// Words of the stack for what needs a deep one.
+const DEEP_LEN: usize = 64 * 1024 / 4;
+#[unsafe(link_section = ".external")]
+static mut DEEP: [u32; DEEP_LEN] = [0; DEEP_LEN];
+
+/// A stack for what needs a deep one.
+///
+/// # Safety
+/// Called once.
+pub unsafe fn deep_stack() -> DeepStack {
+    // SAFETY: the caller's promise; any words are words.
+    DeepStack::new(unsafe { &mut *addr_of_mut!(DEEP) })
+}
 
 /// All of it.
 ///

@@ -26,7 +26,9 @@ impl Frame {
     pub unsafe fn take() -> Self {
         // SAFETY: the caller's promise.
         let frame = unsafe { &mut *addr_of_mut!(FRAME) };
-        pl111::start(&machine::screen(), WIDTH, HEIGHT, frame.as_ptr() as u32);
+        let address = frame.as_ptr() as u32;
+        pl111::start(&machine::screen(), WIDTH, HEIGHT, address);
+        defmt::info!("screen at {=u32:08x}", address);
         Self(frame)
     }
 }

@@ -9,6 +9,7 @@
 #![no_std]
 #![no_main]
 
+mod deep_stack;
 #[path = "../../emulated/mod.rs"]
 mod emulated;
 mod frame;
@@ -50,6 +51,9 @@ async fn client(
     defmt::error!("fault: {}", defmt::Display2Format(&fault));
 }
 
+/// The client's socket, DHCP, and one to spare.
+const SOCKETS: usize = 3;
+
 /// Whether the executor has something to do.
 static PENDED: AtomicBool = AtomicBool::new(false);
 
@@ -70,10 +74,11 @@ fn main() -> ! {
         Ok(card) => card,
         Err(no_chip) => defmt::panic!("no LAN9118 answers: {=u32:08x}", no_chip.0),
     };
+    emulated::log::tell_memory(size_of::<Lan9118<Mapped>>() + size_of::<StackResources<SOCKETS>>());
     // Only now do all interrupt lines have their true level.
     machine::unmask_interrupts();
 
-    static RESOURCES: StaticCell<StackResources<3>> = StaticCell::new();
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
     let addressing = Addressing { ipv4: Ipv4Addressing::Dhcp, ipv6: None };
     let configuration = rift_embassy::configuration(&addressing);
     let seed = semihost::seed();
@@ -83,7 +88,7 @@ fn main() -> ! {
         input: hands,
         entropy: Emulator,
         flash: CfiFlash::new(machine::flash(), 0),
-        observer: Watch::new(),
+        observer: Watch::new(None),
     };
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
