@@ -7,6 +7,7 @@
 #![no_std]
 
 pub mod cfi_flash;
+pub mod ft5336;
 pub mod lan9118;
 pub mod pl050;
 pub mod pl111;
