@@ -14,11 +14,12 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 
 use crate::Problem;
+use crate::quantiles::quantile;
 
 const PATCH: u16 = 64;
-const LOOK_EVERY: Duration = Duration::from_micros(200);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_micros(200);
 /// A flip not seen after this long counts as missed.
-const MISSED_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const MISSED_AFTER: Duration = Duration::from_secs(2);
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -42,6 +43,24 @@ pub struct Outcome {
     pub latencies_us: Vec<u64>,
     /// Flips that were never seen.
     pub missed: u64,
+}
+
+impl Outcome {
+    /// A line of JSON.
+    ///
+    /// # Errors
+    /// Nothing was ever seen.
+    pub fn report(&self) -> Result<String, Problem> {
+        let at = |permille| quantile(&self.latencies_us, permille).map(|micros| micros as f64 / 1000.0);
+        let (Some(p50), Some(p95), Some(p99)) = (at(500), at(950), at(990)) else {
+            return Err("nothing was ever seen".into());
+        };
+        Ok(format!(
+            "{{\"n\":{},\"missed\":{},\"p50_ms\":{p50:.2},\"p95_ms\":{p95:.2},\"p99_ms\":{p99:.2}}}",
+            self.latencies_us.len(),
+            self.missed
+        ))
+    }
 }
 
 struct Host {
@@ -160,7 +179,7 @@ pub fn measure(options: &Options) -> Result<Outcome, Problem> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a probe measures real time")]
-fn clock() -> Instant {
+pub(crate) fn clock() -> Instant {
     Instant::now()
 }
 
@@ -168,6 +187,6 @@ fn clock() -> Instant {
     clippy::disallowed_methods,
     reason = "what is looked at has no event to wait for: a pixel of another program"
 )]
-fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }

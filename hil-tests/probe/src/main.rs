@@ -7,21 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::prelude::*;
-use wavry_probe::Problem;
 use wavry_probe::compare::{Different, Picture, different_in_rgb565, keys_down, pointer, psnr};
 use wavry_probe::flash::{self, Options};
-use wavry_probe::quantiles::quantile;
-
-const HELP: &str = "\
-wavry-probe flash --host DISPLAY --viewer DISPLAY [--x X] [--y Y] [--seconds N] [--seed N]
-    flips a patch on the host's screen and times its appearance on the viewer's
-wavry-probe compare --host DISPLAY --png FILE
-    how alike the host's screen and a picture are, in dB
-wavry-probe rgb565 --host DISPLAY --png FILE
-    how many pixels of a picture differ from the upper left corner of the host's screen in 5, 6, 5 bits; those near the
-    pointer, where a viewer draws the cursor, apart
-wavry-probe keys --host DISPLAY
-    the evdev codes of the keys that are down there";
+use wavry_probe::typing;
+use wavry_probe::{HELP, Problem};
 
 fn main() -> ExitCode {
     match run() {
@@ -40,6 +29,7 @@ fn run() -> Result<String, Problem> {
     let mut arguments = lexopt::Parser::from_env();
     let mut command = None;
     let (mut host, mut viewer, mut png) = (None, None, None);
+    let (mut memory, mut offset, mut stride, mut samples) = (None, 0, 0, 200);
     let mut options = (40i16, 40i16, 10u64, 1u64);
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -47,6 +37,10 @@ fn run() -> Result<String, Problem> {
             Long("host") => host = Some(arguments.value()?.string()?),
             Long("viewer") => viewer = Some(arguments.value()?.string()?),
             Long("png") => png = Some(PathBuf::from(arguments.value()?)),
+            Long("memory") => memory = Some(PathBuf::from(arguments.value()?)),
+            Long("offset") => offset = arguments.value()?.parse()?,
+            Long("stride") => stride = arguments.value()?.parse()?,
+            Long("samples") => samples = arguments.value()?.parse()?,
             Long("x") => options.0 = arguments.value()?.parse()?,
             Long("y") => options.1 = arguments.value()?.parse()?,
             Long("seconds") => options.2 = arguments.value()?.parse()?,
@@ -61,7 +55,13 @@ fn run() -> Result<String, Problem> {
             let viewer = viewer.ok_or("--viewer DISPLAY is needed")?;
             let (x, y, seconds, seed) = options;
             let length = Duration::from_secs(seconds);
-            report(&flash::measure(&Options { host, viewer, place: (x, y), length, seed })?)
+            flash::measure(&Options { host, viewer, place: (x, y), length, seed })?.report()
+        }
+        Some("typing") => {
+            let memory = memory.ok_or("--memory FILE is needed")?;
+            let (x, y, _, seed) = options;
+            let pixels = (offset, stride);
+            typing::measure(&typing::Options { host, memory, pixels, place: (x, y), samples, seed })?.report()
         }
         Some("compare") => {
             let picture = Picture::read_png(&png.ok_or("--png FILE is needed")?)?;
@@ -85,16 +85,4 @@ fn run() -> Result<String, Problem> {
         Some("keys") => Ok(format!("{:?}", keys_down(&host)?)),
         _ => Err(format!("which command?\n{HELP}").into()),
     }
-}
-
-fn report(outcome: &flash::Outcome) -> Result<String, Problem> {
-    let at = |permille| quantile(&outcome.latencies_us, permille).map(|micros| micros as f64 / 1000.0);
-    let (Some(p50), Some(p95), Some(p99)) = (at(500), at(950), at(990)) else {
-        return Err("no flip was ever seen".into());
-    };
-    Ok(format!(
-        "{{\"n\":{},\"missed\":{},\"p50_ms\":{p50:.2},\"p95_ms\":{p95:.2},\"p99_ms\":{p99:.2}}}",
-        outcome.latencies_us.len(),
-        outcome.missed
-    ))
 }

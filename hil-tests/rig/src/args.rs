@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use lexopt::prelude::*;
 
 use crate::Failure;
-use crate::board::{MODELS, Model};
+use crate::board::arguments;
+pub use crate::board::arguments::{Board, BoardTask, Flash};
 use crate::stages::Stage;
 use crate::trials::Trials;
 
@@ -31,6 +32,8 @@ pub enum Topic {
     Fuzz,
     /// `board`.
     Board,
+    /// `flash`.
+    Flash,
     /// `soak`.
     Soak,
     /// `sizes`.
@@ -130,28 +133,6 @@ pub struct Fuzz {
     pub surfaces: Vec<String>,
 }
 
-/// What `board` is to do with a board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BoardTask {
-    /// Build its program and say what it takes.
-    Build,
-    /// Open its window beside a host.
-    Show,
-    /// Try everything it must be able to do.
-    Test,
-}
-
-/// What `board` is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Board {
-    /// How the machine is prepared.
-    pub setup: Setup,
-    /// Which board.
-    pub model: Model,
-    /// What with it.
-    pub task: BoardTask,
-}
-
 /// A parsed command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -171,13 +152,15 @@ pub enum Command {
     Fuzz(Fuzz),
     /// The client for boards, on one.
     Board(Board),
+    /// The client for boards, written to a real one.
+    Flash(Flash),
     /// What the protocol takes of a board's memories.
     Sizes(Setup),
     /// Sessions against faults and floods, in virtual time.
     Trials(Trials),
 }
 
-const COMMANDS: [(&str, Topic); 11] = [
+const COMMANDS: [(&str, Topic); 12] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
@@ -185,6 +168,7 @@ const COMMANDS: [(&str, Topic); 11] = [
     ("vm", Topic::Vm),
     ("fuzz", Topic::Fuzz),
     ("board", Topic::Board),
+    ("flash", Topic::Flash),
     ("soak", Topic::Soak),
     ("sizes", Topic::Sizes),
     ("sim", Topic::Sim),
@@ -209,7 +193,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Bench => bench(parser),
             Topic::Vm => vm(parser),
             Topic::Fuzz => fuzz(parser),
-            Topic::Board => board(parser),
+            Topic::Board => arguments::board(parser),
+            Topic::Flash => arguments::flash(parser),
             Topic::Soak => crate::soak::parse(parser),
             Topic::Sizes => sizes(parser),
             Topic::Sim => crate::trials::parse(parser),
@@ -342,30 +327,6 @@ fn fuzz(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Fuzz(options))
 }
 
-fn board(mut parser: lexopt::Parser) -> Result<Command, Failure> {
-    let (mut setup, mut model, mut task) = (Setup::default(), None, BoardTask::Build);
-    let known = || MODELS.iter().map(|model| model.name);
-    while let Some(word) = parser.next().map_err(complaint)? {
-        match word {
-            Long("yes") | Short('y') => setup.yes = true,
-            Long("no-setup") => setup.skip = true,
-            Long("show") => task = BoardTask::Show,
-            Long("test") => task = BoardTask::Test,
-            Long("help") | Short('h') => return Ok(Command::Help(Topic::Board)),
-            Value(word) if model.is_none() => {
-                let name = word.to_string_lossy();
-                let found = MODELS.into_iter().find(|model| model.name == name);
-                model = Some(found.ok_or_else(|| unknown("board", &name, known()))?);
-            }
-            other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
-        }
-    }
-    let names: Vec<&str> = known().collect();
-    let model =
-        model.ok_or_else(|| Failure::unusable(format!("which board? There are: {}", names.join(", "))))?;
-    Ok(Command::Board(Board { setup, model, task }))
-}
-
 fn sizes(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     let mut options = Setup::default();
     while let Some(word) = parser.next().map_err(complaint)? {
@@ -440,7 +401,7 @@ pub(crate) fn complaint(error: lexopt::Error) -> Failure {
     Failure::unusable(format!("{error}; `cargo rig help` lists what there is"))
 }
 
-fn unknown<'a>(kind: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
+pub(crate) fn unknown<'a>(kind: &str, word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Failure {
     let nearest = known.clone().min_by_key(|name| distance(word, name));
     let hint = nearest.filter(|name| distance(word, name) <= 2).map_or_else(
         || format!("there are: {}", known.collect::<Vec<_>>().join(", ")),
@@ -476,7 +437,8 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Bench => help::BENCH,
         Topic::Vm => help::VM,
         Topic::Fuzz => help::FUZZ,
-        Topic::Board => help::BOARD,
+        Topic::Board => arguments::BOARD_HELP,
+        Topic::Flash => arguments::FLASH_HELP,
         Topic::Sizes => help::SIZES,
         Topic::Soak => crate::soak::HELP,
         Topic::Sim => crate::trials::HELP,

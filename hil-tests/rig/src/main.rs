@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Vm(options) => vm::run(&options),
         Command::Fuzz(options) => fuzz::run(&options).map(|_| ()),
         Command::Board(options) => board::run(&options),
+        Command::Flash(options) => board::flash(&options),
         Command::Sizes(options) => board::sizes(options),
         Command::Trials(options) => trials::run(&options),
     });

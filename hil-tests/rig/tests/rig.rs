@@ -25,7 +25,7 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     assert!(failure.message.contains("did you mean `clippy`?"), "{failure}");
     let failure = parse("paint").unwrap_err();
     assert!(
-        failure.message.contains("setup, test, demo, bench, vm, fuzz, board, soak, sizes, sim, help"),
+        failure.message.contains("setup, test, demo, bench, vm, fuzz, board, flash, soak, sizes, sim, help"),
         "{failure}"
     );
 }
@@ -40,6 +40,7 @@ fn every_command_has_its_help() {
         ("vm", Topic::Vm),
         ("fuzz", Topic::Fuzz),
         ("board", Topic::Board),
+        ("flash", Topic::Flash),
         ("soak", Topic::Soak),
         ("sizes", Topic::Sizes),
         ("sim", Topic::Sim),

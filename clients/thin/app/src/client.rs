@@ -9,7 +9,8 @@ use embassy_time::{Duration, Timer, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
 use rift::channel::capabilities::{Capabilities, Colours};
 use rift::{
-    CloseReason, Codec, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, Session, Storage,
+    CloseReason, Codec, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, PublicKey, Session,
+    Storage,
 };
 use rift_embassy::{Scratch, now, run_client};
 use rift_tiles::Decoder;
@@ -326,16 +327,14 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         let connection = self.draw()?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         let handshake = Noise::initiator(&self.identity, *ephemeral, Opening::XX);
         let entropy = self.draw()?;
-        let (config, time, path) = (Config::default(), now(), PathId(0));
+        let config = Config::default();
         let mut materials = Some((handshake, storage));
         self.observer.with_deep_stack(&mut || {
             if let Some((handshake, storage)) = materials.take() {
-                let made = match host.key {
-                    Some(key) => Session::connect(&config, handshake, key, connection, storage, path, time),
-                    None => Session::approach(&config, handshake, connection, storage, path, time),
-                };
-                let is_placed = place.push(made).is_ok();
-                debug_assert!(is_placed, "the place was left empty");
+                match host.key {
+                    Some(key) => connect(place, &config, handshake, key, connection, storage),
+                    None => approach(place, &config, handshake, connection, storage),
+                }
             }
         });
         let session =
@@ -424,6 +423,37 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
             self.observer.alive();
         }
     }
+}
+
+/// A session with a host whose key is known. Neither this nor what follows is inlined: one session by value is enough for a
+/// stack.
+#[inline(never)]
+fn connect(
+    place: &mut Place,
+    config: &Config,
+    handshake: Noise,
+    host: PublicKey,
+    connection: u32,
+    storage: &'static mut ThinStorage,
+) {
+    put(place, Session::connect(config, handshake, host, connection, storage, PathId(0), now()));
+}
+
+/// A session with a host to pair with.
+#[inline(never)]
+fn approach(
+    place: &mut Place,
+    config: &Config,
+    handshake: Noise,
+    connection: u32,
+    storage: &'static mut ThinStorage,
+) {
+    put(place, Session::approach(config, handshake, connection, storage, PathId(0), now()));
+}
+
+fn put(place: &mut Place, session: ThinSession) {
+    let is_placed = place.push(session).is_ok();
+    debug_assert!(is_placed, "the place was left empty");
 }
 
 /// How long to wait before the next session: long where only a person can mend what is wrong.

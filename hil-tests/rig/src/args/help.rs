@@ -12,6 +12,7 @@ cargo rig COMMAND [OPTION…]
   sim     sessions against random faults in a simulated network
   fuzz    look for inputs that break a promise of the protocol
   board   the client for boards: build it, show it in QEMU, try it against a host
+  flash   the client for boards, written to a real one
   sizes   what the protocol takes of a board's memories
   help    this text; `help COMMAND` for one command
 
@@ -100,19 +101,6 @@ in the target directory, under `fuzz/`. An input that found something belongs in
 
   --minutes N   for each surface, 1 to 1440 (1)
   --seed S      what the fuzzer's chance begins with (another each time, printed)";
-
-pub(super) const BOARD: &str = "\
-cargo rig board NAME [--show | --test] [--yes] [--no-setup]
-
-Builds the client for a board with Debian's compiler (rustc-web, beside any other toolchain) and prints what it takes of
-flash and RAM. Boards: qemu-vexpress-a9 (screen, keyboard, mouse), qemu-mps2-an500
-(a microcontroller without a screen).
-
-      --show       opens the board's window in QEMU, beside a host with a terminal on a virtual screen
-      --test       runs it in QEMU against a host: pictures pixel for pixel, keys and mouse exactly, over a link that loses
-                   and delays, with the cable pulled and the host killed
-  -y, --yes        install without asking
-      --no-setup   take the machine as it is (systems without apt)";
 
 pub(super) const SIZES: &str = "\
 cargo rig sizes [--yes] [--no-setup]

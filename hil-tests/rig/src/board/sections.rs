@@ -30,11 +30,20 @@ pub(super) fn sizes(elf: &[u8]) -> Result<(u64, u64), Failure> {
     Ok((total(|section| section.is_kept && !section.is_written), total(|section| section.is_written)))
 }
 
-/// A table of the sections, with totals beside what the board has.
+/// What a program takes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// A table of the sections, with totals beside what the board has.
+    pub(super) table: String,
+    /// Bytes of its variables, those in memory beside the chip's own apart.
+    pub(super) ram: u64,
+}
+
+/// Adds a program's sections up.
 ///
 /// # Errors
 /// Exit code 1 when the program is no ELF file or does not fit the board.
-pub(super) fn report(model: Model, elf: &[u8]) -> Result<String, Failure> {
+pub(super) fn report(model: Model, elf: &[u8]) -> Result<Taken, Failure> {
     let sections = checked(elf)?;
     let mut text = format!("{:<18}{:>10}{:>10}\n", "section", "flash", "RAM");
     let (mut flash, mut ram) = (0, 0);
@@ -54,7 +63,7 @@ pub(super) fn report(model: Model, elf: &[u8]) -> Result<String, Failure> {
     if flash > model.flash || ram > model.ram {
         return Err(Failure::failed(format!("{text}\nthe program does not fit {}", model.name)));
     }
-    Ok(text)
+    Ok(Taken { table: text, ram })
 }
 
 fn checked(elf: &[u8]) -> Result<Vec<Section>, Failure> {
@@ -137,7 +146,7 @@ mod tests {
             (".debug", 1, 0, 9999),
         ]);
         let report = report(MODELS[0], &file).expect("it fits");
-        let totals = report.lines().find(|line| line.starts_with("all")).expect("a line of totals");
+        let totals = report.table.lines().find(|line| line.starts_with("all")).expect("a line of totals");
         assert_eq!(totals.split_whitespace().collect::<Vec<_>>(), ["all", "1200", "230"]);
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Parts<'a> {
     pub(super) is_whole: bool,
     /// The board's program.
     pub(super) program: &'a Path,
+    /// Bytes of its variables.
+    pub(super) ram: u64,
 }
 
 /// A running board.
@@ -53,11 +55,17 @@ impl Board {
         let (flash, socket, log) =
             (scratch.join("flash"), scratch.join("monitor"), scratch.join("board-log.log"));
         let mut command = parts.emulator.command();
-        command.args(["-M", parts.machine, "-kernel"]).arg(parts.program);
+        let memory = if parts.is_whole { ",memory-backend=ram" } else { "" };
+        command.arg("-M").arg(format!("{}{memory}", parts.machine)).arg("-kernel").arg(parts.program);
         command.args(["-display", if has_window { "gtk" } else { "none" }, "-serial", "stdio", "-monitor"]);
         command.arg(format!("unix:{},server,nowait", socket.display()));
         if parts.is_whole {
             erase(&flash)?;
+            // Its RAM is a file, so that what it shows can be read without stopping it.
+            let ram = scratch.join("ram");
+            command
+                .arg("-object")
+                .arg(format!("memory-backend-file,id=ram,size=64M,share=on,mem-path={}", ram.display()));
             command.args(["-m", "64M", "-drive"]);
             command.arg(format!("if=pflash,format=raw,file={}", flash.display()));
         }
@@ -115,6 +123,11 @@ impl Board {
         let path = self.scratch.join(format!("shot-{}.png", self.shots % 2));
         self.tell(&format!("screendump {} -f png", path.display()))?;
         Ok(path)
+    }
+
+    /// The file that is its RAM.
+    pub(super) fn ram(&self) -> PathBuf {
+        self.scratch.join("ram")
     }
 
     /// The log so far, readable.

@@ -38,7 +38,8 @@ fn table() -> Result<String, Failure> {
         for (name, features) in SETS {
             say::progress(format_args!("sizes: linking for {target}, {name}"));
             let directory = cargo::root().join(DIRECTORY);
-            let built = toolchain::program(&directory, target, features, "sizes")?;
+            let built =
+                toolchain::program(&directory, target, &["--features", &features.join(",")], "sizes")?;
             let file = built.join(PROGRAM);
             let elf = std::fs::read(&file)
                 .map_err(|error| Failure::failed(format!("cannot read {}: {error}", file.display())))?;

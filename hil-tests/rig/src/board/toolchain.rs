@@ -18,13 +18,13 @@ pub(super) fn cache() -> PathBuf {
     cargo::target_dir().join("board")
 }
 
-/// Builds a board's program.
+/// Builds a board's program, with these arguments of cargo's beside the usual ones.
 ///
 /// # Errors
 /// Exit code 2 without the compiler; 1 when something does not build, cargo has said why.
-pub(super) fn firmware(model: Model) -> Result<PathBuf, Failure> {
+pub(super) fn firmware(model: Model, arguments: &[&str]) -> Result<PathBuf, Failure> {
     say::progress(format_args!("board: building {} for {}", model.name, model.target));
-    let directory = program(&model.directory(), model.target, &[], "target")?;
+    let directory = program(&model.directory(), model.target, arguments, "target")?;
     Ok(directory.join(format!("wavry-{}", model.name)))
 }
 
@@ -35,7 +35,7 @@ pub(super) fn is_there() -> bool {
         && version().is_ok()
 }
 
-/// Builds the program of a workspace, with these of its features, into a directory `built` of the cache. Gives the
+/// Builds the program of a workspace, with these arguments of cargo's beside the usual ones, into a directory `built` of the cache. Gives the
 /// directory that it then is in.
 ///
 /// # Errors
@@ -43,7 +43,7 @@ pub(super) fn is_there() -> bool {
 pub(super) fn program(
     directory: &Path,
     target: &str,
-    features: &[&str],
+    arguments: &[&str],
     built: &str,
 ) -> Result<PathBuf, Failure> {
     // Cargo does not notice another `core`, so each has its own directory.
@@ -52,7 +52,7 @@ pub(super) fn program(
     core_for(&sysroot, target)?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(directory).args(["build", "--release", "--locked", "--target", target]);
-    command.arg("--features").arg(features.join(","));
+    command.args(arguments);
     let settings = [
         format!("build.rustc='{COMPILER}'"),
         format!("build.rustdoc='{DOCUMENTER}'"),

@@ -71,9 +71,8 @@ fn begin() -> &'static raw::Executor {
     let seed = semihost::seed();
     let (stack, runner) = embassy_net::new(card, configuration, RESOURCES.init(StackResources::new()), seed);
     // SAFETY: called once, as this is.
-    let (surface, flash) = unsafe { (Frame::take(), Volatile::take()) };
-    // SAFETY: as above.
-    let observer = Watch::new(Some(unsafe { memory::deep_stack() }));
+    let (surface, flash, deep) = unsafe { (Frame::take(), Volatile::take(), memory::deep_stack()) };
+    let observer = Watch::new(Some(deep));
     let parts = Parts { surface, input: NoHands, entropy: Emulator, flash, observer };
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));

@@ -35,16 +35,15 @@ use emulated::{semihost, stack};
 use frame::Frame;
 use hands::Hands;
 
+type AllParts = Parts<Frame, Hands, Emulator, CfiFlash<Mapped>, Watch>;
+
 #[embassy_executor::task]
 async fn network(mut runner: embassy_net::Runner<'static, Lan9118<Mapped>>) -> ! {
     runner.run().await
 }
 
 #[embassy_executor::task]
-async fn client(
-    parts: Parts<Frame, Hands, Emulator, CfiFlash<Mapped>, Watch>,
-    stack: embassy_net::Stack<'static>,
-) {
+async fn client(parts: AllParts, stack: embassy_net::Stack<'static>) {
     // SAFETY: this task runs once.
     let room = unsafe { memory::take() };
     let fault = wavry_thin::run(parts, semihost::provision(), stack, room).await;
@@ -79,17 +78,11 @@ fn main() -> ! {
     machine::unmask_interrupts();
 
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
-    let addressing = Addressing { ipv4: Ipv4Addressing::Dhcp, ipv6: None };
-    let configuration = rift_embassy::configuration(&addressing);
+    let configuration = rift_embassy::configuration(&Addressing { ipv4: Ipv4Addressing::Dhcp, ipv6: None });
     let seed = semihost::seed();
     let (stack, runner) = embassy_net::new(card, configuration, RESOURCES.init(StackResources::new()), seed);
-    let parts = Parts {
-        surface: frame,
-        input: hands,
-        entropy: Emulator,
-        flash: CfiFlash::new(machine::flash(), 0),
-        observer: Watch::new(None),
-    };
+    let (flash, observer) = (CfiFlash::new(machine::flash(), 0), Watch::new(None));
+    let parts = Parts { surface: frame, input: hands, entropy: Emulator, flash, observer };
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     let executor = EXECUTOR.init(raw::Executor::new(core::ptr::null_mut()));
     let spawner = executor.spawner();

@@ -22,7 +22,7 @@ use crate::watch::Watch;
 bind_interrupts!(struct Interrupts {
     ETH => eth::InterruptHandler;
     LTDC => ltdc::InterruptHandler<peripherals::LTDC>;
-    RNG => rng::InterruptHandler<peripherals::RNG>;
+    HASH_RNG => rng::InterruptHandler<peripherals::RNG>;
 });
 
 /// Frames on their way between the card and the stack each way.
@@ -75,15 +75,26 @@ pub fn start() -> Machine {
     // SAFETY: it was made in place just now.
     let queue = unsafe { queue.assume_init_mut() };
     let card = Ethernet::new(
-        queue, p.ETH, Interrupts, p.PA1, p.PA7, p.PC4, p.PC5, p.PB12, p.PB13, p.PB11, hardware_address(),
-        p.ETH_SMA, p.PA2, p.PC1,
+        queue,
+        p.ETH,
+        Interrupts,
+        p.PA1,
+        p.PA7,
+        p.PC4,
+        p.PC5,
+        p.PB12,
+        p.PB13,
+        p.PB11,
+        hardware_address(),
+        p.ETH_SMA,
+        p.PA2,
+        p.PC1,
     );
     // Clock, two syncs; then blue, green, red from the lowest bit on.
     let mut controller = Ltdc::new_with_pins(
-        p.LTDC, Interrupts, p.PG7, p.PC6, p.PA4,
-        p.PG14, p.PD0, p.PD6, p.PA8, p.PE12, p.PA3, p.PB8, p.PB9,
-        p.PB1, p.PB0, p.PA6, p.PE11, p.PH15, p.PH4, p.PC7, p.PD3,
-        p.PE0, p.PH3, p.PH8, p.PH9, p.PH10, p.PH11, p.PE1, p.PE15,
+        p.LTDC, Interrupts, p.PG7, p.PC6, p.PA4, p.PG14, p.PD0, p.PD6, p.PA8, p.PE12, p.PA3, p.PB8, p.PB9,
+        p.PB1, p.PB0, p.PA6, p.PE11, p.PH15, p.PH4, p.PC7, p.PD3, p.PE0, p.PH3, p.PH8, p.PH9, p.PH10, p.PH11,
+        p.PE1, p.PE15,
     );
     // The driver knows no "data enable": alternate function 14 of its pin. It stays so when this is forgotten.
     let mut data_enable = Flex::new(p.PE13);
@@ -94,7 +105,10 @@ pub fn start() -> Machine {
     surface.start(&mut controller);
     // The controller goes on by itself; so do the panel's switch and its light.
     core::mem::forget(controller);
-    core::mem::forget([Output::new(p.PD10, Level::High, Speed::Low), Output::new(p.PG15, Level::High, Speed::Low)]);
+    core::mem::forget([
+        Output::new(p.PD10, Level::High, Speed::Low),
+        Output::new(p.PG15, Level::High, Speed::Low),
+    ]);
     let mut bus = i2c::Config::default();
     bus.frequency = Hertz(400_000);
     Machine {

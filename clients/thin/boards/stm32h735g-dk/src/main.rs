@@ -43,7 +43,10 @@ async fn network(mut runner: embassy_net::Runner<'static, Card>) -> ! {
 }
 
 #[embassy_executor::task]
-async fn client(parts: Parts<Frame, Panel, Generator, Sectors, Watch>, stack: embassy_net::Stack<'static>) -> ! {
+async fn client(
+    parts: Parts<Frame, Panel, Generator, Sectors, Watch>,
+    stack: embassy_net::Stack<'static>,
+) -> ! {
     // SAFETY: this task runs once.
     let room = unsafe { memory::take() };
     let fault = wavry_thin::run(parts, provision(), stack, room).await;
