@@ -17,13 +17,14 @@ pub(crate) const HELP: &str =
             glass: from drawing on the host's screen to the viewer's framebuffer
             input: from an event at the viewer's window to a program on the host
             relay: what forwarding costs, in namespaces of its own; needs root, takes no --blocks or --n
+            live:  a link that changes, and a download beside, between namespaces and over real sockets
             tiles: bytes and time of pictures for boards; no screen is needed
   --json    where the rows go, one JSON object a line
   --strict  exit with 1 when a goal is missed
   --quick   two small blocks, to see that everything runs; its figures prove nothing
   --blocks  how many interleaved blocks [default: 5]
   --n       how many events per case, pair and block [glass: 400, input: 200]
-  --plots   delta: a directory for pictures of rate, queue and delay over time (SVG)
+  --plots   delta, live: a directory for pictures of rate, queue and delay over time (SVG)
   --only    only these pairs, such as wavry,x11vnc; the rows of the others fail
 Programs of ours are taken from the directory WAVRY_BIN, or else from target/release of the main workspace.";
 
@@ -44,13 +45,24 @@ pub(crate) enum Bench {
     Input,
     /// Forwarding.
     Relay,
+    /// A link that changes under real sockets.
+    Live,
     /// Pictures for boards.
     Tiles,
 }
 
 impl Bench {
-    const ALL: [Self; 8] =
-        [Self::Arq, Self::Core, Self::Delta, Self::Fec, Self::Glass, Self::Input, Self::Relay, Self::Tiles];
+    const ALL: [Self; 9] = [
+        Self::Arq,
+        Self::Core,
+        Self::Delta,
+        Self::Fec,
+        Self::Glass,
+        Self::Input,
+        Self::Live,
+        Self::Relay,
+        Self::Tiles,
+    ];
 
     /// Its stable name.
     pub(crate) const fn name(self) -> &'static str {
@@ -62,6 +74,7 @@ impl Bench {
             Self::Glass => "glass",
             Self::Input => "input",
             Self::Relay => "relay",
+            Self::Live => "live",
             Self::Tiles => "tiles",
         }
     }

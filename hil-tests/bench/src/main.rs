@@ -13,6 +13,7 @@ mod fec;
 mod glass;
 mod input;
 mod keeper;
+mod live;
 mod pairs;
 mod relay;
 mod report;
@@ -30,6 +31,16 @@ use report::Row;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((live::ROLE, role)) = words.split_first().map(|(word, rest)| (word.as_str(), rest)) {
+        return match live::role(role) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("bench live: {failure}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options = match args::parse(std::env::args_os().skip(1)) {
         Ok(options) => options,
         Err(failure) => {
@@ -59,6 +70,7 @@ fn run(options: &Options) -> Result<Vec<Row>, Failure> {
         Bench::Glass => glass::run(options)?,
         Bench::Input => input::run(options)?,
         Bench::Relay => relay::run(options)?,
+        Bench::Live => live::run(options)?,
         Bench::Tiles => tiles::run(options)?,
     };
     report::write(&options.json, &rows)?;

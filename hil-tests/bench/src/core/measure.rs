@@ -47,7 +47,7 @@ pub(super) fn processor_nanos() -> f64 {
 }
 
 /// The value below which this share of the samples lies (nearest rank); `None` without samples.
-pub(super) fn quantile(samples: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(samples: &[f64], share: f64) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let rank = (share * sorted.len() as f64).ceil() as usize;

@@ -68,7 +68,7 @@ Sets up (rivals included), builds a release and measures. FILE gets one JSON obj
 
   --json FILE   where the rows go
   --strict      exit with 1 when a goal is missed
-  --plots       delta: a directory for pictures of rate, queue and delay over time (SVG)
+  --plots       delta, live: a directory for pictures of rate, queue and delay over time (SVG)
   -y, --yes     install without asking
   --no-setup    take the machine as it is (systems without apt)";
 
