@@ -79,6 +79,7 @@ fn known_client_sees_a_picture_in_one_round_trip_with_a_token_and_in_two_without
     }
 }
 
+/// SPEC §4.13/2.
 #[test]
 fn host_sends_three_times_the_call_at_most_before_somebody_is_there() {
     let config = PairConfig { pictures_per_second: 60, ..calling(2, 10) };
@@ -104,6 +105,7 @@ fn host_sends_three_times_the_call_at_most_before_somebody_is_there() {
     assert!(pair.host().guests[0].session.is_closed(), "a recording's session does not last");
 }
 
+/// SPEC §4.13/1.
 #[test]
 fn session_on_trial_carries_what_is_seen_only() {
     let config = PairConfig { pictures_per_second: 30, permissions: Permissions::all(), ..calling(3, 10) };

@@ -256,6 +256,7 @@ fn identities_are_hidden_from_who_only_listens() {
     }
 }
 
+/// SPEC §3.2.
 #[test]
 fn no_key_meets_a_nonce_twice() {
     for seed in 1..4 {

@@ -113,6 +113,7 @@ fn forged_messages_alter_nothing() {
     }
 }
 
+/// SPEC §4.3.
 #[test]
 fn host_that_is_not_the_one_asked_for_stays_silent() {
     let config = PairConfig::new(3, link(10));
@@ -136,6 +137,7 @@ fn host_that_is_not_the_one_asked_for_stays_silent() {
     assert_eq!(pair.host().pending(), 0);
 }
 
+/// SPEC §4.7.
 #[test]
 fn response_of_a_foreign_host_ends_nothing() {
     // Who sees a first flight can answer it under a key of its own; only the key asked for counts.

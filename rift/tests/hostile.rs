@@ -264,6 +264,7 @@ fn assert_unaffected(seed: u64, attack: Attack, attacks_min: u64) {
     assert_eq!(shown_under_attack, shown, "seed {seed}");
 }
 
+/// SPEC §5.2/1.
 #[test]
 fn every_flipped_bit_of_every_datagram_is_discarded_and_changes_nothing() {
     assert_unaffected(1, Attack::EachBit, 100_000);
@@ -276,6 +277,7 @@ fn every_truncated_or_longer_datagram_is_discarded_and_changes_nothing() {
     }
 }
 
+/// SPEC §5.2/2.
 #[test]
 fn every_replayed_datagram_is_discarded_and_changes_nothing() {
     for seed in 1..4 {
@@ -283,6 +285,7 @@ fn every_replayed_datagram_is_discarded_and_changes_nothing() {
     }
 }
 
+/// SPEC §2.2.
 #[test]
 fn garbage_of_every_kind_is_discarded_and_changes_nothing() {
     for seed in 1..4 {
@@ -309,6 +312,7 @@ fn replayed_first_flight_is_answered_with_the_same_bytes_and_starts_nothing() {
     assert!(longest < 3 * initiation.bytes.len(), "nobody is sent three times what they sent");
 }
 
+/// SPEC §6.1/1.
 #[test]
 fn stranger_with_a_valid_handshake_gets_no_channel() {
     let link = LinkConfig { delay: Duration::from_millis(10), ..LinkConfig::default() };

@@ -172,6 +172,7 @@ fn fragments_get_through_where_half_of_all_datagrams_are_lost() {
     }
 }
 
+/// SPEC §4.20.
 #[test]
 fn nothing_is_kept_of_fragments_without_a_cookie() {
     let mut host = Host::new();
@@ -246,6 +247,7 @@ fn flights_half_arrived_are_few_and_the_newest_is_among_them() {
     assert!(size_of::<Endpoint<Noise>>() < size_of::<Endpoint<HybridNoise>>());
 }
 
+/// SPEC §4.19/2.
 #[test]
 fn host_of_the_other_suite_is_not_talked_to_and_nobody_is_talked_down() {
     // A host that was told to be hybrid takes no classical flight.

@@ -120,6 +120,7 @@ fn flood_of_motion_merges_but_loses_no_press_and_no_distance() {
     }
 }
 
+/// SPEC §10.4.
 #[test]
 fn silence_releases_what_is_held_within_a_second_and_return_makes_it_right() {
     for (seed, delay_ms) in [(1, 5), (2, 25), (3, 100), (4, 250)] {

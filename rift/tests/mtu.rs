@@ -181,6 +181,7 @@ fn changed_address_begins_where_nothing_is_known() {
     }
 }
 
+/// SPEC §16.7.
 #[test]
 fn peer_that_takes_no_more_is_sent_no_more() {
     for taken in [1200, 1300] {

@@ -362,6 +362,7 @@ fn longest_message_of_noise_passes_and_a_longer_one_is_not_written() {
     }
 }
 
+/// SPEC §4.2.
 #[test]
 fn ephemeral_key_of_small_order_is_refused_and_the_true_message_then_taken() {
     for (pattern, kind) in PATTERNS.into_iter().flat_map(|pattern| KINDS.map(|kind| (pattern, kind))) {

@@ -76,6 +76,7 @@ fn loss_and_reordering_stop_neither_renewals_nor_input() {
     }
 }
 
+/// SPEC §5.4.
 #[test]
 fn keys_live_five_minutes_in_an_hour_and_a_session_without_entropy_ends_before_they_are_too_old() {
     let link =

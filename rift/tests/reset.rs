@@ -65,6 +65,7 @@ fn restart(config: &PairConfig, down: Duration) -> Duration {
     pair.network.now() - back_at
 }
 
+/// SPEC §6.6/1.
 #[test]
 fn picture_is_back_three_round_trips_after_the_host_has_restarted() {
     for seed in SEEDS {
@@ -95,6 +96,7 @@ fn client_that_saw_a_still_screen_notices_within_a_second() {
     assert_eq!(pair.client().closed(), Some(CloseReason::Reset));
 }
 
+/// SPEC §6.6/2.
 #[test]
 fn forged_and_old_resets_change_nothing() {
     let mut pair = Pair::new(&config(1, 20, 0.0));

@@ -374,6 +374,7 @@ fn host_survives_a_client_that_sends_anything() {
     }
 }
 
+/// SPEC §6.1/1.
 #[test]
 fn frames_before_admission_reach_no_channel() {
     let (mut session, mut rogue) = host_and_rogue(1);
@@ -401,6 +402,7 @@ fn frames_before_admission_reach_no_channel() {
     assert!(told.iter().all(|frame| !secret.contains(frame)), "{told:?}");
 }
 
+/// SPEC §8.2.
 #[test]
 fn rights_that_were_not_granted_are_not_had() {
     let (mut session, mut rogue) = host_and_rogue(1);

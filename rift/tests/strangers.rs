@@ -196,6 +196,7 @@ fn caller(number: u8, counter: u64, wanted: Permissions) -> Client {
     Session::call(&config, handshake, &callee, 77, Box::new(Memory::new()), PathId(0), START)
 }
 
+/// SPEC §4.17/1.
 #[test]
 fn flight_of_another_version_is_told_what_is_spoken_and_ends_nothing() {
     let mut host = Host::new();
@@ -237,6 +238,7 @@ fn flight_of_another_version_is_told_what_is_spoken_and_ends_nothing() {
     assert_eq!(now, START.plus_micros(10 * SECOND_US));
 }
 
+/// SPEC §4.17/2.
 #[test]
 fn older_version_is_not_talked_into() {
     // A flight whose head was altered to say that its sender speaks nothing newer: both bytes are in the prologue.
@@ -319,6 +321,7 @@ fn restarted_host_knows_its_tokens_but_not_who_called() {
     assert!(session.is_closed() && now <= START.plus_micros(5 * SECOND_US + 1));
 }
 
+/// SPEC §4.12/2.
 #[test]
 fn call_with_a_counter_that_is_not_larger_starts_nothing() {
     let mut host = Host::new();

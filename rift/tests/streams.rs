@@ -124,6 +124,7 @@ fn bulk_alone_uses_the_path_without_filling_its_queue() {
     }
 }
 
+/// SPEC §8.4.
 #[test]
 fn streams_without_the_right_are_refused_and_go_on_when_it_comes_back() {
     let config = PairConfig::new(1, LinkConfig { delay: Duration::from_millis(5), ..LinkConfig::default() });

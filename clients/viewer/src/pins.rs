@@ -235,6 +235,7 @@ mod tests {
         assert_eq!(Pins::parse(HEADER, Path::new("")).expect("empty"), Pins::default());
     }
 
+    /// SPEC §4.19/2.
     #[test]
     fn pin_that_has_been_hybrid_stays_so() {
         let mut pins = Pins::default();
@@ -251,6 +252,7 @@ mod tests {
         assert!(Pins::parse(&strange, Path::new("")).is_err(), "nobody writes that");
     }
 
+    /// SPEC §8.9.
     #[test]
     fn successor_is_taken_once_and_only_on_the_word_of_the_key_that_is_pinned() {
         let mut pins = Pins::default();

@@ -9,7 +9,7 @@ use rift_sim::peer::{ClientPeer, Parcel, Repertoire, Shown, Typist};
 use rift_sim::picture::DecodeError;
 use rift_sim::{Host, NodeId, Packet, Random};
 
-/// Before it calls again when nobody answered.
+/// Before it calls again when its session fell silent.
 const PAUSE_US: u64 = 250_000;
 /// Before it calls again when it was told to stay out.
 const REFUSED_PAUSE_US: u64 = 1_000_000;
@@ -181,8 +181,8 @@ impl ClientProgram {
     fn look(&mut self, now: Instant) {
         let Some(peer) = self.peer.as_deref().filter(|peer| peer.session().is_closed()) else { return };
         let pause_us = match peer.closed() {
-            // Who says that it was restarted is there.
-            Some(CloseReason::Reset) => 0,
+            // Who says that it was restarted is there, and who waited for an answer has waited.
+            Some(CloseReason::Reset | CloseReason::Unanswered) => 0,
             Some(CloseReason::Refused) => REFUSED_PAUSE_US,
             _ => PAUSE_US,
         };

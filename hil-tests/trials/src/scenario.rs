@@ -224,8 +224,9 @@ impl Scenario {
             bitrate_bps_min: 300_000,
             bitrate_bps_start: 1_000_000,
             bitrate_bps_max: 1_500_000 + u32::try_from(random.below(2_000_000)).unwrap_or(0),
-            // A host that was restarted between its response and the confirmation does not know who confirms: begin again.
-            handshake_us: 1_500_000,
+            // A host that was restarted between its response and the confirmation does not know who confirms, and one whose
+            // client was moved then does not believe it (SPEC §4.4): they begin again.
+            handshake_us: 1_200_000,
             key_us: 1_000_000 + u32::try_from(random.below(20_000_000)).unwrap_or(0),
             ..Config::default()
         };

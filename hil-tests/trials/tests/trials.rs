@@ -20,6 +20,16 @@ fn random_faults_break_no_promise() {
     }
 }
 
+/// Seeds with which something was found that has been mended.
+#[test]
+fn what_was_found_before_holds() {
+    for seed in [1, 28, 166, 183, 256, 402, 474, 848] {
+        if let Err(failed) = sweep::play(seed) {
+            panic!("seed {seed}: {}\n{}", failed.scenario, failed.violations.join("\n"));
+        }
+    }
+}
+
 #[test]
 fn same_seed_plays_the_same_scenario() {
     let (one, again) = (sweep::play(7).expect("it holds"), sweep::play(7).expect("it holds"));

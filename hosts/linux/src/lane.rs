@@ -88,6 +88,7 @@ mod tests {
 
     use super::*;
 
+    /// SPEC §11.9.
     #[test]
     fn a_viewer_is_given_the_first_of_its_codecs_that_there_is() {
         let of = |codecs: &[Codec]| Lane::of(&Capabilities::of(codecs));

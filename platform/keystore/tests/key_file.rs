@@ -174,6 +174,7 @@ fn memory_of_a_host_is_kept_and_what_is_illegible_is_nothing() {
     );
 }
 
+/// SPEC §4.12/1.
 #[test]
 fn counter_of_calls_grows_though_the_clock_goes_back() {
     let memory = rift_keystore::memory::HostMemory { counter: 1_000, token: None };

@@ -118,3 +118,24 @@ impl HybridNoise {
 
 // Half-done handshakes are bounded by bytes.
 const _: () = assert!(size_of::<HybridNoise>() <= 1800);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPEC §4.19/1.
+    #[test]
+    fn key_with_a_coefficient_that_is_not_reduced_is_refused() {
+        let mut key = [0; KEY_LEN];
+        MlKem768::new([1; 64]).put_key(&mut key);
+        let mut peer = MlKem768::new([2; 64]);
+        for coefficient in [0, 2, 100, 382] {
+            // Two coefficients of 12 bits lie in three bytes; 3329 is the first that is none.
+            let (mut forged, at) = (key, coefficient * 3);
+            (forged[at], forged[at + 1]) = (0x01, forged[at + 1] & 0xf0 | 0x0d);
+            assert_eq!(peer.take_key(&forged), Err(HandshakeError::Authentication), "{coefficient}");
+            assert!(!peer.has_peer);
+        }
+        peer.take_key(&key).expect("a true key is taken");
+    }
+}

@@ -299,6 +299,7 @@ impl<K: Kem> Noise<K> {
         let mut key = [0; KEY_LEN];
         self.symmetric.open(field, &mut key)?;
         let key = PublicKey::from_bytes(key);
+        // SPEC §4.7: nobody but the one asked for learns who asks.
         if self.is_peer_expected && key != self.peer_static {
             return Err(HandshakeError::Authentication);
         }

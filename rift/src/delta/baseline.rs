@@ -134,7 +134,8 @@ impl Delay {
         let drains = congested && queue > JITTER_US_MAX && !self.jumps();
         if self.trend.sample(self.newest_us, queue) && !drains {
             let above = self.least_us(STANDING_SLOTS) - self.least_us(FLOOR_SLOTS);
-            self.jitter_us += (above.min(JITTER_US_MAX) - self.jitter_us) / JITTER_SHARE;
+            // After a silence the floor may be older than anything that stands.
+            self.jitter_us += (above.clamp(0, JITTER_US_MAX) - self.jitter_us) / JITTER_SHARE;
         }
         let clean_us = if self.jumps() { CLEAN_QUEUE_JUMPING_US } else { CLEAN_QUEUE_US };
         if queue <= clean_us {

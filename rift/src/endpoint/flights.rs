@@ -55,7 +55,7 @@ impl<H: Handshake, const ROUTES: usize, const CLIENTS: usize> Endpoint<H, ROUTES
                 return Err(Discard::Authentication);
             }
         }
-        // This host speaks one version, so nobody can be talked into another.
+        // SPEC §4.17: this host speaks one version, so nobody can be talked into another.
         if flight.version != VERSION {
             return put(&Versions::to_bytes(&flight.mac1), reply);
         }
@@ -234,7 +234,7 @@ impl<H: Handshake, const ROUTES: usize, const CLIENTS: usize> Endpoint<H, ROUTES
         if let Some((_, refusal)) = self.refusals.iter().find(|(refused, _)| *refused == message.connection) {
             return put(refusal, reply);
         }
-        // From elsewhere it is somebody's copy that came first: the session would begin where the client is not.
+        // SPEC §4.4: from elsewhere it is somebody's copy that came first: the session would begin where the client is not.
         let is_answer = |pending: &Pending<H>| {
             let is_young = pending.since.plus_micros(PENDING_US) > now;
             pending.local_connection == message.connection && pending.from == from && is_young

@@ -180,6 +180,7 @@ mod tests {
         candidates
     }
 
+    /// SPEC §18.1.
     #[test]
     fn addresses_at_which_no_peer_can_be_are_no_candidates() {
         for text in [

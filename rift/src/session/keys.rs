@@ -298,6 +298,7 @@ mod tests {
         opens && &text == b"text"
     }
 
+    /// SPEC §5.4.
     #[test]
     fn age_packets_and_forgeries_each_make_a_renewal_due_and_the_last_two_limits_end_the_keys() {
         let client = keys(Side::Initiator);
@@ -314,6 +315,7 @@ mod tests {
     }
 
     /// Every order in which the packets of a renewal can pass: both sides open all that was sealed under keys in use.
+    /// SPEC §5.6.
     #[test]
     fn no_step_of_a_renewal_leaves_a_side_unable_to_open() {
         let (mut client, mut host) = (keys(Side::Initiator), keys(Side::Responder));

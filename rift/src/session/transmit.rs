@@ -308,7 +308,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         Some(self.pacer.ready_at(self.now, self.wanted_bytes(segment)))
     }
 
-    /// A batch of shards of the oldest queued picture.
+    /// A batch of shards of the oldest queued picture, and of nothing else (SPEC §3.4).
     fn transmit_media(
         &mut self,
         now: Instant,

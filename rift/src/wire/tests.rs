@@ -337,6 +337,7 @@ proptest! {
     }
 }
 
+/// SPEC §7.2.
 #[test]
 fn unknown_frames_are_skipped_and_critical_ones_end_the_walk() {
     let known = [0x12, 4, 0, 0, 0, 9];
@@ -351,6 +352,7 @@ fn unknown_frames_are_skipped_and_critical_ones_end_the_walk() {
     assert_eq!((cut.next(), cut.is_malformed()), (None, true));
 }
 
+/// SPEC §14.5/1.
 #[test]
 fn names_that_lead_elsewhere_or_deceive_are_refused() {
     for name in ["report.pdf", "Änderung 2.txt", "a", "x.tar.gz", "写真.jpg"] {
@@ -407,6 +409,7 @@ fn shape_that_cannot_be_is_refused() {
     }
 }
 
+/// SPEC §2.1.
 #[test]
 fn first_byte_alone_names_the_kind() {
     let named = (0..=255u8).filter(|&first| Kind::of(first).is_some()).count();

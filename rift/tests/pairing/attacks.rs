@@ -187,6 +187,7 @@ fn share_of(session: &mut Peer) -> [u8; 32] {
     share
 }
 
+/// SPEC §8.6.
 #[test]
 fn second_confirmation_or_another_share_is_no_second_try() {
     let (mut host, mut attacker) = host();
@@ -206,6 +207,7 @@ fn second_confirmation_or_another_share_is_no_second_try() {
     assert_eq!(events(&mut host), [Event::PairingRequested, Event::Closed(CloseReason::WrongPin)]);
 }
 
+/// SPEC §8.6.
 #[test]
 fn shares_that_are_none_end_the_attempt() {
     // The neutral element, and bytes that are no element (draft B.3.11).
@@ -237,6 +239,7 @@ fn host_that_was_not_paired_with_can_show_nothing() {
     assert_eq!((client.permissions(), events(&mut client)), (None, vec![]));
 }
 
+/// SPEC §4.10/2, §8.5.
 #[test]
 fn who_came_to_pair_may_do_nothing_else_and_not_for_long() {
     let (mut host, mut attacker) = host();
@@ -258,6 +261,7 @@ fn who_came_to_pair_may_do_nothing_else_and_not_for_long() {
     assert!(events(&mut host).iter().any(|event| matches!(event, Event::Closed(_))));
 }
 
+/// SPEC §8.5.
 #[test]
 fn known_hosts_and_clients_take_no_pairing_messages() {
     let (mut client, mut attacker) = client();

@@ -52,6 +52,7 @@ fn same_pin_pairs_over_a_link_that_loses_repeats_and_reorders() {
     }
 }
 
+/// SPEC §4.10/1.
 #[test]
 fn host_without_a_window_is_silent() {
     let mut network = network(3, None);

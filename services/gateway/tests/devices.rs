@@ -65,6 +65,7 @@ fn two_devices_that_may_meet_are_introduced_with_the_same_secret() {
     assert_eq!(house.gateway.counters().introductions, 2);
 }
 
+/// SPEC §18.3.
 #[test]
 fn host_that_is_not_to_be_met_looks_like_one_that_does_not_exist() {
     let mut house = home();
@@ -203,6 +204,7 @@ fn full_candidates_and_the_longest_names_pass() {
     assert!(matches!(&said[4], Signal::Introduction(met) if met.candidates == full));
 }
 
+/// SPEC §18.2.
 #[test]
 fn stun_is_answered_on_the_same_port_without_amplification_beyond_the_rate() {
     let mut house = House::new();

@@ -206,6 +206,7 @@ fn every_flipped_bit_of_a_bind_is_refused() {
     assert_eq!(world.forward(address(2), &packet(1, 60, 0)), Verdict::Drop(Cause::Alone));
 }
 
+/// SPEC §18.8/1, §18.8/2.
 #[test]
 fn nonce_is_good_where_and_while_it_was_given() {
     let (terms, [caller, _]) = lease(&key(9), 1, 20_000_000);

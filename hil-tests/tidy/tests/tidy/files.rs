@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wavry_tidy::{layout, manifests, source, text, threats, tree, workspaces};
+use wavry_tidy::{layout, manifests, rules, source, text, threats, tree, workspaces};
 
 use crate::none;
 
@@ -75,4 +75,11 @@ fn members_inherit_and_versions_are_pinned() {
     let mut found: Vec<String> = paths.flat_map(|path| manifests::member(&path, &manifest(&path))).collect();
     found.extend(manifests::unpinned(&manifest("Cargo.toml")));
     none(found);
+}
+
+#[test]
+fn every_must_of_the_protocol_is_cited_by_a_test_and_in_code() {
+    let files = tree::files();
+    let spec = files.iter().find(|file| file.path == "rift/SPEC.md").and_then(|file| file.text());
+    none(rules::uncited(spec.expect("the specification is there"), &files));
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wavry_tidy::tree::File;
 use wavry_tidy::workspaces::{Arrow, Foreign, Use};
-use wavry_tidy::{arrows, duplicates, layout, licences, manifests, source, text, threats};
+use wavry_tidy::{arrows, duplicates, layout, licences, manifests, rules, source, text, threats};
 
 fn file(path: &str, text: &str) -> File {
     File { path: path.to_owned(), bytes: text.as_bytes().to_vec() }
@@ -168,4 +168,20 @@ fn manifests_that_decide_for_themselves_are_told() {
     assert_eq!(manifests::member("a", &good.replace("[lints]\nworkspace = true\n", "")).len(), 1);
     let root = "[workspace.dependencies]\na = \"=1.0.0\"\nb = { version = \"1\" }\nc = { path = \"c\" }\n";
     assert_eq!(manifests::unpinned(root).len(), 1);
+}
+
+#[test]
+fn must_without_a_test_or_code_is_told() {
+    let spec =
+        "**1.1** A peer MUST sing.\n**1.2** It MUST NOT whistle, and\nMUST bow. MAY dance.\n**1.3** No.\n";
+    assert_eq!(rules::names(spec), ["1.1", "1.2/1", "1.2/2"]);
+    assert_eq!(rules::cited("SPEC §1.1, §1.2/2. See §3 and RFC 1 §7.2."), ["1.1", "1.2/2", "7.2"]);
+    let code = file("rift/src/a.rs", "/// SPEC §1.1\nfn sing() {} // SPEC §1.2\n");
+    let tests = "/// SPEC §1.1\n#[test]\nfn one() {}\n/// It bows: SPEC §1.2/2.\n#[test]\nfn two() {}\n";
+    let tests = file("rift/tests/a.rs", tests);
+    let found = rules::uncited(spec, &[code.clone(), tests.clone()]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("§1.2/1"), "{found:?}");
+    let found = rules::uncited(spec, &[tests]);
+    assert_eq!(found.len(), 3, "the code is missing: {found:?}");
 }

@@ -240,6 +240,7 @@ fn client_that_comes_back_takes_the_steering_from_its_former_self() {
     });
 }
 
+/// SPEC §4.13/1.
 #[test]
 fn recording_of_a_call_takes_the_steering_from_nobody_and_the_client_behind_it_does() {
     let mut rig = Rig::new();
@@ -332,6 +333,7 @@ fn end_of_the_host_is_told_to_everybody() {
     rig.until(&mut [], |rig, _| rig.driver.session_count() == 0);
 }
 
+/// SPEC §8.8.
 #[test]
 fn nobody_sees_a_screen_on_which_a_pin_may_show() {
     use std::io::Read as _;
