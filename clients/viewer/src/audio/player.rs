@@ -415,6 +415,12 @@ impl<D: AudioDecoder> Player<D> {
         }
         self.drift.forget();
         self.excess_since = None;
+        let excess_us = self.in_hand_us(asked_us, self.next as f64).map_or(0, |us| us - wanted_us);
+        if excess_us > EXCESS_US_MAX {
+            // It has not piled up: the sound itself went on later than its places say. They are counted anew.
+            self.skip_all();
+            self.fall_silent();
+        }
     }
 
     fn skip(&mut self) {

@@ -315,6 +315,24 @@ fn what_is_missing_for_certain_is_invented_in_its_place_and_no_delay_is_gained()
 }
 
 #[test]
+fn cards_that_were_gone_at_both_ends_are_heard_again_whole() {
+    let mut player = player();
+    World { seconds: 2, ..PLAIN }.play(&mut player);
+    let before = *player.stats();
+    // Neither was anything sent nor anything played meanwhile.
+    let mut out = [0; FRAMES * AUDIO_CHANNELS];
+    for number in 200..400_u64 {
+        let at = Instant::from_micros(11_500_000 + number * 10_000);
+        player.push(at, None, &number.to_be_bytes());
+        player.pull(at.plus_micros(2_000), 0, &mut out);
+    }
+    let stats = *player.stats();
+    println!("{stats:?}");
+    assert!(stats.gaps <= before.gaps + 1 && stats.is_playing, "{stats:?}");
+    assert!(stats.in_hand_us < stats.wanted_us + 15_000, "{stats:?}");
+}
+
+#[test]
 fn session_that_ends_is_silent_at_once() {
     let mut player = player();
     World { seconds: 2, ..PLAIN }.play(&mut player);
