@@ -15,6 +15,9 @@ use crate::wire::path::{NewConnection, Reset};
 /// Packets of which a client remembers what a reset would have to answer.
 const REMEMBERED: usize = 32;
 
+/// Paths that are gone of which a side remembers how far their packet numbers had come.
+const GONE: usize = 8;
+
 /// The ids of one side's packets.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
@@ -22,13 +25,23 @@ pub(super) struct Connections {
     known: Vec<NewConnection, CONNECTIONS_MAX>,
     /// The number of the next to be given out.
     next: u16,
+    /// Paths that are gone, by number, and how many packets were sent on each: the host may tell of their ids again.
+    gone: Vec<(u16, u64), GONE>,
+    /// The largest number of which that is no longer known: nothing is sent to it any more.
+    spent: u16,
     /// Client: low bits of the number and end of the tag of packets sent lately.
     sent: [(u32, [u8; TRIGGER_LEN]); REMEMBERED],
 }
 
 impl Connections {
     pub(super) const fn new() -> Self {
-        Self { known: Vec::new(), next: 0, sent: [(u32::MAX, [0; TRIGGER_LEN]); REMEMBERED] }
+        Self {
+            known: Vec::new(),
+            next: 0,
+            gone: Vec::new(),
+            spent: 0,
+            sent: [(u32::MAX, [0; TRIGGER_LEN]); REMEMBERED],
+        }
     }
 
     /// Client: a packet was sealed.
@@ -57,16 +70,29 @@ impl Connections {
         self.known.iter().find(|known| known.connection == connection).copied()
     }
 
-    /// The path of this number is gone.
-    pub(super) fn forget(&mut self, number: u16) {
+    /// The path of this number is gone, on which so many packets were sent: should it come again, its packet numbers go on
+    /// from there (SPEC §3.2).
+    pub(super) fn forget(&mut self, number: u16, sent: u64) {
+        self.gone.retain(|&(gone, _)| gone != number);
+        if self.gone.is_full() {
+            let oldest = (0..self.gone.len()).min_by_key(|&at| self.gone[at].0).unwrap_or(0);
+            self.spent = self.spent.max(self.gone.swap_remove(oldest).0);
+        }
+        let _ = self.gone.push((number, sent));
         self.known.retain(|known| known.number != number);
+    }
+
+    /// Packets that were sent before on a path of this number.
+    pub(super) fn sent_on(&self, number: u16) -> u64 {
+        self.gone.iter().find(|&&(gone, _)| gone == number).map_or(0, |&(_, sent)| sent)
     }
 
     /// Client: takes a new one. One that is known, or for which there is no room, changes nothing.
     pub(super) fn on_new(&mut self, new: &NewConnection) {
         let is_taken =
             |known: &NewConnection| known.number == new.number || known.connection == new.connection;
-        if !self.known.iter().any(is_taken) {
+        let is_spent = new.number > 0 && new.number <= self.spent;
+        if !is_spent && !self.known.iter().any(is_taken) {
             let _ = self.known.push(*new);
         }
     }

@@ -79,6 +79,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let mut path = Path::new(id, spare.number, local, Direction::of(&spare), mtu, now);
         let data = [drawn[8], drawn[9], drawn[10], drawn[11], drawn[12], drawn[13], drawn[14], drawn[15]];
         path.challenge = Some(Challenge::new(data, now));
+        path.sent = self.connections.sent_on(spare.number);
         self.paths.others.push(path).map_err(|_| SendError::Full)
     }
 
@@ -142,7 +143,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     fn drop_path(&mut self, at: usize) {
         let path = self.paths.others.swap_remove(at);
         self.paths.missing_base += path.replay.expected();
-        self.connections.forget(path.number);
+        self.connections.forget(path.number, path.sent);
     }
 
     fn say_paths(&mut self) {
