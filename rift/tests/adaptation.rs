@@ -61,7 +61,8 @@ fn grant_falls_within_a_second_when_the_link_halves_and_recovers_when_it_is_rest
         let before = mean(&grants(&mut pair, Duration::from_secs(3)));
         assert!(before > FULL_BPS / 10 * 7, "seed {seed}: {before} of {FULL_BPS} before");
         let falling = grants(&mut pair, Duration::from_secs(1));
-        let after_a_second = *falling.last().expect("grants were looked at");
+        // A grant swings around what the path takes, a few times a second.
+        let after_a_second = mean(&falling[70..]);
         assert!(after_a_second < HALF_BPS, "seed {seed}: {after_a_second} after a second of {HALF_BPS}");
         let halved = mean(&grants(&mut pair, Duration::from_secs(9)));
         assert!((HALF_BPS / 10 * 6..HALF_BPS).contains(&halved), "seed {seed}: {halved} of {HALF_BPS}");
