@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result};
+use rift::paths::relay::relay_id;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{info, warn};
@@ -44,7 +45,7 @@ fn id(settings: &RunArgs) -> Result<()> {
     let key = serve::public_key(&settings.state)?;
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "relay {}\nkey   {}", hex(&serve::relay_id(&key)), hex(key.as_bytes()))?;
+    writeln!(out, "relay {}\nkey   {}", hex(&relay_id(&key)), hex(key.as_bytes()))?;
     Ok(())
 }
 

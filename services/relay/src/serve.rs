@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use blake2::{Blake2s256, Digest};
 use rift::PublicKey;
+use rift::paths::relay::relay_id;
 use rift_keystore::KeystoreError;
 use rift_mio::{Socket, SocketConfig};
 use rift_paseto::Verifier;
@@ -56,13 +56,6 @@ pub enum ServeError {
         /// The system's answer.
         source: io::Error,
     },
-}
-
-/// A relay's name: the first 16 bytes of BLAKE2s-256 of its public key.
-#[must_use]
-pub fn relay_id(key: &PublicKey) -> [u8; 16] {
-    let hash: [u8; 32] = Blake2s256::digest(key.as_bytes()).into();
-    *hash.first_chunk().expect("a hash is longer")
 }
 
 /// The relay's public key, made with its secret half if there is none yet.

@@ -9,13 +9,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Parser as _;
 use rift::crypto::Identity;
 use rift::paths::Binding;
-use rift::paths::relay::{Lease, LeaseTerms};
+use rift::paths::relay::{Lease, LeaseTerms, relay_id};
 use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
 use rift::wire::relay::Envelope;
 use rift_mio::Clock;
 use rift_paseto::Signer;
 use wavry_relay::args::Cli;
-use wavry_relay::serve::{Running, relay_id, serve};
+use wavry_relay::serve::{Running, serve};
 use wavry_relay::state::Cause;
 
 /// Only against hanging for ever.

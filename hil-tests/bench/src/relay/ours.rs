@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use rift::crypto::Identity;
 use rift::paths::Binding;
-use rift::paths::relay::{Lease, LeaseTerms};
+use rift::paths::relay::{Lease, LeaseTerms, relay_id};
 use rift::wire::bind::{BIND_LEN_MAX, BindBody, BindMessage, LeaseSide};
 use rift::wire::relay::Envelope;
 use rift::{Class, Ecn, PathId, PublicKey, Transmit};
 use rift_mio::{Clock, Destination};
 use rift_paseto::Signer;
-use wavry_relay::serve::{public_key, relay_id};
+use wavry_relay::serve::public_key;
 use wavry_relay::state::{LEASE_LEN, Limits, Relay, Tokens, Verdict};
 
 use super::wires::{FAR, NEAR, Wires};

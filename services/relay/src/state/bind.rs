@@ -35,8 +35,7 @@ impl Nonces {
         self.of_period(unix_s / PERIOD_S, from, tag)
     }
 
-    /// Whether `nonce` was given to `from` for this lease lately. The comparison need not be constant in time as it
-    /// only tells whether a MAC, which is not used again, was guessed; it is all the same.
+    /// Whether `nonce` was given to `from` for this lease lately; all its bits are compared at once.
     fn verify(&self, unix_s: u64, from: SocketAddr, tag: &[u8; LEASE_TAG_LEN], nonce: &Nonce) -> bool {
         let period = unix_s / PERIOD_S;
         [period, period.wrapping_sub(1)].into_iter().any(|period| {
