@@ -228,6 +228,9 @@ impl Scenario {
             // client was moved then does not believe it (SPEC §4.4): they begin again.
             handshake_us: 1_200_000,
             key_us: 1_000_000 + u32::try_from(random.below(20_000_000)).unwrap_or(0),
+            // Both look for what the link carries, and must notice when it carries less (SPEC §16.8, §16.9).
+            datagram_len_max: PAYLOAD_MAX as u16,
+            datagram_len_taken: PAYLOAD_MAX as u16,
             ..Config::default()
         };
         let drifts = faults.contains(&Fault::Drift);

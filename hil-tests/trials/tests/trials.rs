@@ -5,7 +5,7 @@ use rift_sim::{Captured, NodeId, Time};
 use wavry_trials::check::{self, exactly_once};
 use wavry_trials::client::Life;
 use wavry_trials::host::Visit;
-use wavry_trials::scenario::{CALM_AT, RETURN, Scenario};
+use wavry_trials::scenario::{CALM_AT, Fault, RETURN, Scenario};
 use wavry_trials::{flood, sweep};
 
 /// Beyond those that CI plays.
@@ -28,6 +28,15 @@ fn what_was_found_before_holds() {
             panic!("seed {seed}: {}\n{}", failed.scenario, failed.violations.join("\n"));
         }
     }
+}
+
+/// Sessions look for the longest datagrams that pass (SPEC §16.8): a narrower link takes them from them.
+#[test]
+fn narrower_links_lose_what_was_found_to_pass() {
+    let narrows = |seed: &u64| Scenario::draw(*seed).faults.contains(&Fault::Mtu);
+    let seed = (1..).find(narrows).expect("every third has it");
+    let lost = sweep::play(seed).expect("it holds").faults[&Fault::Mtu];
+    assert!(lost > 0, "seed {seed}: nothing was too long");
 }
 
 #[test]
