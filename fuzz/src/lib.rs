@@ -1,4 +1,4 @@
-//! Attack surfaces of RIFT, each a function of bytes that panics when a promise is broken.
+//! Attack surfaces of RIFT, its gateway and its relay, each a function of bytes that panics when a promise is broken.
 //!
 //! A fuzzer draws the bytes (`fuzz/targets`), and tests replay what it has found and what real sessions sent
 //! (`fuzz/corpus`). Nothing here knows who calls. Invariant: the same bytes do the same, whatever ran before.
@@ -6,6 +6,7 @@
 pub mod bytes;
 pub mod endpoint;
 pub mod fec;
+pub mod gateway;
 pub mod known;
 pub mod messages;
 pub mod noise_differential;
@@ -13,6 +14,7 @@ pub mod pair;
 pub mod pairing;
 pub mod paths;
 pub mod reassembly;
+pub mod relay;
 pub mod seeds;
 pub mod session_hostile;
 pub mod session_peer;
@@ -24,7 +26,7 @@ pub mod wire;
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 11] = [
+pub const SURFACES: [Surface; 13] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
@@ -36,4 +38,6 @@ pub const SURFACES: [Surface; 11] = [
     ("reassembly", reassembly::run),
     ("streams", streams::run),
     ("tiles", tiles::run),
+    ("relay", relay::run),
+    ("gateway", gateway::run),
 ];

@@ -42,6 +42,8 @@ pub fn all() -> Vec<Seed> {
     seeds.extend([(0, "agreed"), (1, "wrong-pin")].map(|(pin, name)| pairing(pin, name)));
     seeds.extend(tiles());
     seeds.extend(crate::paths::seeds());
+    seeds.extend(crate::relay::seeds());
+    seeds.extend(crate::gateway::seeds());
     seeds
 }
 

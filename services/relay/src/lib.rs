@@ -12,12 +12,19 @@
 //! What it can see: addresses, sizes, times. Of what is in a datagram it sees nothing, and of addresses and identities it
 //! writes nothing down.
 
+#[cfg(feature = "shell")]
 pub mod args;
+#[cfg(feature = "shell")]
 mod health;
+#[cfg(feature = "shell")]
 pub mod metrics;
+#[cfg(feature = "shell")]
 mod outbox;
+#[cfg(feature = "shell")]
 pub mod serve;
 pub mod state;
+#[cfg(feature = "shell")]
 mod worker;
 
+#[cfg(feature = "shell")]
 pub use serve::{Running, ServeError, serve};

@@ -201,7 +201,9 @@ impl Registry {
     /// Storage has looked at the token of [`Effect::Redeem`]: the device's name if it has enrolled.
     pub fn on_redeemed(&mut self, session: SessionIndex, key: PublicKey, outcome: Option<DeviceName>) {
         if let Some(name) = &outcome {
-            self.add(key, name.as_str().to_owned(), BTreeSet::new());
+            // It may have enrolled in another session meanwhile: whom it lets be introduced stays.
+            let grants = self.devices.remove(&key).map(|device| device.grants).unwrap_or_default();
+            self.add(key, name.as_str().to_owned(), grants);
         }
         let Some(present) = self.sessions.get_mut(&session).filter(|present| present.key == key) else {
             return;
@@ -221,11 +223,12 @@ impl Registry {
 
     /// Who has not enrolled in time has to go.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for (&session, present) in &self.sessions {
-            let is_late = now.micros_since(present.since) >= STRANGER_US;
-            if is_late && !self.devices.contains_key(&present.key) {
-                self.effects.push_back(Effect::Close(session));
-            }
+        let is_late = |present: &Present| now.micros_since(present.since) >= STRANGER_US;
+        let late: Vec<_> =
+            self.strangers().filter(|(_, present)| is_late(present)).map(|(&at, _)| at).collect();
+        for session in late {
+            self.disconnect(session);
+            self.effects.push_back(Effect::Close(session));
         }
     }
 

@@ -1,0 +1,66 @@
+//! What is done without running.
+
+use std::io::Write;
+use std::path::Path;
+
+use rift::wire::signal::EnrolmentToken;
+
+use crate::args::Command;
+use crate::directory::{GatewayError, StateDirectory};
+use crate::shell;
+use crate::state::limits::TOKEN_S;
+use crate::storage::{Sqlite, Storage, StorageError};
+
+/// Does what is not running, and says so to `out`.
+///
+/// # Errors
+/// [`GatewayError`].
+pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), GatewayError> {
+    let said = match command {
+        Command::Run(_) => return Ok(()),
+        Command::Id { place } => StateDirectory::of(place)?.identity()?.public().to_string(),
+        Command::LeaseKey { place } => {
+            let key = StateDirectory::of(place)?.signer()?.public();
+            key.iter().map(|byte| format!("{byte:02x}")).collect()
+        }
+        Command::Token { place } => {
+            let directory = StateDirectory::of(place)?;
+            // The directory is made with the key.
+            directory.identity()?;
+            block_on(make_token(&directory))??.to_text().to_string()
+        }
+        Command::Backup { to, place } => {
+            let database = StateDirectory::of(place)?.database();
+            block_on(back_up(&database, to))??;
+            format!("{} is in {}", database.display(), to.display())
+        }
+    };
+    writeln!(out, "{said}").map_err(|source| GatewayError::Io { what: "cannot print", source })
+}
+
+/// Makes an enrolment token and remembers it.
+///
+/// # Errors
+/// The database's.
+pub async fn make_token(directory: &StateDirectory) -> Result<EnrolmentToken, StorageError> {
+    let mut storage = Sqlite::open(&directory.database()).await?;
+    let mut token = EnrolmentToken([0; EnrolmentToken::LEN]);
+    token.0.copy_from_slice(&shell::entropy()[..EnrolmentToken::LEN]);
+    let now_s = shell::unix_us() / 1_000_000;
+    storage.add_token(&token, now_s, now_s + TOKEN_S).await?;
+    Ok(token)
+}
+
+async fn back_up(database: &Path, to: &Path) -> Result<(), StorageError> {
+    Sqlite::open(database).await?.back_up(to).await
+}
+
+/// Runs one thing to its end.
+///
+/// # Errors
+/// [`GatewayError::Io`] when the system has no more threads or files.
+pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, GatewayError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| GatewayError::Io { what: "cannot begin", source })?;
+    Ok(runtime.block_on(future))
+}
