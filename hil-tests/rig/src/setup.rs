@@ -57,6 +57,7 @@ pub const BUILD: Group = Group {
         "coturn",
         // NATs between namespaces
         "nftables",
+        "procps",
     ],
 };
 
