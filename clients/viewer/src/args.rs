@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rift::wire::signal::EnrolmentToken;
 use rift::{PublicKey, Suite};
 
 use crate::audio::Output;
@@ -40,10 +41,13 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct Connect {
-    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT` [default: wherever the host of --host-id
-    /// announces itself on the local network]
+    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT`, or a link of its own, `wavry://…`, as
+    /// `wavry-server link` prints it [default: wherever the host of --host-id announces itself on the local network]
     #[arg(required_unless_present = "host_id")]
     pub host: Option<String>,
+    /// With what to enrol at the gateway of a link, needed once: `wavry-gateway token` prints it there
+    #[arg(long, value_name = "TOKEN", value_parser = parse_token)]
+    pub enrol: Option<EnrolmentToken>,
     /// The host's Wavry ID, as it prints it when it starts [default: that of the host paired with]
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     pub host_id: Option<PublicKey>,
@@ -267,6 +271,11 @@ impl Arguments {
     }
 }
 
+fn parse_token(text: &str) -> Result<EnrolmentToken, String> {
+    EnrolmentToken::parse(text)
+        .ok_or_else(|| "a token has 32 hexadecimal digits, as `wavry-gateway token` prints them".to_owned())
+}
+
 fn parse_id(text: &str) -> Result<PublicKey, String> {
     text.parse().map_err(|error: rift::crypto::IdentityError| error.to_string())
 }
@@ -277,6 +286,9 @@ fn parse_id(text: &str) -> Result<PublicKey, String> {
 /// What is wrong with it, for a person to read.
 pub fn split_host(text: &str) -> Result<(String, u16), String> {
     let wrong = |what: &str| Err(format!("{text:?} is no HOST or HOST:PORT: {what}"));
+    if text.starts_with(rift_keystore::link::SCHEME) {
+        return wrong("a link is for `wavry-client connect`");
+    }
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let Some((host, rest)) = rest.split_once(']') else { return wrong("a ] is missing") };
         match rest.strip_prefix(':') {

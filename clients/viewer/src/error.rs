@@ -75,6 +75,57 @@ pub enum ClientError {
         /// The ID it should have.
         id: PublicKey,
     },
+    /// The gateway is of no use.
+    #[error("the gateway {address} {what} (this client is {id})")]
+    Gateway {
+        /// Its address.
+        address: String,
+        /// What it does.
+        what: String,
+        /// This client's Wavry ID.
+        id: PublicKey,
+    },
+    /// The link says another key of a gateway than is known.
+    #[error(
+        "the link says that the gateway {address} is {said}, and this client knows it as {known}. If its key was changed \
+         on purpose, take its entry out of {path} and connect again; else somebody wants to take its place"
+    )]
+    OtherGateway {
+        /// Its address.
+        address: String,
+        /// Who the link says it is.
+        said: PublicKey,
+        /// Who it was.
+        known: PublicKey,
+        /// The file that says so.
+        path: &'static str,
+    },
+    /// The gateway knows no such host, or not for this client.
+    #[error(
+        "the gateway {address} knows no host of ID {host} for this client, so check:\n  \
+         - wavry-server runs there with --gateway, and `wavry-server status` says that the gateway is there;\n  \
+         - it lets this client in: wavry-server allow {id};\n  \
+         - its key was not changed since the link was made (`wavry-server link` prints the present one)"
+    )]
+    NotIntroduced {
+        /// The gateway's address.
+        address: String,
+        /// Who was looked for.
+        host: PublicKey,
+        /// This client's Wavry ID.
+        id: PublicKey,
+    },
+    /// Neither the host nor a relay passed anything on.
+    #[error(
+        "the gateway {address} introduced this client, but nothing that it sent reached the host {host}: there is no \
+         direct path, and the gateway has no relay that works (`wavry-gateway --relay`)"
+    )]
+    NoPath {
+        /// The gateway's address.
+        address: String,
+        /// Who was to be reached.
+        host: PublicKey,
+    },
     /// The host does not let this client in, or no longer.
     #[error("{host} {what}. If it is yours, let this client in by running there:\n  wavry-server allow {id}")]
     Refused {
@@ -150,6 +201,10 @@ impl ClientError {
             | Self::Resolve { .. }
             | Self::Unanswered { .. }
             | Self::Refused { .. }
+            | Self::Gateway { .. }
+            | Self::OtherGateway { .. }
+            | Self::NotIntroduced { .. }
+            | Self::NoPath { .. }
             | Self::NoPower { .. }
             | Self::Ended { .. }
             | Self::Network { .. }

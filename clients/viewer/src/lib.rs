@@ -22,6 +22,7 @@ pub mod handshake;
 pub mod input;
 pub mod keys;
 pub mod link;
+pub mod meeting;
 pub mod net;
 pub mod overlay;
 pub mod pair;
@@ -42,6 +43,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
 use rift::{Identity, Permissions, PublicKey, Suite};
+use rift_keystore::link::{HostLink, SCHEME};
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
 
@@ -50,6 +52,7 @@ use crate::audio::Feed;
 use crate::clipboard::Clipboard;
 use crate::error::ClientError;
 use crate::link::{Link, Orders};
+use crate::meeting::Meeting;
 use crate::net::{Network, Target};
 use crate::view::{View, Wishes};
 
@@ -106,8 +109,41 @@ fn host_keys(
     match (id, pin) {
         (None, Some(pin)) => Ok((pin.id, pin.successor, pin.suite)),
         (Some(id), Some(pin)) if id == pin.id => Ok((id, pin.successor, pin.suite)),
-        (Some(id), _) => Ok((id, None, Suite::Classical)),
+        // What is known of it by another name holds here as well.
+        (Some(id), _) => Ok((id, None, pins.suite_of(&id))),
         (None, None) => Err(ClientError::UnknownHost(host.to_owned())),
+    }
+}
+
+/// Where a host is, and who it must prove to be.
+struct Place {
+    host: String,
+    port: u16,
+    id: Option<PublicKey>,
+    meeting: Option<Meeting>,
+}
+
+impl Place {
+    fn of(options: &Connect) -> Result<Self, ClientError> {
+        let link = options.host.as_deref().filter(|host| host.starts_with(SCHEME));
+        let Some(link) = link else {
+            let (host, port) = host_place(options.host.as_deref(), options.host_id)?;
+            return Ok(Self { host, port, id: options.host_id, meeting: None });
+        };
+        let link: HostLink = link.parse().map_err(|error| ClientError::Usage(format!("{error}")))?;
+        if options.host_id.is_some_and(|id| id != link.host) {
+            return Err(ClientError::Usage("--host-id is another host's than the link's".to_owned()));
+        }
+        let (meeting, id) = (link.gateway, Some(link.host));
+        if let Some(gateway) = meeting {
+            pins::load(&state_dir(&options.common)?)?.expect_gateway(&gateway)?;
+            // Of an ID people look at the beginning.
+            let host = link.host.to_string().chars().take(7).collect();
+            let meeting = Some(Meeting { gateway, token: options.enrol });
+            return Ok(Self { host, port: args::PORT_DEFAULT, id, meeting });
+        }
+        let (host, port) = host_place(link.direct.first().map(String::as_str), id)?;
+        Ok(Self { host, port, id, meeting: None })
     }
 }
 
@@ -148,9 +184,9 @@ pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&st
 /// # Errors
 /// [`ClientError`], with words that say what to do.
 pub fn connect(options: &Connect) -> Result<String, ClientError> {
-    let (host, port) = host_place(options.host.as_deref(), options.host_id)?;
+    let Place { host, port, id, meeting } = Place::of(options)?;
     let identity = identity(&options.common)?;
-    let (key, successor, known) = host_keys(&options.common, options.host_id, &host, port)?;
+    let (key, successor, known) = host_keys(&options.common, id, &host, port)?;
     let clock = Clock::new();
     let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
     let (orders, orders_end) = sync_channel(ORDERS_MAX);
@@ -174,6 +210,7 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         successor,
         suite: known.max(options.handshake.suite()),
         known,
+        meeting,
     };
     let display = options.x_display.as_deref();
     let (sound, speaker) = sound(options, &link, clock)?.unzip();

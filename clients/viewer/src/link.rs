@@ -26,6 +26,9 @@ use crate::tiles::Wrong;
 /// Orders carried out at once at most.
 const GIVEN_MAX: usize = 64;
 
+/// Changes of the way that are remembered.
+const WAYS_MAX: usize = 256;
+
 /// The viewing thread's way to the session.
 pub type SessionShortcut = Shortcut<ClientMemory, ChosenHandshake>;
 
@@ -157,6 +160,23 @@ impl Traffic {
     }
 }
 
+/// A way to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Whether a relay carries the session.
+    pub is_relayed: bool,
+    /// Where the host is, or the relay.
+    pub address: SocketAddr,
+}
+
+impl Way {
+    /// What it is, in a word.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        if self.is_relayed { "relay" } else { "direct" }
+    }
+}
+
 /// The newest of everything of which only the newest counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Latest {
@@ -180,8 +200,8 @@ pub struct Latest {
     pub bitrate_bps: u64,
     /// When the host was last found to have said something.
     pub heard_at: Instant,
-    /// Where the host is.
-    pub remote: Option<SocketAddr>,
+    /// Which way the session goes.
+    pub way: Option<Way>,
     /// Sessions that followed the first.
     pub reconnects: u32,
     /// When the first session began.
@@ -194,6 +214,8 @@ pub struct Link {
     latest: Mutex<Latest>,
     /// The way to the session; `None` while there is none.
     shortcut: Mutex<Option<SessionShortcut>>,
+    /// Every way that was gone, and since when.
+    ways: Mutex<Vec<(Instant, Way)>>,
     /// How loud the host is to be heard.
     sound: Controls,
     /// Tiles that turned out to be wrong and were not reported yet.
@@ -220,13 +242,14 @@ impl Link {
             traffic: Traffic::default(),
             bitrate_bps: 0,
             heard_at: Instant::ZERO,
-            remote: None,
+            way: None,
             reconnects: 0,
             live_since: None,
         };
         Ok(Arc::new(Self {
             latest: Mutex::new(latest),
             shortcut: Mutex::new(None),
+            ways: Mutex::new(Vec::new()),
             sound: Controls::default(),
             wrong: Mutex::new(None),
             orders_open: AtomicUsize::new(0),
@@ -244,6 +267,22 @@ impl Link {
     #[must_use]
     pub const fn sound(&self) -> &Controls {
         &self.sound
+    }
+
+    /// The session goes this way from now on. Whether that is news.
+    pub fn enter_way(&self, now: Instant, way: Way) -> bool {
+        let is_news = self.latest().way.replace(way) != Some(way);
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_news && ways.len() < WAYS_MAX {
+            ways.push((now, way));
+        }
+        is_news
+    }
+
+    /// The ways that were gone, the first ones of very many, and since when.
+    #[must_use]
+    pub fn ways(&self) -> Vec<(Instant, Way)> {
+        self.ways.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tiles that are to be reported; the newest report counts.

@@ -22,17 +22,18 @@ use tracing::{debug, info, warn};
 use crate::args::{CodecKind, HandshakeKind};
 use crate::error::{ClientError, describe};
 use crate::handshake::ChosenHandshake;
-use crate::link::{Order, Status};
+use crate::link::{Order, Status, Way};
+use crate::meeting::Meeting;
 use crate::pins;
 use crate::reconnect::{Backoff, Verdict, verdict};
-use crate::session::{ClientMemory, Ends, Service};
+use crate::session::{ClientMemory, ClientSession, Ends, Service};
 
 /// A session this long is no accident: when its host was restarted, it is called again at once.
 const PROVEN: Duration = Duration::from_secs(1);
 /// How long an address has to answer to a call. A person waits twice as long for nothing at most, for each address of a
 /// name.
 const HANDSHAKE_US: u32 = 2_500_000;
-type Driver = SharedClient<ClientMemory, ChosenHandshake>;
+pub(crate) type Driver = SharedClient<ClientMemory, ChosenHandshake>;
 
 /// Whom to reach, and as whom.
 #[derive(Debug)]
@@ -61,14 +62,16 @@ pub struct Target {
     pub suite: Suite,
     /// What its pin says of that.
     pub known: Suite,
+    /// Who introduces this client to it; `None`: it is reached at its address.
+    pub meeting: Option<Meeting>,
 }
 
 /// The network's thread.
 #[derive(Debug)]
 pub struct Network {
-    target: Target,
-    clock: Clock,
-    service: Service,
+    pub(crate) target: Target,
+    pub(crate) clock: Clock,
+    pub(crate) service: Service,
     /// What is remembered of the host.
     memory: HostMemory,
     /// The successor is called, because the present key did not answer.
@@ -77,12 +80,12 @@ pub struct Network {
 
 /// How one session ended.
 #[derive(Debug)]
-struct Ended {
-    reason: CloseReason,
+pub(crate) struct Ended {
+    pub(crate) reason: CloseReason,
     /// How long the host let us in; `None` = it never did.
-    admitted_for: Option<Duration>,
+    pub(crate) admitted_for: Option<Duration>,
     /// The machine there said that nobody listens on this port.
-    refused: bool,
+    pub(crate) refused: bool,
 }
 
 impl Network {
@@ -199,6 +202,9 @@ impl Network {
     /// Tries each address of the host until one answers. A name that cannot be resolved is an error at first, and
     /// silence later: the resolver may be as far away as the host.
     fn try_addresses(&mut self, had_session: bool) -> Result<Ended, ClientError> {
+        if let Some(meeting) = self.target.meeting.clone() {
+            return self.meet(&meeting, had_session);
+        }
         let (host, port) = (self.target.host.clone(), self.target.port);
         let mut ended = Ended { reason: CloseReason::Unanswered, admitted_for: None, refused: false };
         let addresses = match (host.as_str(), port).to_socket_addrs() {
@@ -208,7 +214,7 @@ impl Network {
         };
         let mut refused = None;
         for address in addresses {
-            self.service.link.latest().remote = Some(address);
+            self.service.link.enter_way(self.clock.now(), Way { is_relayed: false, address });
             match self.session(address) {
                 Ok(outcome) => ended = outcome,
                 Err(SessionError::System(source)) => {
@@ -240,13 +246,23 @@ impl Network {
     }
 
     fn session_by(&mut self, address: SocketAddr, opening: Opening) -> Result<Ended, SessionError> {
-        let mut driver = self.connect(address, opening)?;
-        let clock = self.clock;
-        let service = &mut self.service;
-        service.begin();
-        service.link.set_shortcut(Some(driver.shortcut()));
+        let session = self.begin(opening)?;
         info!(%address, "connecting to {address}");
+        let driver = ClientDriver::connect(&SocketConfig::default(), address, session)?;
+        self.drive(SharedClient::new(driver), opening)
+    }
+
+    /// Drives a session to its end.
+    pub(crate) fn drive(&mut self, mut driver: Driver, opening: Opening) -> Result<Ended, SessionError> {
+        let clock = self.clock;
+        self.service.begin();
+        self.service.link.set_shortcut(Some(driver.shortcut()));
         loop {
+            if driver.wants_session() {
+                let _ = driver.begin_again(self.begin(opening)?);
+                self.service.begin();
+            }
+            let service = &mut self.service;
             driver.turn(&mut |session, event| service.on_event(session, event, clock.now()))?;
             if let Some(key) = service.successor.take() {
                 // Waits for the disk: once for each key a host ever has.
@@ -259,7 +275,9 @@ impl Network {
             if is_over {
                 break;
             }
+            self.watch_way(&driver);
         }
+        let service = &mut self.service;
         service.link.set_shortcut(None);
         driver.with_session(|session, now| service.end(session, now));
         if let Some(token) = service.token.take() {
@@ -283,7 +301,8 @@ impl Network {
         Ok(Ended { reason, admitted_for, refused })
     }
 
-    fn connect(&mut self, address: SocketAddr, opening: Opening) -> Result<Driver, SessionError> {
+    /// A session that is about to call the host.
+    pub(crate) fn begin(&mut self, opening: Opening) -> Result<ClientSession, SessionError> {
         let mut entropy = [0; 96];
         let mut connection = [0; 4];
         getrandom::fill(&mut entropy).map_err(SessionError::Entropy)?;
@@ -313,7 +332,7 @@ impl Network {
         };
         // What this viewer can show is always something that can be said.
         let _ = session.set_capabilities(capabilities(target.codec));
-        Ok(SharedClient::new(ClientDriver::connect(&SocketConfig::default(), address, session)?))
+        Ok(session)
     }
 
     fn fatal(&self, ended: &Ended) -> ClientError {
@@ -324,6 +343,9 @@ impl Network {
         }
         if reason != CloseReason::Unanswered {
             return ClientError::Ended { host, what: describe(reason) };
+        }
+        if let Some(meeting) = &self.target.meeting {
+            return ClientError::NoPath { address: meeting.gateway.address.clone(), host: self.target.key };
         }
         let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         let texts = addresses.unwrap_or_default().into_iter().map(|address| address.ip().to_string());
@@ -350,7 +372,7 @@ fn capabilities(codec: CodecKind) -> Capabilities {
 
 /// Why there was no session at all.
 #[derive(Debug)]
-enum SessionError {
+pub(crate) enum SessionError {
     System(std::io::Error),
     Entropy(getrandom::Error),
 }

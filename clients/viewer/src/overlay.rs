@@ -1,14 +1,13 @@
 //! The lines over the picture.
 
 use core::fmt::Write as _;
-use core::net::SocketAddr;
 
 use rift::{CaptureCondition, Instant, StreamParameters};
 use rift_hal::AudioState;
 
 use crate::audio::SoundReport;
 use crate::capture;
-use crate::link::{Latest, Status};
+use crate::link::{Latest, Status, Way};
 use crate::stages::{Breakdown, NAMES};
 
 /// What the overlay tells beside the network's part.
@@ -169,7 +168,7 @@ fn write_statistics(text: &mut String, latest: &Latest, shown: &Shown) -> core::
         let words = permissions.words().collect::<Vec<_>>().join(", ");
         writeln!(text, "may {}", if words.is_empty() { "nothing" } else { &words })?;
     }
-    write!(text, "path {}", latest.remote.map_or_else(String::new, path))
+    write!(text, "path {}", latest.way.map_or_else(String::new, path))
 }
 
 /// Nothing while none was ever heard.
@@ -199,8 +198,8 @@ fn key(latest: &Latest) -> (Status, Option<CaptureCondition>) {
     (latest.status, latest.capture.now().map(|state| state.condition))
 }
 
-fn path(remote: SocketAddr) -> String {
-    format!("direct, {remote}")
+fn path(way: Way) -> String {
+    format!("{}, {}", way.kind(), way.address)
 }
 
 /// Microseconds as milliseconds with all three places, so that what sums still does when it is read.
@@ -230,7 +229,7 @@ mod tests {
             traffic: Traffic { packets_received: 999, packets_missing: 1, ..Traffic::default() },
             bitrate_bps: 12_340_000,
             heard_at: Instant::from_millis(1_000),
-            remote: Some(([127, 0, 0, 1], 4747).into()),
+            way: Some(Way { is_relayed: false, address: ([127, 0, 0, 1], 4747).into() }),
             reconnects: 0,
             live_since: None,
         }
@@ -278,6 +277,13 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn path_is_told_by_its_kind() {
+        let way = Way { is_relayed: true, address: ([192, 0, 2, 2], 4749).into() };
+        let text = statistics_text(&Latest { way: Some(way), ..latest() }, &Shown::default());
+        assert!(text.contains("path relay, 192.0.2.2:4749"), "{text}");
     }
 
     #[test]

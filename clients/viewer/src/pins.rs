@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 
 use rift::{PublicKey, Suite};
 use rift_keystore::KeystoreError;
+use rift_keystore::link::GatewayName;
+
+use crate::error::ClientError;
 
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "hosts.toml";
 const LOCK_NAME: &str = "hosts.lock";
 /// What a pin says of its handshakes, if anything.
 const HYBRID: &str = "hybrid";
+/// The list of gateways in the file.
+const GATEWAY: &str = "gateway";
 const HEADER: &str = "# Hosts this client has paired with. Written by `wavry-client pair`.\n";
 
 /// Why the file could not be read or changed.
@@ -58,7 +63,11 @@ pub struct Pin {
 
 /// All of them, in the order of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pins(Vec<Pin>);
+pub struct Pins {
+    hosts: Vec<Pin>,
+    /// Gateways that have proven their keys: `HOST:PORT` and who is there.
+    gateways: Vec<(String, PublicKey)>,
+}
 
 impl Pins {
     /// Reads a list from text; `path` is for messages.
@@ -71,6 +80,10 @@ impl Pins {
             text.parse().map_err(|error: toml::de::Error| malformed(error.to_string()))?;
         let mut pins = Self::default();
         for (key, value) in &table {
+            if key == GATEWAY {
+                pins.gateways = gateways(value).map_err(&malformed)?;
+                continue;
+            }
             let hosts = value.as_array().filter(|_| key == "host");
             let hosts = hosts.ok_or_else(|| malformed(format!("{key:?} is not a list of hosts")))?;
             for entry in hosts {
@@ -83,7 +96,7 @@ impl Pins {
     /// Its text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let hosts = self.0.iter().map(|pin| {
+        let hosts = self.hosts.iter().map(|pin| {
             let fields = [("address", pin.address.clone()), ("id", pin.id.to_string())];
             let successor = pin.successor.map(|key| ("successor", key.to_string()));
             let suite = (pin.suite == Suite::Hybrid).then(|| ("suite", HYBRID.to_owned()));
@@ -91,22 +104,58 @@ impl Pins {
             toml::Table::from_iter(fields.map(|(key, text)| (key.to_owned(), text.into())))
         });
         let hosts = hosts.map(toml::Value::from).collect::<Vec<_>>();
-        if hosts.is_empty() {
-            return HEADER.to_owned();
-        }
-        format!("{HEADER}\n{}", toml::Table::from_iter([("host".to_owned(), hosts.into())]))
+        let gateways = self.gateways.iter().map(|(address, id)| {
+            let fields = [("address", address.clone()), ("id", id.to_string())];
+            toml::Value::from(toml::Table::from_iter(fields.map(|(key, text)| (key.to_owned(), text.into()))))
+        });
+        let gateways = gateways.collect::<Vec<_>>();
+        let lists = [("host", hosts), (GATEWAY, gateways)];
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        let table = toml::Table::from_iter(lists.map(|(key, list)| (key.to_owned(), list.into())));
+        if table.is_empty() { HEADER.to_owned() } else { format!("{HEADER}\n{table}") }
     }
 
     /// What is known of the host that is reached so.
     #[must_use]
     pub fn find(&self, host: &str, port: u16) -> Option<&Pin> {
         let address = address(host, port);
-        self.0.iter().find(|pin| pin.address == address)
+        self.hosts.iter().find(|pin| pin.address == address)
+    }
+
+    /// What handshakes with this host rest on, however it is reached.
+    #[must_use]
+    pub fn suite_of(&self, id: &PublicKey) -> Suite {
+        let suites = self.hosts.iter().filter(|pin| pin.id == *id).map(|pin| pin.suite);
+        suites.max().unwrap_or(Suite::Classical)
+    }
+
+    /// Whether a gateway may have the key that a link says.
+    ///
+    /// # Errors
+    /// [`ClientError::OtherGateway`]: another one is known to be there.
+    pub fn expect_gateway(&self, gateway: &GatewayName) -> Result<(), ClientError> {
+        match self.gateways.iter().find(|(address, _)| *address == gateway.address.to_lowercase()) {
+            Some(&(_, known)) if known != gateway.key => Err(ClientError::OtherGateway {
+                address: gateway.address.clone(),
+                said: gateway.key,
+                known,
+                path: FILE_NAME,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A gateway has proven its key.
+    pub fn keep_gateway(&mut self, address: &str, key: PublicKey) {
+        let address = address.to_lowercase();
+        if !self.gateways.iter().any(|(known, _)| *known == address) {
+            self.gateways.push((address, key));
+        }
     }
 
     /// The host that is reached so, and is `id`, vouches for another key.
     pub fn promise(&mut self, address: &str, id: PublicKey, successor: PublicKey) {
-        let known = self.0.iter_mut().find(|pin| pin.address == address && pin.id == id);
+        let known = self.hosts.iter_mut().find(|pin| pin.address == address && pin.id == id);
         if let Some(pin) = known.filter(|_| successor != id) {
             pin.successor = Some(successor);
         }
@@ -114,7 +163,7 @@ impl Pins {
 
     /// The host that is reached so has proven the key it was to have: the old one counts no more.
     pub fn succeed(&mut self, address: &str, proven: PublicKey) {
-        let known = self.0.iter_mut().find(|pin| pin.address == address && pin.successor == Some(proven));
+        let known = self.hosts.iter_mut().find(|pin| pin.address == address && pin.successor == Some(proven));
         if let Some(pin) = known {
             (pin.id, pin.successor) = (proven, None);
         }
@@ -122,21 +171,21 @@ impl Pins {
 
     /// The host that is reached so, and is `id`, has finished a hybrid handshake.
     pub fn harden(&mut self, address: &str, id: PublicKey) {
-        if let Some(pin) = self.0.iter_mut().find(|pin| pin.address == address && pin.id == id) {
+        if let Some(pin) = self.hosts.iter_mut().find(|pin| pin.address == address && pin.id == id) {
             pin.suite = Suite::Hybrid;
         }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Pin> {
-        self.0.iter()
+        self.hosts.iter()
     }
 
     /// Keeps a host, in place of another that was reached the same way.
     pub fn put(&mut self, pin: Pin) {
-        match self.0.iter_mut().find(|known| known.address == pin.address) {
+        match self.hosts.iter_mut().find(|known| known.address == pin.address) {
             Some(known) => *known = pin,
-            None => self.0.push(pin),
+            None => self.hosts.push(pin),
         }
     }
 }
@@ -206,6 +255,17 @@ fn pin(entry: &toml::Value) -> Result<Pin, String> {
     Ok(Pin { id: key(text("id")?)?, address: text("address")?.to_owned(), successor, suite })
 }
 
+fn gateways(value: &toml::Value) -> Result<Vec<(String, PublicKey)>, String> {
+    let list = value.as_array().ok_or_else(|| "\"gateway\" is not a list of gateways".to_owned())?;
+    let gateway = |entry: &toml::Value| {
+        let text = |key: &str| entry.get(key).and_then(toml::Value::as_str);
+        let (address, id) = text("address").zip(text("id")).ok_or("a gateway has an address and an id")?;
+        let id = id.parse().map_err(|error| format!("{id:?} is no Wavry ID: {error}"))?;
+        Ok((address.to_lowercase(), id))
+    };
+    list.iter().map(gateway).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use rift::Identity;
@@ -269,6 +329,22 @@ mod tests {
         assert_eq!((pin.id, pin.successor), (id(2), None));
         pins.promise("desk:1", id(1), id(3));
         assert_eq!(pins.find("desk", 1), Some(&pin), "the old key vouches for nothing more");
+    }
+
+    #[test]
+    fn gateway_that_is_known_has_the_key_it_had() {
+        let mut pins = Pins::default();
+        let gateway = |seed| GatewayName { address: "GW.example:4748".to_owned(), key: id(seed) };
+        assert!(pins.expect_gateway(&gateway(1)).is_ok(), "a first meeting");
+        pins.keep_gateway("gw.example:4748", id(1));
+        pins.keep_gateway("gw.example:4748", id(2));
+        let pins = Pins::parse(&pins.to_text(), Path::new("")).expect("its own text");
+        assert!(pins.expect_gateway(&gateway(1)).is_ok());
+        let message = pins.expect_gateway(&gateway(2)).expect_err("another one").to_string();
+        for part in ["GW.example:4748", &id(1).to_string(), &id(2).to_string(), FILE_NAME] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(Pins::parse("[[gateway]]\nid = 1", Path::new("")).is_err());
     }
 
     #[test]

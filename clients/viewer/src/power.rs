@@ -58,6 +58,7 @@ pub fn power(options: &Power) -> Result<(), ClientError> {
         successor,
         suite: known.max(options.handshake.suite()),
         known,
+        meeting: None,
     };
     let id = target.identity.public();
     let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;

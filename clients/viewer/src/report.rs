@@ -6,7 +6,7 @@ use rift::{Codec, Instant, StreamParameters};
 use rift_hal::AUDIO_RATE;
 
 use crate::audio::SoundReport;
-use crate::link::Latest;
+use crate::link::{Latest, Way};
 use crate::stages::{NAMES, Percentiles, Stages};
 
 /// Pictures as the viewing thread counted them.
@@ -50,6 +50,8 @@ pub struct Summary<'a> {
     pub parameters: Option<StreamParameters>,
     /// The network's part.
     pub latest: &'a Latest,
+    /// The ways it went, and since when.
+    pub ways: &'a [(Instant, Way)],
     /// The viewing thread's part.
     pub counts: &'a Counts,
     /// Where the time went.
@@ -69,7 +71,9 @@ impl Summary<'_> {
         let per_second = |amount: u64| if seconds > 0.0 { amount as f64 / seconds } else { 0.0 };
         json!({
             "host": self.host,
-            "remote": latest.remote.map(|remote| remote.to_string()),
+            "remote": latest.way.map(|way| way.address.to_string()),
+            "path": latest.way.map(|way| way.kind()),
+            "paths": self.paths_json(),
             "display": self.display,
             "permissions": latest.permissions.map(|granted| granted.words().collect::<Vec<_>>()),
             "width": self.parameters.map(|parameters| parameters.width),
@@ -102,6 +106,15 @@ impl Summary<'_> {
             "total_us": percentiles(&self.stages.percentiles().1),
             "median_us": self.median_json(),
         })
+    }
+
+    /// Each way and, in seconds before the end, since when.
+    fn paths_json(&self) -> Value {
+        let ways = self.ways.iter().map(|(at, way)| {
+            let ago_s = self.now.micros_since(*at) as f64 / 1e6;
+            json!({ "path": way.kind(), "address": way.address.to_string(), "ago_s": ago_s })
+        });
+        ways.collect()
     }
 
     fn stages_json(&self) -> Value {
@@ -201,7 +214,7 @@ mod tests {
             traffic: Traffic { bytes_received: 250_000, ..Traffic::default() },
             bitrate_bps: 0,
             heard_at: Instant::ZERO,
-            remote: None,
+            way: Some(Way { is_relayed: false, address: ([127, 0, 0, 1], 4747).into() }),
             reconnects: 1,
             live_since: Some(at(0)),
         };
@@ -216,6 +229,7 @@ mod tests {
             display: "none",
             parameters: None,
             latest: &latest,
+            ways: &[(at(500_000), Way { is_relayed: true, address: ([127, 0, 0, 1], 4749).into() })],
             counts: &counts,
             stages: &stages,
             now: at(2_000_000),
@@ -226,6 +240,8 @@ mod tests {
         assert_eq!(json["total_us"]["p95"], 2100);
         assert_eq!(json["stages_us"]["present"]["p50"], 600);
         assert_eq!(json["permissions"], json!(["view", "audio"]));
+        assert_eq!((&json["path"], &json["paths"][0]["path"]), (&json!("direct"), &json!("relay")));
+        assert_eq!(json["paths"][0]["ago_s"], 1.5);
         assert_eq!(json["bitrate_bps"], 1_000_000.0);
         assert_eq!(json["fps"], 60.0);
         assert!(json["clock_error_us"].is_null() && json["width"].is_null());

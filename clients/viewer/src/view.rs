@@ -335,6 +335,7 @@ impl View {
             display: self.screen.as_ref().map_or("none", Screen::name),
             parameters: self.parameters,
             latest: &latest,
+            ways: &self.link.ways(),
             counts: &self.counts,
             stages: &self.stages,
             now: self.clock.now(),

@@ -4,10 +4,12 @@ use core::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use rift::wire::signal::EnrolmentToken;
 use rift::{Permissions, Pin, PublicKey};
 use rift_v4l::{Edid, FourCc};
 
 use crate::allow::permission;
+use crate::gateway;
 use crate::handshake::Implementation;
 use crate::input::Way;
 use crate::power::{Action, Hooks};
@@ -116,6 +118,21 @@ pub enum Command {
     },
     /// List capture devices and their inputs, with paths that stay the same whatever else is plugged in
     Cards,
+    /// Print a link by which clients find this host, `wavry-client connect LINK`, as text and as a code for cameras
+    Link {
+        /// Addresses to put into it, HOST:PORT, with commas between; say them when there is no gateway
+        #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
+        direct: Vec<String>,
+        /// The gateway [default: the configuration's]
+        #[arg(long, value_name = "ADDR", value_parser = gateway::address, requires = "gateway_id")]
+        gateway: Option<String>,
+        /// The gateway's Wavry ID
+        #[arg(long, value_name = "ID", requires = "gateway")]
+        gateway_id: Option<PublicKey>,
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
     /// Print this host's Wavry ID; makes its key if there is none
     Id {
         /// Where the state is
@@ -221,6 +238,15 @@ pub struct RunArgs {
     /// The name to announce it under, which everybody on the network sees [default: one that changes and says nothing]
     #[arg(long, value_name = "NAME")]
     pub announce_name: Option<String>,
+    /// The gateway by which clients find this host from anywhere: HOST or HOST:PORT, port 4748 unless said
+    #[arg(long, value_name = "ADDR", value_parser = gateway::address)]
+    pub gateway: Option<String>,
+    /// The gateway's Wavry ID, as `wavry-gateway id` prints it there; nobody else is believed to be it
+    #[arg(long, value_name = "ID")]
+    pub gateway_id: Option<PublicKey>,
+    /// With what to enrol at the gateway, needed once: `wavry-gateway token` prints it there
+    #[arg(long, value_name = "TOKEN", value_parser = gateway::token)]
+    pub enrol: Option<EnrolmentToken>,
     /// How to inject input: auto = xtest for x11 and app, uinput for the others [default: auto]
     #[arg(long, value_enum)]
     pub input: Option<Way>,
@@ -272,6 +298,9 @@ impl RunArgs {
             metrics: self.metrics.or(other.metrics),
             announce: self.announce.or(other.announce),
             announce_name: self.announce_name.or(other.announce_name),
+            gateway: self.gateway.or(other.gateway),
+            gateway_id: self.gateway_id.or(other.gateway_id),
+            enrol: self.enrol.or(other.enrol),
             input: self.input.or(other.input),
             clipboard: self.clipboard.or(other.clipboard),
             audio_device: self.audio_device.or(other.audio_device),

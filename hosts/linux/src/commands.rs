@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::Path;
 
 use rift::{Permissions, PublicKey, Suite};
+use rift_keystore::link::HostLink;
 
 use crate::allow::{self, AllowError, AllowList, Client};
-use crate::args::{CLIENT_NAME, Command, Rights};
+use crate::args::{CLIENT_NAME, Command, Rights, RunArgs};
 use crate::pairing::PairOrder;
-use crate::{ServerError, config, control, identity, rotation, source, state_dir, status};
+use crate::{ServerError, config, control, gateway, identity, rotation, source, state_dir, status};
 
 /// Carries out a command other than `run`; what it has to say goes to `out`.
 ///
@@ -65,6 +66,19 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
         }
         Command::Cards => source::list_devices(out)?,
         Command::RotateKey { switch, place } => rotate_key(&state_dir(place)?, *switch, out)?,
+        Command::Link { direct, gateway, gateway_id, place } => {
+            let said = config::load(place)?;
+            let flags = RunArgs { gateway: gateway.clone(), gateway_id: *gateway_id, ..RunArgs::default() };
+            let choice = gateway::Choice::of(&if gateway.is_some() { flags } else { said })?;
+            let link = HostLink {
+                host: identity(&state_dir(place)?)?.public(),
+                gateway: choice.map(|choice| choice.name),
+                direct: direct.clone(),
+            };
+            // What was typed is read as a client will.
+            let link = link.to_string().parse().map_err(ServerError::Link)?;
+            gateway::write_link(&link, out)?;
+        }
         Command::Id { place } => writeln!(out, "{}", identity(&state_dir(place)?)?.public())?,
     }
     Ok(())

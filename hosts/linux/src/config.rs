@@ -130,17 +130,27 @@ pub fn parse(text: &str, path: &Path) -> Result<RunArgs, ConfigError> {
     Ok(all)
 }
 
-/// What stands in the table `audio` is said of sound: `device` there is `audio-device`.
+/// What stands in the table `audio` is said of sound: `device` there is `audio-device`. In the table `gateway`, `address` is
+/// `gateway`, `id` is `gateway-id`, and `enrol` is what it is anywhere.
 fn spread(mut table: toml::Table) -> toml::Table {
     if let Some(toml::Value::Table(audio)) = table.get(AUDIO).cloned() {
         table.remove(AUDIO);
         table.extend(audio.into_iter().map(|(key, value)| (format!("{AUDIO}-{key}"), value)));
+    }
+    if let Some(toml::Value::Table(gateway)) = table.get(GATEWAY).cloned() {
+        table.remove(GATEWAY);
+        table.extend(gateway.into_iter().map(|(key, value)| match key.as_str() {
+            "address" => (GATEWAY.to_owned(), value),
+            "enrol" => (key, value),
+            _ => (format!("{GATEWAY}-{key}"), value),
+        }));
     }
     table
 }
 
 /// The tables' names.
 const AUDIO: &str = "audio";
+const GATEWAY: &str = "gateway";
 const POWER: &str = "power";
 
 /// What the table says of the machine behind the capture card; else what is wrong.
@@ -226,6 +236,20 @@ mod tests {
         assert!(read("audio-device = \"test\"").unwrap().audio_device == Some(SoundSpec::Test));
         assert!(read("[audio]\nrate = 1").unwrap_err().contains("audio-rate"));
         assert!(read("[audio]\nbitrate = \"1k\"").unwrap_err().contains("24k"));
+    }
+
+    #[test]
+    fn gateway_has_a_table_of_its_own() {
+        let id = rift::Identity::from_secret([7; 32]).public();
+        let text = format!(
+            "[gateway]\naddress = \"gw.example\"\nid = \"{id}\"\nenrol = \"00112233445566778899aabbccddeeff\""
+        );
+        let said = read(&text).unwrap();
+        assert_eq!((said.gateway.as_deref(), said.gateway_id), (Some("gw.example:4748"), Some(id)));
+        assert!(said.enrol.is_some());
+        assert_eq!(read("gateway = \"gw.example:9\"").unwrap().gateway.as_deref(), Some("gw.example:9"));
+        assert!(read("[gateway]\nkey = \"x\"").unwrap_err().contains("gateway-id"));
+        assert!(read("[gateway]\nenrol = \"x\"").unwrap_err().contains("32 hexadecimal"));
     }
 
     #[test]

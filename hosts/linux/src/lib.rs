@@ -16,6 +16,7 @@ mod commands;
 pub mod config;
 pub mod control;
 mod cursor;
+pub mod gateway;
 pub mod governor;
 pub mod guard;
 pub mod handshake;
@@ -59,6 +60,7 @@ use clipboard::SharedClipboard;
 pub use commands::carry_out;
 use config::ConfigError;
 use control::{Asker, Control, Request};
+use gateway::{Choice, Membership};
 use input::{Injector, InputError, Sink};
 use lane::LaneOrders;
 use notify::Notifier;
@@ -66,7 +68,7 @@ use orders::{Order, Outlet};
 use pairing::{Desk, PairOrder};
 use power::{PowerError, Switch};
 use sound::SharedSound;
-use source::{Choice, Source, SourceError, Spec};
+use source::{Choice as CaptureChoice, Source, SourceError, Spec};
 use status::{Answerer, Board};
 use viewers::{Driver, Feed, Policy, Viewers};
 use watch::{Reason, Stop, Watch};
@@ -152,6 +154,12 @@ pub enum ServerError {
     /// Nobody was paired; why has been said.
     #[error("not paired")]
     NotPaired,
+    /// The gateway is not named as it must be.
+    #[error("cannot use the gateway: {0}")]
+    Gateway(&'static str),
+    /// A link cannot be made of what was said.
+    #[error("cannot make a link: {0}; --gateway with --gateway-id, or --direct, says how this host is found")]
+    Link(rift_keystore::link::LinkError),
     /// What was shared is gone.
     #[error("what was shared is gone: {0}")]
     SourceGone(String),
@@ -201,7 +209,7 @@ pub fn serve(
         Spec::App(_) => app.as_ref().map(AppSession::display),
         Spec::V4l(_) | Spec::Test | Spec::TestCoded => None,
     };
-    let choice = Choice {
+    let choice = CaptureChoice {
         input: settings.capture_input,
         format: settings.capture_format,
         edid: settings.edid.clone(),
@@ -248,6 +256,7 @@ pub fn serve(
         viewers.pair(driver.clock().now(), first_order());
     }
     let _announcer = announcer(settings, &driver, &identity)?;
+    join_gateway(settings, &identity, &board, &driver, &mut viewers)?;
     let watch = Watch::start(stop, app.as_ref().map(AppSession::ended), driver.waker())?;
     let outcome = turn_until_the_end(&mut driver, &mut viewers, &watch, &board);
     orders.stop();
@@ -279,7 +288,7 @@ fn identity(state: &Path) -> Result<Identity, ServerError> {
     Ok(rift_keystore::load_or_create(&state.join(rift_keystore::FILE_NAME))?)
 }
 
-fn open(spec: &Spec, display: Option<&str>, fps: u32, choice: &Choice) -> Result<Source, SourceError> {
+fn open(spec: &Spec, display: Option<&str>, fps: u32, choice: &CaptureChoice) -> Result<Source, SourceError> {
     match spec {
         Spec::X11(_) | Spec::App(_) => Source::screen(display),
         Spec::V4l(path) => Source::device(path, fps, choice),
@@ -368,6 +377,20 @@ fn announcer(
     }
 }
 
+/// Has clients find the host by a gateway, if one is named.
+fn join_gateway(
+    settings: &RunArgs,
+    identity: &Identity,
+    board: &Arc<Board>,
+    driver: &Driver,
+    viewers: &mut Viewers,
+) -> Result<(), ServerError> {
+    if let Some(choice) = Choice::of(settings)? {
+        viewers.join(Membership::start(choice, identity, Arc::clone(board), driver)?);
+    }
+    Ok(())
+}
+
 /// Says where the host is to be found, to people and to programs.
 fn announce(
     port_file: Option<&Path>,
@@ -422,6 +445,9 @@ fn turn_until_the_end(
         }
     };
     notifier.stopping();
+    if let Some(callee) = driver.callee() {
+        callee.close(clock.now());
+    }
     let waker = driver.waker();
     viewers.close_all(clock.now(), driver, reason);
     let end = clock.now().plus_micros(FAREWELL_US);

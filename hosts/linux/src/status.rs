@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rift::{CaptureState, Instant};
-use rift_mio::Clock;
+use rift_mio::{Clock, is_relayed};
 use rift_v4l::Moment;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ const QUESTION_MAX: u64 = 4096;
 pub struct ViewerStatus {
     /// Its name on the list.
     pub name: String,
-    /// Where it is.
+    /// Where it is; through a relay this is the way's own address.
     pub from: SocketAddr,
     /// Since when.
     pub since: Instant,
@@ -64,6 +64,7 @@ pub struct Board {
     capture: Mutex<Option<CaptureState>>,
     moment: Mutex<Option<Moment>>,
     viewers: Mutex<Vec<ViewerStatus>>,
+    gateway: Mutex<Option<String>>,
 }
 
 impl Board {
@@ -90,6 +91,11 @@ impl Board {
         self.metrics.set_viewers(known.len());
     }
 
+    /// How the gateway is, in words; `None`: there is none.
+    pub fn set_gateway(&self, gateway: Option<String>) {
+        *lock(&self.gateway) = gateway;
+    }
+
     /// All of it. Ages in seconds, since when is of no use to a reader with another clock.
     #[must_use]
     pub fn to_json(&self, now: Instant) -> Value {
@@ -107,7 +113,8 @@ impl Board {
             .map(|viewer| {
                 json!({
                     "name": viewer.name,
-                    "from": viewer.from.to_string(),
+                    "from": (!is_relayed(viewer.from)).then(|| viewer.from.to_string()),
+                    "path": if is_relayed(viewer.from) { "relay" } else { "direct" },
                     "for_s": age(viewer.since),
                     "steers": viewer.steers,
                     "round_trip_us": viewer.round_trip_us,
@@ -122,6 +129,7 @@ impl Board {
             "source": *lock(&self.source),
             "capture": capture,
             "viewers": viewers,
+            "gateway": *lock(&self.gateway),
             "sound": self.sound.to_json(),
             "figures": self.metrics.to_json(now),
         })
@@ -140,7 +148,9 @@ impl Board {
             format!(", {} {}", signal::name(capture.condition).replace('_', " "), capture.signal.as_str())
         });
         let viewers = lock(&self.viewers).len();
-        format!("{}{}, {viewers} watching", lock(&self.source), capture.unwrap_or_default().trim_end())
+        let gateway = lock(&self.gateway).as_ref().map(|gateway| format!(", gateway {gateway}"));
+        let (capture, gateway) = (capture.unwrap_or_default(), gateway.unwrap_or_default());
+        format!("{}{}, {viewers} watching{gateway}", lock(&self.source), capture.trim_end())
     }
 }
 

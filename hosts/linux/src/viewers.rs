@@ -25,6 +25,7 @@ use tracing::{debug, error, info, warn};
 use crate::allow::AllowFile;
 use crate::clipboard::SharedClipboard;
 use crate::control::Request;
+use crate::gateway::Membership;
 use crate::governor::Load;
 use crate::handshake::{Implementation, Responder};
 use crate::input::Injector;
@@ -131,6 +132,8 @@ pub struct Viewers {
     refreshed_at: Instant,
     /// The list was read again since it was last held against those who are here.
     is_list_newer: bool,
+    /// By what clients find the host who know no way to it.
+    gateway: Option<Membership>,
 }
 
 impl Viewers {
@@ -161,6 +164,7 @@ impl Viewers {
             ended: None,
             refreshed_at: Instant::ZERO,
             is_list_newer: false,
+            gateway: None,
         }
     }
 
@@ -172,6 +176,11 @@ impl Viewers {
     /// From now on this sound is everybody's who may.
     pub fn share_sound(&mut self, sound: SharedSound) {
         self.sound = sound;
+    }
+
+    /// From now on clients on the list find this host by a gateway too.
+    pub fn join(&mut self, gateway: Membership) {
+        self.gateway = Some(gateway);
     }
 
     /// Why capturing ended, once it has.
@@ -186,6 +195,9 @@ impl Viewers {
             return;
         }
         self.refreshed_at = now;
+        if let Some(gateway) = &mut self.gateway {
+            gateway.work(now, driver, self.allow.list().clients().iter().map(|client| client.id));
+        }
         self.show_operators(now, driver);
         self.heir.refresh();
         if !self.reread() && !self.is_list_newer {

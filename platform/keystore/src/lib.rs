@@ -5,13 +5,15 @@
 //! programs that start at once agree on one. A file that group or others can read is refused, never mended:
 //! whoever could read it may have. Secrets pass through buffers that are zeroized.
 //!
-//! Other secrets of 32 bytes are kept the same way, and what a client remembers of hosts in files of [`memory`].
+//! Other secrets of 32 bytes are kept the same way, and what a client remembers of hosts in files of [`memory`]. [`link`] is
+//! what a person carries from a host to a client.
 //!
 //! What the key is used for, and which keys are trusted, is not known here.
 
 #![forbid(unsafe_code)]
 
 mod file;
+pub mod link;
 pub mod memory;
 
 use std::ffi::OsString;

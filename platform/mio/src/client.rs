@@ -9,6 +9,7 @@ use std::io;
 use rift::{Event, Handshake, Instant, Memory, NoPictures, PathId, Session};
 
 use crate::clock::Clock;
+use crate::finder::{Finder, Met};
 use crate::outbox::Outbox;
 use crate::poller::{Poller, Waker, not_before};
 use crate::socket::{Destination, Socket, SocketConfig};
@@ -53,6 +54,8 @@ pub(crate) struct Core<M: Memory, H: Handshake> {
     /// When it was last looked whether this machine's address has changed, and how often the host was silent then.
     looked_at: Instant,
     silent: u32,
+    /// What finds ways to the host, where a gateway introduced this client to it.
+    pub(crate) met: Option<Box<Met>>,
 }
 
 /// What a driver waits for, beside datagrams and wakers.
@@ -74,8 +77,21 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
         let poller = Poller::new(&socket)?;
         let (config, outbox, clock) = (*config, Outbox::new(), Clock::new());
         let (path, looked_at) = (session.path(), clock.now());
-        let core = Core { session, socket, remote, config, outbox, clock, path, looked_at, silent: 0 };
+        let core =
+            Core { session, socket, remote, config, outbox, clock, path, looked_at, silent: 0, met: None };
         Ok(Self { core, poller })
+    }
+
+    /// A driver for `session`, made with [`Session::call`] or [`Session::connect`] on `PathId(0)`, over the way that
+    /// `finder` has found: to be called once [`Finder::turn`] says so. It goes on looking for better ways.
+    #[must_use]
+    pub fn introduced(finder: Finder, session: Session<M, H>) -> Self {
+        let Finder { config, socket, poller, clock, mut met } = finder;
+        let (path, looked_at) = (session.path(), clock.now());
+        let remote = met.begin_session(path).unwrap_or(socket.local_addr());
+        let (outbox, met) = (Outbox::new(), Some(Box::new(met)));
+        let core = Core { session, socket, remote, config, outbox, clock, path, looked_at, silent: 0, met };
+        Self { core, poller }
     }
 
     /// Begins again with another session, from a new socket; wakers stay valid. Returns the old session.
@@ -161,6 +177,9 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         let now = self.clock.now();
         let is_silent = self.session.is_silent();
         let pause_us = if is_silent { LOOK_SILENT_US } else { LOOK_US };
+        if self.met.is_some() {
+            return;
+        }
         let is_early = now.micros_since(self.looked_at) < pause_us;
         if !self.config.roams || is_early || !self.session.is_established() {
             return;
@@ -192,22 +211,43 @@ impl<M: Memory, H: Handshake> Core<M, H> {
 
     /// Sends what is due and tells what happened. Returns what to wait for; `None` when it is all over.
     pub(crate) fn begin_turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> Option<Wait> {
+        self.meet();
         let mut polled_at = self.transmit();
         for _ in 0..ROUNDS_MAX {
-            if !tell(polled_at, &mut self.session, on_event) {
+            if !tell(polled_at, &mut self.session, self.met.as_deref_mut(), on_event) {
                 break;
             }
             polled_at = self.transmit();
         }
         if self.session.is_closed() && !self.outbox.is_blocked() {
+            if let Some(met) = &mut self.met {
+                met.close(polled_at, self.socket.sender());
+            }
             return None;
         }
         Some(self.wait(polled_at))
     }
 
+    /// Looks for ways, where that is to be done, and takes those that were found.
+    fn meet(&mut self) {
+        if let Some(met) = &mut self.met {
+            met.work(self.clock.now(), &mut self.session, self.socket.sender());
+        }
+    }
+
+    /// Begins again with another session, where the way leads that was found for it. Returns the old one.
+    pub(crate) fn begin_again(&mut self, session: Session<M, H>) -> Session<M, H> {
+        self.outbox.clear();
+        self.path = session.path();
+        self.remote = self.met.as_mut().and_then(|met| met.begin_session(self.path)).unwrap_or(self.remote);
+        core::mem::replace(&mut self.session, session)
+    }
+
     /// What to wait for after everything was sent at `polled_at`.
     pub(crate) fn wait(&self, polled_at: Instant) -> Wait {
         let due = self.session.poll_timeout().map(|(due, _)| due);
+        let meeting = self.met.as_ref().and_then(|met| met.due());
+        let due = due.into_iter().chain(meeting).min();
         Wait { deadline: not_before(due, polled_at), is_blocked: self.outbox.is_blocked() }
     }
 
@@ -220,7 +260,8 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         self.receive(is_readable, on_event)?;
         let now = self.clock.now();
         self.session.handle_timeout(now);
-        tell(now, &mut self.session, on_event);
+        tell(now, &mut self.session, self.met.as_deref_mut(), on_event);
+        self.meet();
         self.transmit();
         Ok(())
     }
@@ -228,15 +269,19 @@ impl<M: Memory, H: Handshake> Core<M, H> {
     /// Sends what is due. Returns the time it was given.
     pub(crate) fn transmit(&mut self) -> Instant {
         let now = self.clock.now();
-        let destination = Destination { to: self.remote, source: None };
+        let (remote, met) = (self.remote, self.met.as_deref());
         let sender = self.socket.sender();
         self.outbox.flush(sender);
         while let Some(room) = self.outbox.urgent_room() {
             let Some(transmit) = self.session.poll_transmit(now, &NoPictures, room) else { break };
-            self.outbox.send_urgent(sender, destination, transmit);
+            let to = met.and_then(|met| met.place(transmit.path)).unwrap_or(remote);
+            self.outbox.send_urgent(sender, Destination { to, source: None }, transmit);
         }
-        if let Some((_, len)) = sender.take_too_long() {
-            self.session.handle_too_long(now, self.path, len);
+        if let Some((to, len)) = sender.take_too_long() {
+            let path = met.map_or(Some(self.path), |met| met.path_to(to));
+            if let Some(path) = path {
+                self.session.handle_too_long(now, path, len);
+            }
         }
         now
     }
@@ -253,11 +298,16 @@ impl<M: Memory, H: Handshake> Core<M, H> {
                 break;
             }
             let (session, clock, path) = (&mut self.session, self.clock, self.path);
+            let met = &mut self.met;
             let count = self.socket.receive(|batch| {
                 let now = clock.now();
-                let (at, stride) = (batch.received_at, batch.stride);
-                session.handle_datagrams(now, path, at, batch.ecn, batch.bytes, stride);
-                tell(now, session, on_event);
+                if let Some(met) = met {
+                    met.take(now, session, batch);
+                } else {
+                    let (at, stride) = (batch.received_at, batch.stride);
+                    session.handle_datagrams(now, path, at, batch.ecn, batch.bytes, stride);
+                }
+                tell(now, session, met.as_deref_mut(), on_event);
             })?;
             *is_readable = count > 0;
         }
@@ -278,6 +328,7 @@ fn source_towards(remote: SocketAddr) -> io::Result<IpAddr> {
 fn tell<M: Memory, H: Handshake>(
     now: Instant,
     session: &mut Session<M, H>,
+    mut met: Option<&mut Met>,
     on_event: &mut dyn FnMut(&mut Session<M, H>, Event),
 ) -> bool {
     let mut any = false;
@@ -286,6 +337,9 @@ fn tell<M: Memory, H: Handshake>(
         any = true;
     }
     while let Some(event) = session.poll_event() {
+        if let Some(met) = &mut met {
+            met.on_event(now, &event, session.path());
+        }
         on_event(session, event);
         any = true;
     }

@@ -8,15 +8,17 @@ use std::io;
 
 use rift::limits::SESSIONS_MAX;
 use rift::{
-    Class, CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening,
-    PathId, Permissions, PictureStore, PublicKey, Route, Session, SessionIndex, Suite, Transmit,
+    CloseReason, Config, Endpoint, Event, Handshake, Identity, Instant, Memory, Opening, Permissions,
+    PictureStore, PublicKey, Session, SessionIndex, Suite,
 };
 
 use crate::clock::Clock;
-use crate::outbox::{Outbox, Wire};
+use crate::meet::{Callee, Enrolment, Gateway, GatewayPlace, Meeting};
+use crate::outbox::Outbox;
 use crate::poller::{Poller, Waker, not_before};
+use crate::reception::Reception;
 use crate::slot::Slot;
-use crate::socket::{Destination, Received, Sender, Socket, SocketConfig};
+use crate::socket::{Socket, SocketConfig};
 use crate::sys;
 
 /// Receive calls of one turn: what is left waits for the next, so that sending is never starved.
@@ -24,9 +26,6 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
 /// the driver from the network.
 const ROUNDS_MAX: usize = 8;
-/// Bytes of the longest answer to somebody who has no session.
-const REPLY_LEN: usize = rift::limits::REPLY_MAX;
-
 /// What becomes of a peer that has proven its key.
 #[derive(Debug)]
 pub enum Decision<M> {
@@ -123,6 +122,8 @@ struct Network<H> {
     socket: Socket,
     endpoint: Endpoint<H>,
     outbox: Outbox,
+    /// How those find the host whom a gateway introduces.
+    meeting: Option<Box<Meeting>>,
 }
 
 impl<M: Memory, H: Handshake> HostDriver<M, H> {
@@ -151,7 +152,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         let clock = Clock::new();
         let endpoint = Endpoint::new(identity, secret).with_epoch(clock.unix_epoch_us());
         Ok(Self {
-            network: Network { socket, endpoint, outbox: Outbox::new() },
+            network: Network { socket, endpoint, outbox: Outbox::new(), meeting: None },
             slots: (0..SESSIONS_MAX).map(|_| None).collect(),
             next: 0,
             poller,
@@ -190,6 +191,19 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         self.poller.waker()
     }
 
+    /// From now on this host, of this identity, is to be met at this gateway too, and enrols there if it has to.
+    pub fn meet(&mut self, place: GatewayPlace, identity: &Identity, enrolment: Option<Enrolment>) {
+        let (now, epoch_us) = (self.clock.now(), self.clock.unix_epoch_us());
+        let gateway = Gateway::new(place, identity.clone(), enrolment, epoch_us, sys::entropy, now);
+        let callee = Callee::new(gateway, self.local_addr());
+        self.network.meeting = Some(Box::new(Meeting::new(callee)));
+    }
+
+    /// Its part in being met at a gateway, if it is.
+    pub fn callee(&mut self) -> Option<&mut Callee> {
+        self.network.meeting.as_deref_mut().map(Meeting::callee)
+    }
+
     /// Opens or closes the window in which those are answered who do not know the host's key; see
     /// [`Endpoint::set_pairing_window`].
     pub fn set_pairing_window(&mut self, is_open: bool) {
@@ -218,6 +232,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
     /// # Errors
     /// Only when polling itself fails; what the network refuses is counted in [`Socket::stats`].
     pub fn turn<A: HostApplication<M, H>>(&mut self, host: &mut A) -> io::Result<()> {
+        self.be_met();
         let mut polled_at = self.transmit(host.pictures());
         for _ in 0..ROUNDS_MAX {
             if !self.tell(host) {
@@ -227,7 +242,8 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         }
         self.remove_closed(host);
         let dues = self.slots.iter().flatten().filter_map(|slot| slot.session.poll_timeout());
-        let due = not_before(dues.map(|(due, _)| due).min(), polled_at);
+        let meeting = self.network.meeting.as_ref().and_then(|meeting| meeting.due());
+        let due = not_before(dues.map(|(due, _)| due).chain(meeting).min(), polled_at);
         self.poller.wait(due, self.network.outbox.is_blocked())?;
         self.receive(host)?;
         let now = self.clock.now();
@@ -235,9 +251,18 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             slot.session.handle_timeout(now);
         }
         self.tell(host);
+        self.be_met();
         self.transmit(host.pictures());
         self.remove_closed(host);
         Ok(())
+    }
+
+    /// Does what is due for those whom a gateway introduces.
+    fn be_met(&mut self) {
+        let Network { socket, meeting, .. } = &mut self.network;
+        if let Some(meeting) = meeting {
+            meeting.work(self.clock.now(), socket.sender());
+        }
     }
 
     /// Sends what is due: everybody's small datagrams, then everybody's pictures in turn. Returns the time the
@@ -321,11 +346,12 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
                 break;
             }
             let clock = self.clock;
-            let Network { socket, endpoint, outbox } = &mut self.network;
+            let Network { socket, endpoint, outbox, meeting } = &mut self.network;
             let (slots, stats, is_blocked) = (&mut self.slots, &mut self.stats, outbox.is_blocked());
             let count = socket.receive_and_answer(|sender, received| {
                 let now = clock.now();
-                let mut reception = Reception { now, endpoint, slots, stats, sender, is_blocked };
+                let meeting = meeting.as_deref_mut();
+                let mut reception = Reception { now, endpoint, slots, stats, sender, is_blocked, meeting };
                 reception.take(host, received);
             })?;
             self.poller.is_readable = count > 0;
@@ -335,139 +361,6 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             }
         }
         Ok(())
-    }
-}
-
-/// One batch on its way to sessions or to the endpoint.
-struct Reception<'a, M: Memory, H: Handshake> {
-    now: Instant,
-    endpoint: &'a mut Endpoint<H>,
-    slots: &'a mut Vec<Option<Slot<M, H>>>,
-    stats: &'a mut HostStats,
-    sender: &'a mut Sender,
-    /// Others wait for room in the socket: strangers do not overtake them.
-    is_blocked: bool,
-}
-
-impl<M: Memory, H: Handshake> Reception<'_, M, H> {
-    /// Cuts the batch into runs for the same session, almost always one.
-    fn take(&mut self, host: &mut impl HostApplication<M, H>, received: Received<'_>) {
-        let Received { from, local, received_at, ecn, bytes, stride } = received;
-        let destination = Destination { to: from, source: local };
-        let mut run: Option<(SessionIndex, usize)> = None;
-        let mut at = 0;
-        while at < bytes.len() {
-            let end = (at + stride).min(bytes.len());
-            let index = self.route(host, destination, &bytes[at..end]);
-            if let Some((known, start)) = run
-                && index != Some(known)
-            {
-                self.deliver(known, destination, received_at, ecn, &mut bytes[start..at], stride);
-                run = None;
-            }
-            run = run.or(index.map(|index| (index, at)));
-            at = end;
-        }
-        if let Some((known, start)) = run {
-            self.deliver(known, destination, received_at, ecn, &mut bytes[start..], stride);
-        }
-    }
-
-    /// Which session a datagram is for; anything else is dealt with here.
-    fn route(
-        &mut self,
-        host: &mut impl HostApplication<M, H>,
-        destination: Destination,
-        datagram: &[u8],
-    ) -> Option<SessionIndex> {
-        let mut reply = [0; REPLY_LEN];
-        let responder = |opening| host.responder(opening);
-        match self.endpoint.handle_datagram(self.now, destination.to, datagram, responder, &mut reply) {
-            Ok(Route::Session(index)) => return Some(index),
-            Ok(Route::Reply(len)) => self.answer(destination, &reply[..len]),
-            Ok(Route::Established(established)) => self.open(host, destination, established),
-            Err(_) => self.stats.discarded += 1,
-        }
-        None
-    }
-
-    fn deliver(
-        &mut self,
-        index: SessionIndex,
-        destination: Destination,
-        received_at: Instant,
-        ecn: Ecn,
-        bytes: &mut [u8],
-        stride: usize,
-    ) {
-        match self.slots.get_mut(usize::from(index.0)) {
-            Some(Some(slot)) => {
-                let path = slot.path_to(destination);
-                slot.session.handle_datagrams(self.now, path, received_at, ecn, bytes, stride);
-                // Whoever it was, it was not the client, or it is not there any more.
-                if !slot.session.uses_path(path) {
-                    self.stats.misdirected += bytes.len().div_ceil(stride) as u64;
-                }
-            }
-            None | Some(None) => self.stats.misdirected += bytes.len().div_ceil(stride) as u64,
-        }
-    }
-
-    /// Makes a session for a peer that the application lets in.
-    fn open(
-        &mut self,
-        host: &mut impl HostApplication<M, H>,
-        destination: Destination,
-        established: Established,
-    ) {
-        let Some(place) = self.slots.iter().position(Option::is_none) else {
-            return self.refuse(destination, established, CloseReason::Busy);
-        };
-        let (peer, from) = (established.peer(), destination.to);
-        let decision = if established.is_stranger() {
-            let nothing = Permissions::empty();
-            host.stranger(self.now, peer, from).map_or(
-                Decision::Refuse(CloseReason::Refused),
-                |(config, memory)| Decision::Admit { config, memory, permissions: nothing },
-            )
-        } else {
-            host.established_by(self.now, established.suite(), peer, from)
-        };
-        match decision {
-            Decision::Refuse(reason) => self.refuse(destination, established, reason),
-            Decision::Admit { config, memory, permissions } => {
-                let index = SessionIndex(u16::try_from(place).expect("there are SESSIONS_MAX places"));
-                let is_adopted = self.endpoint.adopt(established.connection(), index);
-                debug_assert!(is_adopted, "the endpoint has as many places as the driver");
-                let mut session =
-                    Session::from_established(&config, established, memory, PathId(0), self.now);
-                // Without effect on a stranger. Nobody is given more than it asked for.
-                session.admit(self.now, permissions & session.wanted());
-                self.slots[place] = Some(Slot::new(session, destination));
-                self.stats.sessions_opened += 1;
-            }
-        }
-    }
-
-    fn refuse(&mut self, destination: Destination, established: Established, reason: CloseReason) {
-        let mut farewell = [0; REPLY_LEN];
-        let len = self.endpoint.refuse(established, reason, &mut farewell);
-        self.stats.refused += 1;
-        self.answer(destination, &farewell[..len]);
-    }
-
-    /// Answers somebody without a session; the peer repeats itself when the answer is dropped.
-    fn answer(&mut self, destination: Destination, bytes: &[u8]) {
-        let transmit = Transmit {
-            path: PathId(0),
-            len: bytes.len(),
-            segment: None,
-            class: Class::Realtime,
-            ecn: Ecn::NotEct,
-        };
-        if self.is_blocked || self.sender.put(destination, &transmit, bytes).is_err() {
-            self.stats.replies_dropped += 1;
-        }
     }
 }
 

@@ -11,6 +11,9 @@
 //! each class of datagram has its DSCP, and deadlines are met with a timer file, since the timeout of `epoll` counts
 //! whole milliseconds.
 //!
+//! A host that [`HostDriver::meet`] was called of, and a client that begins with a [`Finder`], reach each other through NATs:
+//! a gateway introduces them over the same sockets.
+//!
 //! Invariants: in the steady state no packet costs an allocation, a lock or a copy beside the kernel's; input and
 //! control never wait behind pictures; no network error ends a driver; nothing spins.
 
@@ -18,10 +21,14 @@ mod client;
 mod clock;
 mod control;
 mod copied;
+mod finder;
 mod host;
+mod meet;
 mod memory;
 mod outbox;
 mod poller;
+mod reception;
+mod relayed;
 mod shared;
 mod slot;
 mod socket;
@@ -30,7 +37,11 @@ mod sys;
 pub use client::ClientDriver;
 pub use clock::{Clock, RealtimeMapping};
 pub use copied::Copied;
+pub use finder::Finder;
 pub use host::{Decision, HostApplication, HostDriver, HostStats};
+pub use meet::{
+    Callee, Caller, Enrolment, GRANTS_MAX, Gateway, GatewayPlace, GatewayState, Trouble, is_relayed,
+};
 pub use memory::{DesktopStorage, PICTURE_BUFFER_LEN, desktop_memory};
 pub use poller::Waker;
 pub use shared::{SharedClient, Shortcut};

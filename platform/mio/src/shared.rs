@@ -4,9 +4,11 @@
 //! The session is locked for the length of a turn, and free while the driver waits. Nobody waits for the lock: whoever
 //! finds it taken knows that the driver is awake, and leaves the command to it.
 
+use core::net::SocketAddr;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use rift::paths::Via;
 use rift::{Event, Handshake, Instant, Memory, Session};
 
 use crate::client::{ClientDriver, Core, Wait};
@@ -58,6 +60,24 @@ impl<M: Memory, H: Handshake> SharedClient<M, H> {
     /// Looks at the session, or gives it commands: they are done when the next turn begins.
     pub fn with_session<R>(&mut self, act: impl FnOnce(&mut Session<M, H>, Instant) -> R) -> R {
         act(&mut lock(&self.shared).core.session, self.clock.now())
+    }
+
+    /// Whether another session is to begin, and to take the place of the one there is, because a better way to call the
+    /// host was found before it has answered: see [`Self::begin_again`].
+    #[must_use]
+    pub fn wants_session(&self) -> bool {
+        lock(&self.shared).core.met.as_ref().is_some_and(|met| met.begin.is_some())
+    }
+
+    /// Begins again with another session on the same socket. Returns the old one.
+    pub fn begin_again(&mut self, session: Session<M, H>) -> Session<M, H> {
+        lock(&self.shared).core.begin_again(session)
+    }
+
+    /// Which way the session goes, of a client that was introduced, and where that way leads: to the host or to the relay.
+    #[must_use]
+    pub fn way(&self) -> Option<(Via, SocketAddr)> {
+        lock(&self.shared).core.met.as_ref().and_then(|met| met.in_use())
     }
 
     /// The socket's counters.

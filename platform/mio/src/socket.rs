@@ -8,11 +8,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use quinn_udp::UdpSocketState;
+use rift::wire::relay::LEASE_TAG_LEN;
 use rift::{Class, Ecn, Instant, Transmit};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::clock::Clock;
 use crate::control::{self, Control, Notes};
+use crate::meet::way;
 use crate::outbox::{Blocked, Wire};
 use crate::sys::{self, Letter};
 
@@ -131,7 +133,11 @@ pub struct Sender {
     /// Whether the kernel still cuts batches for us.
     is_segmenting: bool,
     /// The newest datagram that was too long for the interface: for whom, and how long.
-    too_long: Option<(SocketAddr, u16)>,
+    pub(crate) too_long: Option<(SocketAddr, u16)>,
+    /// Ways through relays: the tags of their leases, and where the relays are.
+    pub(crate) ways: Vec<([u8; LEASE_TAG_LEN], SocketAddr)>,
+    /// Where datagrams are put into envelopes.
+    pub(crate) envelopes: Vec<u8>,
     stats: SocketStats,
 }
 
@@ -164,6 +170,8 @@ impl Socket {
                 peer: None,
                 is_segmenting: options.max_gso_segments() > 1,
                 too_long: None,
+                ways: Vec::new(),
+                envelopes: Vec::new(),
                 stats: SocketStats::default(),
             },
             clock: Clock::new(),
@@ -386,6 +394,9 @@ impl Sender {
 
 impl Wire for Sender {
     fn put(&mut self, destination: Destination, transmit: &Transmit, bytes: &[u8]) -> Result<(), Blocked> {
+        if let Some(tag) = way::tag(destination.to) {
+            return self.put_relayed(tag, destination, transmit, bytes);
+        }
         let batch = transmit.segment.filter(|&segment| usize::from(segment) < bytes.len());
         let Some(segment) = batch else {
             return self.put_each(destination, transmit, bytes, bytes.len());

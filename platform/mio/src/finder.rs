@@ -1,0 +1,279 @@
+//! A client that a gateway is to introduce to its host, before there is a session: see [`Finder`]. Once it has found a way
+//! it becomes the driver of the session that begins there, which it goes on looking for better ways for ([`Met`]).
+
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
+use std::io;
+
+use rift::paths::Via;
+use rift::wire::Kind;
+use rift::wire::signal::SignalReason;
+use rift::{Event, Handshake, Identity, Instant, Memory, PathId, PublicKey, Session};
+
+use crate::clock::Clock;
+use crate::meet::{Caller, CallerStep, DATAGRAM_LEN, Enrolment, Gateway, GatewayPlace, GatewayState, Heard};
+use crate::poller::{Poller, Waker};
+use crate::socket::{Received, Sender, Socket, SocketConfig};
+use crate::sys;
+
+/// Receive calls of one turn.
+const RECEIVES_PER_TURN: usize = 4;
+
+/// Looks for a way to a host that a gateway knows.
+///
+/// ```text
+/// let mut finder = Finder::new(&SocketConfig::default(), gateway, host, &identity, None)?;
+/// while !finder.turn(patience)? { … look at finder.state() and finder.refused() }
+/// let driver = ClientDriver::introduced(finder, session);
+/// ```
+#[derive(Debug)]
+pub struct Finder {
+    pub(crate) config: SocketConfig,
+    pub(crate) socket: Socket,
+    pub(crate) poller: Poller,
+    pub(crate) clock: Clock,
+    pub(crate) met: Met,
+}
+
+impl Finder {
+    /// Begins to look for `host` at `gateway`, from a socket on a port of the system's choice. Nothing is sent before the
+    /// first [`Self::turn`].
+    ///
+    /// # Errors
+    /// The system's, when no socket can be opened.
+    pub fn new(
+        config: &SocketConfig,
+        gateway: GatewayPlace,
+        host: PublicKey,
+        identity: &Identity,
+        enrolment: Option<Enrolment>,
+    ) -> io::Result<Self> {
+        // A machine without IPv6 has no such address.
+        let socket = Socket::bind(config, (Ipv6Addr::UNSPECIFIED, 0).into())
+            .or_else(|_| Socket::bind(config, (Ipv4Addr::UNSPECIFIED, 0).into()))?;
+        let (poller, clock) = (Poller::new(&socket)?, Clock::new());
+        let (now, epoch_us) = (clock.now(), clock.unix_epoch_us());
+        let gateway = Gateway::new(gateway, identity.clone(), enrolment, epoch_us, sys::entropy, now);
+        let caller = Caller::new(gateway, host, socket.local_addr(), epoch_us, now);
+        Ok(Self { config: *config, socket, poller, clock, met: Met::new(caller) })
+    }
+
+    /// How the gateway is.
+    #[must_use]
+    pub const fn state(&self) -> GatewayState {
+        self.met.caller.state()
+    }
+
+    /// Why the gateway did not introduce this client the last time, if it did not.
+    #[must_use]
+    pub const fn refused(&self) -> Option<SignalReason> {
+        self.met.caller.refused()
+    }
+
+    /// Ends the wait of [`Self::turn`] from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.poller.waker()
+    }
+
+    /// Sends what is due, waits for the network, a deadline or a waker, but no longer than `patience`, and takes what came.
+    /// Whether a session is to begin now.
+    ///
+    /// # Errors
+    /// Only when polling itself fails.
+    pub fn turn(&mut self, patience: Duration) -> io::Result<bool> {
+        self.met.look(self.clock.now(), self.socket.sender());
+        if self.met.begin.is_none() {
+            let until = self.clock.now() + patience;
+            let due = self.met.due.map_or(until, |due| due.min(until));
+            self.poller.wait(Some(due), false)?;
+            for _ in 0..RECEIVES_PER_TURN {
+                if !self.poller.is_readable {
+                    break;
+                }
+                let (met, clock) = (&mut self.met, self.clock);
+                let count = self.socket.receive(|batch| met.take_early(clock.now(), batch))?;
+                self.poller.is_readable = count > 0;
+            }
+            self.met.look(self.clock.now(), self.socket.sender());
+        }
+        Ok(self.met.begin.is_some())
+    }
+}
+
+/// What finds ways for a session, and where its paths lead.
+#[derive(Debug)]
+pub(crate) struct Met {
+    pub(crate) caller: Caller,
+    places: Vec<(PathId, SocketAddr)>,
+    /// A session is to begin there, and to take the place of the one there is.
+    pub(crate) begin: Option<SocketAddr>,
+    is_established: bool,
+    due: Option<Instant>,
+    is_touched: bool,
+}
+
+impl Met {
+    fn new(caller: Caller) -> Self {
+        let (places, begin) = (Vec::new(), None);
+        Self { caller, places, begin, is_established: false, due: None, is_touched: true }
+    }
+
+    /// When something is due.
+    pub(crate) const fn due(&self) -> Option<Instant> {
+        if self.is_touched || self.begin.is_some() { Some(Instant::ZERO) } else { self.due }
+    }
+
+    /// Where a path leads.
+    pub(crate) fn place(&self, path: PathId) -> Option<SocketAddr> {
+        self.places.iter().rev().find(|(known, _)| *known == path).map(|&(_, place)| place)
+    }
+
+    /// The newest path that leads there.
+    pub(crate) fn path_to(&self, place: SocketAddr) -> Option<PathId> {
+        self.places.iter().rev().find(|(_, known)| *known == place).map(|&(path, _)| path)
+    }
+
+    /// The session that was asked for begins; where.
+    pub(crate) fn begin_session(&mut self, path: PathId) -> Option<SocketAddr> {
+        let way = self.begin.take()?;
+        (self.is_established, self.is_touched) = (false, true);
+        self.places.clear();
+        self.places.push((path, way));
+        Some(way)
+    }
+
+    /// Before there is a session: does and sends what is due.
+    fn look(&mut self, now: Instant, sender: &mut Sender) {
+        self.caller.handle_timeout(now);
+        while self.begin.is_none()
+            && let Some(step) = self.caller.poll_step(now)
+        {
+            if let CallerStep::Begin(way) = step {
+                self.begin = Some(way);
+            }
+        }
+        self.send(now, sender);
+    }
+
+    /// Before there is a session: takes what came.
+    fn take_early(&mut self, now: Instant, batch: Received<'_>) {
+        let Received { from, ecn, bytes, stride, .. } = batch;
+        for datagram in bytes.chunks_mut(stride) {
+            if self.caller.is_beside(from) {
+                // Nobody is in a session through a relay yet.
+                let _ = self.caller.handle_datagram(now, from, ecn, datagram);
+            } else {
+                let _ = self.caller.handle_check(now, from, datagram);
+            }
+        }
+    }
+
+    /// Does and sends what is due, and what the session is to do for it.
+    pub(crate) fn work<M: Memory, H: Handshake>(
+        &mut self,
+        now: Instant,
+        session: &mut Session<M, H>,
+        sender: &mut Sender,
+    ) {
+        if session.is_established() && !self.is_established {
+            (self.is_established, self.is_touched) = (true, true);
+            self.caller.on_established(now);
+        }
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.caller.handle_timeout(now);
+        while self.begin.is_none()
+            && let Some(step) = self.caller.poll_step(now)
+        {
+            match step {
+                CallerStep::Begin(way) => self.begin = Some(way),
+                CallerStep::Open(path, way) => {
+                    self.places.retain(|&(known, _)| known != path && session.uses_path(known));
+                    self.places.push((path, way));
+                    if session.open_path(now, path, sys::entropy()).is_err() {
+                        self.caller.on_not_opened(now, path);
+                    }
+                }
+                // A path that failed meanwhile is told by an event.
+                CallerStep::Use(path) => drop(session.use_path(now, path)),
+                CallerStep::Close(path) => session.close_path(path),
+            }
+        }
+        self.send(now, sender);
+    }
+
+    fn send(&mut self, now: Instant, sender: &mut Sender) {
+        if let Some((tag, relay)) = self.caller.take_way() {
+            sender.ways.push((tag, relay));
+        }
+        let mut out = [0; DATAGRAM_LEN];
+        while let Some((len, to)) = self.caller.poll_transmit(now, &mut out) {
+            sender.put_small(to, &out[..len]);
+        }
+        (self.due, self.is_touched) = (self.caller.poll_timeout(), false);
+    }
+
+    /// Something happened in the session.
+    pub(crate) fn on_event(&mut self, now: Instant, event: &Event, used: PathId) {
+        if let Event::PathProven(_) | Event::PathFailed(_) | Event::PathSilent(_) = event {
+            self.is_touched = true;
+            self.caller.on_event(now, event, used);
+        }
+    }
+
+    /// Takes what came, for the session or for this.
+    pub(crate) fn take<M: Memory, H: Handshake>(
+        &mut self,
+        now: Instant,
+        session: &mut Session<M, H>,
+        batch: Received<'_>,
+    ) {
+        let Received { from, received_at: at, ecn, bytes, stride, .. } = batch;
+        if self.caller.is_beside(from) {
+            for datagram in bytes.chunks_mut(stride) {
+                match self.caller.handle_datagram(now, from, ecn, datagram) {
+                    Heard::Done => self.is_touched = true,
+                    Heard::Enclosed(head, way) => {
+                        let inner = &mut datagram[head..];
+                        if let Some(path) = self.path_to(way).filter(|_| !inner.is_empty()) {
+                            let len = inner.len();
+                            session.handle_datagrams(now, path, at, ecn, inner, len);
+                        }
+                    }
+                }
+            }
+            return;
+        }
+        let is_check = |byte: Option<&u8>| byte.and_then(|&first| Kind::of(first)) == Some(Kind::Probe);
+        let last = bytes.len().saturating_sub(1) / stride * stride;
+        let path = self.path_to(from);
+        if is_check(bytes.first()) || is_check(bytes.get(last)) {
+            for datagram in bytes.chunks_mut(stride) {
+                if is_check(datagram.first()) {
+                    self.is_touched |= self.caller.handle_check(now, from, datagram);
+                } else if let Some(path) = path {
+                    let len = datagram.len();
+                    session.handle_datagrams(now, path, at, ecn, datagram, len);
+                }
+            }
+        } else if let Some(path) = path {
+            session.handle_datagrams(now, path, at, ecn, bytes, stride);
+        }
+    }
+
+    /// Says goodbye to the gateway.
+    pub(crate) fn close(&mut self, now: Instant, sender: &mut Sender) {
+        self.caller.close(now);
+        self.send(now, sender);
+    }
+
+    /// Which way the session goes, and the relay's address if it is through one.
+    pub(crate) fn in_use(&self) -> Option<(Via, SocketAddr)> {
+        match self.caller.in_use()? {
+            Via::Direct(address) => Some((Via::Direct(address), address)),
+            Via::Relay => Some((Via::Relay, self.caller.relay()?)),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! A host that those reach whom a gateway introduces (SPEC §18): it says that it is there and where, tells the gateway who
+//! may be introduced, answers checks, and binds itself at relays.
+//!
+//! Who gets in is none of its business: the host's own list decides that, whoever was introduced.
+
+use core::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rift::crypto::Side;
+use rift::paths::{Binding, Candidates, Punch};
+use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
+use rift::wire::relay::{ENVELOPE_LEN, Envelope, LEASE_TAG_LEN};
+use rift::wire::signal::Signal;
+use rift::{Ecn, Instant, PublicKey};
+
+use super::gateway::{Gateway, GatewayState};
+use super::{Heard, way};
+
+/// Introductions whose checks may be under way at once: with another one the oldest is forgotten.
+const PUNCHES_MAX: usize = 8;
+/// Bindings at relays: as many as viewers have paths, twice. With another one the one longest unused goes.
+const BINDINGS_MAX: usize = 32;
+/// A binding that nobody comes by for this long goes. A path that is kept ready is heard of more often.
+const UNUSED_US: u64 = 90_000_000;
+/// And one whose peer has another lease now goes after this long.
+const LEFT_US: u64 = 45_000_000;
+/// This machine's own addresses are looked at this often.
+const LOOK_US: u64 = 15_000_000;
+/// Two grants are at least so far apart: a gateway takes two requests a second from a device.
+const GRANT_US: u64 = 600_000;
+/// Keys that a gateway is told of; the others it does not introduce.
+pub const GRANTS_MAX: usize = 128;
+
+struct Bound {
+    binding: Binding,
+    /// For whom it was leased.
+    peer: Option<PublicKey>,
+    used_at: Instant,
+}
+
+/// See the module.
+pub struct Callee {
+    gateway: Gateway,
+    /// What the socket is bound to.
+    local: SocketAddr,
+    candidates: Candidates,
+    /// The gateway knows the candidates.
+    is_present: bool,
+    look_at: Option<Instant>,
+    punches: Vec<Punch>,
+    /// Who is introduced, and gets the lease that comes next.
+    introduced: Option<PublicKey>,
+    bindings: Vec<Bound>,
+    /// Bindings have come or gone.
+    is_changed: bool,
+    wanted: BTreeSet<PublicKey>,
+    /// What the gateway was told in this session.
+    told: BTreeMap<PublicKey, bool>,
+    grant_at: Option<Instant>,
+    introductions: u64,
+}
+
+impl Callee {
+    /// A host whose socket is bound to `local`, at this gateway.
+    #[must_use]
+    pub const fn new(gateway: Gateway, local: SocketAddr) -> Self {
+        Self {
+            gateway,
+            local,
+            candidates: Candidates::new(),
+            is_present: false,
+            look_at: None,
+            punches: Vec::new(),
+            introduced: None,
+            bindings: Vec::new(),
+            is_changed: false,
+            wanted: BTreeSet::new(),
+            told: BTreeMap::new(),
+            grant_at: None,
+            introductions: 0,
+        }
+    }
+
+    /// How the gateway is.
+    #[must_use]
+    pub const fn state(&self) -> GatewayState {
+        self.gateway.state()
+    }
+
+    /// Introductions so far.
+    #[must_use]
+    pub const fn introductions(&self) -> u64 {
+        self.introductions
+    }
+
+    /// Where this host may be reached, as the gateway was told.
+    #[must_use]
+    pub const fn candidates(&self) -> &Candidates {
+        &self.candidates
+    }
+
+    /// Who may be introduced from now on; of more than [`GRANTS_MAX`] the first.
+    pub fn grant(&mut self, now: Instant, peers: impl IntoIterator<Item = PublicKey>) {
+        let wanted = peers.into_iter().take(GRANTS_MAX).collect();
+        if self.wanted != wanted {
+            self.wanted = wanted;
+            self.grant_at.get_or_insert(now);
+        }
+    }
+
+    /// Whether datagrams from there are for [`Self::handle_datagram`], whatever they are.
+    pub(crate) fn is_beside(&self, from: SocketAddr) -> bool {
+        from == self.gateway.place().address || self.bindings.iter().any(|one| one.binding.relay() == from)
+    }
+
+    /// Takes a datagram of the gateway's or a relay's.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Heard {
+        if from == self.gateway.place().address {
+            self.gateway.handle_datagram(now, ecn, datagram);
+            self.work(now);
+        } else if let Some(envelope) = Envelope::parse(datagram) {
+            let is_it = |one: &&mut Bound| one.binding.tag() == envelope.tag && one.binding.relay() == from;
+            if let Some(bound) = self.bindings.iter_mut().find(is_it) {
+                bound.used_at = now;
+                return Heard::Enclosed(ENVELOPE_LEN, way::of(envelope.tag));
+            }
+        } else {
+            for bound in self.bindings.iter_mut().filter(|one| one.binding.relay() == from) {
+                // Refused or not: it asks again by itself.
+                let _ = bound.binding.handle_datagram(now, datagram);
+            }
+        }
+        Heard::Done
+    }
+
+    /// Takes a check. Whether it was one of an introduction under way.
+    pub(crate) fn handle_check(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
+        self.punches.iter_mut().any(|punch| punch.handle_datagram(now, from, datagram).is_ok())
+    }
+
+    /// The time has come that [`Self::poll_timeout`] told. May be called at any time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.gateway.handle_timeout(now);
+        for punch in &mut self.punches {
+            punch.handle_timeout(now);
+        }
+        let before = self.bindings.len();
+        self.bindings.retain(|one| now.micros_since(one.used_at) < UNUSED_US);
+        self.is_changed |= self.bindings.len() != before;
+        self.work(now);
+    }
+
+    /// When something is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let punch = self.punches.iter().filter_map(Punch::poll_timeout).min();
+        let binding = self.bindings.iter().map(|one| one.binding.poll_timeout()).min();
+        let own = [self.look_at, self.grant_at].into_iter().flatten().min();
+        let own = own.filter(|_| self.gateway.seen().is_some());
+        [self.gateway.poll_timeout(), punch, binding, own].into_iter().flatten().min()
+    }
+
+    /// Writes what is due to `out` and tells its length and where it goes.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        if let Some(len) = self.gateway.poll_transmit(now, out) {
+            return Some((len, self.gateway.place().address));
+        }
+        for punch in &mut self.punches {
+            if let Some(sent) = punch.poll_transmit(now, out) {
+                return Some(sent);
+            }
+        }
+        let room = out.first_chunk_mut::<BIND_LEN_MAX>()?;
+        for Bound { binding, .. } in &mut self.bindings {
+            if let Some(len) = binding.poll_transmit(now, room) {
+                return Some((len, binding.relay()));
+            }
+        }
+        None
+    }
+
+    /// The ways through relays, if they have changed since they were asked for: tags, and where the relays are.
+    pub(crate) fn take_ways(&mut self) -> Option<Vec<([u8; LEASE_TAG_LEN], SocketAddr)>> {
+        let is_changed = core::mem::take(&mut self.is_changed);
+        let ways = self.bindings.iter().map(|one| (one.binding.tag(), one.binding.relay()));
+        is_changed.then(|| ways.collect())
+    }
+
+    /// Says goodbye to the gateway.
+    pub fn close(&mut self, now: Instant) {
+        self.gateway.close(now);
+    }
+
+    fn work(&mut self, now: Instant) {
+        while let Some(signal) = self.gateway.hear(now) {
+            if let Signal::Introduction(met) = signal {
+                self.introductions += 1;
+                self.introduced = Some(met.peer);
+                if self.punches.len() == PUNCHES_MAX {
+                    self.punches.remove(0);
+                }
+                let own = &self.candidates;
+                self.punches.push(Punch::new(now, Side::Responder, &met.secret, own, &met.candidates));
+            } else if let Signal::Lease(lease) = signal {
+                self.on_lease(now, lease);
+            }
+        }
+        let Some(seen) = self.gateway.seen() else {
+            // Another session of the gateway's knows nothing of this one.
+            (self.is_present, self.look_at) = (false, None);
+            self.told.clear();
+            self.grant_at = Some(now);
+            return;
+        };
+        if self.look_at.is_none_or(|at| at <= now) || !self.knows(seen) {
+            self.look_at = Some(now.plus_micros(LOOK_US));
+            let candidates = super::candidates(self.local, Some(seen));
+            self.is_present &= candidates == self.candidates;
+            self.candidates = candidates;
+        }
+        if !self.is_present {
+            let present = Signal::Present { is_host: true, candidates: self.candidates.clone() };
+            self.is_present = self.gateway.say(now, &present).is_ok();
+        }
+        self.tell_grants(now);
+    }
+
+    fn knows(&self, seen: SocketAddr) -> bool {
+        self.candidates.iter().any(|candidate| candidate.address == seen)
+    }
+
+    /// Tells one grant after the other, and who may be introduced no more.
+    fn tell_grants(&mut self, now: Instant) {
+        if self.grant_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let is_new = |peer: &&PublicKey| self.told.get(peer) != Some(&true);
+        let new = self.wanted.iter().find(is_new).map(|&peer| (peer, true));
+        let gone = |(peer, may): (&PublicKey, &bool)| (*may && !self.wanted.contains(peer)).then_some(*peer);
+        let next = new.or_else(|| self.told.iter().find_map(gone).map(|peer| (peer, false)));
+        self.grant_at = None;
+        let Some((peer, may)) = next else { return };
+        if self.gateway.say(now, &Signal::Grant { peer, may }).is_ok() {
+            self.told.insert(peer, may);
+        }
+        self.grant_at = Some(now.plus_micros(GRANT_US));
+    }
+
+    fn on_lease(&mut self, now: Instant, lease: rift::paths::relay::Lease) {
+        if let Some(known) = self.bindings.iter_mut().find(|one| one.binding.tag() == lease.tag) {
+            known.used_at = now;
+            return known.binding.renew(now, lease);
+        }
+        let Some(binding) = Binding::new(lease, LeaseSide::Callee, now) else { return };
+        // A peer that comes back has another lease; of the earlier ones it keeps what it still uses.
+        let peer = self.introduced.take();
+        self.bindings.retain(|one| one.peer != peer || now.micros_since(one.used_at) < LEFT_US);
+        if self.bindings.len() == BINDINGS_MAX {
+            let oldest = (0..self.bindings.len()).min_by_key(|&at| self.bindings[at].used_at);
+            self.bindings.swap_remove(oldest.unwrap_or_default());
+        }
+        self.bindings.push(Bound { binding, peer, used_at: now });
+        self.is_changed = true;
+    }
+}
+
+impl core::fmt::Debug for Callee {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Callee").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}

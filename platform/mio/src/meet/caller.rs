@@ -1,0 +1,315 @@
+//! A client that a gateway introduces to its host (SPEC §18): it asks to be introduced, sends checks, binds itself at the
+//! relay, and says when the session is to begin, and over which paths it is to go.
+
+use core::net::SocketAddr;
+
+use rift::paths::{Agent, Binding, Candidates, Step, Via};
+use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
+use rift::wire::relay::{ENVELOPE_LEN, Envelope};
+use rift::wire::signal::{Introduction, Signal, SignalReason};
+use rift::{Ecn, Event, Instant, PathId, PublicKey};
+
+use super::gateway::{Gateway, GatewayState};
+use super::{Heard, way};
+
+/// A host that is not there yet is asked for again after this long, then after twice as long each time.
+const AGAIN_US: u64 = 300_000;
+const AGAIN_US_MAX: u64 = 5_000_000;
+/// An introduction waits this long for the lease that was promised with it.
+const LEASE_US: u64 = 300_000;
+/// A lease that ends within this long is not kept when there is another.
+const LEASE_LEFT_S: u64 = 600;
+/// An answer to an introduction is awaited this long.
+const ANSWER_US: u64 = 3_000_000;
+
+/// What a session is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallerStep {
+    /// It is to begin there, whatever call is under way, with `PathId(0)`.
+    Begin(SocketAddr),
+    /// A path is to be opened there.
+    Open(PathId, SocketAddr),
+    /// A path is to be used.
+    Use(PathId),
+    /// A path is to be closed.
+    Close(PathId),
+}
+
+/// See the module.
+pub struct Caller {
+    gateway: Gateway,
+    host: PublicKey,
+    local: SocketAddr,
+    candidates: Candidates,
+    agent: Agent,
+    binding: Option<(Binding, u64)>,
+    /// The way that the sender does not know yet.
+    is_changed: bool,
+    request: u16,
+    /// It is to be introduced at this time.
+    ask_at: Option<Instant>,
+    again_us: u64,
+    /// It was introduced, and waits for the lease until then.
+    met: Option<(Introduction, Instant)>,
+    /// The gateway has answered so the last time.
+    refused: Option<SignalReason>,
+    is_established: bool,
+    epoch_us: u64,
+}
+
+impl Caller {
+    /// A client whose socket is bound to `local`, that looks for `host` at this gateway from `now` on. `epoch_us` is the
+    /// Unix time at [`Instant::ZERO`], in microseconds.
+    #[must_use]
+    pub fn new(gateway: Gateway, host: PublicKey, local: SocketAddr, epoch_us: u64, now: Instant) -> Self {
+        Self {
+            gateway,
+            host,
+            local,
+            candidates: Candidates::new(),
+            agent: Agent::new(),
+            binding: None,
+            is_changed: false,
+            request: 0,
+            ask_at: Some(now),
+            again_us: AGAIN_US,
+            met: None,
+            refused: None,
+            is_established: false,
+            epoch_us,
+        }
+    }
+
+    /// How the gateway is.
+    #[must_use]
+    pub const fn state(&self) -> GatewayState {
+        self.gateway.state()
+    }
+
+    /// Why the gateway did not introduce it the last time, if it did not.
+    #[must_use]
+    pub const fn refused(&self) -> Option<SignalReason> {
+        self.refused
+    }
+
+    /// Which way the session goes.
+    #[must_use]
+    pub fn in_use(&self) -> Option<Via> {
+        self.agent.in_use()
+    }
+
+    /// Where the relay of its lease is.
+    #[must_use]
+    pub fn relay(&self) -> Option<SocketAddr> {
+        self.binding.as_ref().map(|(binding, _)| binding.relay())
+    }
+
+    /// Whether datagrams from there are for [`Self::handle_datagram`], whatever they are.
+    pub(crate) fn is_beside(&self, from: SocketAddr) -> bool {
+        from == self.gateway.place().address || self.relay() == Some(from)
+    }
+
+    /// Takes a datagram of the gateway's or the relay's.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Heard {
+        if from == self.gateway.place().address {
+            self.gateway.handle_datagram(now, ecn, datagram);
+            self.work(now);
+        } else if let Some((binding, _)) = &mut self.binding {
+            if let Some(envelope) = Envelope::parse(datagram) {
+                if envelope.tag == binding.tag() {
+                    return Heard::Enclosed(ENVELOPE_LEN, way::of(envelope.tag));
+                }
+            } else {
+                // Refused or not: it asks again by itself.
+                let _ = binding.handle_datagram(now, datagram);
+            }
+        }
+        Heard::Done
+    }
+
+    /// Takes a check. Whether it was one of this introduction.
+    pub(crate) fn handle_check(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> bool {
+        self.agent.handle_datagram(now, from, datagram).is_ok()
+    }
+
+    /// The time has come that [`Self::poll_timeout`] told. May be called at any time.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.gateway.handle_timeout(now);
+        self.work(now);
+    }
+
+    /// When something is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let binding = self.binding.as_ref().map(|(binding, _)| binding.poll_timeout());
+        let lease = self.met.as_ref().map(|&(_, until)| until);
+        let ask = self.ask_at.filter(|_| self.gateway.seen().is_some());
+        [self.gateway.poll_timeout(), self.agent.poll_timeout(), binding, lease, ask]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Writes what is due to `out` and tells its length and where it goes.
+    pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        if let Some(len) = self.gateway.poll_transmit(now, out) {
+            return Some((len, self.gateway.place().address));
+        }
+        if let Some(sent) = self.agent.poll_transmit(now, out) {
+            return Some(sent);
+        }
+        let (binding, _) = self.binding.as_mut()?;
+        let len = binding.poll_transmit(now, out.first_chunk_mut::<BIND_LEN_MAX>()?)?;
+        Some((len, binding.relay()))
+    }
+
+    /// The way through the relay, if it has changed since it was asked for.
+    pub(crate) fn take_way(&mut self) -> Option<([u8; 8], SocketAddr)> {
+        let is_changed = core::mem::take(&mut self.is_changed);
+        self.binding.as_ref().filter(|_| is_changed).map(|(binding, _)| (binding.tag(), binding.relay()))
+    }
+
+    /// The session has been established on the path on which it was begun last.
+    pub(crate) fn on_established(&mut self, now: Instant) {
+        self.is_established = true;
+        self.agent.on_established(now);
+    }
+
+    /// Something happened in the session, which uses the path `used`.
+    pub(crate) fn on_event(&mut self, now: Instant, event: &Event, used: PathId) {
+        if let Event::PathSilent(_) = event
+            && let Some((binding, _)) = &mut self.binding
+        {
+            // This machine may be elsewhere now.
+            binding.rebind(now);
+        }
+        self.agent.on_event(now, event, used);
+    }
+
+    /// The session refused to open this path: it will be tried again soon.
+    pub(crate) fn on_not_opened(&mut self, now: Instant, path: PathId) {
+        self.agent.on_not_opened(now, path);
+    }
+
+    /// What the session is to do next.
+    pub(crate) fn poll_step(&mut self, now: Instant) -> Option<CallerStep> {
+        loop {
+            let step = match self.agent.poll_step(now)? {
+                Step::Introduce => {
+                    self.ask_at = Some(now);
+                    self.work(now);
+                    continue;
+                }
+                Step::Begin(via) => {
+                    let Some(way) = self.way(via) else { continue };
+                    CallerStep::Begin(way)
+                }
+                Step::Open { path, via } => match self.way(via) {
+                    Some(way) => CallerStep::Open(path, way),
+                    None => {
+                        self.agent.on_not_opened(now, path);
+                        return None;
+                    }
+                },
+                Step::Use(path) => CallerStep::Use(path),
+                Step::Close(path) => CallerStep::Close(path),
+            };
+            return Some(step);
+        }
+    }
+
+    /// Says goodbye to the gateway.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.gateway.close(now);
+    }
+
+    fn way(&self, via: Via) -> Option<SocketAddr> {
+        match via {
+            Via::Direct(address) => Some(address),
+            Via::Relay => self.binding.as_ref().map(|(binding, _)| way::of(binding.tag())),
+        }
+    }
+
+    fn work(&mut self, now: Instant) {
+        while let Some(signal) = self.gateway.hear(now) {
+            self.on_signal(now, signal);
+        }
+        if let Some((met, _)) = self.met.take_if(|&mut (_, until)| until <= now) {
+            self.meet(now, &met);
+        }
+        let Some(seen) = self.gateway.seen() else { return };
+        if self.ask_at.take_if(|at| *at <= now).is_some() {
+            self.candidates = super::candidates(self.local, Some(seen));
+            // 0 is no number of a request.
+            self.request = self.request.checked_add(1).unwrap_or(1);
+            let (request, peer, candidates) = (self.request, self.host, self.candidates.clone());
+            let asked = self.gateway.say(now, &Signal::Introduce { request, peer, candidates });
+            // In a session the agent says when it is asked again.
+            if !self.is_established || asked.is_err() {
+                self.ask_at = Some(now.plus_micros(ANSWER_US));
+            }
+        }
+    }
+
+    fn on_signal(&mut self, now: Instant, signal: Signal) {
+        if let Signal::Lease(lease) = signal {
+            self.on_lease(now, lease);
+            if let Some((met, _)) = self.met.take() {
+                self.meet(now, &met);
+            }
+        } else if let Signal::Introduction(met) = signal {
+            if met.peer != self.host || !met.calls {
+                return;
+            }
+            (self.ask_at, self.refused, self.again_us) = (None, None, AGAIN_US);
+            if met.has_lease && self.binding.is_none() {
+                self.met = Some((met, now.plus_micros(LEASE_US)));
+            } else {
+                self.meet(now, &met);
+            }
+        } else if let Signal::Refused { reason, .. } = signal {
+            self.refused = Some(reason);
+            if !self.is_established {
+                self.ask_at = Some(now.plus_micros(self.again_us));
+                self.again_us = (2 * self.again_us).min(AGAIN_US_MAX);
+            }
+        }
+    }
+
+    fn meet(&mut self, now: Instant, met: &Introduction) {
+        let has_relay = self.binding.is_some();
+        self.agent.meet(now, &met.secret, &self.candidates, &met.candidates, has_relay);
+    }
+
+    /// Keeps the first lease: its way may be in use. The gateway renews it under the same tag.
+    fn on_lease(&mut self, now: Instant, lease: rift::paths::relay::Lease) {
+        let unix_s = self.epoch_us.saturating_add(now.as_micros()) / 1_000_000;
+        let expires_s = lease.expires_s;
+        match &mut self.binding {
+            Some((binding, known)) if binding.tag() == lease.tag => {
+                *known = expires_s;
+                binding.renew(now, lease);
+            }
+            Some((binding, known)) if binding.is_bound() && *known > unix_s + LEASE_LEFT_S => {}
+            _ => {
+                let binding = Binding::new(lease, LeaseSide::Caller, now);
+                self.is_changed |= binding.is_some();
+                self.binding = binding.map(|binding| (binding, expires_s)).or(self.binding.take());
+            }
+        }
+    }
+}
+
+impl core::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Caller")
+            .field("gateway", &self.gateway)
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
+    }
+}
