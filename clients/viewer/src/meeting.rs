@@ -24,6 +24,8 @@ use crate::pins;
 
 /// How often it is looked whether somebody wants to quit before there is a session.
 const LOOK: Duration = Duration::from_millis(50);
+/// A way that is gone for so long is the session's way.
+const STEADY_US: u64 = 150_000;
 /// A host that is not there is waited for so long: it may be about to say that it lets this client in.
 const PATIENCE_US: u64 = 6_000_000;
 
@@ -171,11 +173,18 @@ impl Network {
         }
     }
 
-    /// Tells which way the session goes, once that is another one.
+    /// Tells which way the session goes, once that is another one. A session whose path falls silent for some
+    /// milliseconds goes another way for as long, which is nothing to tell.
     pub(crate) fn watch_way(&mut self, driver: &Driver) {
         let Some((via, address)) = driver.way() else { return };
-        let way = Way { is_relayed: via == Via::Relay, address };
-        if self.service.link.enter_way(self.clock.now(), way) {
+        let (now, way) = (self.clock.now(), Way { is_relayed: via == Via::Relay, address });
+        let (since, seen) = *self.way.get_or_insert((now, way));
+        if seen != way {
+            self.way = Some((now, way));
+        }
+        let known = self.service.link.latest().way;
+        let is_steady = known.is_none() || now.micros_since(since) >= STEADY_US;
+        if seen == way && is_steady && self.service.link.enter_way(since, way) {
             info!(kind = way.kind(), %address, "path: {} {address}", way.kind());
             self.service.link.wake_view();
         }

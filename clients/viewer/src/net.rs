@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use rift::limits::DATAGRAM_MAX;
 use rift::{
-    Callee, Capabilities, CloseReason, Codec, Config, Identity, Opening, PathId, Pattern, Permissions,
-    PublicKey, Session, Suite,
+    Callee, Capabilities, CloseReason, Codec, Config, Identity, Instant, Opening, PathId, Pattern,
+    Permissions, PublicKey, Session, Suite,
 };
 use rift_keystore::memory::HostMemory;
 use rift_mio::{ClientDriver, Clock, PICTURE_BUFFER_LEN, SharedClient, SocketConfig, desktop_memory};
@@ -76,6 +76,8 @@ pub struct Network {
     memory: HostMemory,
     /// The successor is called, because the present key did not answer.
     calls_successor: bool,
+    /// The way that the session was last seen to go, and since when.
+    pub(crate) way: Option<(Instant, Way)>,
 }
 
 /// How one session ended.
@@ -93,7 +95,7 @@ impl Network {
     #[must_use]
     pub fn new(target: Target, clock: Clock, ends: Ends) -> Self {
         let memory = HostMemory::load(&HostMemory::path(&target.state, &target.key));
-        Self { target, clock, service: Service::new(ends), memory, calls_successor: false }
+        Self { target, clock, service: Service::new(ends), memory, calls_successor: false, way: None }
     }
 
     /// Runs until it is told to quit or the host is not to be reached any more.

@@ -71,6 +71,17 @@ pub struct Demo {
     pub seconds: u32,
     /// Run the client without a window.
     pub headless: bool,
+    /// How client and host reach each other; `None` = on this machine's loopback.
+    pub via: Option<Via>,
+}
+
+/// How client and host reach each other where neither knows a way to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// Introduced by a gateway, directly through the NATs of both.
+    Gateway,
+    /// Introduced by a gateway, through a relay: their NATs let nothing else pass.
+    Relay,
 }
 
 /// What `bench` is to do.
@@ -341,12 +352,20 @@ fn sizes(mut parser: lexopt::Parser) -> Result<Command, Failure> {
 }
 
 fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
-    let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, headless: false };
+    let mut options = Demo { setup: Setup::default(), seconds: DEMO_SECONDS, headless: false, via: None };
     while let Some(word) = parser.next().map_err(complaint)? {
         match word {
             Long("yes") | Short('y') => options.setup.yes = true,
             Long("no-setup") => options.setup.skip = true,
             Long("headless") => options.headless = true,
+            Long("via") => {
+                let word = parser.value().map_err(complaint)?;
+                options.via = Some(match word.to_str() {
+                    Some("gateway") => Via::Gateway,
+                    Some("relay") => Via::Relay,
+                    _ => return Err(Failure::unusable("--via takes gateway or relay")),
+                });
+            }
             Long("seconds") => options.seconds = number("--seconds", &mut parser, 3..=86_400)?,
             Long("help") | Short('h') => return Ok(Command::Help(Topic::Demo)),
             other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),

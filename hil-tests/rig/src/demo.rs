@@ -7,8 +7,9 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::args::Demo;
+use crate::args::{Demo, Via};
 use crate::display::Screen;
+use crate::meeting::{Meeting, check_path};
 use crate::process::{Keeper, Running, pause, wait_until};
 use crate::{Failure, cargo, say, setup};
 
@@ -33,7 +34,7 @@ const CLIENT_SLACK: Duration = Duration::from_secs(30);
 /// Setup's own failures; exit code 1 when a program does not build, start or do its part, with its last words.
 pub fn run(options: &Demo) -> Result<(), Failure> {
     setup::run(options.setup, &[&setup::BUILD])?;
-    play(&Programs::build()?, options, &cargo::target_dir().join("demo"))
+    play(&Programs::build(options.via)?, options, &cargo::target_dir().join("demo"))
 }
 
 /// Shows a session with these programs; the picture and the figures go into the directory `results`.
@@ -45,7 +46,8 @@ pub fn play(programs: &Programs, options: &Demo, results: &Path) -> Result<(), F
         .map_err(|error| Failure::failed(format!("cannot make {}: {error}", results.display())))?;
     let keeper = Keeper::start()?;
     let stage = Stage::set(&keeper, options)?;
-    let host = Host::start(&keeper, programs, &stage.host_screen)?;
+    let meeting = options.via.map(|via| Meeting::start(&keeper, programs, via)).transpose()?;
+    let host = Host::start(&keeper, programs, &stage.host_screen, meeting.as_ref())?;
     say::progress(format_args!(
         "demo: host {} at {} shares {}",
         host.id, host.address, stage.host_screen.display
@@ -53,7 +55,8 @@ pub fn play(programs: &Programs, options: &Demo, results: &Path) -> Result<(), F
 
     let picture = results.join("presented.png");
     let figures = results.join("session.json");
-    let mut client = start_client(&keeper, programs, &stage, &host, options, &[&picture, &figures])?;
+    let files = [picture.as_path(), &figures];
+    let mut client = start_client(&keeper, programs, &stage, &host, meeting.as_ref(), options, &files)?;
     let length = Duration::from_secs(options.seconds.into());
     let flashes = match stage.measurable() {
         Some((host_screen, client_screen)) => {
@@ -75,6 +78,9 @@ pub fn play(programs: &Programs, options: &Demo, results: &Path) -> Result<(), F
     }
     let summary = std::fs::read_to_string(&figures).unwrap_or_default();
     say::result(summary.trim_end());
+    if let Some(via) = options.via {
+        check_path(&summary, via)?;
+    }
     say::result(format_args!("picture: {}\nfigures: {}", picture.display(), figures.display()));
     if let Some(flashes) = flashes {
         report_flashes(&flashes, &summary);
@@ -125,14 +131,21 @@ impl Programs {
         Self { directory }
     }
 
-    fn build() -> Result<Self, Failure> {
+    fn build(via: Option<Via>) -> Result<Self, Failure> {
         say::progress("demo: building a release (minutes, the first time)");
-        cargo::build_release(&["wavry-server", "wavry-client", "wavry-probe"])?;
+        let services: &[_] = if via.is_some() { &["wavry-gateway", "wavry-relay"] } else { &[] };
+        cargo::build_release(&[&["wavry-server", "wavry-client", "wavry-probe"], services].concat())?;
         Ok(Self::at(cargo::target_dir().join("release")))
     }
 
+    /// Where one of them is.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     fn command(&self, name: &str) -> Command {
-        Command::new(self.directory.join(name))
+        Command::new(self.path(name))
     }
 
     /// Flips a patch on the host's screen and times it on the client's, for so many seconds.
@@ -168,8 +181,11 @@ impl Programs {
         Ok(())
     }
 
-    /// Runs a short command to its end; what it printed, trimmed.
-    fn ask(&self, name: &str, arguments: &[&str], state: &Path) -> Result<String, Failure> {
+    /// Runs a short command to its end, with its state in this directory; what it printed, trimmed.
+    ///
+    /// # Errors
+    /// Exit code 1 when it fails, with its words.
+    pub fn ask(&self, name: &str, arguments: &[&str], state: &Path) -> Result<String, Failure> {
         let mut command = self.command(name);
         command.args(arguments).arg("--state").arg(state);
         output_of(&mut command, &format!("{name} {}", arguments.join(" ")))
@@ -246,11 +262,23 @@ struct Host {
 }
 
 impl Host {
-    fn start(keeper: &Keeper, programs: &Programs, screen: &Screen) -> Result<Self, Failure> {
+    fn start(
+        keeper: &Keeper,
+        programs: &Programs,
+        screen: &Screen,
+        meeting: Option<&Meeting>,
+    ) -> Result<Self, Failure> {
         let state = keeper.scratch().join("host");
         let port_file = keeper.scratch().join("address");
-        let mut command = programs.command("wavry-server");
-        command.arg("--source").arg(format!("x11:{}", screen.display)).args(["--listen", "127.0.0.1:0"]);
+        let mut command = match meeting {
+            Some(meeting) => meeting.host(programs)?,
+            None => {
+                let mut command = programs.command("wavry-server");
+                command.args(["--listen", "127.0.0.1:0"]);
+                command
+            }
+        };
+        command.arg("--source").arg(format!("x11:{}", screen.display));
         command.arg("--state").arg(&state).arg("--port-file").arg(&port_file);
         screen.aim(&mut command);
         let mut server = keeper.spawn("wavry-server", &mut command, None)?;
@@ -280,6 +308,7 @@ fn start_client(
     programs: &Programs,
     stage: &Stage,
     host: &Host,
+    meeting: Option<&Meeting>,
     options: &Demo,
     results: &[&Path; 2],
 ) -> Result<Running, Failure> {
@@ -290,8 +319,15 @@ fn start_client(
     for leftover in results {
         let _ = std::fs::remove_file(leftover);
     }
-    let mut command = programs.command("wavry-client");
-    command.args(["connect", &host.address, "--host-id", &host.id]).arg("--state").arg(&state);
+    let mut command = match meeting {
+        Some(meeting) => meeting.client(programs, &host.state)?,
+        None => {
+            let mut command = programs.command("wavry-client");
+            command.args(["connect", &host.address, "--host-id", &host.id]);
+            command
+        }
+    };
+    command.arg("--state").arg(&state);
     command.arg("--seconds").arg(options.seconds.to_string());
     command.arg("--png").arg(picture).arg("--json").arg(figures);
     if let Some(screen) = &stage.client_screen {

@@ -12,6 +12,8 @@ pub mod demo;
 pub mod display;
 pub mod failure;
 pub mod fuzz;
+pub mod internet;
+pub mod meeting;
 pub mod process;
 pub mod say;
 pub mod setup;

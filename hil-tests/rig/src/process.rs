@@ -20,16 +20,17 @@ use crate::Failure;
 const GRACE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Reads `add GROUP`, `drop GROUP` and `scratch DIRECTORY`; at the end of its input it ends the groups that are left
-/// and removes the directory. It ignores the signals that a terminal sends to everybody.
+/// Reads `add GROUP`, `drop GROUP`, `scratch DIRECTORY` and `netns NAME`; at the end of its input it ends the groups that
+/// are left and removes the directory and the network namespaces. It ignores the signals that a terminal sends to everybody.
 const KEEPER: &str = r#"
 trap '' INT HUP TERM
-groups= scratch=
+groups= scratch= spaces=
 while read -r verb value; do
   case $verb in
     add) groups="$groups $value" ;;
     drop) kept=; for g in $groups; do [ "$g" = "$value" ] || kept="$kept $g"; done; groups=$kept ;;
     scratch) scratch=$value ;;
+    netns) spaces="$spaces $value" ;;
   esac
 done
 if [ -n "$groups" ]; then
@@ -37,6 +38,7 @@ if [ -n "$groups" ]; then
   sleep 1
   for g in $groups; do kill -KILL -"$g" 2>/dev/null; done
 fi
+for n in $spaces; do ip netns del "$n" 2>/dev/null; done
 [ -z "$scratch" ] || rm -rf -- "$scratch"
 "#;
 
@@ -68,6 +70,11 @@ impl Keeper {
     #[must_use]
     pub fn scratch(&self) -> &Path {
         &self.scratch
+    }
+
+    /// A network namespace of this run; it goes away with the keeper.
+    pub fn keep_namespace(&self, name: &str) {
+        order(&self.orders, format_args!("netns {name}"));
     }
 
     /// Starts a command in a process group of its own; `name` is for messages and for its log in the scratch directory.

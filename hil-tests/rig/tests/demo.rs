@@ -59,7 +59,7 @@ fn screens() -> bool {
     there
 }
 
-const OPTIONS: Demo = Demo { setup: Setup { yes: true, skip: true }, seconds: 3, headless: true };
+const OPTIONS: Demo = Demo { setup: Setup { yes: true, skip: true }, seconds: 3, headless: true, via: None };
 
 #[test]
 fn host_and_client_are_introduced_to_each_other() {

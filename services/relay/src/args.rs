@@ -27,7 +27,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Print the relay's identity and public key, for the gateway's configuration
+    /// Print the relay's Wavry ID, for `wavry-gateway --relay ID@ADDRESS:PORT`, its name in leases and its key
     Id,
 }
 

@@ -45,7 +45,7 @@ fn id(settings: &RunArgs) -> Result<()> {
     let key = serve::public_key(&settings.state)?;
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut out = std::io::stdout().lock();
-    writeln!(out, "relay {}\nkey   {}", hex(&relay_id(&key)), hex(key.as_bytes()))?;
+    writeln!(out, "id    {key}\nrelay {}\nkey   {}", hex(&relay_id(&key)), hex(key.as_bytes()))?;
     Ok(())
 }
 

@@ -48,13 +48,16 @@ next from running. Ends with a table of wall times and the line `N passed, N fai
   --no-setup    take the machine as it is (systems without apt)";
 
 pub(super) const DEMO: &str = "\
-cargo rig demo [--seconds N] [--headless] [--yes] [--no-setup]
+cargo rig demo [--via gateway|relay] [--seconds N] [--headless] [--yes] [--no-setup]
 
 Sets up, builds a release, makes keys of its own, starts a host on the current screen and a client in a window.
 Without a screen the host shares a virtual one with a scrolling terminal, and the client's window is on a second one;
 then the time from a flash on the one to its appearance on the other is measured, and at the end how alike they are.
 Leaves the picture last presented and the session's figures in the target directory. Ctrl-C ends everything.
 
+  --via WAY     gateway: host and client in network namespaces, each behind a NAT, meet at a gateway and punch a direct
+                path through both; relay: NATs that let nothing be punched through, so that a relay carries the
+                session. Needs root. Exits with 1 when the session ends on another path
   --seconds N   length of the session, 3 to 86400 (20)
   --headless    no window: the client only decodes and measures
   -y, --yes     install without asking
