@@ -7,6 +7,8 @@ use rift_sim::peer::{Pair, PairConfig};
 use rift_sim::{LinkConfig, LinkStats, QueueLimit, Rate, Time};
 
 const SEEDS: core::ops::Range<u64> = 1..6;
+/// Of what is judged by one instant, more are played.
+const INSTANTS: core::ops::Range<u64> = 1..21;
 const FULL_BPS: u32 = 6_000_000;
 const HALF_BPS: u32 = 3_000_000;
 
@@ -55,14 +57,13 @@ fn mean(grants: &[u32]) -> u32 {
 
 #[test]
 fn grant_falls_within_a_second_when_the_link_halves_and_recovers_when_it_is_restored() {
-    for seed in SEEDS {
+    for seed in INSTANTS {
         let mut pair = pair(seed);
         pair.network.run_until(Time::from_secs(7));
         let before = mean(&grants(&mut pair, Duration::from_secs(3)));
         assert!(before > FULL_BPS / 10 * 7, "seed {seed}: {before} of {FULL_BPS} before");
         let falling = grants(&mut pair, Duration::from_secs(1));
-        // A grant swings around what the path takes, a few times a second.
-        let after_a_second = mean(&falling[70..]);
+        let after_a_second = *falling.last().expect("grants were looked at");
         assert!(after_a_second < HALF_BPS, "seed {seed}: {after_a_second} after a second of {HALF_BPS}");
         let halved = mean(&grants(&mut pair, Duration::from_secs(9)));
         assert!((HALF_BPS / 10 * 6..HALF_BPS).contains(&halved), "seed {seed}: {halved} of {HALF_BPS}");

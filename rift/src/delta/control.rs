@@ -3,6 +3,8 @@
 //! Clocked by time and round trips, never by the number of samples. The state machine sees numbers the other parts
 //! measured and knows nothing of packets.
 
+mod losses;
+
 use super::State;
 use super::competition::{Competition, Contest, QUEUE_US_MIN};
 use super::ecn::Marks;
@@ -81,6 +83,8 @@ pub(super) struct Control {
     cut: Instant,
     /// When congestion was last over.
     calm_since: Instant,
+    /// When the queue was last kept from growing.
+    trimmed: Instant,
     /// When pictures were last dispersed, or unknown, or met a queue.
     narrow: Instant,
     /// When the application last used less than its grant.
@@ -112,6 +116,7 @@ impl Control {
             stepped: Instant::ZERO,
             cut: Instant::ZERO,
             calm_since: Instant::ZERO,
+            trimmed: Instant::ZERO,
             narrow: Instant::ZERO,
             limited: Instant::ZERO,
             queue_at_cut_us: 0,
@@ -260,6 +265,7 @@ impl Control {
         let delivered = signals.delivered_bps.max(now_bps);
         let kept = delivered / 1000 * (1000 - (excess_us * 1000 / trim_us).min(TRIM_PERMILLE_MAX));
         if kept < self.rate_bps {
+            self.trimmed = now;
             self.set(kept);
         }
     }
@@ -289,7 +295,7 @@ impl Control {
         if signals.limited {
             return;
         }
-        if now.micros_since(self.calm_since) > REMEMBER_US {
+        if now.micros_since(self.calm_since.max(self.trimmed)) > REMEMBER_US {
             self.capacity_bps = 0;
         }
         // A path that carries a picture at this pace was only lent to somebody.
@@ -310,6 +316,7 @@ impl Control {
                 starting: self.starting,
                 lossy: self.loss_at_cut_permille > 0,
                 calm_us,
+                trimmed_us: now.micros_since(self.trimmed),
                 wide_us: now.micros_since(self.narrow),
                 target_us: self.target_us(signals),
             };
@@ -412,9 +419,13 @@ impl Control {
             self.starting = false;
         }
         let least = if self.state == State::Congested { CUT_PERMILLE_MIN } else { CUT_PERMILLE_FIRST };
-        let keep = (DRAIN_US.saturating_sub(queue_us) * 1000 / DRAIN_US).max(least);
-        self.set(delivered * keep / 1000);
+        self.set(delivered * Self::keep_permille(queue_us, least) / 1000);
         self.enter_congestion(now, signals);
+    }
+
+    /// What a cut leaves of what was delivered, in thousandths: the rest drains the queue in [`DRAIN_US`].
+    fn keep_permille(queue_us: u64, least: u64) -> u64 {
+        (DRAIN_US.saturating_sub(queue_us) * 1000 / DRAIN_US).max(least)
     }
 
     fn enter_congestion(&mut self, now: Instant, signals: &Signals) {
@@ -442,59 +453,7 @@ impl Control {
         self.marks.is_fresh(now)
     }
 
-    /// Loss above a tenth is congestion unless a cut has shown that it is not: then it stays when the rate falls.
-    fn on_loss(&mut self, now: Instant, signals: &Signals) -> bool {
-        if now.micros_since(self.loss_judged) < signals.rtt_us + LOSS_JUDGED_US {
-            return false;
-        }
-        if self.loss_at_cut_permille > 0 {
-            if signals.loss_permille > self.loss_at_cut_permille / 2 {
-                self.loss_floor_permille = signals.loss_permille;
-            } else {
-                self.capacity_bps = self.rate_bps;
-                self.starting = false;
-            }
-            self.loss_at_cut_permille = 0;
-        }
-        if signals.loss_permille < self.loss_floor_permille / 2 {
-            self.loss_floor_permille = 0;
-        }
-        let excess = signals.loss_permille.saturating_sub(self.loss_floor_permille);
-        // A trickle is lost to its own rate only where the link carries much less than it.
-        let limited = signals.limited && signals.loss_permille < LOSS_PERMILLE_LIMITED;
-        if limited || signals.loss_permille < LOSS_PERMILLE || excess < LOSS_PERMILLE / 2 {
-            return false;
-        }
-        // A few runs are a radio's; what is too much for the path is lost all the time, or waits before it is.
-        if signals.loss_bursts < LOSS_BURSTS && signals.queue_us <= signals.threshold_us / 2 {
-            return false;
-        }
-        self.loss_at_cut_permille = signals.loss_permille;
-        self.loss_judged = now;
-        let delivered = signals.delivered_bps.clamp(self.min_bps, self.max_bps);
-        let kept_bps = delivered.min(self.rate_bps);
-        // While a full queue is drained, what arrives is what the path carries, however little is sent.
-        let drains = self.state == State::Congested && signals.queue_us > signals.threshold_us;
-        self.resume_bps = if drains { delivered.min(self.resume_bps) } else { kept_bps };
-        self.set(kept_bps);
-        if signals.queue_us > signals.threshold_us / 2 {
-            self.capacity_bps = kept_bps.max(self.resume_bps);
-            self.starting = false;
-        }
-        self.enter_congestion(now, signals);
-        true
-    }
-
     fn set(&mut self, rate_bps: u64) {
         self.rate_bps = rate_bps.clamp(self.min_bps, self.max_bps);
     }
 }
-
-/// Loss that is taken for congestion, in thousandths; below it parity answers.
-const LOSS_PERMILLE: u64 = 100;
-/// Runs of losses within a second from which they tell of the rate.
-const LOSS_BURSTS: u64 = 5;
-/// The same while the application limits what is sent: the highest that parity answers.
-const LOSS_PERMILLE_LIMITED: u64 = 250;
-/// How long the loss of one second takes to tell of a cut, beyond a round trip.
-const LOSS_JUDGED_US: u64 = 1_000_000;

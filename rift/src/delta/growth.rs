@@ -24,6 +24,8 @@ const NEAR_PER_S: u64 = 80;
 /// Calm after which that growth quickens, in µs, and by how much, in thousandths a second for each second.
 const CALM_US: u64 = 1_000_000;
 const NEAR_GAIN_PER_S: u64 = 80;
+/// A path that was full within this time is not taken for empty because its queue is, in µs.
+const FULL_US: u64 = 300_000;
 /// What a flow lets stand in the queue, in bits: 2 ms of 20 Mbit/s.
 const STANDING_BITS: u64 = 40_000;
 /// Bounds of that, in µs: what is measured is no finer, and more would be overuse soon.
@@ -51,6 +53,8 @@ pub(super) struct Growth {
     pub(super) lossy: bool,
     /// Time since the last congestion.
     pub(super) calm_us: u64,
+    /// Time since the queue was last kept from growing.
+    pub(super) trimmed_us: u64,
     /// For how long pictures have passed undispersed.
     pub(super) wide_us: u64,
     pub(super) target_us: u64,
@@ -92,7 +96,12 @@ impl Growth {
             && self.rate_bps < self.memory_bps / 20 * 17
             && signals.queue_us < self.target_us
         {
-            return RETURN_PER_S;
+            if !is_near || signals.probes {
+                return RETURN_PER_S;
+            }
+            let empty_us = self.calm_us.min(self.trimmed_us).saturating_sub(FULL_US).min(1_000_000);
+            let most_per_s = (RETURN_PER_S * empty_us / 1_000_000).max(near_per_s) - near_per_s;
+            return near_per_s + most_per_s * room_us / self.target_us;
         }
         if is_near {
             let quicker = self.calm_us.saturating_sub(CALM_US).min(10_000_000) * NEAR_GAIN_PER_S / 1_000_000;

@@ -50,6 +50,8 @@ const PACE_NEAR: u16 = 1_200;
 const PACE_RETURN: u16 = 2_500;
 /// Pace where the path marks: a burst would mark itself.
 const PACE_MARKED: u16 = 1_050;
+/// Bits of a picture that is a train even where it is a small one.
+const PROBING_BITS: u64 = 8 * PACKET_BYTES * 8;
 /// On a path of known rate one picture in so many probes.
 const PROBE_EVERY: u64 = 4;
 /// Window of the delivery rate a cut goes to, in µs: shorter than a queue takes to be judged, longer than a picture.
@@ -336,6 +338,7 @@ impl Delta {
     }
 
     fn signals(&self, arrived: u64, marked: u64, lost: u64) -> Signals {
+        let rate_bps = self.control.rate_bps();
         let trickles = self.flight.trickles();
         // A trickle is a packet or two in 40 ms: on a path that jitters, seldom does one of so few show the real queue.
         let queue_us = self.delay.queue_us().min(if trickles { self.delay.run_us() } else { i64::MAX });
@@ -363,6 +366,7 @@ impl Delta {
             standing_for_us: self.delay.standing_for_us(),
             jumps,
             headroom: self.headroom(),
+            probes: rate_bps * 1000 / self.split.picture_rate_millihertz() > PROBING_BITS,
             limited: self.flight.limited(),
             trickles,
             loss_permille: u64::from(self.loss.recent_permille()),

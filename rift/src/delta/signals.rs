@@ -28,6 +28,8 @@ pub(super) struct Signals {
     /// Whether delays jump about.
     pub(super) jumps: bool,
     pub(super) headroom: Headroom,
+    /// Whether pictures of this grant are long enough to probe.
+    pub(super) probes: bool,
     /// Whether less was sent than granted.
     pub(super) limited: bool,
     /// Whether so little was sent that a queue is not of the sender's making.

@@ -14,6 +14,8 @@ const PICTURE_RATE_MILLIHERTZ_MIN: u32 = 10_000;
 const CORRECTION_MAX: i64 = 60;
 /// Share of the grant an encoder is steered to, in millionths: what is left lets large pictures leave in time.
 const USED_PPM: i64 = 985_000;
+/// The most of the grant an encoder is told, in thousandths: packets have heads.
+const ENCODER_PERMILLE_MAX: u64 = 985;
 /// Time in which a lasting error is corrected, in µs.
 const CORRECTED_US: i64 = 400_000;
 
@@ -74,7 +76,7 @@ impl Split {
         let sustained = u32::try_from(media * 1000 / PICTURE_BITS_MIN).unwrap_or(u32::MAX);
         let corrected = media * (1_000_000 + self.correction_ppm).cast_unsigned() / 1_000_000;
         Shares {
-            media_bps: corrected.max(least).min(rate),
+            media_bps: corrected.min(rate / 1000 * ENCODER_PERMILLE_MAX).max(least).min(rate),
             parity_permille: u16::try_from(parity_permille).unwrap_or(1000),
             picture_rate_millihertz_max: (sustained < self.picture_rate_millihertz)
                 .then_some(sustained.max(PICTURE_RATE_MILLIHERTZ_MIN)),
