@@ -92,6 +92,17 @@ fn redundancy_follows_loss_and_leaves_few_gaps() {
         speak(&mut pair, 3000);
         pair.network.run_for(Duration::from_secs(1));
         let missing = check(&pair, 3000);
+        let told = pair.client().heard.iter().filter_map(|(_, audio, _)| match *audio {
+            Audio::Packet { behind, along, .. } => Some((behind, along)),
+            Audio::Gap { .. } => None,
+        });
+        let told: Vec<(u8, u8)> = told.collect();
+        let rescued = told.iter().filter(|(behind, _)| *behind > 0).count();
+        let (_, along) = *told.last().expect("packets");
+        println!("loss {loss}: {rescued} rode along, {along} do in the end");
+        assert!(told.iter().all(|&(behind, _)| behind < 4), "no more can ride along");
+        assert_eq!(rescued > 0, loss > 0.0, "what came by itself did not ride along");
+        assert_eq!(along > 0, loss > 0.0, "what rides along is told");
         let bytes = pair.network.link_stats(pair.downward).delivered_bytes - sent_before;
         println!("loss {loss}: {missing} of 3000 missing, {} bytes a packet", bytes / 3000);
         assert!(missing <= most, "loss {loss}: {missing} of 3000 packets are missing");

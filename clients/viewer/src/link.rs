@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rift::{
     CursorPosition, InputEvent, Instant, Permissions, PictureId, SendError, Stats, StreamParameters,
@@ -261,6 +261,15 @@ impl Link {
     pub fn latest(&self) -> MutexGuard<'_, Latest> {
         // Whoever panicked has left plain values behind, none of them half written.
         self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless another thread has it just now: for who must not wait for one that goes after it.
+    pub(crate) fn latest_now(&self) -> Option<MutexGuard<'_, Latest>> {
+        match self.latest.try_lock() {
+            Ok(latest) => Some(latest),
+            Err(TryLockError::Poisoned(latest)) => Some(latest.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// How loud the host is to be heard.

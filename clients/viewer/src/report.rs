@@ -163,6 +163,7 @@ fn sound(sound: &SoundReport) -> Value {
         "concealed_us": player.concealed * 1_000_000 / u64::from(AUDIO_RATE),
         "gaps": player.gaps,
         "dropped": player.dropped,
+        "spliced": player.spliced,
         "broken": player.broken,
         "underruns": sound.underruns,
         "latency_us": player.latency_us,

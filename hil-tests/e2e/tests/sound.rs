@@ -43,6 +43,11 @@ fn pitches(samples: &[i16]) -> Vec<f64> {
         .collect()
 }
 
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 #[test]
 fn tone_of_the_host_is_heard_at_the_client() {
     let host = Host::start("test", &["--audio-device", "test", "--fps", "5"]);
@@ -62,9 +67,8 @@ fn tone_of_the_host_is_heard_at_the_client() {
         let pitches = pitches(samples);
         println!("{hertz} Hz: {pitches:.3?} of {:.1} s", samples.len() as f64 / RATE as f64);
         assert!(!pitches.is_empty(), "no half second of {hertz} Hz is whole: {sound}");
-        // On a machine that is busy elsewhere some are patched.
-        let nearest = pitches.iter().map(|pitch| (pitch / hertz - 1.0).abs()).fold(f64::INFINITY, f64::min);
-        assert!(nearest < 1e-3, "{hertz} Hz is heard as {pitches:?}");
+        let pitch = median(pitches);
+        assert!((pitch / hertz - 1.0).abs() < 1e-3, "{hertz} Hz is heard as {pitch}");
     }
     let status = host.command(&["status", "--json"]);
     let status: Value = serde_json::from_str(&status).expect("JSON");

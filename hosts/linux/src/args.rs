@@ -116,6 +116,15 @@ pub enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Switch the running host's capture card to another of its inputs, until it is started anew: `cards` lists them
+    SwitchInput {
+        /// The input's number
+        #[arg(value_name = "NUMBER")]
+        index: u32,
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
     /// List capture devices and their inputs, with paths that stay the same whatever else is plugged in
     Cards,
     /// Print a link by which clients find this host, `wavry-client connect LINK`, as text and as a code for cameras

@@ -21,7 +21,7 @@ use rift_tiles::{Rgb565, Rgb888};
 use rift_x264::X264Error;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use tracing::debug;
+use tracing::{debug, info};
 
 use crate::chain::Bounds;
 use crate::coder::{Coder, Job, LaneCoder, Outcome};
@@ -153,6 +153,9 @@ struct Capture {
 
 impl Capture {
     fn run(&mut self) -> Result<(), CaptureError> {
+        if matches!(self.source, Source::V4l(_)) {
+            self.orders.offer_inputs();
+        }
         let order = self.orders.of(Lane::H264).take();
         if let Ok(Some(frame)) = self.source.current_frame(self.clock.now()) {
             let size = (frame.width(), frame.height());
@@ -162,6 +165,10 @@ impl Capture {
             let orders = Lane::ALL.map(|lane| self.orders.of(lane).take());
             if orders.iter().any(|order| order.stop) {
                 return Ok(());
+            }
+            if let (Some(index), Source::V4l(card)) = (self.orders.take_input(), &mut self.source) {
+                info!(index, "the card is switched to another input");
+                card.select_input(index, self.clock.now());
             }
             self.turn(&orders)?;
         }

@@ -1,7 +1,7 @@
 //! Every command but `run`: done in a moment, by a process of its own.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rift::{Permissions, PublicKey, Suite};
 use rift_keystore::link::HostLink;
@@ -25,12 +25,7 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
                 name: name.clone(),
                 while_watched: *while_watched,
             };
-            let state = state_dir(place)?;
-            match control::ask(&state, &order, out)? {
-                Some(true) => {}
-                Some(false) => return Err(ServerError::NotPaired),
-                None => return Err(ServerError::NoHost(state)),
-            }
+            ask(state_dir(place)?, &order.to_line(), ServerError::NotPaired, out)?;
         }
         Command::Allow { id, name, rights, place } => {
             let change = |list: &mut AllowList| allow_or_change(list, *id, name.as_deref(), rights);
@@ -64,6 +59,9 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
         Command::Power { action, place } => {
             config::load(place)?.power.perform(*action)?;
         }
+        Command::SwitchInput { index, place } => {
+            ask(state_dir(place)?, &control::input_line(*index), ServerError::NotSwitched, out)?;
+        }
         Command::Cards => source::list_devices(out)?,
         Command::RotateKey { switch, place } => rotate_key(&state_dir(place)?, *switch, out)?,
         Command::Link { direct, gateway, gateway_id, place } => {
@@ -82,6 +80,15 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
         Command::Id { place } => writeln!(out, "{}", identity(&state_dir(place)?)?.public())?,
     }
     Ok(())
+}
+
+/// Asks the running host for something; `refused` when it does not do it.
+fn ask(state: PathBuf, line: &str, refused: ServerError, out: &mut impl Write) -> Result<(), ServerError> {
+    match control::ask(&state, line, out)? {
+        Some(true) => Ok(()),
+        Some(false) => Err(refused),
+        None => Err(ServerError::NoHost(state)),
+    }
 }
 
 /// Makes this host's next key, or puts it in the place of the present one.

@@ -1,13 +1,15 @@
 //! How a command reaches a host that runs: a socket in the state directory, which only its owner can enter.
 //!
 //! A command sends one line and reads lines until the host is done; it withdraws by hanging up. A thread takes the
-//! line; what follows is the network's, which owns everything a command could change.
+//! line; what follows is the network's, which owns nearly everything a command could change. Only a card's input is the
+//! capture thread's, and is handed on at once.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -17,6 +19,7 @@ use rift_mio::Waker;
 use rustix::event::{PollFd, PollFlags, poll};
 use tracing::warn;
 
+use crate::lane::LaneOrders;
 use crate::pairing::PairOrder;
 
 /// The directory of the socket in the state directory, mode 0700.
@@ -27,6 +30,8 @@ const NAME: &str = "socket";
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest line.
 const LINE_LEN_MAX: u64 = 1024;
+/// What a line begins with that asks for an input of the card, by its number.
+const INPUT: &str = "input\t";
 /// Commands that may wait for the network.
 const REQUESTS_MAX: usize = 4;
 
@@ -95,11 +100,15 @@ pub struct Control {
 }
 
 impl Control {
-    /// Listens in the state directory `state`; `waker` wakes the network for each request.
+    /// Listens in the state directory `state`; `waker` wakes the network for each request, `capture` is told of inputs.
     ///
     /// # Errors
     /// The system's; [`ErrorKind::AddrInUse`] when another host listens there.
-    pub fn start(state: &Path, waker: Waker) -> io::Result<(Self, Receiver<Request>)> {
+    pub fn start(
+        state: &Path,
+        waker: Waker,
+        capture: Arc<LaneOrders>,
+    ) -> io::Result<(Self, Receiver<Request>)> {
         let place = state.join(DIRECTORY);
         rift_keystore::directory(&place).map_err(io::Error::other)?;
         if reach(&place).is_ok() {
@@ -116,7 +125,7 @@ impl Control {
         let (quit, quitting) = UnixStream::pair()?;
         let thread = thread::Builder::new()
             .name("control".into())
-            .spawn(move || listen(&listener, &quitting, &requests, &waker))?;
+            .spawn(move || listen(&listener, &quitting, &Way { requests, waker, capture }))?;
         Ok((Self { place, quit: Some(quit), thread: Some(thread) }, taken))
     }
 }
@@ -132,19 +141,25 @@ impl Drop for Control {
     }
 }
 
-/// Gives `order` to the host that runs with the state directory `state` and writes what it says to `out`. Returns
+/// The line that asks for this input of the card.
+#[must_use]
+pub fn input_line(index: u32) -> String {
+    format!("{INPUT}{index}\n")
+}
+
+/// Gives a line to the host that runs with the state directory `state` and writes what it says to `out`. Returns
 /// whether it was done; `None` when no host runs there.
 ///
 /// # Errors
 /// The socket's and the writer's.
-pub fn ask(state: &Path, order: &PairOrder, out: &mut impl Write) -> io::Result<Option<bool>> {
+pub fn ask(state: &Path, line: &str, out: &mut impl Write) -> io::Result<Option<bool>> {
     let mut stream = match reach(&state.join(DIRECTORY)) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
         reached => reached?,
     };
-    stream.write_all(order.to_line().as_bytes())?;
+    stream.write_all(line.as_bytes())?;
     for line in BufReader::new(stream).lines() {
         let line = line?;
         let mut letters = line.chars();
@@ -176,7 +191,14 @@ fn short(directory: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{NAME}", directory.as_raw_fd()))
 }
 
-fn listen(listener: &UnixListener, quit: &UnixStream, requests: &SyncSender<Request>, waker: &Waker) {
+/// Where orders go.
+struct Way {
+    requests: SyncSender<Request>,
+    waker: Waker,
+    capture: Arc<LaneOrders>,
+}
+
+fn listen(listener: &UnixListener, quit: &UnixStream, way: &Way) {
     loop {
         let (listener_fd, quit_fd) = (listener.as_fd(), quit.as_fd());
         let mut fds = [listener_fd, quit_fd].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
@@ -187,26 +209,38 @@ fn listen(listener: &UnixListener, quit: &UnixStream, requests: &SyncSender<Requ
             return;
         }
         let Ok((stream, _)) = listener.accept() else { continue };
-        match hear(stream) {
-            Ok(request) => {
+        match hear(stream, &way.capture) {
+            Ok(None) => {}
+            Ok(Some(request)) => {
                 // The network is gone, or so busy that whoever asked may ask again.
-                let _ = requests.try_send(request);
-                waker.wake();
+                let _ = way.requests.try_send(request);
+                way.waker.wake();
             }
             Err(error) => warn!(%error, "a command was not understood"),
         }
     }
 }
 
-fn hear(stream: UnixStream) -> io::Result<Request> {
+/// `None`: it is done already.
+fn hear(stream: UnixStream, capture: &LaneOrders) -> io::Result<Option<Request>> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new((&stream).take(LINE_LEN_MAX)).read_line(&mut line)?;
     stream.set_nonblocking(true)?;
     let mut asker = Asker::Command(stream);
+    let index = line.trim_end().strip_prefix(INPUT).and_then(|index| index.parse().ok());
+    if let Some(index) = index {
+        let is_told = capture.select_input(index);
+        asker.say(if is_told {
+            Word::Done("the card is told; `wavry-server status` says what comes of it")
+        } else {
+            Word::Failed("what this host shares is no capture card and has no inputs")
+        });
+        return Ok(None);
+    }
     match PairOrder::from_line(&line) {
-        Ok(order) => Ok(Request { order, asker }),
+        Ok(order) => Ok(Some(Request { order, asker })),
         Err(what) => {
             asker.say(Word::Failed(&what));
             Err(io::Error::new(ErrorKind::InvalidData, what))

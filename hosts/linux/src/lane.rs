@@ -3,6 +3,7 @@
 //! A lane has an encoder, orders, a pace and references of its own; picture numbers are drawn from one count, so that
 //! a viewer may change lanes. A lane that nobody watches costs nothing.
 
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::io;
 
 use rift::{Capabilities, Codec};
@@ -55,9 +56,18 @@ impl Lane {
     }
 }
 
-/// The orders of all lanes.
+/// The orders of all lanes, and which input of a card they are made of.
 #[derive(Debug)]
-pub struct LaneOrders([Orders; Lane::ALL.len()]);
+pub struct LaneOrders {
+    lanes: [Orders; Lane::ALL.len()],
+    /// What is shared has inputs.
+    has_inputs: AtomicBool,
+    /// The input that was asked for and not taken yet.
+    input: AtomicU32,
+}
+
+/// No input was asked for.
+const NO_INPUT: u32 = u32::MAX;
 
 impl LaneOrders {
     /// All begin with this order.
@@ -65,18 +75,43 @@ impl LaneOrders {
     /// # Errors
     /// The kernel gave no event descriptor.
     pub fn new(order: Order) -> io::Result<Self> {
-        Ok(Self([Orders::new(order)?, Orders::new(order)?, Orders::new(order)?]))
+        Ok(Self {
+            lanes: [Orders::new(order)?, Orders::new(order)?, Orders::new(order)?],
+            has_inputs: AtomicBool::new(false),
+            input: AtomicU32::new(NO_INPUT),
+        })
     }
 
     /// Those of one lane.
     #[must_use]
     pub const fn of(&self, lane: Lane) -> &Orders {
-        &self.0[lane.index()]
+        &self.lanes[lane.index()]
+    }
+
+    /// The card is to be switched to this input. `false`: what is shared has none.
+    pub fn select_input(&self, index: u32) -> bool {
+        let has_inputs = self.has_inputs.load(Ordering::Relaxed);
+        if has_inputs {
+            self.input.store(index, Ordering::Relaxed);
+            self.lanes[0].wake();
+        }
+        has_inputs
+    }
+
+    /// Capture: what is shared has inputs.
+    pub fn offer_inputs(&self) {
+        self.has_inputs.store(true, Ordering::Relaxed);
+    }
+
+    /// Capture: the input that was asked for since the last time.
+    #[must_use]
+    pub fn take_input(&self) -> Option<u32> {
+        Some(self.input.swap(NO_INPUT, Ordering::Relaxed)).filter(|&index| index != NO_INPUT)
     }
 
     /// Everything ends.
     pub fn stop(&self) {
-        for orders in &self.0 {
+        for orders in &self.lanes {
             orders.change(|order| order.stop = true);
         }
     }
@@ -87,6 +122,15 @@ mod tests {
     use rift::Colours;
 
     use super::*;
+
+    #[test]
+    fn input_is_asked_for_once_and_only_where_there_are_some() {
+        let orders = LaneOrders::new(Order::idle(1_000_000, 16_667)).unwrap();
+        assert!(!orders.select_input(1) && orders.take_input().is_none());
+        orders.offer_inputs();
+        assert!(orders.select_input(1) && orders.select_input(0), "the newest counts");
+        assert_eq!((orders.take_input(), orders.take_input()), (Some(0), None));
+    }
 
     /// SPEC §11.9.
     #[test]

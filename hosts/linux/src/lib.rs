@@ -160,6 +160,9 @@ pub enum ServerError {
     /// A link cannot be made of what was said.
     #[error("cannot make a link: {0}; --gateway with --gateway-id, or --direct, says how this host is found")]
     Link(rift_keystore::link::LinkError),
+    /// The host does not switch its card; why has been said.
+    #[error("not switched")]
+    NotSwitched,
     /// What was shared is gone.
     #[error("what was shared is gone: {0}")]
     SourceGone(String),
@@ -246,7 +249,7 @@ pub fn serve(
     let orders = Arc::clone(&feed.orders);
     let mut allow = AllowFile::new(&state);
     allow.refresh()?;
-    let (_control, requests) = listen_to_commands(&state, &driver);
+    let (_control, requests) = listen_to_commands(&state, &driver, &orders);
     let mut viewers = Viewers::new(policy, allow, Desk::new(state, requests), feed, injector);
     let is_wanted = settings.clipboard.unwrap_or(false);
     viewers.share_clipboard(SharedClipboard::start(is_wanted, &spec, display, driver.waker()));
@@ -267,11 +270,15 @@ pub fn serve(
 }
 
 /// The way of commands to this host. It does without when that cannot be had.
-fn listen_to_commands(state: &Path, driver: &Driver) -> (Option<Control>, Option<Receiver<Request>>) {
-    match Control::start(state, driver.waker()) {
+fn listen_to_commands(
+    state: &Path,
+    driver: &Driver,
+    capture: &Arc<LaneOrders>,
+) -> (Option<Control>, Option<Receiver<Request>>) {
+    match Control::start(state, driver.waker(), Arc::clone(capture)) {
         Ok((control, requests)) => (Some(control), Some(requests)),
         Err(error) => {
-            warn!(%error, "`wavry-server pair` cannot reach this host");
+            warn!(%error, "`wavry-server pair` and `switch-input` cannot reach this host");
             (None, None)
         }
     }

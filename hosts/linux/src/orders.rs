@@ -128,9 +128,14 @@ impl Orders {
             || after.after_wanted != before.after_wanted
             || after.wrong_tiles.is_some() && before.wrong_tiles.is_none();
         if is_urgent {
-            // Full means that it is signalled already; nothing else can fail here.
-            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+            self.wake();
         }
+    }
+
+    /// Wakes the capture thread.
+    pub fn wake(&self) {
+        // Full means that it is signalled already; nothing else can fail here.
+        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
     }
 
     /// Capture: the order in force. Wishes for repairs are handed over and not given again.

@@ -5,12 +5,14 @@
 //! is PipeWire's or PulseAudio's where one runs. Frames that come too late or are not taken in time are counted and the
 //! device goes on; one that is gone is tried again with pauses from a tenth of a second up to five.
 //!
-//! The bindings are `alsa`, which is kept up. There is no portable layer such as `cpal` between: its 0.18 is bound to the
-//! release of `alsa` before this one, and the two cannot be linked into one program; it calls back from a thread of its own
-//! when a period is due, and keeps to itself how much is still to be heard, which is what a player needs to hold its latency.
+//! The bindings are `alsa`, which is kept up. There is no portable layer such as `cpal` between. Its 0.18.2 is bound to `alsa`
+//! 0.11 and this to 0.12; both bring a crate that links libasound under the same name, and cargo puts no two such into one
+//! program. Going back would not be enough: a callback on a thread of its own asks for samples when a period is due, so that
+//! a buffer and a second thread lie between the player and its card, and a device that was lost is the caller's to find again.
 //! [`rift_hal::AudioSink`] is where another system's sound would be joined.
 
 mod device;
+mod held;
 mod retry;
 mod sink;
 mod source;

@@ -1,105 +1,56 @@
 //! A sound card as a sink.
 //!
-//! It is kept as full as it needs to be and no fuller: what lies in its buffer is heard late. Each time it runs empty, because
-//! this machine was busy elsewhere, it is kept fuller from then on, up to a bound.
+//! It is kept as full as it needs to be and no fuller: what lies in its buffer is heard late. Each time it runs empty, or comes
+//! nearer to that than a period, because this machine was busy elsewhere or its counter moves in leaps, it is kept fuller
+//! from then on, up to a bound.
 
 use core::time::Duration;
 
 use alsa::pcm::State;
-use libc::{EAGAIN, EINTR, EPIPE, ESTRPIPE};
 use rift::Instant;
 use rift_hal::{AUDIO_CHANNELS, AUDIO_RATE, AudioSink, AudioState, Room};
 
 use crate::AlsaError;
-use crate::device::{Direction, Open, classify};
-use crate::retry::Retry;
+use crate::device::{Direction, Open};
+use crate::held::Held;
 
 /// Frames that are kept in the device at first: three periods of 5 ms.
 const FILL_FIRST: usize = 720;
 /// And at most: 60 ms.
 const FILL_MAX: usize = 2880;
-/// A device that says it runs and takes nothing for so long is opened anew, in microseconds.
-const STALLED_US: u64 = 2_000_000;
 
 /// Lets a device be heard. It is opened by the first [`AudioSink::room`].
 #[derive(Debug)]
 pub struct AlsaSink {
-    name: String,
-    device: Option<Open>,
-    retry: Retry,
-    state: AudioState,
+    held: Held,
     /// Frames that are kept in the device.
     fill: usize,
-    /// When it wanted something last, or was opened.
-    wanted_at: Instant,
-    underruns: u64,
 }
 
 impl AlsaSink {
     /// A sink that is `name`, a device or a card as the crate says. Nothing is opened yet.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            device: None,
-            retry: Retry::new(),
-            state: AudioState::Stopped,
-            fill: FILL_FIRST,
-            wanted_at: Instant::ZERO,
-            underruns: 0,
-        }
+        Self { held: Held::new(name, Direction::Playback), fill: FILL_FIRST }
     }
 
-    fn open(&mut self, now: Instant) -> Result<(), AlsaError> {
-        let opened = Open::new(&self.name, Direction::Playback);
-        match opened {
-            Ok(device) => {
-                self.fill = self.fill.max(2 * device.period).min(device.buffer);
-                let set = set_thresholds(&device, self.fill);
-                self.device = Some(device);
-                set.map_err(|error| {
-                    let error = classify(&self.name, error);
-                    self.lose(now, error)
-                })?;
-                self.retry.worked();
-                self.state = AudioState::Running;
-                self.wanted_at = now;
-                Ok(())
-            }
-            Err(error) => Err(self.lose(now, error)),
-        }
-    }
-
-    fn lose(&mut self, now: Instant, error: AlsaError) -> AlsaError {
-        self.device = None;
-        self.retry.failed(now);
-        self.state = AudioState::Lost;
-        error
-    }
-
-    /// What can be gone on from is gone on from.
+    /// What can be gone on from is gone on from, fuller where it ran empty.
     fn recover(&mut self, now: Instant, error: alsa::Error) -> Result<(), AlsaError> {
-        if matches!(error.errno(), EAGAIN | EINTR) {
-            return Ok(());
-        }
-        if matches!(error.errno(), EPIPE | ESTRPIPE)
-            && let Some(device) = &self.device
-        {
-            self.underruns += 1;
-            self.fill = (self.fill + device.period).min(FILL_MAX).min(device.buffer);
-            let again = device.pcm.prepare().and_then(|()| set_thresholds(device, self.fill));
-            if again.is_ok() {
-                return Ok(());
-            }
-        }
-        let error = classify(&self.name, error);
-        Err(self.lose(now, error))
+        let fill = &mut self.fill;
+        self.held.recover(now, error, |device| {
+            *fill = fuller(device, *fill);
+            set_thresholds(device, *fill)
+        })
     }
 
-    fn wanted(&self) -> alsa::Result<Room> {
-        let Some(device) = &self.device else { return Ok(Room::default()) };
+    fn wanted(&mut self) -> alsa::Result<Room> {
+        let Some(device) = self.held.device() else { return Ok(Room::default()) };
         let (free, delay) = device.pcm.avail_delay()?;
         let filled = device.buffer.saturating_sub(usize::try_from(free).unwrap_or(0));
+        if filled < device.period && device.pcm.state_raw() == State::Running as i32 {
+            self.fill = fuller(device, self.fill);
+            set_thresholds(device, self.fill)?;
+        }
         let delay = u64::try_from(delay).unwrap_or(0).max(filled as u64);
         let delay_us = delay * 1_000_000 / u64::from(AUDIO_RATE);
         Ok(Room {
@@ -109,7 +60,7 @@ impl AlsaSink {
     }
 
     fn put(&self, samples: &[i16]) -> alsa::Result<()> {
-        let Some(device) = &self.device else { return Ok(()) };
+        let Some(device) = self.held.device() else { return Ok(()) };
         let mut rest = samples;
         while !rest.is_empty() {
             let frames = device.io().writei(rest)?;
@@ -125,6 +76,11 @@ impl AlsaSink {
     }
 }
 
+/// What a device is kept filled with that ran empty, or nearly.
+fn fuller(device: &Open, fill: usize) -> usize {
+    (fill + device.period).min(FILL_MAX).min(device.buffer).max(fill)
+}
+
 /// It never begins by itself, and wakes whoever waits when a period of its filling has been heard.
 fn set_thresholds(device: &Open, fill: usize) -> alsa::Result<()> {
     let wake = device.buffer - fill + device.period.min(fill);
@@ -135,35 +91,21 @@ impl AudioSink for AlsaSink {
     type Error = AlsaError;
 
     fn wait(&mut self, at_most: Duration) {
-        match &self.device {
-            Some(device) => {
-                let millis = u32::try_from(at_most.as_millis()).unwrap_or(u32::MAX).max(1);
-                // What is wrong comes out when it is asked.
-                if device.pcm.wait(Some(millis)).is_err() {
-                    std::thread::yield_now();
-                }
-            }
-            None => std::thread::park_timeout(at_most),
-        }
+        self.held.wait(at_most);
     }
 
     fn room(&mut self, now: Instant) -> Result<Room, AlsaError> {
-        if self.device.is_none() {
-            if !self.retry.is_due(now) {
-                return Ok(Room::default());
-            }
-            self.open(now)?;
-        }
+        let fill = &mut self.fill;
+        self.held.open(now, |device| {
+            *fill = (*fill).max(2 * device.period).min(device.buffer);
+            set_thresholds(device, *fill)
+        })?;
         match self.wanted() {
             Ok(room) if room.frames > 0 => {
-                self.wanted_at = now;
+                self.held.moved(now);
                 Ok(room)
             }
-            Ok(_) if now.micros_since(self.wanted_at) > STALLED_US => {
-                let error = AlsaError::Stalled(self.name.clone());
-                Err(self.lose(now, error))
-            }
-            Ok(room) => Ok(room),
+            Ok(room) => self.held.look(now).map(|()| room),
             Err(error) => {
                 self.recover(now, error)?;
                 // Asked again at once: what ran empty is to be filled without another wait.
@@ -180,16 +122,14 @@ impl AudioSink for AlsaSink {
     }
 
     fn stop(&mut self) {
-        self.device = None;
-        self.retry = Retry::new();
-        self.state = AudioState::Stopped;
+        self.held.stop();
     }
 
     fn state(&self) -> AudioState {
-        self.state
+        self.held.state()
     }
 
     fn underruns(&self) -> u64 {
-        self.underruns
+        self.held.runs_over()
     }
 }

@@ -21,6 +21,10 @@ pub enum Audio {
         captured_at: Option<Instant>,
         /// Its bytes.
         len: usize,
+        /// How many packets after it the one was that it rode along with; 0 when it came by itself.
+        behind: u8,
+        /// How many ride along with each at present: so many packets later this one could still have come.
+        along: u8,
     },
     /// Here so many packets are missing.
     Gap {
@@ -45,6 +49,17 @@ struct Packet {
     number: u64,
     captured_us: u32,
     len: u16,
+    /// How many packets after it the one was that brought it; 0 at its sender.
+    behind: u8,
+}
+
+/// A packet that was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    pub(crate) captured_us: u32,
+    pub(crate) len: usize,
+    pub(crate) behind: u8,
+    pub(crate) along: u8,
 }
 
 /// How many packets ride along: those that a path of this loss, in thousandths, needs so that about one gap a minute is left
@@ -81,7 +96,7 @@ impl AudioSender {
             return false;
         };
         place.copy_from_slice(bytes);
-        self.kept[slot] = Some(Packet { number: self.next, captured_us, len });
+        self.kept[slot] = Some(Packet { number: self.next, captured_us, len, behind: 0 });
         self.next += 1;
         self.unsent = self.unsent.max(self.next.saturating_sub(AUDIO_KEPT_MAX as u64));
         true
@@ -143,6 +158,8 @@ pub(crate) struct AudioReceiver {
     gap_since: Option<Instant>,
     gap_told: bool,
     news: bool,
+    /// Packets that rode along with the newest message.
+    along: u8,
 }
 
 /// What is missing may only be late for at least this long, in µs.
@@ -159,6 +176,7 @@ impl AudioReceiver {
             gap_since: None,
             gap_told: false,
             news: false,
+            along: 0,
         }
     }
 
@@ -173,15 +191,17 @@ impl AudioReceiver {
         let expected = *self.expected.get_or_insert(FIRST + u64::from(message.sequence));
         let ahead = message.sequence.wrapping_sub(expected as u16).cast_signed();
         let number = expected.saturating_add_signed(ahead.into());
-        for (back, (captured_us, bytes)) in message.packets().enumerate() {
-            if let Some(number) = number.checked_sub(back as u64) {
-                self.put(rings, number, captured_us, bytes);
+        for (back, (captured_us, bytes)) in (0_u8..).zip(message.packets()) {
+            self.along = back;
+            if let Some(number) = number.checked_sub(back.into()) {
+                self.put(rings, Place { number, behind: back }, captured_us, bytes);
             }
         }
         self.note_gap(received_at);
     }
 
-    fn put(&mut self, rings: &mut AudioRings<'_>, number: u64, captured_us: u32, bytes: &[u8]) {
+    fn put(&mut self, rings: &mut AudioRings<'_>, place: Place, captured_us: u32, bytes: &[u8]) {
+        let Place { number, behind } = place;
         let Some(expected) = self.expected.filter(|&expected| number >= expected) else { return };
         let slot = (number % AUDIO_RECEIVED_MAX as u64) as usize;
         let at = slot * rings.slot_len;
@@ -200,7 +220,7 @@ impl AudioReceiver {
             return;
         }
         place.copy_from_slice(bytes);
-        self.packets[slot] = Some(Packet { number, captured_us, len });
+        self.packets[slot] = Some(Packet { number, captured_us, len, behind });
         self.news |= self.expected == Some(number) || self.skipped > 0;
     }
 
@@ -248,14 +268,14 @@ impl AudioReceiver {
         core::mem::replace(&mut self.news, false)
     }
 
-    /// What comes next: a packet at the front of `out` with the low 32 bits of its capture, or how many are missing.
+    /// What comes next: a packet at the front of `out`, or how many are missing.
     pub(crate) fn read(
         &mut self,
         rings: &AudioRings<'_>,
         now: Instant,
         lateness_us: u64,
         out: &mut [u8],
-    ) -> Option<Result<(u32, usize), u32>> {
+    ) -> Option<Result<Read, u32>> {
         if self.skipped > 0 {
             return Some(Err(core::mem::take(&mut self.skipped)));
         }
@@ -276,12 +296,20 @@ impl AudioReceiver {
         match (rings.receive.get(at..at + len), out.get_mut(..len)) {
             (Some(bytes), Some(out)) => {
                 out.copy_from_slice(bytes);
-                Some(Ok((packet.captured_us, len)))
+                let Packet { captured_us, behind, .. } = packet;
+                Some(Ok(Read { captured_us, len, behind, along: self.along }))
             }
             // A caller with too small a buffer does not get it.
             _ => Some(Err(1)),
         }
     }
+}
+
+/// Where a packet belongs, and how many packets after it the one was that brought it.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    number: u64,
+    behind: u8,
 }
 
 /// Numbers count from here, so that packets before the first have numbers too.

@@ -2,7 +2,7 @@
 
 use super::sent::Carried;
 use super::{Discard, SendError, Session};
-use crate::channel::audio::Audio;
+use crate::channel::audio::{Audio, Read};
 use crate::channel::permissions::Permissions;
 use crate::crypto::{Handshake, Side};
 use crate::limits::DATAGRAM_MIN;
@@ -41,7 +41,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub fn read_audio(&mut self, now: Instant, out: &mut [u8]) -> Option<Audio> {
         let lateness_us = self.arrivals.lateness_us();
         match self.audio_in.read(&self.memory.audio(), now, lateness_us, out)? {
-            Ok((low, len)) => Some(Audio::Packet { captured_at: self.peer_time(low, now), len }),
+            Ok(Read { captured_us, len, behind, along }) => {
+                Some(Audio::Packet { captured_at: self.peer_time(captured_us, now), len, behind, along })
+            }
             Err(packets) => Some(Audio::Gap { packets }),
         }
     }

@@ -9,9 +9,12 @@
 const FREQUENCY: f64 = 0.05;
 /// What is in hand is averaged over about this long, in seconds.
 const AVERAGED: f64 = 2.0;
-/// Bounds of the correction, in millionths. Crystals are within 100 of what they should be, two of them within 200; the rest
-/// is to catch up by. 0.05 % is a hundredth of a semitone; with the clocks' own difference it is well below 0.1 %.
-const PPM_MAX: f64 = 500.0;
+/// Bounds of the correction, in millionths: of what is taken for the clocks' difference, of what is in hand too much or too
+/// little, and of both. Crystals are within 100 of what they should be, two of them within 200. So what is heard of a sound is
+/// its pitch to some hundredths of a per cent at any time; whoever has to catch up by more does it by splices.
+const CLOCKS_PPM_MAX: f64 = 300.0;
+const LEVEL_PPM_MAX: f64 = 300.0;
+const PPM_MAX: f64 = 400.0;
 /// So near to what should be in hand the clocks are learnt, in microseconds: without the integral part, clocks that differ by
 /// 300 millionths hold it this far off.
 const NEAR_US: f64 = 3_000.0;
@@ -45,11 +48,11 @@ impl Drift {
         let before = self.error_us.unwrap_or(error_us);
         let error = before + (error_us - before) * (seconds / AVERAGED).min(1.0);
         self.error_us = Some(error);
-        let proportional = 2.0 * FREQUENCY * error;
+        let proportional = (2.0 * FREQUENCY * error).clamp(-LEVEL_PPM_MAX, LEVEL_PPM_MAX);
         // What is far off is so because what should be in hand has changed, and says nothing of the clocks.
         if error.abs() < NEAR_US {
             let integral = self.integral + FREQUENCY * FREQUENCY * error * seconds;
-            self.integral = integral.clamp(-PPM_MAX, PPM_MAX);
+            self.integral = integral.clamp(-CLOCKS_PPM_MAX, CLOCKS_PPM_MAX);
         }
         self.ppm = (proportional + self.integral).clamp(-PPM_MAX, PPM_MAX);
     }

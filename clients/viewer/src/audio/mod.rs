@@ -8,6 +8,7 @@ pub mod drift;
 pub mod lateness;
 pub mod player;
 pub mod resample;
+pub mod splice;
 pub mod stats;
 #[cfg(test)]
 mod tests;
@@ -150,7 +151,14 @@ pub struct SoundReport {
     reason = "nearly all are packets, and the channel takes its memory once"
 )]
 enum Heard {
-    Packet { at: Instant, captured_at: Option<Instant>, len: usize, bytes: [u8; PACKET_LEN_MAX] },
+    Packet {
+        at: Instant,
+        captured_at: Option<Instant>,
+        behind: u8,
+        along: u8,
+        len: usize,
+        bytes: [u8; PACKET_LEN_MAX],
+    },
     Missing(u32),
     Nothing,
 }
@@ -169,9 +177,10 @@ impl Feed {
         let mut bytes = [0; PACKET_LEN_MAX];
         while let Some(audio) = session.read_audio(now, &mut bytes) {
             match audio {
-                Audio::Packet { captured_at, len } => {
+                Audio::Packet { captured_at, len, behind, along } => {
                     self.tell_left_out();
-                    if self.sender.try_send(Heard::Packet { at: now, captured_at, len, bytes }).is_err() {
+                    let packet = Heard::Packet { at: now, captured_at, behind, along, len, bytes };
+                    if self.sender.try_send(packet).is_err() {
                         self.left_out += 1;
                     }
                 }
@@ -271,9 +280,11 @@ impl<S: AudioSink> Speaker<S> {
                 }
                 let now = self.clock.now();
                 self.play(now);
-                if now.micros_since(self.published_at) >= PUBLISH_US {
+                if now.micros_since(self.published_at) >= PUBLISH_US
+                    && let Some(mut latest) = self.link.latest_now()
+                {
                     self.published_at = now;
-                    self.publish();
+                    latest.sound = self.report();
                 }
                 if self.is_over(now) {
                     break;
@@ -288,7 +299,8 @@ impl<S: AudioSink> Speaker<S> {
 
     fn take(&mut self, heard: &Heard) {
         match heard {
-            Heard::Packet { at, captured_at, len, bytes } => {
+            Heard::Packet { at, captured_at, behind, along, len, bytes } => {
+                self.player.ride(*behind, *along);
                 self.player.push(*at, *captured_at, bytes.get(..*len).unwrap_or_default());
             }
             Heard::Missing(packets) => self.player.miss(*packets),
@@ -351,11 +363,15 @@ impl<S: AudioSink> Speaker<S> {
     }
 
     fn publish(&self) {
-        self.link.latest().sound = SoundReport {
+        self.link.latest().sound = self.report();
+    }
+
+    fn report(&self) -> SoundReport {
+        SoundReport {
             player: *self.player.stats(),
             state: self.state,
             underruns: self.sink.underruns(),
             is_muted: self.link.sound().is_muted(),
-        };
+        }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! Packets come in order, each once or told missing ([`rift::Audio`]). The player keeps just so much in hand that packets as
 //! late as they come on this path are there when they are due ([`Lateness`]), holds that by playing a few millionths faster
-//! or slower ([`Drift`]), and conceals what is missing:
+//! or slower ([`Drift`]), catches up by more where periods of the sound can be left out or repeated ([`Splicer`]), and
+//! conceals what is missing:
 //!
 //! ```text
 //!  missing for certain   invented in its place
 //!  not there in time     invented as well; if it comes nevertheless it is played, and that much more is in hand from then on
 //!  nothing for 60 ms     silence, until as much is in hand again as should be
-//!  far too much in hand  a packet is blended into the next; very far: packets are left out
+//!  too much in hand      a few periods are left out, for long enough; far too much: packets are left out at once
+//!  too little in hand    a few periods are repeated, before something is late
 //! ```
 //!
 //! Invariant: it holds at most [`PACKETS_MAX`] packets and never waits; what has no room is counted and left out.
@@ -19,8 +21,9 @@ use rift::Instant;
 use rift_hal::{AUDIO_CHANNELS, AUDIO_RATE, AudioDecoder};
 
 use super::drift::Drift;
-use super::lateness::Lateness;
+use super::lateness::{Lateness, Ride, micros};
 use super::resample::Resampler;
+use super::splice::Splicer;
 use super::stats::PlayerStats;
 
 /// Bytes of the longest packet that is taken: more than fits a datagram.
@@ -37,9 +40,15 @@ const MARGIN_US: i64 = 2_000;
 const MARGIN_PART: i64 = 4;
 /// So much is invented at a stretch, in frames: 60 ms. The codec has faded out by then.
 const INVENTED_MAX: usize = 2880;
-/// With so much more in hand than should be, for so long, a packet is blended away. In microseconds.
-const EXCESS_US: f64 = 25_000.0;
+/// With so much more in hand than should be, for so long, a stretch is left out. In microseconds.
+const EXCESS_US: f64 = 8_000.0;
 const EXCESS_FOR_US: u64 = 2_000_000;
+/// With so much more one is left out soon, and with so much less one is repeated, which may be too long by so many frames: less
+/// than is left out again.
+const EXCESS_US_FAR: f64 = 24_000.0;
+const LACK_US: f64 = 3_000.0;
+const OFF_FOR_US: u64 = 500_000;
+const LONGER: usize = 240;
 /// With so much more, packets are left out at once: whoever listens is behind the picture.
 const EXCESS_US_MAX: i64 = 200_000;
 /// Sound that begins out of silence grows over so many frames, so that it does not click.
@@ -73,6 +82,7 @@ pub struct Player<D> {
     /// Buffers of packets that were played.
     #[expect(clippy::vec_box, reason = "they move to entries and back, and are not copied then")]
     spare: Vec<Box<[u8; PACKET_LEN_MAX]>>,
+    splicer: Splicer,
     resampler: Resampler,
     drift: Drift,
     lateness: Lateness,
@@ -91,7 +101,10 @@ pub struct Player<D> {
     is_silent: bool,
     /// Frames until sound has grown to its loudness.
     rises: u32,
-    excess_since: Option<Instant>,
+    /// Since when too much or too little is in hand.
+    off_since: Option<Instant>,
+    /// How packets come at present.
+    ride: (u8, u8),
     /// When what was decoded last was captured, and its place.
     captured: Option<(Instant, u64)>,
     stats: PlayerStats,
@@ -105,6 +118,7 @@ impl<D: AudioDecoder> Player<D> {
             decoder,
             entries: VecDeque::with_capacity(PACKETS_MAX),
             spare: (0..PACKETS_MAX).map(|_| Box::new([0; PACKET_LEN_MAX])).collect(),
+            splicer: Splicer::new(),
             resampler: Resampler::new(),
             drift: Drift::default(),
             lateness: Lateness::new(),
@@ -116,10 +130,16 @@ impl<D: AudioDecoder> Player<D> {
             owed: 0,
             is_silent: true,
             rises: 0,
-            excess_since: None,
+            off_since: None,
+            ride: (0, 0),
             captured: None,
             stats: PlayerStats::default(),
         }
+    }
+
+    /// The next packet rode along with one that was so many packets `behind` it, and so many ride `along` with each at present.
+    pub const fn ride(&mut self, behind: u8, along: u8) {
+        self.ride = (behind, along);
     }
 
     /// The next packet came at `now`.
@@ -142,7 +162,9 @@ impl<D: AudioDecoder> Player<D> {
             return self.put_missing(1);
         };
         bytes[..packet.len()].copy_from_slice(packet);
-        self.lateness.add(now, place_us(self.coming));
+        let of = |packets: u8| i64::from(packets) * duration_us(frames);
+        let ride = Ride { behind_us: of(self.ride.0), along_us: of(self.ride.1) };
+        self.lateness.add(now, place_us(self.coming), ride);
         self.coming += frames as u64;
         self.entries.push_back(Entry::Packet { captured_at, frames, len: packet.len(), bytes });
     }
@@ -176,6 +198,7 @@ impl<D: AudioDecoder> Player<D> {
     pub fn clear(&mut self) {
         self.skip_all();
         self.fall_silent();
+        self.splicer.clear();
         self.resampler.clear();
         self.is_silent = true;
     }
@@ -228,7 +251,8 @@ impl<D: AudioDecoder> Player<D> {
 
     fn wanted_us(&self) -> i64 {
         let expected_us = self.lateness.expected_us();
-        (expected_us + expected_us / MARGIN_PART + MARGIN_US).min(IN_HAND_US_MAX)
+        let own_us = expected_us + expected_us / MARGIN_PART + MARGIN_US;
+        (own_us + self.lateness.along_us()).min(IN_HAND_US_MAX)
     }
 
     /// Looks at what is in hand, and plays faster or slower, or leaves out what is too much.
@@ -246,11 +270,19 @@ impl<D: AudioDecoder> Player<D> {
         let seconds = frames as f64 / f64::from(AUDIO_RATE);
         self.drift.update(seconds, (in_hand_us - wanted_us) as f64);
         self.stats.drift_ppm = self.drift.difference_ppm() as i32;
-        if self.drift.error_us() < EXCESS_US {
-            self.excess_since = None;
-        } else if now.micros_since(*self.excess_since.get_or_insert(now)) > EXCESS_FOR_US {
-            self.excess_since = None;
-            self.blend();
+        let error_us = self.drift.error_us();
+        let is_little = (EXCESS_US..EXCESS_US_FAR).contains(&error_us);
+        let for_us = if is_little { EXCESS_FOR_US } else { OFF_FOR_US };
+        if (-LACK_US..EXCESS_US).contains(&error_us) {
+            self.off_since = None;
+        } else if now.micros_since(*self.off_since.get_or_insert(now)) > for_us {
+            self.off_since = None;
+            let frames = (error_us.abs() * f64::from(AUDIO_RATE) / 1e6) as usize;
+            if error_us > 0.0 {
+                self.splicer.shorten(frames);
+            } else {
+                self.splicer.lengthen(frames + LONGER);
+            }
         }
     }
 
@@ -258,6 +290,10 @@ impl<D: AudioDecoder> Player<D> {
     fn feed(&mut self, asked_us: i64) -> bool {
         if !self.plays {
             return self.begin(asked_us);
+        }
+        if self.splicer.is_holding() && !self.entries.front().is_some_and(Entry::is_packet) {
+            self.heard_of(None);
+            return true;
         }
         match self.entries.pop_front() {
             Some(Entry::Packet { captured_at, frames, len, bytes }) => {
@@ -302,6 +338,7 @@ impl<D: AudioDecoder> Player<D> {
         }
         self.plays = true;
         (self.invented, self.owed, self.rises) = (0, 0, RISE);
+        self.splicer.clear();
         self.resampler.clear();
         self.drift.forget();
         true
@@ -321,7 +358,18 @@ impl<D: AudioDecoder> Player<D> {
         }
         (self.invented, self.owed) = (0, 0);
         self.is_silent = samples.iter().all(|sample| sample.unsigned_abs() <= SILENCE);
+        self.heard_of(Some(samples));
+    }
+
+    /// What was decoded or invented goes on to be heard, or what was held of it.
+    fn heard_of(&mut self, samples: Option<&[i16]>) {
+        let (samples, longer) = match samples {
+            Some(samples) => self.splicer.put(samples),
+            None => self.splicer.flush(),
+        };
         self.resampler.push(samples);
+        self.stats.spliced += u64::from(longer != 0);
+        self.drift.shift((longer * 1_000_000 / i64::from(AUDIO_RATE)) as f64);
     }
 
     /// What is missing for certain: invented, unless it was already when it was late.
@@ -359,53 +407,20 @@ impl<D: AudioDecoder> Player<D> {
         if self.invented + self.usual > INVENTED_MAX {
             fade(samples);
         }
-        self.resampler.push(samples);
+        self.heard_of(Some(samples));
         true
     }
 
     fn fall_silent(&mut self) {
         self.plays = false;
         (self.invented, self.owed) = (0, 0);
-        self.excess_since = None;
-    }
-
-    /// Blends the next packet into the one after it, so that one is heard for both.
-    fn blend(&mut self) {
-        let lengths = (self.entries.front().map(Entry::frames), self.entries.get(1).map(Entry::frames));
-        let (Some(Entry::Packet { .. }), Some(Entry::Packet { .. })) =
-            (self.entries.front(), self.entries.get(1))
-        else {
-            return;
-        };
-        if lengths.0 != lengths.1 {
-            return;
-        }
-        let mut both = [[0; FRAMES_MAX * AUDIO_CHANNELS]; 2];
-        for samples in &mut both {
-            let Some(Entry::Packet { frames, len, bytes, captured_at }) = self.entries.pop_front() else {
-                return;
-            };
-            self.captured = captured_at.map(|at| (at, self.next));
-            self.next += frames as u64;
-            if self.decoder.decode(&bytes[..len], samples).is_err() {
-                self.stats.broken += 1;
-            }
-            self.spare.push(bytes);
-        }
-        let [first, second] = &mut both;
-        let len = lengths.0.unwrap_or(0) * AUDIO_CHANNELS;
-        for (at, (one, other)) in first.iter_mut().zip(second.iter()).take(len).enumerate() {
-            let part = at as f32 / len as f32;
-            *one = (f32::from(*one) * (1.0 - part) + f32::from(*other) * part) as i16;
-        }
-        self.resampler.push(&first[..len]);
-        self.stats.dropped += 1;
-        self.drift.shift(-(duration_us(len / AUDIO_CHANNELS) as f64));
+        self.off_since = None;
     }
 
     /// Leaves out packets until no more is in hand than should be.
     fn catch_up(&mut self, asked_us: i64) {
         let wanted_us = self.wanted_us();
+        self.splicer.clear();
         self.resampler.clear();
         self.rises = RISE;
         while self.entries.len() > 1
@@ -414,7 +429,7 @@ impl<D: AudioDecoder> Player<D> {
             self.skip();
         }
         self.drift.forget();
-        self.excess_since = None;
+        self.off_since = None;
         let excess_us = self.in_hand_us(asked_us, self.next as f64).map_or(0, |us| us - wanted_us);
         if excess_us > EXCESS_US_MAX {
             // It has not piled up: the sound itself went on later than its places say. They are counted anew.
@@ -474,10 +489,6 @@ fn fade(samples: &mut [i16]) {
     for (at, sample) in samples.iter_mut().enumerate() {
         *sample = (f32::from(*sample) * (1.0 - at as f32 / len)) as i16;
     }
-}
-
-fn micros(instant: Instant) -> i64 {
-    i64::try_from(instant.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn duration_us(frames: usize) -> i64 {

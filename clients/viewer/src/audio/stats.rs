@@ -11,8 +11,10 @@ pub struct PlayerStats {
     pub concealed: u64,
     /// Times when something was missing where there should have been sound.
     pub gaps: u64,
-    /// Packets left out or blended away because too much was in hand, or there was no room.
+    /// Packets left out because far too much was in hand, or there was no room.
     pub dropped: u64,
+    /// Times when a stretch of up to 15 ms was left out or repeated, to have more or less in hand.
+    pub spliced: u64,
     /// Packets that could not be decoded.
     pub broken: u64,
     /// From the capture to the loudspeaker, in microseconds; 0 while the clocks' relation is unknown.

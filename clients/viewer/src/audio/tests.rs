@@ -92,7 +92,7 @@ const PLAIN: World = World {
 /// What the network's thread is told, and when.
 #[derive(Clone, Copy)]
 enum Told {
-    Packet { number: u64, captured_us: u64 },
+    Packet { number: u64, captured_us: u64, behind: u8 },
     Missing,
 }
 
@@ -118,10 +118,12 @@ impl World {
         let mut last = 0;
         for (index, &number) in numbers.iter().enumerate() {
             let carriers = &arrivals[index..(index + self.copies + 1).min(arrivals.len())];
-            let came = carriers.iter().flatten().min();
+            let came = (0_u8..).zip(carriers).filter_map(|(behind, at)| Some((at.as_ref()?, behind))).min();
             let after = arrivals[index + 1..].iter().flatten().next();
             let (at, what) = match (came, after) {
-                (Some(&at), _) => (at, Told::Packet { number, captured_us: capture_us(number) }),
+                (Some((&at, behind)), _) => {
+                    (at, Told::Packet { number, captured_us: capture_us(number), behind })
+                }
                 (None, Some(&after)) => (after + PATIENCE_US, Told::Missing),
                 (None, None) => break,
             };
@@ -144,7 +146,8 @@ impl World {
         while at_us < self.seconds * 1_000_000 {
             while let Some((told_at, what)) = told.next_if(|(told_at, _)| *told_at <= at_us) {
                 match *what {
-                    Told::Packet { number, captured_us } => {
+                    Told::Packet { number, captured_us, behind } => {
+                        player.ride(behind, u8::try_from(self.copies).expect("few"));
                         let captured_at = Some(epoch.plus_micros(captured_us));
                         player.push(epoch.plus_micros(*told_at), captured_at, &number.to_be_bytes());
                     }
@@ -178,9 +181,14 @@ fn holes(heard: &[i16]) -> usize {
     count
 }
 
-/// Upward zero crossings of each second, as a frequency in Hz of the card's own seconds; those with holes are left out.
+/// The pitch of each second but the first.
 fn frequencies(heard: &[i16]) -> Vec<f64> {
-    let seconds = heard.chunks_exact(48_000).skip(1).filter(|second| holes(second) == 0);
+    all_frequencies(&heard[48_000..])
+}
+
+/// Upward zero crossings of each second, as a frequency in Hz of the card's own seconds; those with holes are left out.
+fn all_frequencies(heard: &[i16]) -> Vec<f64> {
+    let seconds = heard.chunks_exact(48_000).filter(|second| holes(second) == 0);
     seconds
         .map(|second| {
             let crossings: Vec<f64> = second
@@ -201,7 +209,8 @@ fn player() -> Player<ToneDecoder> {
 
 #[test]
 fn cards_that_drift_and_a_network_that_loses_leave_pitch_and_level_alone() {
-    for (seed, sender_ppm, card_ppm) in [(1, 200.0, 0.0), (2, -100.0, 100.0)] {
+    for (seed, sender_ppm, card_ppm) in [(1, 200.0, 0.0), (2, -100.0, 100.0), (3, 0.0, 0.0), (4, 50.0, 20.0)]
+    {
         let world = World {
             seed,
             sender_ppm,
@@ -230,21 +239,48 @@ fn cards_that_drift_and_a_network_that_loses_leave_pitch_and_level_alone() {
             worst * 100.0,
             mean * 1e6
         );
-        assert!(worst < 1e-3 && mean.abs() < 200e-6, "the pitch is off");
+        assert!(worst < 1e-3 && mean.abs() < 100e-6, "the pitch is off");
         assert!(stats.gaps <= 2 && holes(&heard) as u64 <= stats.gaps, "more than a gap a minute");
         assert!(*least > -8_000 && *most < 15_000, "the level drifts");
         assert!(
-            (f64::from(stats.drift_ppm) - (sender_ppm - card_ppm)).abs() < 80.0,
+            (f64::from(stats.drift_ppm) - (sender_ppm - card_ppm)).abs() < 40.0,
             "the drift is told wrong"
         );
         assert!(heard.len() as u64 > 119 * 48_000 && stats.dropped == 0);
     }
 }
 
+/// What sound over a bad link is to be, whatever falls: cards within what crystals are, a fiftieth lost, 10 ms of jitter, from
+/// the first second on.
+#[test]
+fn every_second_of_every_minute_has_its_pitch_and_there_is_a_gap_at_most() {
+    for seed in 100..116_u64 {
+        let sender_ppm = [0.0, 100.0, -100.0, 200.0, -200.0][seed as usize % 5];
+        let jitter_us = 10_000.0;
+        let world = World { seed, sender_ppm, loss: 0.02, copies: 2, jitter_us, seconds: 64, ..PLAIN };
+        let mut player = player();
+        let (heard, _) = world.play(&mut player);
+        let stats = *player.stats();
+        let first = heard.iter().position(|&sample| sample.unsigned_abs() > 4_000).expect("it is heard");
+        let heard = &heard[first..];
+        // In no second is there anything but the tone, holes left out.
+        let pitches = all_frequencies(heard);
+        let worst = pitches.iter().fold(0.0, |worst: f64, pitch| worst.max((pitch / 1000.0 - 1.0).abs()));
+        println!(
+            "seed {seed}, {sender_ppm} ppm: {} holes, {} whole seconds, pitch off by {:.4} % at most, {stats:?}",
+            holes(heard),
+            pitches.len(),
+            worst * 100.0
+        );
+        assert!(holes(heard) <= 1 && pitches.len() >= 61, "seed {seed}: more than a gap a minute");
+        assert!(worst < 1e-3, "seed {seed}: the pitch is off");
+    }
+}
+
 #[test]
 fn on_a_good_network_sound_is_soon_heard_and_whole() {
     let mut player = player();
-    let (heard, _) = World { seconds: 100, ..PLAIN }.play(&mut player);
+    let (heard, _) = World { seconds: 60, ..PLAIN }.play(&mut player);
     let stats = *player.stats();
     println!("{stats:?}");
     assert_eq!((stats.gaps, stats.concealed, holes(&heard)), (0, 0, 0));
@@ -300,18 +336,20 @@ fn sender_that_has_nothing_to_say_is_no_gap() {
 
 #[test]
 fn what_is_missing_for_certain_is_invented_in_its_place_and_no_delay_is_gained() {
-    let mut player = player();
-    let world = World { seed: 5, loss: 0.05, copies: 0, seconds: 70, ..PLAIN };
-    let (heard, course) = world.play(&mut player);
-    let stats = *player.stats();
-    println!("{stats:?}");
-    assert!((250..450).contains(&stats.lost), "{stats:?}");
-    assert!(stats.concealed >= stats.lost * FRAMES as u64 * 9 / 10, "{stats:?}");
-    assert!(holes(&heard) > 80);
-    // What was in hand from the start has been worked off, and no more has come.
-    let last = &course[course.len() * 9 / 10..];
-    let mean = last.iter().sum::<i64>() / last.len() as i64;
-    assert!(mean.abs() < 5_000, "{mean} µs more than should be in hand");
+    for (seconds, lost) in [(30, 100..220), (70, 250..450)] {
+        let mut player = player();
+        let world = World { seed: 5, loss: 0.05, copies: 0, seconds, ..PLAIN };
+        let (heard, course) = world.play(&mut player);
+        let stats = *player.stats();
+        println!("{stats:?}");
+        assert!(lost.contains(&stats.lost), "{stats:?}");
+        assert!(stats.concealed >= stats.lost * FRAMES as u64 * 9 / 10, "{stats:?}");
+        assert!(holes(&heard) > 80);
+        let mean = |part: &[i64]| part.iter().sum::<i64>() / part.len() as i64;
+        let mean = (mean(&course[course.len() / 2..]), mean(&course[course.len() * 9 / 10..]));
+        println!("{mean:?} µs more than should be in hand");
+        assert!(mean.0.abs() < 8_000 && mean.1.abs() < 5_000, "{mean:?} µs more than should be in hand");
+    }
 }
 
 #[test]

@@ -10,8 +10,10 @@ use std::path::Path;
 use rift::Instant;
 use rift_hal::{AUDIO_CHANNELS, AUDIO_RATE, AudioSink, AudioState, Room};
 
-/// Frames it wants to have beyond what has been heard: 15 ms, as a card.
-const FILL: u64 = 720;
+/// Frames it wants to have beyond what has been heard: 15 ms, as a card; a period more after each time it had nothing.
+const FILL_FIRST: u64 = 720;
+/// And at most: 60 ms.
+const FILL_MAX: u64 = 2880;
 /// It wants nothing less than this much: 5 ms.
 const PERIOD: u64 = 240;
 const HEAD_LEN: u32 = 44;
@@ -25,6 +27,7 @@ pub struct WaveSink {
     /// Frames written since then, and before.
     written: u64,
     before: u64,
+    fill: u64,
     underruns: u64,
 }
 
@@ -36,7 +39,7 @@ impl WaveSink {
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(&head(0))?;
-        Ok(Self { file, began: None, written: 0, before: 0, underruns: 0 })
+        Ok(Self { file, began: None, written: 0, before: 0, fill: FILL_FIRST, underruns: 0 })
     }
 
     /// Frames that have been heard since it began.
@@ -89,14 +92,17 @@ impl AudioSink for WaveSink {
         let heard = self.heard(now);
         if heard > self.written {
             // A card would have been silent.
-            self.underruns += u64::from(self.written > 0);
+            if self.written > 0 {
+                self.underruns += 1;
+                self.fill = (self.fill + PERIOD).min(FILL_MAX);
+            }
             let missing = heard - self.written;
             for _ in 0..missing {
                 self.put(1, &[0; FRAME_LEN as usize])?;
             }
         }
         let filled = self.written - heard;
-        let frames = FILL.saturating_sub(filled);
+        let frames = self.fill.saturating_sub(filled);
         let frames = if frames < PERIOD { 0 } else { frames };
         Ok(Room {
             frames: usize::try_from(frames).unwrap_or(0),
@@ -148,7 +154,7 @@ mod tests {
         assert_eq!(sink.room(at(1004)).expect("room").frames, 0, "less than a period");
         assert_eq!(sink.room(at(1005)).expect("room"), Room { frames: 240, delay_us: 10_000 });
         // Nothing comes in time: 15 ms were given, 25 have passed.
-        assert_eq!(sink.room(at(1025)).expect("room"), Room { frames: 720, delay_us: 0 });
+        assert_eq!(sink.room(at(1025)).expect("room"), Room { frames: 960, delay_us: 0 });
         assert_eq!((sink.underruns(), sink.state()), (1, AudioState::Running));
         drop(sink);
         let bytes = std::fs::read(&path).expect("it is there");

@@ -34,9 +34,18 @@ impl Place {
     pub fn prepare(state: &Path, client: PublicKey) -> anyhow::Result<Self> {
         fs::create_dir_all(state)?;
         let id = run(&["id"], state)?;
-        run(&["allow", &client.to_string()], state)?;
         let host_id = id.trim().parse().ok().context("the host prints its ID")?;
-        Ok(Self { state: state.to_owned(), host_id })
+        let place = Self { state: state.to_owned(), host_id };
+        place.allow(&client.to_string())?;
+        Ok(place)
+    }
+
+    /// Lets the client with this ID in.
+    ///
+    /// # Errors
+    /// The program fails.
+    pub fn allow(&self, id: &str) -> anyhow::Result<()> {
+        run(&["allow", id], &self.state).map(drop)
     }
 }
 
@@ -122,6 +131,14 @@ impl Host {
     /// It does not answer.
     pub fn status(&self) -> anyhow::Result<Value> {
         Ok(serde_json::from_str(&run(&["status", "--json"], &self.state)?)?)
+    }
+
+    /// Has it switch its card to this input, as a person does.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn switch_input(&self, index: u32) -> anyhow::Result<()> {
+        run(&["switch-input", &index.to_string()], &self.state).map(drop)
     }
 
     /// The last lines of its log.

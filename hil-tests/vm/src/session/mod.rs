@@ -6,13 +6,13 @@ pub mod host;
 pub mod keys;
 pub mod likeness;
 pub mod netem;
+pub mod program;
 pub mod releases;
 pub mod storm;
 pub mod two;
 pub mod viewer;
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use rift::{CaptureCondition, Identity, Instant};
@@ -27,6 +27,7 @@ use conformance::{PSNR_MIN_DB, settle};
 use host::{Host, Place};
 use keys::Keys;
 use likeness::Reference;
+use program::Program;
 use viewer::Viewer;
 
 /// The host's address in the VM.
@@ -35,6 +36,7 @@ const ADDRESS: (&str, u16) = ("127.0.0.1", 4747);
 const RAMP: i32 = 20;
 /// The input of the card that is a camera; the other is HDMI.
 const CAMERA: u32 = 1;
+const HDMI: u32 = 0;
 /// How long a rate is measured, µs.
 const MEASURE_US: u64 = 3_000_000;
 /// How long anything may take before it counts as never, µs.
@@ -130,9 +132,35 @@ fn camera(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
     let is_good = measure(&mut viewer, "camera 640x360 YUYV", 15.0)?;
     say(&budget("YUYV", &host.status()?, &viewer));
     let copies = host.status()?["figures"]["copies"].as_u64();
+    let is_switched = switch(&host, &mut viewer)?;
     drop(viewer);
     host.stop()?;
-    Ok(is_good && copies.is_some_and(|copies| copies > 0))
+    Ok(is_good && is_switched && copies.is_some_and(|copies| copies > 0))
+}
+
+/// To HDMI and back to the camera, in one session.
+fn switch(host: &Host, viewer: &mut Viewer) -> anyhow::Result<bool> {
+    faults::vga()?;
+    let before = viewer.stream_size();
+    let mut is_good = true;
+    for input in [HDMI, CAMERA] {
+        host.switch_input(input)?;
+        let asked = viewer.now();
+        let end = asked.plus_micros(NEVER_US);
+        // The last picture of the other input is a good one too.
+        while (viewer.stream_size() == before) != (input == CAMERA) && viewer.now() < end {
+            viewer.turn(end, false)?;
+        }
+        let picture = settle(viewer)?;
+        let took_us = viewer.now().micros_since(asked);
+        say(&format!(
+            "switched to input {input}: a steady picture of {:?} after {:.1} ms",
+            picture.size,
+            took_us as f64 / 1e3
+        ));
+        is_good &= verdict(took_us <= 2_000_000, "the other input's picture came late");
+    }
+    Ok(is_good && verdict(viewer.reconnects() == 0, "the session was begun anew"))
 }
 
 /// HDMI at 1080p in a format that the encoder reads as it is; then every fault in a small mode.
@@ -207,33 +235,12 @@ type Action = fn() -> anyhow::Result<()>;
 fn program(place: &Place, _: &[Reference]) -> anyhow::Result<bool> {
     faults::vga()?;
     let host = Host::start(place, &arguments(&["--fps", "25"]))?;
-    let state = place.state.join("client");
-    std::fs::create_dir_all(&state)?;
-    let report = state.join("report.json");
-    let client = |arguments: &[&str]| {
-        let mut command = Command::new("./wavry-client");
-        command.args(arguments).arg("--state").arg(&state).env("HOME", "/tmp");
-        command
-    };
-    let id = client(&["id"]).output().context("running the client's program")?;
-    let id = String::from_utf8(id.stdout)?;
-    let allowed = Command::new("./wavry-server")
-        .args(["allow", id.trim(), "--state"])
-        .arg(&place.state)
-        .env("HOME", "/tmp")
-        .output()?;
-    ensure!(allowed.status.success(), "{}", String::from_utf8_lossy(&allowed.stderr));
-    let host_id = place.host_id.to_string();
-    let json = report.to_string_lossy();
-    let words =
-        ["connect", "127.0.0.1", "--host-id", &host_id, "--headless", "--seconds", "4", "--json", &json];
-    let mut running = client(&words).spawn().context("starting the client's program")?;
+    let running = Program::start(place, "127.0.0.1", &["--seconds", "4"])?;
     pause(core::time::Duration::from_millis(1500));
     set(Control::SignalMode, SignalMode::None as i32)?;
     pause(core::time::Duration::from_millis(1000));
     set(Control::SignalMode, SignalMode::Selected as i32)?;
-    ensure!(running.wait()?.success(), "the client's program fails");
-    let report: Value = serde_json::from_slice(&std::fs::read(&report)?)?;
+    let report = running.wait()?;
     let capture = &report["capture"];
     say(&format!("wavry-client --headless --json: capture {capture}, {} fps", report["fps"]));
     host.stop()?;

@@ -97,6 +97,7 @@ impl Viewer {
             successor: None,
             suite: Suite::Classical,
             known: Suite::Classical,
+            meeting: None,
         };
         let ends = Ends {
             link: Arc::clone(&link),

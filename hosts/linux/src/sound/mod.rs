@@ -37,6 +37,10 @@ pub const BITRATE_BPS_MAX: u32 = 128_000;
 /// Where a viewer's network takes this much, packets are of 5 ms instead of 10: less delay for more headers. The first is
 /// where that begins, the second where it ends again.
 const SHORT_BPS: [u32; 2] = [12_000_000, 8_000_000];
+/// But only where none of them has lost 5 of 1000 packets for 10 s: what rides along with one packet is the packets before it, so
+/// that longer ones are carried farther; and two short ones that leave together are lost together.
+const LOSSY_PERMILLE: u16 = 5;
+const LOSSY_US: u64 = 10_000_000;
 /// Frames of a packet.
 const FRAMES: [usize; 2] = [480, 240];
 
@@ -77,6 +81,8 @@ struct Sharing {
     bitrate_bps_max: u32,
     /// Packets are short now.
     is_short: bool,
+    /// When somebody's network lost many.
+    lossy_at: Option<Instant>,
     listeners: usize,
     ordered_at: Instant,
     board: Arc<Board>,
@@ -108,6 +114,7 @@ impl SharedSound {
             packets,
             bitrate_bps_max,
             is_short: false,
+            lossy_at: None,
             listeners: 0,
             ordered_at: Instant::ZERO,
             board: Arc::clone(board),
@@ -124,7 +131,7 @@ impl SharedSound {
         }
         if now.micros_since(sharing.ordered_at) >= ORDER_US {
             sharing.ordered_at = now;
-            sharing.order(driver, is_live);
+            sharing.order(now, driver, is_live);
         }
     }
 }
@@ -140,20 +147,24 @@ impl Sharing {
         }
     }
 
-    fn order(&mut self, driver: &mut Driver, is_live: impl Fn(SessionIndex) -> bool) {
+    fn order(&mut self, now: Instant, driver: &mut Driver, is_live: impl Fn(SessionIndex) -> bool) {
         let (mut listeners, mut rate_bps) = (0, u32::MAX);
         for (index, _, session) in driver.sessions_mut() {
             let may_hear = session.permissions().is_some_and(|granted| granted.contains(Permissions::AUDIO));
             if may_hear && is_live(index) && !session.is_closed() {
                 listeners += 1;
                 rate_bps = rate_bps.min(session.budget().pacing_bps);
+                if session.stats(now).loss_permille >= LOSSY_PERMILLE {
+                    self.lossy_at = Some(now);
+                }
             }
         }
         if listeners != self.listeners {
             self.listeners = listeners;
             self.board.sound.set_listeners(listeners);
         }
-        self.is_short = rate_bps >= SHORT_BPS[usize::from(self.is_short)];
+        let is_lossy = self.lossy_at.is_some_and(|at| now.micros_since(at) < LOSSY_US);
+        self.is_short = !is_lossy && rate_bps >= SHORT_BPS[usize::from(self.is_short)];
         self.orders.give(SoundOrder {
             is_wanted: listeners > 0,
             bitrate_bps: (rate_bps / SHARE).max(BITRATE_BPS_MIN).min(self.bitrate_bps_max),
