@@ -1,0 +1,96 @@
+//! Hosts and clients that know no way to each other, by the real programs, in network namespaces: introduced, punched
+//! through NATs, relayed, and back again. Nothing is timed here but against hanging: how long it may take is proven in
+//! virtual time, by the simulator's internet.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use wavry_rig::args::{Demo, Setup, Via};
+use wavry_rig::demo::{self, Programs, number_in};
+use wavry_rig::meeting::{Meeting, text_in};
+use wavry_rig::process::{Keeper, wait_until};
+
+const HANG_GUARD: Duration = Duration::from_secs(60);
+
+/// Where `cargo build --bins` puts the programs; `None` = they are not there, or this machine has no namespaces for them,
+/// and why is printed.
+fn programs() -> Option<Programs> {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let directory: PathBuf =
+        test.ancestors().nth(2).expect("tests stand in target/PROFILE/deps").to_path_buf();
+    let programs = Programs::at(directory);
+    for name in ["wavry-server", "wavry-client", "wavry-gateway", "wavry-relay", "wavry-probe"] {
+        if !programs.path(name).is_file() {
+            eprintln!("skipped: {name} has not been built (`cargo build --workspace --bins`)");
+            return None;
+        }
+    }
+    let id = std::process::Command::new("id").arg("-u").output().expect("every system has it");
+    let has = |name| std::process::Command::new(name).arg("--version").output().is_ok();
+    if id.stdout.trim_ascii() != b"0" || !has("nft") || !has("Xvfb") || !has("xterm") {
+        eprintln!(
+            "skipped: no right to make network namespaces here, or no nftables or Xvfb (`cargo rig setup`)"
+        );
+        return None;
+    }
+    Some(programs)
+}
+
+fn play(via: Via) {
+    let Some(programs) = programs() else { return };
+    let keeper = Keeper::start().unwrap();
+    let options = Demo { setup: Setup { yes: true, skip: true }, seconds: 4, headless: true, via: Some(via) };
+    demo::play(&programs, &options, &keeper.scratch().join("results")).unwrap();
+}
+
+#[test]
+fn client_and_host_behind_nats_meet_directly() {
+    play(Via::Gateway);
+}
+
+#[test]
+fn client_and_host_behind_symmetric_nats_meet_at_the_relay() {
+    play(Via::Relay);
+}
+
+/// Which ways the client's log says it went, in order.
+fn ways(log: &Path) -> Vec<String> {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let ways = log.lines().filter_map(|line| line.split_once(" path: ")?.1.split(' ').next());
+    ways.map(str::to_owned).collect()
+}
+
+#[test]
+fn session_outlives_the_direct_path_and_goes_back_to_it() {
+    let Some(programs) = programs() else { return };
+    let keeper = Keeper::start().unwrap();
+    let meeting = Meeting::start(&keeper, &programs, Via::Gateway).unwrap();
+    let (host_state, state) = (keeper.scratch().join("host"), keeper.scratch().join("client"));
+    let id = programs.ask("wavry-client", &["id"], &state).unwrap();
+    programs.ask("wavry-server", &["allow", &id], &host_state).unwrap();
+    let mut host = meeting.host(&programs).unwrap();
+    host.args(["--source", "test", "--input", "none", "--announce=false", "--state"]).arg(&host_state);
+    let _host = keeper.spawn("wavry-server", &mut host, None).unwrap();
+    let figures = keeper.scratch().join("session.json");
+    let mut client = meeting.client(&programs, &host_state).unwrap();
+    client.arg("--headless").arg("--json").arg(&figures).arg("--state").arg(&state);
+    let mut client = keeper.spawn("wavry-client", &mut client, None).unwrap();
+    let log = keeper.scratch().join("wavry-client.log");
+    let mut until = |way: &str| {
+        let is_there = || (ways(&log).last().is_some_and(|last| last == way)).then_some(());
+        let is_reached = wait_until(HANG_GUARD, || is_there().or_else(|| client.ended().map(|_| ())))
+            .and_then(|()| is_there());
+        assert!(is_reached.is_some(), "not {way}\n{}", client.last_words());
+    };
+    until("direct");
+    meeting.internet().cut().unwrap();
+    until("relay");
+    meeting.internet().mend().unwrap();
+    until("direct");
+    client.end();
+    let figures =
+        std::fs::read_to_string(&figures).expect("it was asked to end, and writes its figures then");
+    eprintln!("{:?}, {figures}", ways(&log));
+    assert_eq!(number_in(&figures, "reconnects"), Some(0.0), "one session all the time");
+    assert_eq!(text_in(&figures, "path"), Some("direct"));
+}
