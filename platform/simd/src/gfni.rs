@@ -13,47 +13,75 @@ use crate::tables::{AFFINE, product};
 
 /// Vectors that are summed up at once: the maps are then loaded a quarter as often.
 const LANES: usize = 4;
+/// The same with AVX-512: sums and a pair of products fill its 32 registers but five. Twice this is most of a shard.
+const WIDE_LANES: usize = 9;
 
 /// Adds terms that all reach as far as `destination`, with AVX-512.
 #[target_feature(enable = "gfni,avx512f,avx512bw")]
 pub(crate) fn add_512(destination: &mut [u8], terms: &[Term<'_>]) {
+    let (vectors, rest) = destination.as_chunks_mut::<64>();
+    let (runs, few) = vectors.as_chunks_mut::<WIDE_LANES>();
     let mut at = 0;
-    while let Some(to) = destination.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<{ 64 * LANES }>()) {
-        let mut sums = read_512(to);
-        let (pairs, last) = terms.as_chunks::<2>();
-        for [one, other] in pairs {
-            let (Some(one), Some(other)) = (products_512(one, at), products_512(other, at)) else { continue };
-            for ((sum, one), other) in sums.iter_mut().zip(one).zip(other) {
-                // Both are added in one instruction: 0x96 is the truth table of a sum of three bits.
-                *sum = _mm512_ternarylogic_epi64::<0x96>(*sum, one, other);
-            }
-        }
-        for products in last.iter().filter_map(|term| products_512(term, at)) {
-            for (sum, product) in sums.iter_mut().zip(products) {
-                *sum = _mm512_xor_si512(*sum, product);
-            }
-        }
-        for (to, sum) in to.as_chunks_mut::<64>().0.iter_mut().zip(sums) {
-            // SAFETY: the place is 64 bytes long, and any alignment will do.
-            unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), sum) };
-        }
-        at += 64 * LANES;
+    for to in runs {
+        add_run_512(to, terms, at);
+        at += 64 * WIDE_LANES;
     }
-    let rest = destination.get_mut(at..).unwrap_or_default();
-    for (to, at) in rest.chunks_mut(64).zip((at..).step_by(64)) {
-        let mask: __mmask64 = u64::MAX >> (64 - to.len());
-        // SAFETY: the mask has a bit for each byte of the place and no more; what has none is not touched.
-        let mut sum = unsafe { _mm512_maskz_loadu_epi8(mask, to.as_ptr().cast()) };
-        for term in terms {
-            let map = _mm512_set1_epi64(AFFINE[usize::from(term.coefficient)].cast_signed());
-            let Some(from) = term.source.get(at..at + to.len()) else { continue };
-            // SAFETY: as above; the source was just cut to the same length.
-            let factor = unsafe { _mm512_maskz_loadu_epi8(mask, from.as_ptr().cast()) };
-            sum = _mm512_xor_si512(sum, _mm512_gf2p8affine_epi64_epi8::<0>(factor, map));
-        }
-        // SAFETY: as above.
-        unsafe { _mm512_mask_storeu_epi8(to.as_mut_ptr().cast(), mask, sum) };
+    let (runs, single) = few.as_chunks_mut::<2>();
+    for to in runs {
+        add_run_512(to, terms, at);
+        at += 64 * 2;
     }
+    for to in single {
+        add_run_512(core::array::from_mut(to), terms, at);
+        at += 64;
+    }
+    if !rest.is_empty() {
+        add_end_512(rest, terms, at);
+    }
+}
+
+/// Adds to `N` vectors, the first of which begins at `at`.
+#[inline]
+#[target_feature(enable = "gfni,avx512f,avx512bw")]
+fn add_run_512<const N: usize>(to: &mut [[u8; 64]; N], terms: &[Term<'_>], at: usize) {
+    // SAFETY: each is 64 bytes long, and any alignment will do.
+    let mut sums = to.each_ref().map(|vector| unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) });
+    let (pairs, last) = terms.as_chunks::<2>();
+    for [one, other] in pairs {
+        let (Some(one), Some(other)) = (products_512::<N>(one, at), products_512::<N>(other, at)) else {
+            continue;
+        };
+        for ((sum, one), other) in sums.iter_mut().zip(one).zip(other) {
+            // Both are added in one instruction: 0x96 is the truth table of a sum of three bits.
+            *sum = _mm512_ternarylogic_epi64::<0x96>(*sum, one, other);
+        }
+    }
+    for products in last.iter().filter_map(|term| products_512::<N>(term, at)) {
+        for (sum, product) in sums.iter_mut().zip(products) {
+            *sum = _mm512_xor_si512(*sum, product);
+        }
+    }
+    for (to, sum) in to.iter_mut().zip(sums) {
+        // SAFETY: the place is 64 bytes long, and any alignment will do.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), sum) };
+    }
+}
+
+/// Adds to what no vector fills, which begins at `at`.
+#[target_feature(enable = "gfni,avx512f,avx512bw")]
+fn add_end_512(to: &mut [u8], terms: &[Term<'_>], at: usize) {
+    let mask: __mmask64 = u64::MAX >> (64 - to.len());
+    // SAFETY: the mask has a bit for each byte of the place and no more; what has none is not touched.
+    let mut sum = unsafe { _mm512_maskz_loadu_epi8(mask, to.as_ptr().cast()) };
+    for term in terms {
+        let map = _mm512_set1_epi64(AFFINE[usize::from(term.coefficient)].cast_signed());
+        let Some(from) = term.source.get(at..at + to.len()) else { continue };
+        // SAFETY: as above; the source was just cut to the same length.
+        let factor = unsafe { _mm512_maskz_loadu_epi8(mask, from.as_ptr().cast()) };
+        sum = _mm512_xor_si512(sum, _mm512_gf2p8affine_epi64_epi8::<0>(factor, map));
+    }
+    // SAFETY: as above.
+    unsafe { _mm512_mask_storeu_epi8(to.as_mut_ptr().cast(), mask, sum) };
 }
 
 /// Adds terms that all reach as far as `destination`, with AVX2.
@@ -101,20 +129,17 @@ fn add_rest(destination: &mut [u8], source: &[u8], coefficient: u8) {
     }
 }
 
-/// What a term adds from this place on.
+/// What a term adds to `N` vectors from this place on.
 #[inline]
 #[target_feature(enable = "gfni,avx512f,avx512bw")]
-fn products_512(term: &Term<'_>, at: usize) -> Option<[__m512i; LANES]> {
+fn products_512<const N: usize>(term: &Term<'_>, at: usize) -> Option<[__m512i; N]> {
     let map = _mm512_set1_epi64(AFFINE[usize::from(term.coefficient)].cast_signed());
-    let from = read_512(term.source.get(at..)?.first_chunk()?);
-    Some(from.map(|factor| _mm512_gf2p8affine_epi64_epi8::<0>(factor, map)))
-}
-
-#[target_feature(enable = "avx512f")]
-fn read_512(bytes: &[u8; 64 * LANES]) -> [__m512i; LANES] {
-    let vectors: &[[u8; 64]; LANES] = bytes.as_chunks().0.first_chunk().expect("there are so many");
-    // SAFETY: each is 64 bytes long, and any alignment will do.
-    vectors.each_ref().map(|vector| unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) })
+    let from: &[[u8; 64]; N] = term.source.get(at..)?.as_chunks().0.first_chunk()?;
+    Some(from.each_ref().map(|vector| {
+        // SAFETY: it is 64 bytes long, and any alignment will do.
+        let factor = unsafe { _mm512_loadu_si512(vector.as_ptr().cast()) };
+        _mm512_gf2p8affine_epi64_epi8::<0>(factor, map)
+    }))
 }
 
 #[target_feature(enable = "avx2")]

@@ -35,8 +35,8 @@ fn a_kernel_that_is_missing_still_adds_right() {
 proptest! {
     #[test]
     fn sums_are_right_at_every_length(
-        destination in vec(any::<u8>(), 0..700),
-        sources in vec((vec(any::<u8>(), 0..700), any::<u8>()), 0..6),
+        destination in vec(any::<u8>(), 0..1400),
+        sources in vec((vec(any::<u8>(), 0..1400), any::<u8>()), 0..6),
     ) {
         let mut expected = destination.clone();
         for (source, coefficient) in &sources {

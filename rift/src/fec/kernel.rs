@@ -2,6 +2,8 @@
 //!
 //! It stands behind a trait so that a platform crate can bring SIMD; the core's own [`Portable`] is safe code.
 
+use heapless::Vec;
+
 use super::field::mul;
 
 /// Multiplies slices by coefficients of GF(2⁸) (polynomial 0x11d) and adds them to another.
@@ -35,17 +37,16 @@ pub(super) fn add_all<'a>(
     destination: &mut [u8],
     terms: impl IntoIterator<Item = Term<'a>>,
 ) {
-    let mut gathered = [Term::default(); TERMS_MAX];
-    let mut count = 0;
+    let mut gathered = Vec::<Term<'_>, TERMS_MAX>::new();
     for term in terms {
-        gathered[count] = term;
-        count += 1;
-        if count == TERMS_MAX {
+        if let Err(term) = gathered.push(term) {
             kernel.mul_add_all(destination, &gathered);
-            count = 0;
+            gathered.clear();
+            // There is room again.
+            let _ = gathered.push(term);
         }
     }
-    kernel.mul_add_all(destination, &gathered[..count]);
+    kernel.mul_add_all(destination, &gathered);
 }
 
 /// The kernel of the core: no tables beyond the field's, no unsafe code.

@@ -194,11 +194,9 @@ pub fn parity_shard_with(kernel: &impl MulAdd, layout: &Layout, data: &[u8], par
         return;
     }
     let (block, row) = (parity % layout.blocks, parity / layout.blocks);
-    let shards = (block..layout.data_shards).step_by(layout.blocks).enumerate();
-    let terms = shards.map(|(column, shard)| Term {
-        source: data.get(layout.data_range(shard)).unwrap_or_default(),
-        coefficient: coefficient(row, column),
-    });
+    let data = data.get(..layout.data_len).unwrap_or(data);
+    let shards = data.chunks(layout.shard_len).skip(block).step_by(layout.blocks);
+    let terms = shards.zip(coefficients(row)).map(|(source, &coefficient)| Term { source, coefficient });
     add_all(kernel, out, terms);
 }
 
@@ -344,7 +342,12 @@ impl Repair {
 
 /// The coefficient of a data shard in a parity shard, both by their position within the block.
 fn coefficient(row: usize, column: usize) -> u8 {
-    COEFFICIENTS.get(row).and_then(|row| row.get(column)).copied().unwrap_or(0)
+    coefficients(row).get(column).copied().unwrap_or(0)
+}
+
+/// The coefficients of all data shards in a parity shard, in the order of their columns.
+fn coefficients(row: usize) -> &'static [u8] {
+    COEFFICIENTS.get(row).map_or(&[], |row| row)
 }
 
 /// Every coefficient there is: 4 KiB, because two divisions cost as much as a vector unit's work on the whole shard.
