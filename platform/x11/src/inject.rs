@@ -52,7 +52,8 @@ struct Spare {
 }
 
 impl X11Sink {
-    /// Injects into the default screen of `display` (`None` = the environment's `DISPLAY`).
+    /// Injects into the default screen of `display` (`None` = the environment's `DISPLAY`). What a sink before this one has
+    /// left held is let go: a program that is killed releases nothing, and its server goes on repeating.
     ///
     /// # Errors
     /// No server, or no XTEST or XKB extension.
@@ -63,7 +64,7 @@ impl X11Sink {
         let events = ChangeWindowAttributesAux::new().event_mask(EventMask::STRUCTURE_NOTIFY);
         connection.change_window_attributes(screen.root, &events)?.check()?;
         let geometry = connection.get_geometry(screen.root)?.reply()?;
-        Ok(Self {
+        let sink = Self {
             keymap: Keymap::load(&connection)?,
             connection,
             root: screen.root,
@@ -74,7 +75,23 @@ impl X11Sink {
             wheel: (0, 0),
             spares: Vec::new(),
             uses: 0,
-        })
+        };
+        sink.let_go()?;
+        Ok(sink)
+    }
+
+    /// Releases what the devices of XTEST hold. They are every program's, and their own: what is held on a real keyboard
+    /// stays held, and the release of what is not held is no event.
+    fn let_go(&self) -> Result<(), Error> {
+        let held = self.connection.query_keymap()?.reply()?.keys;
+        for keycode in (0..=u8::MAX).filter(|&code| held[usize::from(code / 8)] & 1 << (code % 8) != 0) {
+            self.fake_key(keycode, false)?;
+        }
+        for button in (0..Button::COUNT).filter_map(Button::new) {
+            self.fake_button(x_button(button), false)?;
+        }
+        self.connection.flush()?;
+        Ok(())
     }
 
     /// Whether this event can be injected and flushed now without waiting for the server: it needs no answer, and the

@@ -10,7 +10,8 @@ use rift_hal::InputSink;
 use rift_x11::X11Sink;
 use support::{Client, Server};
 use x11rb::protocol::Event;
-use x11rb::protocol::xproto::{ConnectionExt, Window};
+use x11rb::protocol::xproto::{BUTTON_PRESS_EVENT, ConnectionExt, KEY_PRESS_EVENT, Window};
+use x11rb::protocol::xtest::ConnectionExt as _;
 
 const KEY_A: u16 = 30;
 const KEY_LEFTSHIFT: u16 = 42;
@@ -223,6 +224,37 @@ fn everything_held_is_released_on_demand_and_on_drop() {
     inject(&mut sink, &held);
     drop(sink);
     assert_eq!(released(), [('k', 38), ('b', 3)]);
+}
+
+#[test]
+fn what_a_killed_program_left_held_is_released_by_the_next() {
+    let Some((server, client, window, sink)) = set_up() else {
+        return;
+    };
+    drop(sink);
+    // A sink that ends lets go, so what is left held is pressed behind its back.
+    let press =
+        |kind, detail| client.connection.xtest_fake_input(kind, detail, 0, window, 0, 0, 0).unwrap().check();
+    press(KEY_PRESS_EVENT, 38).unwrap();
+    press(BUTTON_PRESS_EVENT, 9).unwrap();
+    let held =
+        || client.connection.query_keymap().unwrap().reply().unwrap().keys.iter().any(|&byte| byte != 0);
+    assert!(held());
+
+    let mut sink = X11Sink::open(server.name()).unwrap();
+    let released = |wanted: u8| {
+        client.wait(|event| match event {
+            Event::KeyRelease(event) if event.detail == wanted => Some(()),
+            Event::ButtonRelease(event) if event.detail == wanted => Some(()),
+            _ => None,
+        });
+    };
+    released(38);
+    released(9);
+    assert!(!held());
+    // The key is one that can be pressed again.
+    inject(&mut sink, &[key(KEY_A, true), key(KEY_A, false)]);
+    released(38);
 }
 
 #[test]
