@@ -181,7 +181,11 @@ impl<'a, 'p> Stage<'a, 'p> {
         let bytes = fs::read(&self.typed).unwrap_or_default();
         if bytes != wanted {
             let (got, wanted) = (String::from_utf8_lossy(&bytes), String::from_utf8_lossy(wanted));
-            return Err(Failure::failed(format!("{what}: the terminal got {got:?}, not {wanted:?}")));
+            let held = probe(&["keys"], &self.screen, None);
+            return Err(Failure::failed(format!(
+                "{what}: the terminal got {got:?}, not {wanted:?}; keys held at the host: {held:?}\n{}",
+                self.board.last_words()
+            )));
         }
         say::result(format_args!("{what}: what was typed arrives exactly"));
         Ok(())
@@ -333,11 +337,14 @@ pub(super) fn run_blind(parts: &Parts<'_>) -> Result<(), Failure> {
     stage.figures()
 }
 
-/// A terminal that says a few lines, then gives away every byte that it is given: keys, and clicks as sequences.
+/// A terminal that says a few lines, then gives away every byte that it is given: keys, and clicks as sequences. Returns when
+/// it takes them: what is typed before a window is there goes nowhere.
 fn terminal(parts: &Parts<'_>, screen: &Screen, typed: &Path, colours: &str) -> Result<Running, Failure> {
     const SCRIPT: &str = "i=0; while [ $i -lt 28 ]; do i=$((i+1)); \
         echo \"$i  the quick brown fox jumps over the lazy dog  $1  0123456789\"; done; \
-        printf '\\033[?1000h\\033[?25l'; stty raw -echo; exec cat >> \"$0\"";
+        printf '\\033[?1000h\\033[?25l'; stty raw -echo; : > \"$2\"; exec cat >> \"$0\"";
+    let ready = parts.keeper.scratch().join("terminal-is-ready");
+    let _ = fs::remove_file(&ready);
     let (foreground, background) = colours.split_once(" on ").unwrap_or(("white", "black"));
     let mut command = Command::new("xterm");
     // A cursor that blinks, or a pointer that hides, would be a change of its own.
@@ -350,10 +357,17 @@ fn terminal(parts: &Parts<'_>, screen: &Screen, typed: &Path, colours: &str) -> 
         background,
         "-xrm",
         "XTerm*cursorBlink: false",
+        "-xrm",
+        "XTerm*waitForMap: true",
     ]);
-    command.args(["-e", "sh", "-c", SCRIPT]).arg(typed).arg(colours);
+    command.args(["-e", "sh", "-c", SCRIPT]).arg(typed).arg(colours).arg(&ready);
     screen.aim(&mut command);
-    parts.keeper.spawn("terminal", &mut command, None)
+    let terminal = parts.keeper.spawn("terminal", &mut command, None)?;
+    let is_ready = wait_until(LIMIT, || ready.exists().then_some(()));
+    is_ready.ok_or_else(|| {
+        Failure::failed(format!("the terminal does not come up\n{}", terminal.last_words()))
+    })?;
+    Ok(terminal)
 }
 
 /// The program that measures from outside, about a host's screen.
