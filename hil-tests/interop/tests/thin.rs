@@ -167,7 +167,7 @@ impl Board {
             },
         };
         let address = SocketAddr::from((HOST.address, PORT));
-        let host = Some(PinnedHost { address, key: Some(host_identity().public()) });
+        let host = Some(PinnedHost { address, key: Some(host_identity().public()), successor: None });
         let buffer = || Box::leak(vec![0; 100_000].into_boxed_slice());
         let room = Room {
             memory: Box::leak(Box::new(Memory::new())),

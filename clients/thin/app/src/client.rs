@@ -9,19 +9,21 @@ use embassy_time::{Duration, Timer, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
 use rift::channel::capabilities::{Capabilities, Colours};
 use rift::{
-    CloseReason, Codec, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, PublicKey, Session,
-    Storage,
+    Callee, CloseReason, Codec, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, PublicKey,
+    Session, Storage,
 };
 use rift_embassy::{Scratch, now, run_client};
 use rift_tiles::Decoder;
 use zeroize::Zeroizing;
 
+use crate::begun::{Begun, begin};
+use crate::calling::{Attempt, Calls};
 use crate::cursor::Cursor;
-use crate::entropy::{Draws, Entropy, first_secret};
+use crate::entropy::Entropy;
 use crate::input::{InputQueue, InputSource};
 use crate::report::{Fault, Observer, Report, Stage, show_fault, show_stage};
 use crate::screen::{Screen, Surface};
-use crate::settings::{PinnedHost, Settings, SettingsStore};
+use crate::settings::PinnedHost;
 use crate::viewer::{Pairing, Viewer};
 
 /// The memory of a board's session: no more than 96 KiB beside its picture buffers.
@@ -141,6 +143,8 @@ const ALIVE_MS: u64 = 500;
 /// The first port of the client's own; each session has another, so that none hears what was meant for the last.
 const PORT_FIRST: u16 = 49_152;
 const PORTS: u16 = 16_384;
+/// How long a host has to answer to an attempt before the next is made, in another way perhaps.
+const HANDSHAKE_US: u32 = 2_500_000;
 
 /// Runs the client until a [`Fault`], which shows on the screen then. `stack` has its addresses from its own configuration,
 /// and its runner runs beside this.
@@ -182,51 +186,19 @@ where
         screen,
         input,
         observer,
-        begun,
         identity,
         stack,
         queue: InputQueue::new(),
         window: PairingWindow::new(),
         pin: None,
+        calls: Calls::new(begun.settings.boots),
+        begun,
         sessions: 0,
         picture_len: u32::try_from(picture_len).unwrap_or(u32::MAX),
     };
     let fault = client.live(socket, storage, place, scratch).await;
     show_fault(client.screen.bare(), format_args!("{fault}"));
     fault
-}
-
-/// What a start has made of the settings.
-struct Begun<E, F> {
-    settings: Settings,
-    store: SettingsStore<F>,
-    draws: Draws<E>,
-}
-
-/// Reads the settings or makes new ones, and writes down that the board has started before anything is drawn.
-fn begin<E: Entropy, F: NorFlash>(
-    flash: F,
-    mut entropy: E,
-    provision: Provision,
-) -> Result<Begun<E, F>, Fault> {
-    let (mut store, found) = SettingsStore::open(flash).map_err(Fault::Settings)?;
-    let mut settings = match found {
-        Some(settings) => settings,
-        None => {
-            let secret = first_secret(&mut entropy).map_err(|_| Fault::NoEntropy)?;
-            Settings { secret: *secret, boots: 0, host: None }
-        }
-    };
-    settings.boots = settings.boots.wrapping_add(1);
-    settings.host = match (provision.host, settings.host) {
-        // A key learnt by pairing with the same host stays.
-        (Some(PinnedHost { address, key: None }), Some(known)) if known.address == address => Some(known),
-        (Some(given), _) => Some(given),
-        (None, known) => known,
-    };
-    store.save(&settings).map_err(Fault::Settings)?;
-    let draws = Draws::new(entropy, settings.secret, settings.boots);
-    Ok(Begun { settings, store, draws })
 }
 
 struct Client<'m, S, I, E, F, O> {
@@ -241,6 +213,7 @@ struct Client<'m, S, I, E, F, O> {
     window: PairingWindow,
     pin: Option<Pin>,
     sessions: u16,
+    calls: Calls,
     /// Bytes of each picture buffer.
     picture_len: u32,
 }
@@ -316,24 +289,26 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         scratch: &mut Scratch,
         host: PinnedHost,
     ) -> Result<(&'static mut ThinStorage, CloseReason), Fault> {
-        socket.close();
-        self.sessions = self.sessions.wrapping_add(1);
-        let port = PORT_FIRST + self.sessions % PORTS;
-        if socket.bind(port).is_err() {
-            // Ports from 49152 are never 0 and the socket was just closed; without one nothing could be sent.
+        if !self.bind(socket) {
             return Ok((storage, CloseReason::Unanswered));
         }
         let ephemeral = self.draw()?;
         let connection = self.draw()?.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let handshake = Noise::initiator(&self.identity, *ephemeral, Opening::XX);
+        let attempt = self.calls.next(&host);
+        let opening = attempt.map_or(Opening::XX, |attempt| attempt.opening);
+        let handshake = Noise::initiator(&self.identity, *ephemeral, opening);
         let entropy = self.draw()?;
-        let config = Config::default();
+        let config = Config { handshake_us: HANDSHAKE_US, ..Config::default() };
+        let callee = attempt.filter(|_| opening == Opening::IK).map(|attempt| self.calls.callee(attempt.key));
         let mut materials = Some((handshake, storage));
         self.observer.with_deep_stack(&mut || {
             if let Some((handshake, storage)) = materials.take() {
-                match host.key {
-                    Some(key) => connect(place, &config, handshake, key, connection, storage),
-                    None => approach(place, &config, handshake, connection, storage),
+                match (&callee, attempt) {
+                    (Some(callee), _) => call(place, &config, handshake, callee, connection, storage),
+                    (None, Some(Attempt { key, .. })) => {
+                        connect(place, &config, handshake, key, connection, storage);
+                    }
+                    (None, None) => approach(place, &config, handshake, connection, storage),
                 }
             }
         });
@@ -356,24 +331,38 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         let mut viewer = Viewer::new(
             &mut self.screen,
             (&mut self.input, &mut self.queue),
-            &mut self.begun.draws,
+            &mut self.begun,
             &mut self.observer,
             host.key.is_none().then_some(pairing),
         );
         let reason = run_client(socket, host.address, session, scratch, &mut viewer).await;
-        if viewer.lacks_entropy {
-            return Err(Fault::NoEntropy);
+        let (fault, paired, token, is_let_in) = (viewer.fault, viewer.paired, viewer.token, viewer.is_let_in);
+        if let Some(fault) = fault {
+            return Err(fault);
         }
-        if let Some(key) = viewer.paired {
+        if let Some(Attempt { key, .. }) = attempt {
+            self.calls.ended(key, reason, token);
+            if is_let_in {
+                self.begun.prove(key).map_err(Fault::Settings)?;
+            }
+        }
+        if let Some(key) = paired {
             self.window.paired();
             self.pin = None;
-            self.begun.settings.host = Some(PinnedHost { address: host.address, key: Some(key) });
-            self.begun.store.save(&self.begun.settings).map_err(Fault::Settings)?;
+            self.begun.prove(key).map_err(Fault::Settings)?;
             self.observer.report(Report::Paired(key));
         }
         let mut back = None;
         self.observer.with_deep_stack(&mut || back = place.pop().map(Session::into_memory));
         Ok((back.expect("it was put there above, and nobody else has the place"), reason))
+    }
+
+    /// Gives the socket a port of its own for the next session. Ports from 49152 are never 0 and the socket is closed before,
+    /// so it is never without one, in which nothing could be sent.
+    fn bind(&mut self, socket: &mut UdpSocket<'static>) -> bool {
+        socket.close();
+        self.sessions = self.sessions.wrapping_add(1);
+        socket.bind(PORT_FIRST + self.sessions % PORTS).is_ok()
     }
 
     fn draw(&mut self) -> Result<Zeroizing<[u8; 32]>, Fault> {
@@ -437,6 +426,19 @@ fn connect(
     storage: &'static mut ThinStorage,
 ) {
     put(place, Session::connect(config, handshake, host, connection, storage, PathId(0), now()));
+}
+
+/// The same, a round trip sooner.
+#[inline(never)]
+fn call(
+    place: &mut Place,
+    config: &Config,
+    handshake: Noise,
+    callee: &Callee,
+    connection: u32,
+    storage: &'static mut ThinStorage,
+) {
+    put(place, Session::call(config, handshake, callee, connection, storage, PathId(0), now()));
 }
 
 /// A session with a host to pair with.

@@ -81,10 +81,12 @@ impl InputQueue {
         }
     }
 
-    /// A session may be steered from now on.
+    /// A session may be steered from now on. One that may already goes on as it was: only its rights are others.
     pub fn begin(&mut self) {
-        self.end();
-        self.has_session = true;
+        if !self.has_session {
+            self.end();
+            self.has_session = true;
+        }
     }
 
     /// There is no session any more: the host has released what was held.
@@ -214,6 +216,18 @@ mod tests {
         }
         assert_eq!((held.into_iter().collect::<Vec<_>>(), buttons), ([2].to_vec(), 1));
         assert!(!queue.is_waiting() && given(&mut queue, 9).is_empty());
+    }
+
+    #[test]
+    fn other_rights_in_a_session_lose_no_release_and_nothing_that_waits() {
+        let mut queue = InputQueue::new();
+        queue.begin();
+        queue.push(key(1, true));
+        assert_eq!(given(&mut queue, 9), [key(1, true)]);
+        queue.push(key(2, true));
+        queue.begin();
+        queue.push(key(1, false));
+        assert_eq!(given(&mut queue, 9), [key(2, true), key(1, false)]);
     }
 
     #[test]

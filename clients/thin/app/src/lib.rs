@@ -11,6 +11,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod begun;
+mod calling;
 mod client;
 mod cursor;
 pub mod entropy;

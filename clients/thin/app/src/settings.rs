@@ -23,6 +23,8 @@ pub struct PinnedHost {
     pub address: SocketAddr,
     /// Its key; `None` = not paired yet.
     pub key: Option<PublicKey>,
+    /// The key it will have next, on its own word.
+    pub successor: Option<PublicKey>,
 }
 
 /// What a board remembers.
@@ -165,11 +167,14 @@ fn emit(sequence: u32, settings: &Settings, bytes: &mut [u8; RECORD_LEN]) {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
             IpAddr::V6(address) => address,
         };
-        bytes[44] = 1 | u8::from(host.key.is_some()) << 1;
+        bytes[44] = 1 | u8::from(host.key.is_some()) << 1 | u8::from(host.successor.is_some()) << 2;
         bytes[46..48].copy_from_slice(&host.address.port().to_le_bytes());
         bytes[48..64].copy_from_slice(&address.octets());
         if let Some(key) = host.key {
             bytes[64..96].copy_from_slice(key.as_bytes());
+        }
+        if let Some(key) = host.successor {
+            bytes[96..HASH_AT].copy_from_slice(key.as_bytes());
         }
     }
     let hash = Blake2s256::digest(&bytes[..HASH_AT]);
@@ -185,10 +190,14 @@ fn parse(bytes: &[u8; RECORD_LEN]) -> Option<(u32, Settings)> {
     let host = (text[44] & 1 != 0).then(|| {
         let octets: [u8; 16] = text[48..64].try_into().unwrap_or_default();
         let port = u16::from_le_bytes([text[46], text[47]]);
-        let key: [u8; 32] = text[64..96].try_into().unwrap_or_default();
+        let key = |bit: u8, at: usize| {
+            let bytes: [u8; 32] = text[at..at + 32].try_into().unwrap_or_default();
+            (text[44] & bit != 0).then(|| PublicKey::from_bytes(bytes))
+        };
         PinnedHost {
             address: SocketAddr::new(Ipv6Addr::from(octets).to_canonical(), port),
-            key: (text[44] & 2 != 0).then(|| PublicKey::from_bytes(key)),
+            key: key(2, 64),
+            successor: key(4, 96),
         }
     });
     let secret = text[12..44].try_into().ok()?;
@@ -274,6 +283,7 @@ mod tests {
         let host = PinnedHost {
             address: address.parse().expect("an address"),
             key: boots.is_multiple_of(3).then_some(key),
+            successor: boots.is_multiple_of(6).then_some(PublicKey::from_bytes([8; 32])),
         };
         Settings { secret: [boots as u8; 32], boots, host: (boots != 5).then_some(host) }
     }

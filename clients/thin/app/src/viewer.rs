@@ -2,17 +2,19 @@
 
 use embassy_futures::select::{Either, select};
 use embassy_time::Timer;
+use embedded_storage::nor_flash::NorFlash;
 use rift::limits::TILE_REPORT_MAX;
 use rift::{
-    Channel, CloseReason, Codec, Event, Handshake, InputEvent, Instant, Memory, PairingWindow, PictureId,
-    PublicKey, Session, StreamParameters,
+    AddressToken, Channel, CloseReason, Codec, Event, Handshake, InputEvent, Instant, Memory, PairingWindow,
+    PictureId, PublicKey, Session, StreamParameters,
 };
 use rift_embassy::Application;
 use rift_tiles::{Grid, TileSet};
 
-use crate::entropy::{Draws, Entropy};
+use crate::begun::Begun;
+use crate::entropy::Entropy;
 use crate::input::{InputQueue, InputSource};
-use crate::report::{Observer, Report, Stage};
+use crate::report::{Fault, Observer, Report, Stage};
 use crate::screen::{Screen, ShowError, Surface};
 
 /// Words of a set of tiles: for 2048 of them, as a screen of 2048 × 4096 pixels has.
@@ -26,10 +28,10 @@ const STATS_US: u64 = 1_000_000;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Viewer<'a, 'm, S, I, E, O> {
+pub(crate) struct Viewer<'a, 'm, S, I, E, F, O> {
     screen: &'a mut Screen<'m, S>,
     input: &'a mut I,
-    draws: &'a mut Draws<E>,
+    begun: &'a mut Begun<E, F>,
     observer: &'a mut O,
     queue: &'a mut InputQueue,
     parameters: Option<StreamParameters>,
@@ -42,8 +44,12 @@ pub(crate) struct Viewer<'a, 'm, S, I, E, O> {
     pub(crate) paired: Option<PublicKey>,
     /// What a session for pairing needs.
     pairing: Option<Pairing<'a>>,
-    /// The generator had nothing when the session asked for some.
-    pub(crate) lacks_entropy: bool,
+    /// The newest token of the host, for the next call.
+    pub(crate) token: Option<AddressToken>,
+    /// The host let this board in.
+    pub(crate) is_let_in: bool,
+    /// Why the board cannot go on: there was no entropy when the session asked for some, or no memory for its host's word.
+    pub(crate) fault: Option<Fault>,
 }
 
 /// One attempt at pairing.
@@ -54,18 +60,18 @@ pub(crate) struct Pairing<'a> {
     pub(crate) entropy: [u8; 32],
 }
 
-impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, O: Observer> Viewer<'a, 'm, S, I, E, O> {
+impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Viewer<'a, 'm, S, I, E, F, O> {
     pub(crate) const fn new(
         screen: &'a mut Screen<'m, S>,
         (input, queue): (&'a mut I, &'a mut InputQueue),
-        draws: &'a mut Draws<E>,
+        begun: &'a mut Begun<E, F>,
         observer: &'a mut O,
         pairing: Option<Pairing<'a>>,
     ) -> Self {
         Self {
             screen,
             input,
-            draws,
+            begun,
             observer,
             queue,
             parameters: None,
@@ -74,7 +80,9 @@ impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, O: Observer> Viewer<'a, 'm,
             tick_at: Instant::ZERO,
             paired: None,
             pairing,
-            lacks_entropy: false,
+            token: None,
+            is_let_in: false,
+            fault: None,
         }
     }
 
@@ -137,8 +145,8 @@ impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, O: Observer> Viewer<'a, 'm,
     }
 }
 
-impl<M: Memory, H: Handshake, S: Surface, I: InputSource, E: Entropy, O: Observer> Application<M, H>
-    for Viewer<'_, '_, S, I, E, O>
+impl<M: Memory, H: Handshake, S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer>
+    Application<M, H> for Viewer<'_, '_, S, I, E, F, O>
 {
     fn event(&mut self, now: Instant, session: &mut Session<M, H>, event: Event) {
         if let Event::Picture(id) = event {
@@ -147,6 +155,7 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, E: Entropy, O: Observe
             self.parameters = Some(parameters);
             self.screen.clear_beside((parameters.width, parameters.height));
         } else if let Event::Admitted(_) = event {
+            self.is_let_in = true;
             self.queue.begin();
             self.observer.report(Report::Stage(Stage::Admitted));
         } else if let Event::Authenticated(_) = event
@@ -159,12 +168,20 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, E: Entropy, O: Observe
             self.paired = Some(host);
             session.close(now, CloseReason::Done);
         } else if event == Event::EntropyWanted {
-            match self.draws.draw() {
+            match self.begun.draws.draw() {
                 Ok(drawn) => session.add_entropy(now, *drawn),
                 Err(_) => {
-                    self.lacks_entropy = true;
+                    self.fault = Some(Fault::NoEntropy);
                     session.close(now, CloseReason::Done);
                 }
+            }
+        } else if let Event::AddressToken(token) = event {
+            self.token = Some(token);
+        } else if let Event::Successor(key) = event {
+            // Waits for the flash memory: once for each key that a host ever has.
+            if let Err(error) = self.begun.promise(key) {
+                self.fault = Some(Fault::Settings(error));
+                session.close(now, CloseReason::Done);
             }
         } else if let Event::Cursor(position) = event {
             self.screen.place_cursor(position);

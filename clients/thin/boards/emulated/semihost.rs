@@ -34,5 +34,5 @@ pub fn provision() -> Provision {
             key = text.parse::<PublicKey>().ok();
         }
     }
-    Provision { host: address.map(|address| PinnedHost { address, key }) }
+    Provision { host: address.map(|address| PinnedHost { address, key, successor: None }) }
 }
