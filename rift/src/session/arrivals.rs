@@ -155,3 +155,23 @@ fn slot(ring: &mut [ArrivedPacket], number: u64) -> &mut ArrivedPacket {
     let mask = ring.len() as u64 - 1;
     &mut ring[(number & mask) as usize]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Identity, Memory as _, Noise, Opening, PathId, Session, Storage};
+
+    /// A packet lost on its way must not pass for one of the same number that came to the session before.
+    #[test]
+    fn session_in_used_memory_has_no_arrivals_yet() {
+        let mut memory: Storage<&'static mut [u8], 64, 64, 0, 64, 64> = Storage::new();
+        let mut log = ArrivalLog::new();
+        log.push((&mut memory).arrivals(), 0, Instant::ZERO, Ecn::NotEct);
+        let identity = Identity::from_secret([1; 32]);
+        let handshake = Noise::initiator(&identity, [2; 32], Opening::XX);
+        let session =
+            Session::approach(&Config::default(), handshake, 3, &mut memory, PathId(0), Instant::ZERO);
+        let mut used = session.into_memory();
+        assert!(used.arrivals().iter().all(|packet| packet.number_plus_one == 0));
+    }
+}

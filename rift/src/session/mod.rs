@@ -70,7 +70,7 @@ use crate::wire::cursor::CursorPosition;
 use crate::wire::stream::Channel;
 use crate::wire::video::StreamParametersMessage;
 
-use arrivals::ArrivalLog;
+use arrivals::{ArrivalLog, ArrivedPacket};
 use chance::Chance;
 use clock::PeerClock;
 use connections::Connections;
@@ -167,7 +167,9 @@ pub struct Session<M: Memory, H: Handshake> {
 }
 
 impl<M: Memory, H: Handshake> Session<M, H> {
-    fn new(side: Side, config: &Config, memory: M, path: PathId, phase: Phase<H>, now: Instant) -> Self {
+    fn new(side: Side, config: &Config, mut memory: M, path: PathId, phase: Phase<H>, now: Instant) -> Self {
+        // The session before this one in the same memory had packets of the same numbers.
+        memory.arrivals().fill(ArrivedPacket::EMPTY);
         let delta = Delta::new(&delta::Config {
             bitrate_bps_min: config.bitrate_bps_min,
             bitrate_bps_start: config.bitrate_bps_start,
