@@ -134,13 +134,15 @@ impl<'a, 's> Link<'a, 's> {
             }
             let _ = self.socket.send_to(&self.outgoing[next.clone()], (self.to.ip(), self.to.port())).await;
         };
-        match select4(self.socket.wait_recv_ready(), deadline, sending, other).await {
-            Either4::First(()) | Either4::Second(()) => Woken::Driver,
-            Either4::Third(()) => {
+        // The first that is ready counts. A socket or a session may be ready each time, and is served whatever ended the wait;
+        // the caller is heard only here.
+        match select4(other, self.socket.wait_recv_ready(), deadline, sending).await {
+            Either4::First(()) => Woken::Application,
+            Either4::Second(()) | Either4::Third(()) => Woken::Driver,
+            Either4::Fourth(()) => {
                 self.left.start = next.end;
                 Woken::Driver
             }
-            Either4::Fourth(()) => Woken::Application,
         }
     }
 
