@@ -1,8 +1,12 @@
 //! What only a real kernel can prove, checked inside a VM.
 //!
 //! The capture layer alone ([`mod@bench`]), whole sessions of the host's program and a client ([`session`]), what a
-//! desktop makes of input devices ([`libinput`]), and sound over a bad link ([`sound`]). The card is the kernel's `vivid`, which has a control for every fault
-//! and shows a test pattern; time is the guest's, which is virtual, so bounds hold on a machine of any speed.
+//! desktop makes of input devices ([`libinput`]), and sound over a bad link ([`sound`]). The card is the kernel's `vivid`,
+//! which has a control for every fault and shows a test pattern; time is the guest's, which is virtual, so bounds hold on
+//! a machine of any speed.
+//!
+//! One thing has no driver here: a card that encodes. The kernel's `vivid` gives no H.264, and every other driver that
+//! does wants hardware. Passing on what such a card gives is tested with a card of the tests' own.
 
 pub mod bench;
 pub mod card;
