@@ -140,7 +140,6 @@ fn camera(place: &Place, references: &[Reference]) -> anyhow::Result<bool> {
 
 /// To HDMI and back to the camera, in one session.
 fn switch(host: &Host, viewer: &mut Viewer) -> anyhow::Result<bool> {
-    faults::vga()?;
     let before = viewer.stream_size();
     let mut is_good = true;
     for input in [HDMI, CAMERA] {
