@@ -38,9 +38,10 @@ fn programs() -> Option<Programs> {
 
 fn play(via: Via) {
     let Some(programs) = programs() else { return };
-    let keeper = Keeper::start().unwrap();
+    let keeper = Keeper::start().expect("there is a place for what this leaves");
     let options = Demo { setup: Setup { yes: true, skip: true }, seconds: 4, headless: true, via: Some(via) };
-    demo::play(&programs, &options, &keeper.scratch().join("results")).unwrap();
+    demo::play(&programs, &options, &keeper.scratch().join("results"))
+        .expect("the session takes the path that was asked for");
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn ways(log: &Path) -> Vec<String> {
 #[test]
 fn session_outlives_the_direct_path_and_goes_back_to_it() {
     let Some(programs) = programs() else { return };
-    let keeper = Keeper::start().unwrap();
+    let keeper = Keeper::start().expect("there is a place for what this leaves");
     let meeting = Meeting::start(&keeper, &programs, Via::Gateway).unwrap();
     let (host_state, state) = (keeper.scratch().join("host"), keeper.scratch().join("client"));
     let id = programs.ask("wavry-client", &["id"], &state).unwrap();

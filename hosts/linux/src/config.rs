@@ -186,9 +186,9 @@ fn reason(message: &str) -> &str {
     message.lines().next().unwrap_or(message).trim_start_matches("error: ")
 }
 
-/// How unlike two names are: one that begins like the other is very like it.
+/// How unlike a word is to a name there is: the beginning of one is very like it.
 fn unlikeness(one: &str, other: &str) -> usize {
-    if one.starts_with(other) || other.starts_with(one) { 1 } else { distance(one, other) }
+    if other.starts_with(one) { 1 } else { distance(one, other) }
 }
 
 /// Insertions, removals and replacements between two words (Levenshtein 1966).

@@ -382,8 +382,6 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
     }
 
     fn established(&mut self, _now: Instant, peer: PublicKey, from: SocketAddr) -> Decision<SessionMemory> {
-        // `allow` may have been run a moment ago.
-        self.is_list_newer |= self.reread();
         let Some(client) = self.allow.list().find(&peer) else {
             warn!(id = %peer, %from, "refused: not on the list; to let it in: wavry-server allow {peer}");
             return Decision::Refuse(CloseReason::Refused);
@@ -410,6 +408,8 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
         peer: PublicKey,
         from: SocketAddr,
     ) -> Decision<SessionMemory> {
+        // It may have been put on the list a moment ago, by a command or by pairing.
+        self.is_list_newer |= self.reread();
         // SPEC §4.19.
         let known = self.allow.list().find(&peer).map_or(suite, |client| client.suite);
         if suite < known {

@@ -186,6 +186,21 @@ fn stranger_is_refused_until_allowed_and_revoking_ends_the_session() {
     assert!(rig.injected.try_iter().any(|command| command == Command::ReleaseAll));
 }
 
+/// SPEC §4.19.
+#[test]
+fn client_that_begins_hybrid_is_held_to_it_however_short_it_has_been_on_the_list() {
+    let mut rig = Rig::new();
+    let id = Identity::from_secret([3; 32]).public();
+    rig.allow(3, Permissions::VIEW);
+    let address = rig.driver.local_addr();
+    let mut established = |suite| rig.viewers.established_by(Instant::ZERO, suite, id, address);
+    assert!(matches!(established(Suite::Hybrid), Decision::Admit { .. }));
+    assert!(matches!(established(Suite::Classical), Decision::Refuse(CloseReason::Refused)));
+    let mut kept = AllowFile::new(&rig.state);
+    assert!(kept.refresh().unwrap());
+    assert_eq!(kept.list().find(&id).map(|client| client.suite), Some(Suite::Hybrid));
+}
+
 #[test]
 fn revoking_counts_also_when_a_stranger_made_the_list_be_read() {
     let mut rig = Rig::new();
