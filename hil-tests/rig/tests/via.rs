@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use wavry_rig::args::{Demo, Setup, Via};
 use wavry_rig::demo::{self, Programs, number_in};
+use wavry_rig::internet::{GATEWAY, Place};
 use wavry_rig::meeting::{Meeting, text_in};
 use wavry_rig::process::{Keeper, wait_until};
 
@@ -94,4 +95,20 @@ fn session_outlives_the_direct_path_and_goes_back_to_it() {
     eprintln!("{:?}, {figures}", ways(&log));
     assert_eq!(number_in(&figures, "reconnects"), Some(0.0), "one session all the time");
     assert_eq!(text_in(&figures, "path"), Some("direct"));
+}
+
+#[test]
+fn gateway_without_the_links_key_is_refused_in_words_that_say_what_to_do() {
+    let Some(programs) = programs() else { return };
+    let keeper = Keeper::start().unwrap();
+    let meeting = Meeting::start(&keeper, &programs, Via::Gateway).unwrap();
+    let scratch = |name: &str| keeper.scratch().join(name);
+    let host = programs.ask("wavry-server", &["id"], &scratch("host")).unwrap();
+    let other = programs.ask("wavry-gateway", &["id"], &scratch("other-gateway")).unwrap();
+    let mut client = meeting.internet().command(Place::Client, &programs.path("wavry-client"));
+    client.args(["connect", &format!("wavry://{host}@{GATEWAY}/{other}"), "--headless", "--state"]);
+    let output = client.arg(scratch("client")).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{words}");
+    assert!(words.contains("has not the key") && words.contains("wavry-server link"), "{words}");
 }

@@ -162,7 +162,8 @@ impl Shell {
             Request::Store(change) => self.storage.grant(&change).await,
             Request::Lend(peers) => {
                 let entropy = [entropy(), entropy(), entropy()];
-                if let Some(shares) = self.leases.make(entropy, unix_us() / 1_000_000) {
+                let devices = peers.map(|(_, key)| key);
+                if let Some(shares) = self.leases.make(devices, entropy, unix_us() / 1_000_000) {
                     self.gateway.on_lease(self.now(), peers, shares);
                 }
                 Ok(())

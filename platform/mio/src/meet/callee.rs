@@ -26,6 +26,10 @@ const UNUSED_US: u64 = 90_000_000;
 const LEFT_US: u64 = 45_000_000;
 /// This machine's own addresses are looked at this often.
 const LOOK_US: u64 = 15_000_000;
+/// Introductions that are heeded at once, and one more each so many microseconds: who has the gateway shall not make this
+/// host send to whom he likes more than that.
+const INTRODUCTIONS_BURST: u64 = 16;
+const INTRODUCTION_US: u64 = 500_000;
 /// Two grants are at least so far apart: a gateway takes two requests a second from a device.
 const GRANT_US: u64 = 600_000;
 /// Keys that a gateway is told of; the others it does not introduce.
@@ -34,7 +38,7 @@ pub const GRANTS_MAX: usize = 128;
 struct Bound {
     binding: Binding,
     /// For whom it was leased.
-    peer: Option<PublicKey>,
+    peer: PublicKey,
     used_at: Instant,
 }
 
@@ -58,6 +62,8 @@ pub struct Callee {
     told: BTreeMap<PublicKey, bool>,
     grant_at: Option<Instant>,
     introductions: u64,
+    /// Every introduction fills it, and time drains it: when it will be empty.
+    drained_at: Instant,
 }
 
 impl Callee {
@@ -78,6 +84,7 @@ impl Callee {
             told: BTreeMap::new(),
             grant_at: None,
             introductions: 0,
+            drained_at: Instant::ZERO,
         }
     }
 
@@ -199,6 +206,12 @@ impl Callee {
     fn work(&mut self, now: Instant) {
         while let Some(signal) = self.gateway.hear(now) {
             if let Signal::Introduction(met) = signal {
+                self.introduced = None;
+                let drained_at = self.drained_at.max(now).plus_micros(INTRODUCTION_US);
+                if drained_at.micros_since(now) > INTRODUCTIONS_BURST * INTRODUCTION_US {
+                    continue;
+                }
+                self.drained_at = drained_at;
                 self.introductions += 1;
                 self.introduced = Some(met.peer);
                 if self.punches.len() == PUNCHES_MAX {
@@ -251,14 +264,15 @@ impl Callee {
         self.grant_at = Some(now.plus_micros(GRANT_US));
     }
 
+    /// A lease is for whom was just introduced; another one is nobody's.
     fn on_lease(&mut self, now: Instant, lease: rift::paths::relay::Lease) {
+        let Some(peer) = self.introduced.take() else { return };
         if let Some(known) = self.bindings.iter_mut().find(|one| one.binding.tag() == lease.tag) {
             known.used_at = now;
             return known.binding.renew(now, lease);
         }
         let Some(binding) = Binding::new(lease, LeaseSide::Callee, now) else { return };
         // A peer that comes back has another lease; of the earlier ones it keeps what it still uses.
-        let peer = self.introduced.take();
         self.bindings.retain(|one| one.peer != peer || now.micros_since(one.used_at) < LEFT_US);
         if self.bindings.len() == BINDINGS_MAX {
             let oldest = (0..self.bindings.len()).min_by_key(|&at| self.bindings[at].used_at);
