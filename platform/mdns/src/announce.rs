@@ -56,9 +56,26 @@ impl Announcer {
         if announcement.address == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
             daemon.disable_interface(IfKind::IPv6)?;
         }
-        let first = register(&daemon, &announcement)?;
+        let announce = |daemon: &ServiceDaemon, announcement: &Announcement| {
+            let service = service(announcement)?;
+            let full = service.get_fullname().to_owned();
+            daemon.register(service)?;
+            Ok::<_, MdnsError>(full)
+        };
+        let mut current = announce(&daemon, &announcement)?;
         let (stop, stopped) = channel();
-        let rotate = move || rotate_until(&daemon, &announcement, first, &stopped);
+        let rotate = move || {
+            each(ROTATION, &stopped, || match announce(&daemon, &announcement) {
+                // Under a chosen name the newer record has taken the older one's place.
+                Ok(next) if next == current => {}
+                Ok(next) => withdraw(&daemon, &core::mem::replace(&mut current, next)),
+                Err(error) => warn!("the announcement stays as it is: {error}"),
+            });
+            withdraw(&daemon, &current);
+            if let Ok(over) = daemon.shutdown() {
+                let _ = over.recv_timeout(GOODBYE);
+            }
+        };
         let thread = Builder::new().name("mdns".into()).spawn(rotate).map_err(MdnsError::Thread)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
@@ -74,24 +91,15 @@ impl Drop for Announcer {
     }
 }
 
-fn rotate_until(daemon: &ServiceDaemon, announcement: &Announcement, first: String, stopped: &Receiver<()>) {
-    let mut current = first;
-    while stopped.recv_timeout(ROTATION) == Err(RecvTimeoutError::Timeout) {
-        match register(daemon, announcement) {
-            // Under a chosen name the newer record has taken the older one's place.
-            Ok(next) if next == current => {}
-            Ok(next) => withdraw(daemon, &core::mem::replace(&mut current, next)),
-            Err(error) => warn!("the announcement stays as it is: {error}"),
-        }
-    }
-    withdraw(daemon, &current);
-    if let Ok(over) = daemon.shutdown() {
-        let _ = over.recv_timeout(GOODBYE);
+/// Does something after each `period` until `stopped` has no sender any more.
+fn each(period: Duration, stopped: &Receiver<()>, mut turn: impl FnMut()) {
+    while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+        turn();
     }
 }
 
-/// Announces under a new tag; returns the full name.
-fn register(daemon: &ServiceDaemon, announcement: &Announcement) -> Result<String, MdnsError> {
+/// An announcement under a new tag and, unless somebody chose one, a new name.
+fn service(announcement: &Announcement) -> Result<ServiceInfo, MdnsError> {
     let mut nonce = [0; 8];
     let mut label = [0; 4];
     getrandom::fill(&mut nonce).map_err(MdnsError::Entropy)?;
@@ -104,15 +112,12 @@ fn register(daemon: &ServiceDaemon, announcement: &Announcement) -> Result<Strin
     // The machine's own name would tell whose it is.
     let target = format!("{label}.local.");
     let port = announcement.port;
-    let service = if announcement.address.is_unspecified() {
+    debug!(name, "announced");
+    Ok(if announcement.address.is_unspecified() {
         ServiceInfo::new(SERVICE, name, &target, (), port, &properties[..])?.enable_addr_auto()
     } else {
         ServiceInfo::new(SERVICE, name, &target, announcement.address, port, &properties[..])?
-    };
-    let full = service.get_fullname().to_owned();
-    daemon.register(service)?;
-    debug!(name, "announced");
-    Ok(full)
+    })
 }
 
 fn withdraw(daemon: &ServiceDaemon, full: &str) {
@@ -121,5 +126,48 @@ fn withdraw(daemon: &ServiceDaemon, full: &str) {
             let _ = gone.recv_timeout(GOODBYE);
         }
         Err(error) => debug!("an old announcement stays until it expires: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+    use std::collections::BTreeSet;
+
+    use rift::Identity;
+
+    use super::*;
+
+    /// SPEC §4.18: at most ten minutes, and whenever it starts.
+    #[test]
+    fn each_turn_announces_a_new_nonce_and_a_new_name_unless_one_was_chosen() {
+        assert!(ROTATION <= Duration::from_secs(600));
+        let host = Identity::from_secret([1; 32]).public();
+        for chosen in [None, Some("study".to_owned())] {
+            let announcement = Announcement {
+                host,
+                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                port: 9,
+                version: 1,
+                name: chosen.clone(),
+            };
+            let (mut tags, mut names) = (BTreeSet::new(), BTreeSet::new());
+            let (stop, stopped) = channel();
+            let mut stop = Some(stop);
+            // The first is the one it starts with.
+            let mut turn = || {
+                let service = service(&announcement).expect("it can be announced");
+                let text = service.get_property_val_str(TAG_KEY).expect("it has a tag");
+                assert!(DiscoveryTag::parse(text).is_some_and(|tag| tag.is_of(&host)), "{text}");
+                assert!(tags.insert(text[..16].to_owned()), "nonce {text} again");
+                names.insert(service.get_fullname().to_owned());
+                if tags.len() == 20 {
+                    stop = None;
+                }
+            };
+            turn();
+            each(Duration::ZERO, &stopped, turn);
+            assert_eq!((tags.len(), names.len()), (20, if chosen.is_some() { 1 } else { 20 }));
+        }
     }
 }
