@@ -9,6 +9,7 @@ pub mod fec;
 pub mod gateway;
 pub mod known;
 pub mod messages;
+pub mod migration;
 pub mod noise_differential;
 pub mod pair;
 pub mod pairing;
@@ -26,13 +27,14 @@ pub mod wire;
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 13] = [
+pub const SURFACES: [Surface; 14] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
     ("wire", wire::run),
     ("pairing", pairing::run),
     ("paths", paths::run),
+    ("migration", migration::run),
     ("noise_differential", noise_differential::run),
     ("fec", fec::run),
     ("reassembly", reassembly::run),

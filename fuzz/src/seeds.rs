@@ -41,6 +41,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend([noise(), call(), losses(), shards(), conversation()]);
     seeds.extend([(0, "agreed"), (1, "wrong-pin")].map(|(pin, name)| pairing(pin, name)));
     seeds.extend(tiles());
+    seeds.extend(moves());
     seeds.extend(crate::paths::seeds());
     seeds.extend(crate::relay::seeds());
     seeds.extend(crate::gateway::seeds());
@@ -197,4 +198,28 @@ fn conversation() -> Seed {
         script = script.u8(10).u8(round).u8(1).u8(0).u8(13).u8(round).u8(round);
     }
     ("streams", "conversation".into(), script.into_bytes())
+}
+
+/// A client that opens paths, moves, is moved, copied, and comes back to where it was.
+fn moves() -> Vec<Seed> {
+    // So many datagrams arrive, in order, and time passes.
+    let go = |script: Script, rounds: u8| {
+        (0..rounds).fold(script, |script, _| (0..6).fold(script.u8(8).u8(40), |script, _| script.u8(4)))
+    };
+    let begin = |renews: u8| go(Script::default().u8(renews).u8(15).u8(0), 6);
+    let opened = |script: Script, address: u8| go(script.u8(9).u8(address).u8(15).u8(1).u8(9).u8(0), 8);
+    let stories = [
+        // Make before break, and back.
+        go(opened(go(opened(begin(0), 1).u8(10).u8(1), 8).u8(15).u8(0), 2).u8(10).u8(2), 8),
+        // The address is gone, the client knows.
+        go(opened(begin(1), 2).u8(14).u8(0).u8(11).u8(1).u8(15).u8(0), 12),
+        // A NAT forgets it, twice, and somebody copies what comes.
+        go(go(begin(0).u8(13).u8(1), 6).u8(6).u8(0).u8(15).u8(0).u8(13).u8(2).u8(6).u8(1), 10),
+        // It moves to where nothing passes, and back; a path is closed.
+        go(go(opened(opened(begin(1), 3), 1).u8(14).u8(3).u8(11).u8(1), 6).u8(11).u8(2).u8(12).u8(0), 10),
+        // The path in use falls silent while another one is kept.
+        go(opened(begin(0), 1).u8(14).u8(0).u8(15).u8(1).u8(12).u8(0), 20),
+    ];
+    let named = ["break", "gone", "rebound", "nowhere", "silent"].into_iter().zip(stories);
+    named.map(|(name, script)| ("migration", name.into(), script.into_bytes())).collect()
 }

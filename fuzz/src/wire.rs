@@ -170,8 +170,11 @@ fn body(frame_type: FrameType, data: &[u8]) {
         FrameType::PathChallenge | FrameType::PathResponse => {
             PathProbe::parse(data).map(|m| empty().bytes(&m.data))
         }
-        FrameType::PathsInUse => PathsInUse::parse(data)
-            .map(|m| empty().u16(m.change).u16(m.used).u16(m.standby.unwrap_or(0xffff))),
+        FrameType::PathsInUse => PathsInUse::parse(data).map(|m| {
+            let number = |number: Option<u16>| number.unwrap_or(0xffff);
+            let body = empty().u16(m.change).u16(m.used).u16(number(m.standby));
+            body.u16(number(m.tried[0])).u16(number(m.tried[1])).u16(m.opened)
+        }),
         FrameType::DatagramLimit => DatagramLimit::parse(data).map(|m| empty().u16(m.len)),
         FrameType::NewConnection => NewConnection::parse(data)
             .map(|m| empty().u16(m.number).u32(m.connection).u32(m.first).bytes(&m.token)),

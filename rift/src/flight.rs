@@ -53,6 +53,11 @@ pub enum FlightEntry {
         /// Its UDP payload.
         bytes: u16,
     },
+    /// Congestion control began anew: the path is another one, or carries shorter datagrams only.
+    Restarted {
+        /// With what grant, in bit/s.
+        bitrate_bps: u32,
+    },
     /// The pictures' rate was set.
     PictureRate {
         /// Pictures per 1000 s.
@@ -108,6 +113,7 @@ impl FlightEntry {
                 (7, 0, parity_permille, bitrate_bps, pacing_bps.into(), 0)
             }
             Self::Forgotten { bytes } => (9, 0, bytes, 0, 0, 0),
+            Self::Restarted { bitrate_bps } => (10, 0, 0, bitrate_bps, 0, 0),
         };
         let mut bytes = [0; Self::LEN];
         (bytes[0], bytes[1]) = (kind, flags);
@@ -141,6 +147,7 @@ impl FlightEntry {
             7 => Self::Grant { bitrate_bps: middle, pacing_bps: one as u32, parity_permille: small },
             8 => Self::Answered { is_answered: flags & 1 != 0 },
             9 => Self::Forgotten { bytes: small },
+            10 => Self::Restarted { bitrate_bps: middle },
             _ => return None,
         })
     }

@@ -87,6 +87,7 @@ proptest! {
             FlightEntry::Feedback { at, round_trip_us: numbers.0 },
             FlightEntry::Silence { at },
             FlightEntry::Forgotten { bytes },
+            FlightEntry::Restarted { bitrate_bps: numbers.0 },
             FlightEntry::PictureRate { millihertz: numbers.0 },
             FlightEntry::Answered { is_answered: flag },
             FlightEntry::Grant { bitrate_bps: numbers.0, pacing_bps: numbers.1, parity_permille: bytes },

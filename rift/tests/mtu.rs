@@ -2,9 +2,12 @@
 
 use core::time::Duration;
 
+use rift::delta::Outcome;
+use rift::flight::FlightEntry;
 use rift::{Config, Instant, PathId};
+use rift_sim::flight::replay;
 use rift_sim::peer::{Pair, PairConfig, Peer, Repertoire, Typist};
-use rift_sim::{LinkConfig, Loss, Network, Random, Time};
+use rift_sim::{Captured, LinkConfig, Loss, Network, Random, Time};
 
 const SEEDS: core::ops::Range<u64> = 1..3;
 /// Bytes of IPv4 and UDP headers.
@@ -227,4 +230,62 @@ fn length_that_the_system_refuses_is_left_at_once() {
     });
     pair.network.run_for(Duration::from_secs(3));
     assert!((1380..1400).contains(&found(&pair)), "{}", found(&pair));
+}
+
+/// SPEC §16.9: what was too long is no congestion.
+#[test]
+fn narrower_path_keeps_its_rate() {
+    for seed in 1..6 {
+        let mut config = config(seed, 1500, 0.0);
+        config.session.bitrate_bps_min = 300_000;
+        config.session.bitrate_bps_max = 2_500_000;
+        config.session.bitrate_bps_start = 1_000_000;
+        let mut pair = Pair::new(&config);
+        pair.network.act(pair.host, |peer, _| peer.host_mut().records_flights = true);
+        pair.network.run_until(Time::from_millis(5_000 + seed * 7));
+        let grant = |pair: &Pair| pair.host().guests[0].session.budget().pacing_bps;
+        let before = grant(&pair);
+        widths(&mut pair, 1400);
+        let narrowed = |pair: &Pair| pair.host().guests[0].session.stats(Instant::ZERO).paths_narrowed;
+        while narrowed(&pair) == 0 {
+            pair.network.run_for(Duration::from_millis(1));
+        }
+        let mut least = grant(&pair);
+        for _ in 0..300 {
+            pair.network.run_for(Duration::from_millis(3));
+            least = least.min(grant(&pair));
+        }
+        assert!(least * 10 >= before * 9, "seed {seed}: {least} of {before} bit/s");
+        let record = pair.host().guests[0].flight.borrow().clone();
+        assert_eq!(replay(&config.session, &record).diverged_at, None, "seed {seed}: it is in the record");
+    }
+}
+
+/// SPEC §16.8: a host's flight record holds all that congestion control is told.
+#[test]
+fn congestion_control_is_told_of_no_probe() {
+    let mut config = config(3, 1300, 0.0);
+    config.session.bitrate_bps_min = 300_000;
+    let mut pair = Pair::new(&config);
+    pair.network.record();
+    pair.network.act(pair.host, |peer, _| peer.host_mut().records_flights = true);
+    pair.network.run_until(Time::from_secs(3));
+    let host = pair.host;
+    let is_lost = |sent: &&Captured| sent.from == host && sent.bytes.len() > 1300 - AROUND;
+    let probes = pair.network.captured().iter().filter(is_lost).count();
+    assert!(probes >= 6 && found(&pair) > 1200, "{probes} probes were lost, others arrived");
+    let record = pair.host().guests[0].flight.borrow().clone();
+    let told = |entry: &FlightEntry| match *entry {
+        FlightEntry::Report(report) => report.outcome == Outcome::Lost,
+        FlightEntry::Sent { bytes, is_reported, .. } => is_reported && usize::from(bytes) > 1300 - AROUND,
+        FlightEntry::Received { .. }
+        | FlightEntry::Feedback { .. }
+        | FlightEntry::Silence { .. }
+        | FlightEntry::Forgotten { .. }
+        | FlightEntry::Restarted { .. }
+        | FlightEntry::PictureRate { .. }
+        | FlightEntry::Answered { .. }
+        | FlightEntry::Grant { .. } => false,
+    };
+    assert!(record.len() > 1000 && !record.iter().any(told), "a probe was told");
 }

@@ -1,6 +1,7 @@
 //! A session outlives the addresses of its client, and nobody who watches can tell (SPEC §16).
 
 use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rift::wire::DataHeader;
 use rift::{Config, Event, Instant, PathId};
@@ -202,24 +203,33 @@ fn path_that_was_given_up_does_not_come_again_with_the_same_packet_numbers() {
         let mut pair = Pair::new(&config);
         pair.network.record();
         pair.network.run_until(Time::from_millis(400));
+        let mut opened = 0;
         for id in 1..40 {
             let address = pair.network.add_address(pair.client);
             pair.network.act(pair.client, |peer, now| {
                 // Not enough ids yet: the next time.
-                let _ = peer.client_mut().open_path(now, PathId(id), address);
+                opened += usize::from(peer.client_mut().open_path(now, PathId(id), address).is_ok());
             });
             pair.network.run_for(Duration::from_millis(2));
             pair.network.act(pair.client, |peer, _| peer.client_mut().session_mut().close_path(PathId(id)));
             pair.network.run_for(Duration::from_millis(60));
         }
-        let mut heads = std::collections::BTreeSet::new();
+        let (mut heads, mut owners) = (BTreeSet::new(), BTreeMap::new());
         let host = pair.host;
         for sent in pair.network.captured().iter().filter(|sent| sent.to == host) {
             if let Some(header) = DataHeader::parse(&sent.bytes) {
                 let is_new = heads.insert((header.connection, header.packet_number));
                 assert!(is_new, "seed {seed}: {header:?} twice");
+                let owner = *owners.entry(header.connection).or_insert(sent.from);
+                assert_eq!(
+                    owner, sent.from,
+                    "seed {seed}: two paths share {:#x} (SPEC §16.1)",
+                    header.connection
+                );
             }
         }
+        // Who gives paths up is given new ids, also where nothing of a path arrived.
+        assert!(opened > 12, "seed {seed}: {opened} paths were opened");
     }
 }
 
@@ -285,6 +295,19 @@ fn seen(captured: &[Captured], from: NodeId) -> Seen {
     }
 }
 
+/// How many of the new paths follow the old one of the same place by their packet numbers.
+fn told_by_numbers(before: &[Seen], after: &[Seen]) -> usize {
+    let distance = |one: u32, other: u32| {
+        let ahead = other.wrapping_sub(one) & 0x00ff_ffff;
+        ahead.min(0x0100_0000 - ahead)
+    };
+    let nearest = |new: &Seen| {
+        let to = |&old: &usize| distance(*before[old].numbers.last().expect("some"), new.numbers[0]);
+        (0..before.len()).min_by_key(to).expect("there are many")
+    };
+    after.iter().enumerate().filter(|(index, new)| nearest(new) == *index).count()
+}
+
 #[test]
 fn observer_cannot_tell_which_old_path_a_new_one_continues() {
     // Many clients move at the same time; the observer sees all old and all new paths and pairs them as well as the
@@ -313,21 +336,50 @@ fn observer_cannot_tell_which_old_path_a_new_one_continues() {
         before.push(first);
         after.push(second);
     }
-    let distance = |one: u32, other: u32| {
-        let ahead = other.wrapping_sub(one) & 0x00ff_ffff;
-        ahead.min(0x0100_0000 - ahead)
-    };
-    let mut right = 0;
-    let mut phases = 0;
-    for (index, new) in after.iter().enumerate() {
-        let nearest = (0..before.len())
-            .min_by_key(|&old| distance(*before[old].numbers.last().expect("some"), new.numbers[0]))
-            .expect("there are many");
-        right += usize::from(nearest == index);
-        phases += usize::from(before[index].phases.last() == new.phases.first());
-    }
+    let right = told_by_numbers(&before, &after);
+    let is_same = |(old, new): &(&Seen, &Seen)| old.phases.last() == new.phases.first();
+    let phases = before.iter().zip(&after).filter(is_same).count();
     // By chance one of 48 is right; seven or more would come by chance once in 10 000 times.
     assert!(right < 7, "{right} of {sessions} paths are told by their numbers");
     // By chance 24 have the same phase; beyond 12..=36 chance goes once in 1000 times.
     assert!((12..=36).contains(&phases), "{phases} of {sessions} paths show the same key phase");
+}
+
+/// SPEC §16.1: a path that was given up and one that is opened after it show nothing that they share.
+#[test]
+fn observer_cannot_tell_which_given_up_path_one_that_is_opened_again_continues() {
+    let sessions = 48;
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for seed in 0..sessions {
+        let mut config = config(seed + 400, 10);
+        config.pictures_per_second = 0;
+        let mut pair = Pair::new(&config);
+        pair.network.record();
+        pair.network.run_until(Time::from_millis(700 + seed * 11));
+        let host = pair.host;
+        let tried: Vec<[Seen; 2]> = [1, 2]
+            .map(|id| {
+                let address = pair.network.add_address(pair.client);
+                pair.network.act(pair.client, |peer, now| {
+                    peer.client_mut().open_path(now, PathId(id), address).expect("a path is open");
+                });
+                pair.network.run_for(Duration::from_millis(200));
+                pair.network.act(pair.client, |peer, _| {
+                    peer.client_mut().session_mut().close_path(PathId(id));
+                });
+                pair.network.run_for(Duration::from_millis(100));
+                let captured = pair.network.captured();
+                let back: Vec<_> = captured.iter().filter(|sent| sent.to == address).cloned().collect();
+                [seen(captured, address), seen(&back, host)]
+            })
+            .into();
+        for (first, second) in tried[0].iter().zip(&tried[1]) {
+            assert!(!first.numbers.is_empty() && !second.numbers.is_empty(), "seed {seed}");
+            assert!(second.connections.iter().all(|id| !first.connections.contains(id)), "seed {seed}");
+        }
+        before.push(tried[0][0].clone());
+        after.push(tried[1][0].clone());
+    }
+    let right = told_by_numbers(&before, &after);
+    assert!(right < 7, "{right} of {sessions} paths are told by their numbers");
 }

@@ -30,7 +30,7 @@ fn what_was_found_before_holds() {
     }
 }
 
-/// Sessions look for the longest datagrams that pass (SPEC §16.9): a narrower link takes them from them.
+/// Sessions look for the longest datagrams that pass; a narrower link takes those from them.
 #[test]
 fn narrower_links_lose_what_was_found_to_pass() {
     let narrows = |seed: &u64| Scenario::draw(*seed).faults.contains(&Fault::Mtu);

@@ -16,11 +16,14 @@ pub struct Replay {
 /// Plays the record of a host with these limits. A controller like the one that was recorded decides as it did.
 #[must_use]
 pub fn replay(config: &Config, record: &[FlightEntry]) -> Replay {
-    let mut delta = Delta::new(&delta::Config {
-        bitrate_bps_min: config.bitrate_bps_min,
-        bitrate_bps_start: config.bitrate_bps_start,
-        bitrate_bps_max: config.bitrate_bps_max,
-    });
+    let begin = |bitrate_bps_start: u32| {
+        Delta::new(&delta::Config {
+            bitrate_bps_min: config.bitrate_bps_min,
+            bitrate_bps_start,
+            bitrate_bps_max: config.bitrate_bps_max,
+        })
+    };
+    let mut delta = begin(config.bitrate_bps_start);
     let mut replay = Replay::default();
     let mut reports: Vec<PacketReport> = Vec::new();
     for (place, entry) in record.iter().enumerate() {
@@ -37,6 +40,7 @@ pub fn replay(config: &Config, record: &[FlightEntry]) -> Replay {
             }
             FlightEntry::Silence { at } => delta.handle_timeout(at),
             FlightEntry::Forgotten { bytes } => delta.on_forgotten(bytes.into()),
+            FlightEntry::Restarted { bitrate_bps } => delta = begin(bitrate_bps),
             FlightEntry::PictureRate { millihertz } => delta.set_picture_rate(millihertz),
             FlightEntry::Answered { is_answered } => delta.set_answered(is_answered),
             FlightEntry::Grant { .. } => {

@@ -82,6 +82,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if !self.permissions.is_some_and(|granted| granted.contains(Permissions::VIEW)) {
             return Err(SendError::NotPermitted);
         }
+        let granted_bps = self.delta.budget().pacing_bps;
+        let is_first = self.video_out.peek().is_none();
+        self.queued_for_bps = if is_first { granted_bps } else { granted_bps.max(self.queued_for_bps) };
         let shard_len = shard_len(self.picture_datagram_len());
         let parity = self.delta.parity_for(picture.len().div_ceil(shard_len));
         self.video_out.push(picture, shard_len, parity).map_err(|error| match error {

@@ -15,9 +15,6 @@ use crate::wire::path::{NewConnection, Reset};
 /// Packets of which a client remembers what a reset would have to answer.
 const REMEMBERED: usize = 32;
 
-/// Paths that are gone of which a side remembers how far their packet numbers had come.
-const GONE: usize = 8;
-
 /// The ids of one side's packets.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
@@ -25,23 +22,16 @@ pub(super) struct Connections {
     known: Vec<NewConnection, CONNECTIONS_MAX>,
     /// The number of the next to be given out.
     next: u16,
-    /// Paths that are gone, by number, and how many packets were sent on each: the host may tell of their ids again.
-    gone: Vec<(u16, u64), GONE>,
-    /// The largest number of which that is no longer known: nothing is sent to it any more.
-    spent: u16,
+    /// Client: the largest number that any of its paths ever had. None gets it again, whatever the host says: an id that
+    /// was on the wire before would tell that two paths are one session's, and its packet numbers were used (SPEC §16.1).
+    opened: u16,
     /// Client: low bits of the number and end of the tag of packets sent lately.
     sent: [(u32, [u8; TRIGGER_LEN]); REMEMBERED],
 }
 
 impl Connections {
     pub(super) const fn new() -> Self {
-        Self {
-            known: Vec::new(),
-            next: 0,
-            gone: Vec::new(),
-            spent: 0,
-            sent: [(u32::MAX, [0; TRIGGER_LEN]); REMEMBERED],
-        }
+        Self { known: Vec::new(), next: 0, opened: 0, sent: [(u32::MAX, [0; TRIGGER_LEN]); REMEMBERED] }
     }
 
     /// Client: a packet was sealed.
@@ -60,9 +50,17 @@ impl Connections {
         })
     }
 
-    /// Client: the first that is for a path after `number`.
-    pub(super) fn first_beyond(&self, number: u16) -> Option<NewConnection> {
-        self.known.iter().filter(|known| known.number > number).min_by_key(|known| known.number).copied()
+    /// Client: the id of a path that was never open.
+    pub(super) fn open(&mut self) -> Option<NewConnection> {
+        let fresh = self.known.iter().filter(|known| known.number > self.opened);
+        let next = fresh.min_by_key(|known| known.number).copied()?;
+        self.opened = next.number;
+        Some(next)
+    }
+
+    /// Client: see [`PathsInUse::opened`].
+    pub(super) const fn opened(&self) -> u16 {
+        self.opened
     }
 
     /// Host: the one with this id.
@@ -70,29 +68,16 @@ impl Connections {
         self.known.iter().find(|known| known.connection == connection).copied()
     }
 
-    /// The path of this number is gone, on which so many packets were sent: should it come again, its packet numbers go on
-    /// from there (SPEC §3.2).
-    pub(super) fn forget(&mut self, number: u16, sent: u64) {
-        self.gone.retain(|&(gone, _)| gone != number);
-        if self.gone.is_full() {
-            let oldest = (0..self.gone.len()).min_by_key(|&at| self.gone[at].0).unwrap_or(0);
-            self.spent = self.spent.max(self.gone.swap_remove(oldest).0);
-        }
-        let _ = self.gone.push((number, sent));
-        self.known.retain(|known| known.number != number);
-    }
-
-    /// Packets that were sent before on a path of this number.
-    pub(super) fn sent_on(&self, number: u16) -> u64 {
-        self.gone.iter().find(|&&(gone, _)| gone == number).map_or(0, |&(_, sent)| sent)
+    /// Keeps the ids of these paths alone.
+    pub(super) fn retain(&mut self, keeps: impl Fn(u16) -> bool) {
+        self.known.retain(|known| keeps(known.number));
     }
 
     /// Client: takes a new one. One that is known, or for which there is no room, changes nothing.
-    pub(super) fn on_new(&mut self, new: &NewConnection) {
+    fn on_new(&mut self, new: &NewConnection) {
         let is_taken =
             |known: &NewConnection| known.number == new.number || known.connection == new.connection;
-        let is_spent = new.number > 0 && new.number <= self.spent;
-        if !is_spent && !self.known.iter().any(is_taken) {
+        if !self.known.iter().any(is_taken) {
             let _ = self.known.push(*new);
         }
     }
@@ -105,6 +90,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.side == Side::Responder
             && self.is_established()
             && self.permissions.is_some()
+            && self.connections.next < u16::MAX
             && self.connections.known.len() < CONNECTIONS_SPARE + 1 + self.paths.others.len()
     }
 
@@ -123,8 +109,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(crate) fn offer_connection(&mut self, connection: u32, first: u32, token: [u8; RESET_LEN]) {
         let connections = &mut self.connections;
         let number = connections.next;
+        let Some(next) = number.checked_add(1) else { return };
         if connections.known.push(NewConnection { number, connection, first, token }).is_ok() {
-            connections.next += 1;
+            connections.next = next;
             self.latches.set(Carried::CONNECTIONS, self.sent.next());
         }
     }
@@ -143,8 +130,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     pub(super) fn handle_new_connection(&mut self, body: &[u8]) -> Result<(), Discard> {
         let new = NewConnection::parse(body).ok_or(Discard::Malformed)?;
+        let mut open = self.paths.others.iter().chain([&self.active]);
         // A host reads a client's where it opens a path.
-        if self.side == Side::Initiator {
+        if self.side == Side::Initiator
+            && (new.number > self.connections.opened || open.any(|path| path.number == new.number))
+        {
             self.connections.on_new(&new);
         }
         Ok(())

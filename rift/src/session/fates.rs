@@ -14,6 +14,9 @@ use crate::wire::feedback::{Ecn, Feedback};
 /// half at 60 Hz, which nobody sees. Once it does, a quarter more keeps it so.
 const ANSWERED_US: u64 = 25_000;
 
+/// Pictures that wait may take so long at a grant that has halved, in µs: longer than a key picture made for it.
+const OUTDATED_US: u64 = 500_000;
+
 impl<M: Memory, H: Handshake> Session<M, H> {
     /// Congestion control has decided anew, because of `cause`.
     pub(super) fn on_granted(&mut self, cause: impl FnOnce() -> FlightEntry) {
@@ -22,6 +25,16 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let (_, mut recorder) = self.memory.flight();
         recorder.record(cause);
         recorder.record(|| FlightEntry::of_budget(&budget));
+    }
+
+    /// SPEC §11.7: what waits was made for a path that carried more.
+    fn drop_outdated(&mut self) {
+        let granted_bps = u64::from(self.delta.budget().pacing_bps);
+        let takes_us = self.video_out.backlog_bytes() as u64 * 8_000_000 / granted_bps.max(1);
+        if u64::from(self.queued_for_bps) > 2 * granted_bps && takes_us > OUTDATED_US {
+            self.video_out.drop_waiting();
+            self.video_out.forget_repair();
+        }
     }
 
     /// Takes the peer's report on our packets (SPEC §12.2–§12.3).
@@ -81,7 +94,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let (sent, latches) = (&mut self.sent, &mut self.latches);
         let (streams, bulk, stats) = (&mut self.streams, &mut self.bulk, &mut self.stats);
         let (loss, mtu) = (&mut self.loss, &mut self.active.mtu);
-        let mut is_narrower = false;
+        let (mut narrowed, mut forgotten) = (None, 0_usize);
+        let granted_bps = self.delta.budget().pacing_bps;
         let reports = core::iter::from_fn(|| {
             loop {
                 let told = sent.tell(ring, now, patience, overdue)?;
@@ -90,7 +104,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     mtu.on_probe(now, told.arrived.is_some());
                     continue;
                 }
-                is_narrower |= mtu.on_fate(now, told.bytes, told.arrived.is_some());
+                let fate = mtu.on_fate(now, told.bytes, told.arrived.is_some(), granted_bps);
+                narrowed = narrowed.or(fate);
                 loss.on_packet(told.arrived.is_none());
                 let outcome = match told.arrived {
                     Some((at_us, ce)) => {
@@ -113,6 +128,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 if told.carried.intersects(Carried::BULK) {
                     bulk.on_told(now, &report, round_trip);
                 }
+                // SPEC §16.9: what was too long for the path tells nothing of its rate.
+                if told.arrived.is_none() && told.bytes > mtu.len() {
+                    if told.carried.contains(Carried::ELICITING) {
+                        forgotten += usize::from(told.bytes);
+                    }
+                    continue;
+                }
                 // Packets that want no feedback may wait long for it: that is no delay of the path.
                 if told.carried.contains(Carried::ELICITING) {
                     recorder.record(|| FlightEntry::Report(report));
@@ -124,11 +146,15 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             let round_trip_us = u32::try_from(round_trip).unwrap_or(u32::MAX);
             self.delta.on_feedback(now, round_trip_us, reports);
             self.on_granted(|| FlightEntry::Feedback { at: now, round_trip_us });
+            self.drop_outdated();
         } else {
             reports.for_each(drop);
         }
-        if is_narrower {
+        self.forget_bytes(forgotten);
+        if let Some(before_bps) = narrowed {
             self.on_narrower();
+            // Losses told until then told nothing of the rate.
+            self.restart_control(before_bps);
         }
     }
 }

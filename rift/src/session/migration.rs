@@ -2,11 +2,8 @@
 //! follows, and proves every address before it sends much there.
 
 use super::path::{AMPLIFICATION_MAX, Challenge, Direction, Path};
-use super::sent::Told;
 use super::{Carried, Discard, PathId, SendError, Session};
 use crate::crypto::{Handshake, Side};
-use crate::delta::{self, Delta, Outcome, PacketReport};
-use crate::flight::FlightEntry;
 use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;
 use crate::time::Instant;
@@ -68,19 +65,22 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.side != Side::Initiator || !self.is_established() || self.uses_path(id) {
             return Err(SendError::NotConnected);
         }
+        if self.paths.others.is_full() {
+            return Err(SendError::Full);
+        }
         self.now = self.now.max(now);
         self.chance.mix(&entropy);
-        let used = self.paths.others.iter().map(|path| path.number).fold(self.active.number, u16::max);
-        let spare = self.connections.first_beyond(used).ok_or(SendError::Full)?;
         let drawn = self.chance.draw().ok_or(SendError::Full)?;
+        let spare = self.connections.open().ok_or(SendError::Full)?;
         let word = |at: usize| u32::from_be_bytes([drawn[at], drawn[at + 1], drawn[at + 2], drawn[at + 3]]);
         let local = Direction::new(word(0), word(4));
         let mtu = self.untried();
         let mut path = Path::new(id, spare.number, local, Direction::of(&spare), mtu, now);
         let data = [drawn[8], drawn[9], drawn[10], drawn[11], drawn[12], drawn[13], drawn[14], drawn[15]];
         path.challenge = Some(Challenge::new(data, now));
-        path.sent = self.connections.sent_on(spare.number);
-        self.paths.others.push(path).map_err(|_| SendError::Full)
+        self.paths.others.push(path).map_err(|_| SendError::Full)?;
+        self.say_paths();
+        Ok(())
     }
 
     /// Client: sends everything on this path from now on and keeps the one used before ready: make before break. What is
@@ -143,7 +143,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     fn drop_path(&mut self, at: usize) {
         let path = self.paths.others.swap_remove(at);
         self.paths.missing_base += path.replay.expected();
-        self.connections.forget(path.number, path.sent);
+        self.connections.retain(|number| number != path.number);
     }
 
     fn say_paths(&mut self) {
@@ -172,63 +172,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.forget_flight(now);
         self.active.begin_account(self.sent.next());
         self.arrivals.restart(self.active.order(self.active.replay.expected()));
-        self.restart_control(now);
+        self.begin_control(now);
         self.drop_too_long();
         self.heard_at = self.heard_at.max(now);
         // Nothing can be expected here before the peer has followed.
         self.is_flowing = false;
-    }
-
-    /// Nothing will be heard of what is under way: all of it is said again.
-    fn forget_flight(&mut self, now: Instant) {
-        while let Some(told) = self.sent.forget(self.memory.sent()) {
-            self.say_again(now, &told);
-        }
-    }
-
-    /// One more packet can be remembered: where there is no room the oldest of which nothing was heard is forgotten, and
-    /// what it carried is said again.
-    pub(super) fn make_room(&mut self, now: Instant) {
-        if self.sent.has_room(self.memory.sent().len(), 1) {
-            return;
-        }
-        let Some(told) = self.sent.forget(self.memory.sent()) else { return };
-        self.say_again(now, &told);
-        if self.side == Side::Responder && told.carried.contains(Carried::ELICITING) {
-            self.delta.on_forgotten(told.bytes.into());
-            self.memory.flight().1.record(|| FlightEntry::Forgotten { bytes: told.bytes });
-        }
-    }
-
-    fn say_again(&mut self, now: Instant, told: &Told) {
-        let round_trip = self.round_trip_us();
-        self.latches.on_lost(told.carried, told.packet_number);
-        for (stream, carried) in self.streams.iter_mut().zip(Carried::STREAMS) {
-            if told.carried.contains(carried) {
-                stream.on_lost(now, round_trip);
-            }
-        }
-        if told.carried.intersects(Carried::BULK) {
-            let report = PacketReport { sent_at: told.sent_at, bytes: told.bytes, outcome: Outcome::Lost };
-            self.bulk.on_told(now, &report, round_trip);
-        }
-    }
-
-    /// Another path has another rate, and another round trip.
-    fn restart_control(&mut self, now: Instant) {
-        if self.side == Side::Responder {
-            let start = self.config.bitrate_bps_start;
-            self.delta = Delta::new(&delta::Config {
-                bitrate_bps_min: self.config.bitrate_bps_min,
-                bitrate_bps_start: start,
-                bitrate_bps_max: self.config.bitrate_bps_max,
-            });
-            if let Some(message) = self.parameters {
-                self.delta.set_picture_rate(message.parameters.rate_millihertz);
-            }
-            self.pacer.set_rate(u64::from(self.delta.budget().pacing_bps));
-        }
-        self.clock.request_now(now);
     }
 
     // ---- receiving ----
@@ -269,6 +217,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         path.remote = Direction::of(&answer);
         path.room = Some(0);
         path.earn(len);
+        // What the client has closed meanwhile makes room.
+        let mut frames = Frames::new(text).filter(|frame| frame.frame_type == FrameType::PathsInUse);
+        if let Some(message) = frames.find_map(|frame| PathsInUse::parse(frame.body)) {
+            self.on_paths(now, &message)?;
+        }
         if self.paths.others.is_full() {
             // The client knows best which it needs: one it has not spoken of makes room.
             let oldest = (0..self.paths.others.len()).min_by_key(|&at| self.paths.others[at].heard_at);
@@ -320,7 +273,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 self.video_out.drop_waiting();
             }
             self.forget_flight(now);
-            self.restart_control(now);
+            self.begin_control(now);
             self.drop_too_long();
         }
     }
@@ -401,6 +354,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if (message.change.wrapping_sub(self.paths.change) as i16) <= 0 {
             return Ok(());
         }
+        self.forget_closed(message);
         if message.used != self.active.number {
             let at = self.paths.others.iter().position(|path| path.number == message.used);
             // Said before the path itself was heard of: it is said again.
@@ -410,14 +364,19 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 // The path before is dead, and so is what leans on what was under way there.
                 self.video_out.drop_waiting();
             }
+            self.forget_closed(message);
         }
         self.paths.change = message.change;
-        let newest = message.standby.map_or(message.used, |standby| standby.max(message.used));
-        let gone = |path: &Path| path.number < newest && Some(path.number) != message.standby;
-        while let Some(at) = self.paths.others.iter().position(gone) {
+        Ok(())
+    }
+
+    /// Host: paths that the client has closed, and ids it will never use, are no more.
+    fn forget_closed(&mut self, message: &PathsInUse) {
+        while let Some(at) = self.paths.others.iter().position(|path| !message.keeps(path.number)) {
             self.drop_path(at);
         }
-        Ok(())
+        let used = self.active.number;
+        self.connections.retain(|number| number == used || message.keeps(number));
     }
 
     // ---- time ----
@@ -432,6 +391,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         {
             self.pending.path_failed = Some(self.paths.others[at].id);
             self.drop_path(at);
+            self.say_paths();
         }
         if self.silence_due().is_some_and(|due| due <= now) {
             self.on_silence(now);

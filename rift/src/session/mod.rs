@@ -34,6 +34,7 @@ mod path;
 mod probing;
 mod receive;
 mod renewal;
+mod restart;
 mod sealing;
 pub mod sent;
 mod succession;
@@ -161,6 +162,8 @@ pub struct Session<M: Memory, H: Handshake> {
     received_mark: (Instant, u64),
     /// Host: when the last shard left, until the client was told that no other follows soon.
     left_at: Option<Instant>,
+    /// The most that was granted as the pictures were queued that wait, in bits per second.
+    queued_for_bps: u32,
     /// The newest time any call was given.
     now: Instant,
     stats: Stats,
@@ -228,6 +231,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             received_bps: 0,
             received_mark: (now, 0),
             left_at: None,
+            queued_for_bps: 0,
             now,
             stats: Stats::default(),
         }

@@ -53,6 +53,8 @@ pub(super) struct PathMtu {
     long_lost: u8,
     lost_len: u16,
     short_arrived: u8,
+    /// What was granted before the first of them was lost, in bits per second.
+    granted_bps: u32,
     hold_us: u32,
 }
 
@@ -69,6 +71,7 @@ impl PathMtu {
             long_lost: 0,
             lost_len: u16::MAX,
             short_arrived: 0,
+            granted_bps: 0,
             hold_us: HOLD_US,
         }
     }
@@ -152,10 +155,11 @@ impl PathMtu {
         is_narrower
     }
 
-    /// What has become of a datagram that was no probe (SPEC §16.9). Returns whether the path has become narrower.
-    pub(super) fn on_fate(&mut self, now: Instant, len: u16, arrived: bool) -> bool {
+    /// What has become of a datagram that was no probe, while so much is granted (SPEC §16.9). When the path has become
+    /// narrower: what was granted before it did.
+    pub(super) fn on_fate(&mut self, now: Instant, len: u16, arrived: bool, granted_bps: u32) -> Option<u32> {
         if usize::from(self.len) <= DATAGRAM_MIN {
-            return false;
+            return None;
         }
         if arrived {
             if len >= self.lost_len {
@@ -163,18 +167,22 @@ impl PathMtu {
             } else if self.long_lost > 0 {
                 self.short_arrived = self.short_arrived.saturating_add(1);
             }
-            return false;
+            return None;
         }
         if usize::from(len) <= DATAGRAM_MIN {
-            return false;
+            return None;
+        }
+        if self.long_lost == 0 {
+            self.granted_bps = granted_bps;
         }
         self.long_lost = self.long_lost.saturating_add(1);
         self.lost_len = self.lost_len.min(len);
         let is_narrower = self.long_lost >= LONG_LOST && self.short_arrived >= SHORT_ARRIVED;
+        let granted_bps = self.granted_bps;
         if is_narrower {
             self.fall(now);
         }
-        is_narrower
+        is_narrower.then_some(granted_bps)
     }
 
     fn fall(&mut self, now: Instant) {
@@ -402,7 +410,7 @@ mod tests {
         let now = Instant::ZERO;
         let tell = |fates: &[(u16, bool)]| {
             let mut mtu = wide;
-            (fates.iter().any(|&(len, arrived)| mtu.on_fate(now, len, arrived)), mtu.len())
+            (fates.iter().any(|&(len, arrived)| mtu.on_fate(now, len, arrived, 1).is_some()), mtu.len())
         };
         let long_lost = [(1452, false); 5];
         let short = [(80, true); 2];

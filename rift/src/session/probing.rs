@@ -23,8 +23,16 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     }
 
     fn put_paths(&self, writer: &mut Writer<'_>) -> Option<()> {
-        let standby = self.paths.others.iter().find(|path| path.is_proven).map(|path| path.number);
-        let message = PathsInUse { change: self.paths.change, used: self.active.number, standby };
+        let others = &self.paths.others;
+        let standby = others.iter().find(|path| path.is_proven).map(|path| path.number);
+        let mut tried = others.iter().map(|path| path.number).filter(|&number| Some(number) != standby);
+        let message = PathsInUse {
+            change: self.paths.change,
+            used: self.active.number,
+            standby,
+            tried: [tried.next(), tried.next()],
+            opened: self.connections.opened(),
+        };
         emit(writer, FrameType::PathsInUse, |body| message.emit(body))
     }
 
@@ -47,7 +55,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let end = DATAGRAM_MIN.min(room).min(out.len()).checked_sub(TAG_LEN)?;
         let mut writer = Writer::new(out.get_mut(DataHeader::LEN..end)?);
         let mut carried = Carried::empty();
-        if is_client && at.is_none() && self.paths.change > 0 {
+        let path = self.path_mut(at)?;
+        let is_opening = is_client && path.number > 0 && !path.is_proven;
+        if is_opening || is_client && at.is_none() && self.paths.change > 0 {
             self.put_paths(&mut writer)?;
         }
         if is_burst && let Some(request) = self.video_in.repair_now() {
@@ -55,7 +65,6 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             carried |= Carried::REPAIR;
         }
         let path = self.path_mut(at)?;
-        let is_opening = is_client && path.number > 0 && !path.is_proven;
         if is_opening {
             let announced = path.local.announced(path.number);
             emit(&mut writer, FrameType::NewConnection, |body| announced.emit(body))?;

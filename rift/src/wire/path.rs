@@ -151,11 +151,12 @@ impl DatagramLimit {
 /// Which paths the client uses.
 ///
 /// ```text
-/// 0        2        4         6
-/// +--------+--------+---------+
-/// | change | in use | standby |
-/// +--------+--------+---------+
-/// standby: the number of a path that is kept ready, 0xffff = none
+/// 0        2        4         6       8       10       12
+/// +--------+--------+---------+-------+-------+--------+
+/// | change | in use | standby | tried | tried | opened |
+/// +--------+--------+---------+-------+-------+--------+
+/// standby: the number of a path that is kept ready; tried: of another one that is open; 0xffff = none
+/// opened: the largest number of a path that was ever open
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathsInUse {
@@ -163,8 +164,12 @@ pub struct PathsInUse {
     pub change: u16,
     /// The number of the path that everything is sent on.
     pub used: u16,
-    /// Another one that is kept.
+    /// Another one that is kept ready.
     pub standby: Option<u16>,
+    /// Further ones that are open.
+    pub tried: [Option<u16>; 2],
+    /// The largest number that any path of this session ever had.
+    pub opened: u16,
 }
 
 impl PathsInUse {
@@ -175,12 +180,26 @@ impl PathsInUse {
     pub fn parse(body: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(body);
         let (change, used, standby) = (reader.u16()?, reader.u16()?, reader.u16()?);
-        Some(Self { change, used, standby: (standby != Self::NONE).then_some(standby) })
+        let (tried, other, opened) = (reader.u16()?, reader.u16()?, reader.u16()?);
+        let some = |number: u16| (number != Self::NONE).then_some(number);
+        Some(Self { change, used, standby: some(standby), tried: [some(tried), some(other)], opened })
+    }
+
+    /// Whether a path of this number is open, or may be without the sender having said so yet.
+    #[must_use]
+    pub fn keeps(&self, number: u16) -> bool {
+        let [tried, other] = self.tried;
+        let named = [Some(self.used), self.standby, tried, other];
+        number > self.opened || named.contains(&Some(number))
     }
 
     pub(crate) fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
         writer.u16(self.change)?;
         writer.u16(self.used)?;
-        writer.u16(self.standby.unwrap_or(Self::NONE))
+        writer.u16(self.standby.unwrap_or(Self::NONE))?;
+        for tried in self.tried {
+            writer.u16(tried.unwrap_or(Self::NONE))?;
+        }
+        writer.u16(self.opened)
     }
 }
