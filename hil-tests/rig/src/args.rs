@@ -40,6 +40,10 @@ pub enum Topic {
     Sizes,
     /// `sim`.
     Sim,
+    /// `coverage`.
+    Coverage,
+    /// `mutate`.
+    Mutate,
 }
 
 /// How the machine is prepared.
@@ -169,9 +173,13 @@ pub enum Command {
     Sizes(Setup),
     /// Sessions against faults and floods, in virtual time.
     Trials(Trials),
+    /// How much of the protocol the committed inputs run through.
+    Coverage(Setup),
+    /// Broken rules that tests must notice.
+    Mutate(Vec<String>),
 }
 
-const COMMANDS: [(&str, Topic); 12] = [
+const COMMANDS: [(&str, Topic); 14] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
@@ -183,6 +191,8 @@ const COMMANDS: [(&str, Topic); 12] = [
     ("soak", Topic::Soak),
     ("sizes", Topic::Sizes),
     ("sim", Topic::Sim),
+    ("coverage", Topic::Coverage),
+    ("mutate", Topic::Mutate),
     ("help", Topic::Rig),
 ];
 const DEMO_SECONDS: u32 = 20;
@@ -207,7 +217,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Board => arguments::board(parser),
             Topic::Flash => arguments::flash(parser),
             Topic::Soak => crate::soak::parse(parser),
-            Topic::Sizes => sizes(parser),
+            Topic::Sizes => prepared(parser, Topic::Sizes, Command::Sizes),
+            Topic::Coverage => prepared(parser, Topic::Coverage, Command::Coverage),
+            Topic::Mutate => crate::mutate::parse(parser),
             Topic::Sim => crate::trials::parse(parser),
         },
         Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
@@ -338,17 +350,22 @@ fn fuzz(mut parser: lexopt::Parser) -> Result<Command, Failure> {
     Ok(Command::Fuzz(options))
 }
 
-fn sizes(mut parser: lexopt::Parser) -> Result<Command, Failure> {
+/// A command that takes nothing but how the machine is prepared.
+fn prepared(
+    mut parser: lexopt::Parser,
+    topic: Topic,
+    command: fn(Setup) -> Command,
+) -> Result<Command, Failure> {
     let mut options = Setup::default();
     while let Some(word) = parser.next().map_err(complaint)? {
         match word {
             Long("yes") | Short('y') => options.yes = true,
             Long("no-setup") => options.skip = true,
-            Long("help") | Short('h') => return Ok(Command::Help(Topic::Sizes)),
+            Long("help") | Short('h') => return Ok(Command::Help(topic)),
             other @ (Short(_) | Long(_) | Value(_)) => return Err(complaint(other.unexpected())),
         }
     }
-    Ok(Command::Sizes(options))
+    Ok(command(options))
 }
 
 fn demo(mut parser: lexopt::Parser) -> Result<Command, Failure> {
@@ -461,5 +478,7 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Sizes => help::SIZES,
         Topic::Soak => crate::soak::HELP,
         Topic::Sim => crate::trials::HELP,
+        Topic::Coverage => crate::coverage::HELP,
+        Topic::Mutate => crate::mutate::HELP,
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use wavry_rig::args::{self, Command};
-use wavry_rig::{bench, board, demo, fuzz, say, setup, stages, trials, vm};
+use wavry_rig::{bench, board, coverage, demo, fuzz, mutate, say, setup, stages, trials, vm};
 
 fn main() -> ExitCode {
     let outcome = args::parse(std::env::args_os().skip(1)).and_then(|command| match command {
@@ -21,6 +21,8 @@ fn main() -> ExitCode {
         Command::Flash(options) => board::flash(&options),
         Command::Sizes(options) => board::sizes(options),
         Command::Trials(options) => trials::run(&options),
+        Command::Coverage(options) => coverage::run(options),
+        Command::Mutate(words) => mutate::run(&words),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

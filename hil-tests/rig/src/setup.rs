@@ -87,6 +87,9 @@ pub const BENCH: Group = Group {
 pub const BOARD: Group =
     Group { purpose: "programs of boards", packages: &["rustc-web", "rust-web-src", "lld-22"] };
 
+/// To read what the compiler's counters counted: the LLVM that it has itself.
+pub const COVERAGE: Group = Group { purpose: "coverage", packages: &["llvm-22"] };
+
 /// Who runs the rig, as far as installing is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Installer {

@@ -2,13 +2,14 @@
 
 use core::time::Duration;
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use wavry_rig::args::{self, Command as Parsed, Topic, VmTask};
 use wavry_rig::process::{Keeper, wait_until};
 use wavry_rig::stages::Stage;
 use wavry_rig::totals::Totals;
-use wavry_rig::{demo, setup};
+use wavry_rig::{coverage, demo, setup};
 
 const HANG_GUARD: Duration = Duration::from_secs(20);
 
@@ -25,7 +26,9 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     assert!(failure.message.contains("did you mean `clippy`?"), "{failure}");
     let failure = parse("paint").unwrap_err();
     assert!(
-        failure.message.contains("setup, test, demo, bench, vm, fuzz, board, flash, soak, sizes, sim, help"),
+        failure.message.contains(
+            "setup, test, demo, bench, vm, fuzz, board, flash, soak, sizes, sim, coverage, mutate, help"
+        ),
         "{failure}"
     );
 }
@@ -44,6 +47,8 @@ fn every_command_has_its_help() {
         ("soak", Topic::Soak),
         ("sizes", Topic::Sizes),
         ("sim", Topic::Sim),
+        ("coverage", Topic::Coverage),
+        ("mutate", Topic::Mutate),
     ] {
         assert_eq!(parse(&format!("{word} --help")), Ok(Parsed::Help(topic)));
         assert_eq!(parse(&format!("help {word}")), Ok(Parsed::Help(topic)));
@@ -193,4 +198,19 @@ fn a_program_that_cannot_start_is_named() {
         failure.message.contains("ghost") && failure.message.contains("wavry-no-such-program"),
         "{failure}"
     );
+}
+
+#[test]
+fn what_the_counters_counted_is_read_and_judged() {
+    let lcov = "SF:/tree/rift/src/wire/a.rs\nFN:3,_one\nFN:3,_other\nFN:9,_idle\nFNDA:0,_one\nFNDA:2,_other\nFNDA:0,_idle\n\
+                DA:3,2\nDA:4,0\nDA:4,1\nDA:9,0\nend_of_record\nSF:/tree/rift/src/b.rs\nDA:1,7\nend_of_record\n";
+    let files = coverage::read(lcov, Path::new("/tree"));
+    let wire = &files["rift/src/wire/a.rs"];
+    assert_eq!(wire.lines, [(3, 2), (4, 1), (9, 0)].into());
+    // Whatever instance of a generic one ran, it ran.
+    assert_eq!(wire.functions, [(3, 2), (9, 0)].into());
+    let (text, is_enough) = coverage::judge(&files);
+    assert!(!is_enough && text.contains("never run: rift/src/wire/a.rs:9"), "{text}");
+    assert!(!text.contains("a.rs:3") && text.contains(" 75.00 %"), "{text}");
+    assert!(coverage::judge(&coverage::read("SF:/rift/src/wire/c.rs\nDA:1,1\n", Path::new("/"))).1);
 }

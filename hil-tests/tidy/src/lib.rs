@@ -8,6 +8,7 @@ pub mod duplicates;
 pub mod layout;
 pub mod licences;
 pub mod manifests;
+pub mod mutants;
 pub mod rules;
 pub mod source;
 pub mod text;

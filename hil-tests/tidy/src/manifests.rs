@@ -32,6 +32,13 @@ pub fn unpinned(manifest: &str) -> Vec<String> {
         .collect()
 }
 
+/// The name of a manifest's package.
+#[must_use]
+pub fn name(manifest: &str) -> Option<String> {
+    let mut names = entries(manifest).filter(|(section, _)| *section == "package");
+    names.find_map(|(_, line)| Some(line.strip_prefix("name = \"")?.strip_suffix('"')?.to_owned()))
+}
+
 fn inherits(line: &str) -> bool {
     let line: String = line.split_whitespace().collect();
     line.contains(".workspace=true") || line.contains("{workspace=true")

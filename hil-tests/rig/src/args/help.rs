@@ -11,6 +11,8 @@ cargo rig COMMAND [OPTION…]
   soak    faults of the VM, or hostile datagrams, again and again
   sim     sessions against random faults in a simulated network
   fuzz    look for inputs that break a promise of the protocol
+  coverage  how much of the protocol the committed inputs run through
+  mutate  break rules of the protocol: the tests that cite them must notice
   board   the client for boards: build it, show it in QEMU, try it against a host
   flash   the client for boards, written to a real one
   sizes   what the protocol takes of a board's memories

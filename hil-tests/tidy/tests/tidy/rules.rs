@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wavry_tidy::tree::File;
 use wavry_tidy::workspaces::{Arrow, Foreign, Use};
-use wavry_tidy::{arrows, duplicates, layout, licences, manifests, rules, source, text, threats};
+use wavry_tidy::{arrows, duplicates, layout, licences, manifests, mutants, rules, source, text, threats};
 
 fn file(path: &str, text: &str) -> File {
     File { path: path.to_owned(), bytes: text.as_bytes().to_vec() }
@@ -184,4 +184,34 @@ fn must_without_a_test_or_code_is_told() {
     assert!(found[0].contains("§1.2/1"), "{found:?}");
     let found = rules::uncited(spec, &[tests]);
     assert_eq!(found.len(), 3, "the code is missing: {found:?}");
+}
+
+#[test]
+fn lines_are_changed_in_what_they_decide_and_in_nothing_else() {
+    let changes = |line: &str| mutants::changes(line);
+    assert_eq!(changes("    if left < right {"), ["    if left <= right {", "    if !(left < right) {"]);
+    assert_eq!(changes("const MOST: usize = 64;"), ["const MOST: usize = 65;"]);
+    assert_eq!(
+        changes("pub(super) const SPAN_US: u64 = 600_000_000;"),
+        ["pub(super) const SPAN_US: u64 = 1200000000;"]
+    );
+    assert_eq!(changes("is_true = true;"), ["is_true = false;"]);
+    for nothing in
+        ["    fn take(&mut self) -> bool {", "let name = \"a < b\";", "#[expect(x, y == z)]", "/// a < b"]
+    {
+        assert_eq!(changes(nothing), [""; 0], "{nothing}");
+    }
+}
+
+#[test]
+fn mutants_stand_where_a_proven_rule_is_cited() {
+    let spec = "**4.2** A MUST here.\n\n**4.3** Another MUST.\n";
+    let code = "//! A module (SPEC §4.2): a < b.\n\n/// The most (SPEC §4.2).\nconst MOST: u8 = 3;\n\n/// SPEC §4.3.\nconst NONE: u8 = 4;\n\nfn f(x: u8) {\n    // SPEC §4.2: no more.\n    if x > MOST {\n        return;\n    }\n}\n";
+    let test = "/// SPEC §4.2.\n#[test]\nfn more_than_the_most_is_refused() {}\n";
+    let files = [file("rift/src/a.rs", code), file("rift/tests/b.rs", test)];
+    let all = mutants::all(spec, &files);
+    assert_eq!(all.iter().map(|mutant| mutant.line).collect::<Vec<_>>(), [4, 11, 11], "{all:?}");
+    assert!(all.iter().all(|mutant| mutant.rule == "4.2" && mutant.path == "rift/src/a.rs"));
+    assert_eq!(mutants::sample(&all, 9, 1).len(), 3);
+    assert_eq!(mutants::sample(&all, 2, 1), mutants::sample(&all, 2, 1));
 }
