@@ -325,8 +325,8 @@ fn live(
     loop {
         *now = now.plus_micros(STEP_US);
         wire.borrow_mut().advance(*now);
-        // Only what is done while pictures show is for the host.
-        let is_watching = *seen.is_watching.borrow();
+        // Only what is done while pictures show is for the host; those of a host that was killed show until it is missed.
+        let is_watching = *seen.is_watching.borrow() && sharer.is_watched;
         if drawn < 30 && is_watching && now.micros_since(begun) > drawn * 40_000 {
             sharer.draw();
             drawn += 1;
