@@ -132,6 +132,8 @@ impl Registry {
 
     /// A device has proven its key in a session; an earlier session of its is over.
     pub fn connect(&mut self, now: Instant, session: SessionIndex, key: PublicKey, seen: SocketAddr) {
+        // Whoever had this place before has left it.
+        self.disconnect(session);
         if let Some(before) = self.by_key.get(&key).copied() {
             self.disconnect(before);
             self.effects.push_back(Effect::Close(before));
