@@ -140,7 +140,7 @@ impl Play {
                         if change.may { self.grants.insert(pair) } else { self.grants.remove(&pair) };
                     assert!(is_news, "what is known is stored again");
                 }
-                Effect::Lend(peers) => panic!("there is no relay for {peers:?}"),
+                Effect::Lend(_, relay) => panic!("nobody named {relay:?}"),
             }
         }
         assert!(introduced.len() == 2 || introduced.is_empty(), "an introduction has two sides");
@@ -166,6 +166,11 @@ impl Play {
             | Signal::LookUp { .. }
             | Signal::Introduce { .. }
             | Signal::Grant { .. }
+            | Signal::Path { .. }
+            | Signal::Measured(_)
+            | Signal::Beat(_)
+            | Signal::Relays(_)
+            | Signal::LeaseKeys(_)
             | Signal::Lease(_)) => panic!("a gateway does not say {other:?}"),
         }
     }
@@ -189,7 +194,7 @@ fn strangers(bytes: &mut Bytes<'_>) {
         entropy
     };
     let identity = Identity::from_secret([77; 32]);
-    let mut gateway = Gateway::new(identity, [5; 32], 1_700_000_000_000_000, Vec::new(), false, entropy);
+    let mut gateway = Gateway::new(identity, [5; 32], 1_700_000_000_000_000, Registry::default(), entropy);
     let (mut now, mut received, mut sent) = (START, [0usize; 8], [0usize; 8]);
     let mut out = [0; 2048];
     while !bytes.is_empty() {

@@ -123,6 +123,15 @@ pub const SIGNAL_LEN_MAX: usize = 1024;
 /// Bytes of a lease's token: PASETO v4.public with the claims of a lease is about 500.
 pub const LEASE_TOKEN_MAX: usize = 768;
 
+/// Relays that a device is told of and measures: the nearest of several regions are among them.
+pub const RELAYS_TOLD_MAX: usize = 8;
+
+/// Keys by which leases are signed: one before, one now, one soon.
+pub const LEASE_KEYS_MAX: usize = 3;
+
+/// Bytes of a relay's region and version.
+pub const RELAY_TEXT_MAX: usize = 24;
+
 /// Bytes of the name by which a person knows a device.
 pub const DEVICE_NAME_MAX: usize = 48;
 

@@ -3,6 +3,7 @@
 use rift::limits::SIGNAL_LEN_MAX;
 use rift::paths::relay::Lease;
 use rift::paths::{CandidateKind, Candidates, MeetingSecret};
+use rift::wire::fleet::{Beat, RelayPlace, RelayTime, Way};
 use rift::wire::signal::{EnrolmentToken, Introduction, Signal, SignalReader, SignalReason};
 use rift::{Identity, PublicKey};
 
@@ -38,6 +39,7 @@ fn all() -> Vec<Signal> {
         candidates: full(),
         has_lease: !calls,
     };
+    let place = RelayPlace { key: key(3), address: "[2001:db8::9]:4749".parse().expect("an address") };
     vec![
         Signal::Enrol {
             token: EnrolmentToken([5; 16]),
@@ -53,6 +55,19 @@ fn all() -> Vec<Signal> {
         Signal::Introduction(introduction(false)),
         Signal::Lease(lease),
         Signal::Refused { request: 3, reason: SignalReason::NotFound },
+        Signal::Path { peer: key(1), way: Way::Stream },
+        Signal::Measured([RelayTime { relay: [4; 16], rtt: 250 }; 8].into_iter().collect()),
+        Signal::Beat(Beat {
+            leases: 9_999,
+            leases_max: u32::MAX,
+            load_permille: 1_000,
+            is_draining: true,
+            address: "[2001:db8::9]:4749".parse().expect("an address"),
+            region: "Frankfurt, am Main (DE).".try_into().expect("it fits"),
+            version: "0.1.0-with-a-long-suffix".try_into().expect("it fits"),
+        }),
+        Signal::Relays([place; 8].into_iter().collect()),
+        Signal::LeaseKeys([[7; 32]; 3].into_iter().collect()),
     ]
 }
 

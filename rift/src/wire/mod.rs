@@ -17,6 +17,7 @@ pub mod close;
 pub mod cursor;
 pub mod feedback;
 pub mod file;
+pub mod fleet;
 pub mod frame;
 pub mod handshake;
 pub mod header;

@@ -10,6 +10,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::fleet::{self, Beat, LeaseKeys, RelayPlaces, RelayTimes, Way};
 use super::relay::LEASE_TAG_LEN;
 use super::{Reader, Writer};
 use crate::crypto::PublicKey;
@@ -165,6 +166,17 @@ pub enum Signal {
         /// Whether it may.
         may: bool,
     },
+    /// `06`, device: by which way it is connected with that one now, for its operator's eyes.
+    Path {
+        /// With whom.
+        peer: PublicKey,
+        /// How.
+        way: Way,
+    },
+    /// `07`, device: how near the relays are of which it was told.
+    Measured(RelayTimes),
+    /// `08`, relay: how it is.
+    Beat(Beat),
     /// `81`, gateway: first of all, and when something of it changes.
     Welcome {
         /// Whether the device has enrolled.
@@ -190,6 +202,10 @@ pub enum Signal {
         /// Why not.
         reason: SignalReason,
     },
+    /// `86`, gateway: relays that there are, to be measured.
+    Relays(RelayPlaces),
+    /// `87`, gateway to a relay: who signs leases.
+    LeaseKeys(LeaseKeys),
 }
 
 impl Signal {
@@ -213,6 +229,9 @@ impl Signal {
                 Self::Introduce { request, peer, candidates: parse_candidates(&mut reader)? }
             }
             0x05 => Self::Grant { peer: parse_key(&mut reader)?, may: parse_flag(&mut reader)? },
+            0x06 => Self::Path { peer: parse_key(&mut reader)?, way: fleet::parse_way(&mut reader)? },
+            0x07 => Self::Measured(fleet::parse_times(&mut reader)?),
+            0x08 => Self::Beat(fleet::parse_beat(&mut reader)?),
             0x81 => {
                 Self::Welcome { is_enrolled: parse_flag(&mut reader)?, seen: parse_address(&mut reader)? }
             }
@@ -220,6 +239,8 @@ impl Signal {
             0x83 => Self::Introduction(parse_introduction(&mut reader)?),
             0x84 => Self::Lease(parse_lease(&mut reader)?),
             0x85 => Self::Refused { request: reader.u16()?, reason: SignalReason::of(reader.u8()?) },
+            0x86 => Self::Relays(fleet::parse_places(&mut reader)?),
+            0x87 => Self::LeaseKeys(fleet::parse_lease_keys(&mut reader)?),
             _ => return None,
         };
         reader.is_empty().then_some(signal)
@@ -245,11 +266,16 @@ impl Signal {
             Self::LookUp { .. } => 0x03,
             Self::Introduce { .. } => 0x04,
             Self::Grant { .. } => 0x05,
+            Self::Path { .. } => 0x06,
+            Self::Measured(_) => 0x07,
+            Self::Beat(_) => 0x08,
             Self::Welcome { .. } => 0x81,
             Self::Found { .. } => 0x82,
             Self::Introduction(_) => 0x83,
             Self::Lease(_) => 0x84,
             Self::Refused { .. } => 0x85,
+            Self::Relays(_) => 0x86,
+            Self::LeaseKeys(_) => 0x87,
         }
     }
 
@@ -274,6 +300,12 @@ impl Signal {
                 writer.bytes(peer.as_bytes())?;
                 writer.u8(u8::from(*may))
             }
+            Self::Path { peer, way } => {
+                writer.bytes(peer.as_bytes())?;
+                writer.u8(way.code())
+            }
+            Self::Measured(times) => fleet::put_times(writer, times),
+            Self::Beat(beat) => fleet::put_beat(writer, beat),
             Self::Welcome { is_enrolled, seen } => {
                 writer.u8(u8::from(*is_enrolled))?;
                 put_address(writer, *seen)
@@ -302,11 +334,13 @@ impl Signal {
                 writer.u16(*request)?;
                 writer.u8(reason.code())
             }
+            Self::Relays(places) => fleet::put_places(writer, places),
+            Self::LeaseKeys(keys) => fleet::put_lease_keys(writer, keys),
         }
     }
 }
 
-fn parse_flag(reader: &mut Reader<'_>) -> Option<bool> {
+pub(super) fn parse_flag(reader: &mut Reader<'_>) -> Option<bool> {
     match reader.u8()? {
         0 => Some(false),
         1 => Some(true),
@@ -324,12 +358,12 @@ fn parse_name(reader: &mut Reader<'_>) -> Option<DeviceName> {
 }
 
 /// A key that an honest device could have.
-fn parse_key(reader: &mut Reader<'_>) -> Option<PublicKey> {
+pub(super) fn parse_key(reader: &mut Reader<'_>) -> Option<PublicKey> {
     let key = PublicKey::from_bytes(reader.bytes(32)?.try_into().ok()?);
     (!key.has_small_order()).then_some(key)
 }
 
-fn parse_address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+pub(super) fn parse_address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     let ip = match reader.u8()? {
         4 => IpAddr::V4(Ipv4Addr::from_bits(reader.u32()?)),
         6 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(reader.bytes(16)?).ok()?)),
@@ -377,7 +411,7 @@ fn parse_lease(reader: &mut Reader<'_>) -> Option<Lease> {
     Some(Lease { relay, relay_key, tag, secret, expires_s, token: token.ok()? })
 }
 
-fn put_address(writer: &mut Writer<'_>, address: SocketAddr) -> Option<()> {
+pub(super) fn put_address(writer: &mut Writer<'_>, address: SocketAddr) -> Option<()> {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => {
             writer.u8(4)?;
@@ -452,7 +486,7 @@ impl SignalReader {
                 return signal;
             }
             // A known kind with a broken body is no message of a later version.
-            self.is_broken = matches!(kind, 0x01..=0x05 | 0x81..=0x85);
+            self.is_broken = matches!(kind, 0x01..=0x08 | 0x81..=0x87);
         }
         None
     }

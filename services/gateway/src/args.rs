@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::leases::RelayPlace;
+use crate::leases::RelayName;
 
 /// Introduces devices to each other, so that they find a way to each other through NATs.
 ///
@@ -34,13 +34,21 @@ pub enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Make another token for operators, for the page and the API; the one before is good no more. Also while the gateway
+    /// runs
+    OperatorToken {
+        /// Where the state is
+        #[command(flatten)]
+        place: Place,
+    },
     /// Print the gateway's Wavry ID, by which devices know it
     Id {
         /// Where the state is
         #[command(flatten)]
         place: Place,
     },
-    /// Print the key with which the gateway signs leases, for `wavry-relay --trust`
+    /// Print the keys with which the gateway signs leases, the one of now first, for `wavry-relay --trust`; a relay that
+    /// beats at the gateway is told by itself
     LeaseKey {
         /// Where the state is
         #[command(flatten)]
@@ -81,10 +89,14 @@ pub struct RunArgs {
     /// Where /healthz, /readyz and /metrics are served over HTTP, to who may know [default: 127.0.0.1:4748]
     #[arg(long, value_name = "ADDRESS")]
     pub health: Option<SocketAddr>,
-    /// A relay for those who find no direct path, ID@ADDRESS:PORT with the ID that `wavry-relay id` prints; say it again
-    /// for each
+    /// Where operators have a page and an API over HTTP; whoever reaches it still needs the operator's token, but reads of
+    /// others cross the network in the clear: let it be loopback, or put TLS in front [default: 127.0.0.1:4750]
+    #[arg(long, value_name = "ADDRESS")]
+    pub operators: Option<SocketAddr>,
+    /// A relay for those who find no direct path: the ID that `wavry-relay id` prints, and @ADDRESS:PORT unless the relay
+    /// itself tells where it is; say it again for each
     #[arg(long, value_name = "RELAY")]
-    pub relay: Vec<RelayPlace>,
+    pub relay: Vec<RelayName>,
     /// What to log, as `info` or `wavry_gateway=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
@@ -101,6 +113,7 @@ impl RunArgs {
             },
             listen: self.listen.or(said.listen),
             health: self.health.or(said.health),
+            operators: self.operators.or(said.operators),
             relay: if self.relay.is_empty() { said.relay } else { self.relay },
             log: self.log.or(said.log),
         }

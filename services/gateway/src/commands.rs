@@ -9,7 +9,7 @@ use crate::args::Command;
 use crate::directory::{GatewayError, StateDirectory};
 use crate::shell;
 use crate::state::limits::TOKEN_S;
-use crate::storage::{Sqlite, Storage, StorageError};
+use crate::storage::{Operators, Sqlite, Storage, StorageError, operator_digest};
 
 /// Does what is not running, and says so to `out`.
 ///
@@ -20,14 +20,20 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), GatewayE
         Command::Run(_) => return Ok(()),
         Command::Id { place } => StateDirectory::of(place)?.identity()?.public().to_string(),
         Command::LeaseKey { place } => {
-            let key = StateDirectory::of(place)?.signer()?.public();
-            key.iter().map(|byte| format!("{byte:02x}")).collect()
+            let hex = |key: &[u8; 32]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let keys = StateDirectory::of(place)?.leases()?.keys();
+            keys.iter().map(hex).collect::<Vec<_>>().join("\n")
         }
         Command::Token { place } => {
             let directory = StateDirectory::of(place)?;
             // The directory is made with the key.
             directory.identity()?;
             block_on(make_token(&directory))??.to_text().to_string()
+        }
+        Command::OperatorToken { place } => {
+            let directory = StateDirectory::of(place)?;
+            directory.identity()?;
+            block_on(make_operator_token(&directory))??
         }
         Command::Backup { to, place } => {
             let database = StateDirectory::of(place)?.database();
@@ -48,6 +54,17 @@ pub async fn make_token(directory: &StateDirectory) -> Result<EnrolmentToken, St
     token.0.copy_from_slice(&shell::entropy()[..EnrolmentToken::LEN]);
     let now_s = shell::unix_us() / 1_000_000;
     storage.add_token(&token, now_s, now_s + TOKEN_S).await?;
+    Ok(token)
+}
+
+/// Makes an operator's token, whose digest takes the place of the one before.
+///
+/// # Errors
+/// The database's.
+pub async fn make_operator_token(directory: &StateDirectory) -> Result<String, StorageError> {
+    let token: String = shell::entropy().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut storage = Sqlite::open(&directory.database()).await?;
+    storage.set_operator(&operator_digest(&token), shell::unix_us() / 1_000_000).await?;
     Ok(token)
 }
 

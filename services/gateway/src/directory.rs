@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use rift_keystore::KeystoreError;
-use rift_paseto::Signer;
 
 use crate::args::Place;
+use crate::leases::Leases;
+use crate::shell;
 use crate::storage::StorageError;
 
 /// The database's name in the state directory.
@@ -73,13 +74,12 @@ impl StateDirectory {
         Ok(*rift_keystore::load_or_create_secret(&self.0.join(rift_keystore::SECRET_FILE_NAME))?)
     }
 
-    /// What leases are signed with; made when there is none.
+    /// What leases are signed with; made when there is nothing.
     ///
     /// # Errors
     /// The keystore's.
-    pub fn signer(&self) -> Result<Signer, GatewayError> {
-        let seed = rift_keystore::load_or_create_secret(&self.0.join(LEASE_KEY_NAME))?;
-        Signer::from_seed(&seed).map_err(|_| GatewayError::LeaseKey)
+    pub fn leases(&self) -> Result<Leases, GatewayError> {
+        Leases::open(&self.0.join(LEASE_KEY_NAME), shell::unix_us() / 1_000_000)
     }
 
     /// Where the database is.

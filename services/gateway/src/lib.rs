@@ -21,12 +21,14 @@ pub mod health;
 #[cfg(feature = "shell")]
 pub mod leases;
 #[cfg(feature = "shell")]
+pub mod operate;
+#[cfg(feature = "shell")]
 pub mod shell;
 pub mod state;
 #[cfg(feature = "shell")]
 pub mod storage;
 
 #[cfg(feature = "shell")]
-pub use commands::{block_on, carry_out, make_token};
+pub use commands::{block_on, carry_out, make_operator_token, make_token};
 #[cfg(feature = "shell")]
 pub use directory::{GatewayError, StateDirectory};

@@ -7,19 +7,27 @@ use std::sync::Arc;
 
 use rift::{Ecn, Instant};
 use tokio::net::UdpSocket;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::args::RunArgs;
 use crate::health::{self, Health};
-use crate::leases::{Leases, RelayPlace};
-use crate::state::{Gateway, Request};
-use crate::storage::{Sqlite, Storage, StorageError};
-use crate::{GatewayError, StateDirectory, make_token};
+use crate::leases::{Leases, RelayName};
+use crate::operate::{
+    self,
+    desk::{Desk, Question, Reach},
+};
+use crate::state::{Gateway, Order, Registry, Relays, Request};
+use crate::storage::{AuditLine, Operators, Sqlite, Storage, StorageError};
+use crate::{GatewayError, StateDirectory, make_operator_token, make_token};
 
 /// Where devices find it.
 const LISTEN: SocketAddr = SocketAddr::new(core::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 4748);
 /// Where its health is told.
 const HEALTH: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 4748);
+/// Where operators are served.
+const OPERATORS: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 4750);
+/// How often the lease key is looked after, at least when nothing else happens.
+const TEND: Duration = Duration::from_secs(5);
 /// Datagrams taken before what they caused is sent.
 const RECEIVES_PER_TURN: usize = 64;
 /// The longest datagram that is taken whole: signalling has 1200 bytes.
@@ -33,8 +41,13 @@ pub struct Shell {
     gateway: Gateway<fn() -> [u8; 32]>,
     storage: Sqlite,
     leases: Leases,
+    desk: Desk,
+    ask: mpsc::Sender<Question>,
+    questions: mpsc::Receiver<Question>,
     socket: UdpSocket,
     began: tokio::time::Instant,
+    epoch_us: u64,
+    tended_at: Instant,
     health: Arc<Health>,
 }
 
@@ -47,10 +60,10 @@ impl Shell {
     pub async fn open(
         directory: &StateDirectory,
         listen: SocketAddr,
-        relays: Vec<RelayPlace>,
+        relays: &[RelayName],
     ) -> Result<Self, GatewayError> {
         let identity = directory.identity()?;
-        let leases = Leases::new(directory.signer()?, relays);
+        let leases = directory.leases()?;
         let mut storage = Sqlite::open(&directory.database()).await?;
         let records = storage.devices().await?;
         if records.is_empty() {
@@ -58,19 +71,39 @@ impl Shell {
             // It is for the person at the terminal, not for whoever collects logs.
             eprintln!("nobody has enrolled yet; the first device may with the token {}", &*token.to_text());
         }
+        if !storage.has_operator().await? {
+            let token = make_operator_token(directory).await?;
+            eprintln!("the operator's token, told this once, is {token}");
+        }
+        let decisions = storage.decisions().await?;
         let (began, epoch_us) = (tokio::time::Instant::now(), unix_us());
         let bind = |source| GatewayError::Bind { what: "devices", address: listen, source };
         let socket = UdpSocket::bind(listen).await.map_err(bind)?;
         tracing::info!(id = %identity.public(), at = %socket.local_addr().map_err(bind)?, devices = records.len(), "the gateway is there");
-        let gateway = Gateway::new(
-            identity,
-            directory.secret()?,
+        let named: Vec<_> = relays.iter().map(|relay| (relay.key, relay.address)).collect();
+        let mut registry = Registry::new(records, decisions.banned, Relays::new(&named));
+        for id in decisions.drained {
+            // A relay that is named no more may come back drained.
+            let _ = registry.obey(Order::DrainRelay(id, true));
+        }
+        let mut gateway =
+            Gateway::new(identity, directory.secret()?, epoch_us, registry, entropy as fn() -> _);
+        gateway.set_lease_keys(Instant::ZERO, leases.keys());
+        let (ask, questions) = operate::line();
+        let (desk, health) = (Desk::default(), Arc::default());
+        Ok(Self {
+            gateway,
+            storage,
+            leases,
+            desk,
+            ask,
+            questions,
+            socket,
+            began,
             epoch_us,
-            records,
-            leases.has_relays(),
-            entropy as fn() -> _,
-        );
-        Ok(Self { gateway, storage, leases, socket, began, health: Arc::default() })
+            tended_at: Instant::ZERO,
+            health,
+        })
     }
 
     /// Where it listens.
@@ -79,6 +112,12 @@ impl Shell {
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// How operators ask.
+    #[must_use]
+    pub fn ask(&self) -> mpsc::Sender<Question> {
+        self.ask.clone()
     }
 
     /// What it tells of its health.
@@ -104,6 +143,9 @@ impl Shell {
             tokio::select! {
                 _ = self.socket.readable() => {}
                 () = sleep => {}
+                () = tokio::time::sleep(TEND) => {}
+                // It has a sender of its own.
+                Some(question) = self.questions.recv() => self.answer(question).await?,
                 _ = stop.changed() => {}
             }
         }
@@ -119,12 +161,31 @@ impl Shell {
         self.receive();
         let now = self.now();
         self.gateway.handle_timeout(now);
+        if now.since(self.tended_at) >= TEND {
+            self.tended_at = now;
+            self.tend();
+        }
         while let Some(request) = self.gateway.poll_request() {
             self.store(request).await?;
         }
         self.transmit();
         self.health.update(self.gateway.counters());
         Ok(())
+    }
+
+    async fn answer(&mut self, question: Question) -> Result<(), StorageError> {
+        let (now, epoch_us) = (self.now(), self.epoch_us);
+        let Self { gateway, storage, leases, .. } = self;
+        let reach = Reach { gateway, storage, leases, now, epoch_us };
+        self.desk.answer(reach, question).await
+    }
+
+    /// The next lease key signs when its time has come.
+    fn tend(&mut self) {
+        if let Err(error) = self.leases.tend(unix_us() / 1_000_000) {
+            tracing::error!(%error, "the lease key stays what it is");
+        }
+        self.gateway.set_lease_keys(self.now(), self.leases.keys());
     }
 
     fn receive(&mut self) {
@@ -160,16 +221,23 @@ impl Shell {
     async fn store(&mut self, request: Request) -> Result<(), StorageError> {
         match request {
             Request::Store(change) => self.storage.grant(&change).await,
-            Request::Lend(peers) => {
+            Request::Lend(peers, relay) => {
                 let entropy = [entropy(), entropy(), entropy()];
                 let devices = peers.map(|(_, key)| key);
-                if let Some(shares) = self.leases.make(devices, entropy, unix_us() / 1_000_000) {
+                if let Some(shares) = self.leases.make(relay, devices, entropy, unix_us() / 1_000_000) {
+                    self.desk.on_lease(devices, &shares[0]);
                     self.gateway.on_lease(self.now(), peers, shares);
                 }
                 Ok(())
             }
             Request::Redeem { session, key, name, token } => {
-                let is_good = self.storage.redeem(&token, &key, &name, unix_us() / 1_000_000).await?;
+                let at_s = unix_us() / 1_000_000;
+                let is_good = self.storage.redeem(&token, &key, &name, at_s).await?;
+                if is_good {
+                    let (actor, action, subject) =
+                        (key.to_string(), "enrol".to_owned(), name.as_str().to_owned());
+                    self.storage.note(&AuditLine { at_s, actor, action, subject }).await?;
+                }
                 tracing::info!(device = %key, is_good, "a device shows a token");
                 self.gateway.on_redeemed(self.now(), session, key, is_good.then_some(name));
                 Ok(())
@@ -188,9 +256,10 @@ impl Shell {
 /// [`GatewayError`].
 pub async fn run(settings: &RunArgs) -> Result<(), GatewayError> {
     let directory = StateDirectory::of(&settings.place)?;
-    let relays = settings.relay.clone();
-    let shell = Shell::open(&directory, settings.listen.unwrap_or(LISTEN), relays).await?;
+    let shell = Shell::open(&directory, settings.listen.unwrap_or(LISTEN), &settings.relay).await?;
     let listener = health::bind(settings.health.unwrap_or(HEALTH)).await?;
+    let operators = operate::bind(settings.operators.unwrap_or(OPERATORS)).await?;
+    let ask = shell.ask();
     let (stop, stopped) = watch::channel(false);
     let signals = |source| GatewayError::Io { what: "cannot listen to signals", source };
     let mut terminate =
@@ -200,6 +269,7 @@ pub async fn run(settings: &RunArgs) -> Result<(), GatewayError> {
     tokio::select! {
         outcome = shell.run(stopped) => Ok(outcome?),
         () = health::serve(listener, health) => Ok(()),
+        () = operate::serve(operators, ask, operate::CONNECTION) => Ok(()),
         () = async {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}

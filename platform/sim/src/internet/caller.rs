@@ -124,7 +124,12 @@ impl Caller {
             | Signal::Introduce { .. }
             | Signal::Grant { .. }
             | Signal::Welcome { .. }
-            | Signal::Found { .. } => {}
+            | Signal::Found { .. }
+            | Signal::Path { .. }
+            | Signal::Measured(_)
+            | Signal::Beat(_)
+            | Signal::Relays(_)
+            | Signal::LeaseKeys(_) => {}
             Signal::Refused { .. } => self.again_at = Some(now.plus_micros(AGAIN_US)),
         }
     }

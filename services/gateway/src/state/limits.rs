@@ -18,6 +18,18 @@ pub const TOKENS_WRONG_MAX: u8 = 3;
 /// Devices that one device lets be introduced to it.
 pub const GRANTS_MAX: usize = 128;
 
+/// Keys that are let in no more.
+pub const BANS_MAX: usize = 4_096;
+
+/// Relays of one gateway.
+pub const RELAYS_MAX: usize = 64;
+
+/// A relay that was not heard for so many microseconds gets no more leases: three beats.
+pub const BEAT_LATE_US: u64 = 45_000_000;
+
+/// Peers with whom a device may say to be connected.
+pub const PATHS_TOLD_MAX: usize = 16;
+
 /// Requests that a device may make at once: an application that looks for all its hosts.
 pub const REQUESTS_BURST: u32 = 16;
 

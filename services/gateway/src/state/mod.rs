@@ -8,13 +8,16 @@
 
 mod bucket;
 pub mod limits;
+mod operators;
 mod registry;
+mod relays;
 mod slot;
 
 use core::net::SocketAddr;
 use std::collections::{BTreeSet, VecDeque};
 
 use rift::paths::relay::Lease;
+use rift::wire::fleet::RelayPlace;
 use rift::wire::signal::{DeviceName, EnrolmentToken};
 use rift::wire::{Kind, stun};
 use rift::{
@@ -22,7 +25,9 @@ use rift::{
     PathId, Permissions, PublicKey, Route, Session, SessionIndex,
 };
 
+pub use operators::{DeviceView, Order, Outcome, SessionView};
 pub use registry::{DeviceRecord, Effect, GrantChange, Registry};
+pub use relays::{KnownRelay, Relays};
 
 use bucket::Bucket;
 use limits::{REPLIES_MAX, ROUTES_MAX, SESSIONS_MAX, STUN_BURST, STUN_INTERVAL_US};
@@ -47,8 +52,9 @@ pub enum Request {
     },
     /// Remember this.
     Store(GrantChange),
-    /// Make shares of a lease for the devices of these sessions, caller and callee, and tell [`Gateway::on_lease`].
-    Lend([(SessionIndex, PublicKey); 2]),
+    /// Make shares of a lease at this relay for the devices of these sessions, caller and callee, and tell
+    /// [`Gateway::on_lease`].
+    Lend([(SessionIndex, PublicKey); 2], RelayPlace),
 }
 
 /// What a gateway counts.
@@ -89,16 +95,9 @@ pub struct Gateway<E> {
 }
 
 impl<E: FnMut() -> [u8; 32]> Gateway<E> {
-    /// A gateway of this identity that knows these devices; `has_relays` = it introduces with leases. `secret` is 32 bytes kept beside the key; `epoch_us` is the Unix
-    /// time at [`Instant::ZERO`], in microseconds.
-    pub fn new(
-        identity: Identity,
-        secret: [u8; 32],
-        epoch_us: u64,
-        records: Vec<DeviceRecord>,
-        has_relays: bool,
-        entropy: E,
-    ) -> Self {
+    /// A gateway of this identity with what it knows. `secret` is 32 bytes kept beside the key; `epoch_us` is the Unix time
+    /// at [`Instant::ZERO`], in microseconds.
+    pub fn new(identity: Identity, secret: [u8; 32], epoch_us: u64, registry: Registry, entropy: E) -> Self {
         let endpoint = Endpoint::with_room(&identity.public(), secret).with_epoch(epoch_us);
         Self {
             endpoint: Box::new(endpoint),
@@ -110,7 +109,7 @@ impl<E: FnMut() -> [u8; 32]> Gateway<E> {
             timers: BTreeSet::new(),
             replies: VecDeque::new(),
             stun: Bucket::new(STUN_BURST, STUN_INTERVAL_US),
-            registry: Registry::new(records, has_relays),
+            registry,
             requests: VecDeque::new(),
             entropy,
             counters: Counters::default(),
@@ -332,7 +331,7 @@ impl<E: FnMut() -> [u8; 32]> Gateway<E> {
                     self.requests.push_back(Request::Redeem { session, key, name, token });
                 }
                 Effect::Store(change) => self.requests.push_back(Request::Store(change)),
-                Effect::Lend(peers) => self.requests.push_back(Request::Lend(peers)),
+                Effect::Lend(peers, relay) => self.requests.push_back(Request::Lend(peers, relay)),
                 Effect::Say(index, signal) => {
                     let Some(slot) = self.slots[usize::from(index.0)].as_mut() else { continue };
                     if slot.line.say(&signal).is_err() {

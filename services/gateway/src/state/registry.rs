@@ -9,13 +9,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rift::paths::relay::Lease;
 use rift::paths::{Candidates, MeetingSecret};
+use rift::wire::fleet::{LeaseKeys, RelayPlace, RelayTimes, Way};
 use rift::wire::signal::{DeviceName, EnrolmentToken, Introduction, Signal, SignalReason};
 use rift::{Instant, PublicKey, SessionIndex};
 
 use super::bucket::Bucket;
 use super::limits::{
-    GRANTS_MAX, REQUESTS_BURST, REQUESTS_INTERVAL_US, STRANGER_US, STRANGERS_MAX, TOKENS_WRONG_MAX,
+    GRANTS_MAX, PATHS_TOLD_MAX, REQUESTS_BURST, REQUESTS_INTERVAL_US, STRANGER_US, STRANGERS_MAX,
+    TOKENS_WRONG_MAX,
 };
+use super::relays::Relays;
 
 /// What storage remembers of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,22 +63,28 @@ pub enum Effect {
     },
     /// Remember this.
     Store(GrantChange),
-    /// Make shares of a lease for the devices of these sessions, caller and callee, and tell [`Registry::on_lease`].
-    Lend([(SessionIndex, PublicKey); 2]),
+    /// Make shares of a lease at this relay for the devices of these sessions, caller and callee, and tell
+    /// [`Registry::on_lease`].
+    Lend([(SessionIndex, PublicKey); 2], RelayPlace),
 }
 
-struct Device {
-    name: String,
-    grants: BTreeSet<PublicKey>,
+pub(super) struct Device {
+    pub(super) name: String,
+    pub(super) grants: BTreeSet<PublicKey>,
     requests: Bucket,
 }
 
-struct Present {
-    key: PublicKey,
-    since: Instant,
-    seen: SocketAddr,
+pub(super) struct Present {
+    pub(super) key: PublicKey,
+    pub(super) since: Instant,
+    pub(super) seen: SocketAddr,
     /// What it said of itself, once it did.
-    offer: Option<(bool, Candidates)>,
+    pub(super) offer: Option<(bool, Candidates)>,
+    /// How far relays are for it.
+    times: RelayTimes,
+    /// With whom it says to be connected.
+    pub(super) paths: BTreeMap<PublicKey, Way>,
+    is_told_relays: bool,
     wrong_tokens: u8,
     is_redeeming: bool,
 }
@@ -83,13 +92,16 @@ struct Present {
 /// See the module.
 #[derive(Default)]
 pub struct Registry {
-    devices: BTreeMap<PublicKey, Device>,
-    sessions: BTreeMap<SessionIndex, Present>,
+    pub(super) devices: BTreeMap<PublicKey, Device>,
+    pub(super) sessions: BTreeMap<SessionIndex, Present>,
     /// Sessions of devices, by key: one each.
-    by_key: BTreeMap<PublicKey, SessionIndex>,
-    effects: VecDeque<Effect>,
-    /// Whether introductions come with leases.
-    has_relays: bool,
+    pub(super) by_key: BTreeMap<PublicKey, SessionIndex>,
+    pub(super) banned: BTreeSet<PublicKey>,
+    pub(super) effects: VecDeque<Effect>,
+    pub(super) relays: Relays,
+    pub(super) lease_keys: LeaseKeys,
+    /// Nobody is introduced any more.
+    pub(super) is_draining: bool,
     /// Introductions made.
     pub introductions: u64,
     /// Requests refused.
@@ -97,10 +109,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry of these devices; `has_relays` = introductions come with leases.
+    /// A registry of these devices and relays, without those who are let in no more.
     #[must_use]
-    pub fn new(records: Vec<DeviceRecord>, has_relays: bool) -> Self {
-        let mut registry = Self { has_relays, ..Self::default() };
+    pub fn new(records: Vec<DeviceRecord>, banned: BTreeSet<PublicKey>, relays: Relays) -> Self {
+        let mut registry = Self { relays, banned, ..Self::default() };
         for record in records {
             registry.add(record.key, record.name, record.grants.into_iter().collect());
         }
@@ -139,12 +151,25 @@ impl Registry {
             self.effects.push_back(Effect::Close(before));
         }
         let is_enrolled = self.devices.contains_key(&key);
-        if !is_enrolled {
+        if !is_enrolled && !self.relays.knows(&key) {
             self.make_room_for_strangers();
         }
-        let present = Present { key, since: now, seen, offer: None, wrong_tokens: 0, is_redeeming: false };
+        let present = Present {
+            key,
+            since: now,
+            seen,
+            offer: None,
+            times: RelayTimes::new(),
+            paths: BTreeMap::new(),
+            is_told_relays: false,
+            wrong_tokens: 0,
+            is_redeeming: false,
+        };
         self.sessions.insert(session, present);
         self.by_key.insert(key, session);
+        if self.banned.contains(&key) {
+            return self.throw_out(&key);
+        }
         self.effects.push_back(Effect::Say(session, Signal::Welcome { is_enrolled, seen }));
     }
 
@@ -174,11 +199,31 @@ impl Registry {
         if let Signal::Enrol { token, name } = signal {
             return self.on_enrol(session, token, name);
         }
+        if let Signal::Beat(beat) = signal {
+            if !self.relays.knows(&key) {
+                return self.refuse(session, 0, SignalReason::NotEnrolled);
+            }
+            self.relays.on_beat(now, &key, present.seen, beat);
+            return self.effects.push_back(Effect::Say(session, Signal::LeaseKeys(self.lease_keys.clone())));
+        }
         let Some(device) = self.devices.get_mut(&key) else {
             return self.refuse(session, request_of(&signal), SignalReason::NotEnrolled);
         };
         match signal {
-            Signal::Present { is_host, candidates } => present.offer = Some((is_host, candidates)),
+            Signal::Present { is_host, candidates } => {
+                present.offer = Some((is_host, candidates));
+                let places = self.relays.places(now);
+                if !places.is_empty() && !core::mem::replace(&mut present.is_told_relays, true) {
+                    self.effects.push_back(Effect::Say(session, Signal::Relays(places)));
+                }
+            }
+            Signal::Measured(times) => present.times = times,
+            Signal::Path { peer, way: Way::None } => drop(present.paths.remove(&peer)),
+            Signal::Path { peer, way } => {
+                if present.paths.len() < PATHS_TOLD_MAX || present.paths.contains_key(&peer) {
+                    present.paths.insert(peer, way);
+                }
+            }
             _ if !device.requests.take(now) => {
                 self.refuse(session, request_of(&signal), SignalReason::TooOften);
             }
@@ -187,7 +232,7 @@ impl Registry {
                 self.effects.push_back(Effect::Say(session, Signal::Found { peer, is_present }));
             }
             Signal::Introduce { request, peer, candidates } => {
-                self.on_introduce(session, key, request, peer, candidates, entropy);
+                self.on_introduce(now, (session, key), request, (peer, candidates), entropy);
             }
             Signal::Grant { peer, may } => self.on_grant(session, key, peer, may),
             // What only a gateway says.
@@ -196,7 +241,10 @@ impl Registry {
             | Signal::Found { .. }
             | Signal::Introduction(_)
             | Signal::Lease(_)
-            | Signal::Refused { .. } => self.effects.push_back(Effect::Close(session)),
+            | Signal::Refused { .. }
+            | Signal::Beat(_)
+            | Signal::Relays(_)
+            | Signal::LeaseKeys(_) => self.effects.push_back(Effect::Close(session)),
         }
     }
 
@@ -258,17 +306,23 @@ impl Registry {
 
     fn on_introduce(
         &mut self,
-        session: SessionIndex,
-        caller: PublicKey,
+        now: Instant,
+        (session, caller): (SessionIndex, PublicKey),
         request: u16,
-        callee: PublicKey,
-        candidates: Candidates,
+        (callee, candidates): (PublicKey, Candidates),
         entropy: [u8; 32],
     ) {
         let Some((to, theirs)) = self.host_for(&caller, &callee) else {
             return self.refuse(session, request, SignalReason::NotFound);
         };
-        let has_lease = self.has_relays;
+        if self.is_draining {
+            return self.refuse(session, request, SignalReason::Full);
+        }
+        let none = RelayTimes::new();
+        let times =
+            [session, to].map(|session| self.sessions.get(&session).map_or(&none, |there| &there.times));
+        let relays = self.relays.choose(now, times);
+        let has_lease = !relays.is_empty();
         let introduction = |request, calls, peer, candidates| {
             let secret = MeetingSecret::from_bytes(entropy);
             Signal::Introduction(Introduction { request, calls, peer, secret, candidates, has_lease })
@@ -278,8 +332,8 @@ impl Registry {
         self.introductions += 1;
         self.effects.push_back(Effect::Say(to, to_callee));
         self.effects.push_back(Effect::Say(session, to_caller));
-        if has_lease {
-            self.effects.push_back(Effect::Lend([(session, caller), (to, callee)]));
+        for relay in relays {
+            self.effects.push_back(Effect::Lend([(session, caller), (to, callee)], relay));
         }
     }
 
@@ -313,7 +367,8 @@ impl Registry {
     }
 
     fn strangers(&self) -> impl Iterator<Item = (&SessionIndex, &Present)> {
-        self.sessions.iter().filter(|(_, present)| !self.devices.contains_key(&present.key))
+        let is_known = |key: &PublicKey| self.devices.contains_key(key) || self.relays.knows(key);
+        self.sessions.iter().filter(move |(_, present)| !is_known(&present.key))
     }
 
     /// The one that has been there for longest goes.

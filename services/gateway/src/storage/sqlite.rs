@@ -21,8 +21,13 @@ pub struct Sqlite {
 
 /// Every version of the tables, oldest first; a released one never changes.
 fn migrations() -> Migrator {
-    let sql = include_str!("../../migrations/0001_devices.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "devices".into(), MigrationType::Simple, sql, false)])
+    let whole = |number, name: &'static str, sql: &'static str| {
+        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        whole(1, "devices", include_str!("../../migrations/0001_devices.sql")),
+        whole(2, "operators", include_str!("../../migrations/0002_operators.sql")),
+    ])
 }
 
 impl Sqlite {
@@ -128,7 +133,11 @@ impl Sqlite {
         Ok(())
     }
 
-    fn outcome<T>(&self, outcome: sqlx::Result<T>) -> Result<T, StorageError> {
+    pub(super) const fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    pub(super) fn outcome<T>(&self, outcome: sqlx::Result<T>) -> Result<T, StorageError> {
         outcome.map_err(|source| StorageError::Database { path: self.path.clone(), source })
     }
 }
@@ -167,11 +176,11 @@ impl Storage for Sqlite {
 }
 
 /// SQLite's numbers have a sign; times beyond are never.
-fn seconds(unix_s: u64) -> i64 {
+pub(super) fn seconds(unix_s: u64) -> i64 {
     i64::try_from(unix_s).unwrap_or(i64::MAX)
 }
 
-fn key(row: &sqlx::sqlite::SqliteRow, column: usize) -> sqlx::Result<PublicKey> {
+pub(super) fn key(row: &sqlx::sqlite::SqliteRow, column: usize) -> sqlx::Result<PublicKey> {
     let bytes: Vec<u8> = row.try_get(column)?;
     let bytes = <[u8; 32]>::try_from(bytes).map_err(|_| sqlx::Error::Decode("a key has 32 bytes".into()))?;
     Ok(PublicKey::from_bytes(bytes))

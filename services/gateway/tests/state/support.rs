@@ -10,7 +10,7 @@ use rift::{
     Callee, Config, Ecn, Event, Identity, Instant, NoPictures, Noise, Opening, PathId, PublicKey, Session,
     Storage,
 };
-use wavry_gateway::state::{Gateway, Request};
+use wavry_gateway::state::{Gateway, Order, Outcome, Registry, Relays, Request};
 
 pub(crate) const GATEWAY_AT: SocketAddr =
     SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::new(192, 0, 2, 200)), 4748);
@@ -41,11 +41,11 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn new() -> Self {
-        Self::with_relays(false)
+        Self::with_relays(&[])
     }
 
     /// With leases, which are signed by nobody here.
-    pub(crate) fn with_relays(has_relays: bool) -> Self {
+    pub(crate) fn with_relays(relays: &[(PublicKey, Option<SocketAddr>)]) -> Self {
         let identity = Identity::from_secret([77; 32]);
         let host = identity.public();
         let mut drawn = 0u64;
@@ -55,8 +55,9 @@ impl House {
             bytes[..8].copy_from_slice(&drawn.to_be_bytes());
             bytes
         });
+        let registry = Registry::new(Vec::new(), BTreeSet::new(), Relays::new(relays));
         Self {
-            gateway: Gateway::new(identity, [5; 32], 1_700_000_000_000_000, Vec::new(), has_relays, entropy),
+            gateway: Gateway::new(identity, [5; 32], 1_700_000_000_000_000, registry, entropy),
             host,
             devices: Vec::new(),
             spent: BTreeSet::new(),
@@ -89,6 +90,13 @@ impl House {
         });
         self.run(100);
         place
+    }
+
+    /// What an operator wants; everybody has time to hear of it.
+    pub(crate) fn obey(&mut self, order: Order) -> Outcome {
+        let outcome = self.gateway.obey(self.now, order);
+        self.run(20);
+        outcome
     }
 
     pub(crate) fn key(&self, at: usize) -> PublicKey {
@@ -139,10 +147,10 @@ impl House {
             }
             self.gateway.handle_timeout(self.now);
             while let Some(request) = self.gateway.poll_request() {
-                if let Request::Lend(peers) = request {
+                if let Request::Lend(peers, relay) = request {
                     let shares = [1, 2].map(|number| Lease {
-                        relay: GATEWAY_AT,
-                        relay_key: self.host,
+                        relay: relay.address,
+                        relay_key: relay.key,
                         tag: [9; 8],
                         secret: [number; 32],
                         expires_s: 1,

@@ -1,0 +1,5 @@
+//! The gateway as a value, and sessions of devices and relays, in virtual time.
+
+mod devices;
+mod relays;
+mod support;
