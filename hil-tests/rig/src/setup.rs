@@ -57,6 +57,9 @@ pub const BUILD: Group = Group {
         "coturn",
         // NATs between namespaces
         "nftables",
+        // The operators' page of the gateway is tried in a browser.
+        "chromium",
+        "chromium-driver",
         "procps",
     ],
 };

@@ -7,6 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use rift::wire::fleet::RelayText;
+
+use crate::beat::GatewayName;
 
 /// Forwards encrypted packets between peers who find no direct path.
 ///
@@ -46,6 +49,20 @@ pub struct RunArgs {
     /// A gateway's key for leases (64 hexadecimal digits); say it again for each
     #[arg(long, value_name = "KEY", value_parser = key, env = "WAVRY_RELAY_TRUST", value_delimiter = ',')]
     pub trust: Vec<[u8; 32]>,
+    /// A gateway that is told how this relay is, and tells whom to trust: ID@ADDRESS:PORT with the ID that `wavry-gateway
+    /// id` prints; say it again for each. The gateway has to know this relay, too (`wavry-gateway --relay`)
+    #[arg(long, value_name = "GATEWAY", env = "WAVRY_RELAY_GATEWAY", value_delimiter = ',')]
+    pub gateway: Vec<GatewayName>,
+    /// Where peers reach this relay, as gateways are to tell them; with 0.0.0.0 the address that the gateway sees
+    /// [default: the port of --listen, at the address that the gateway sees]
+    #[arg(long, value_name = "ADDRESS", env = "WAVRY_RELAY_PUBLIC")]
+    pub public: Option<SocketAddr>,
+    /// In which part of the world it is, as gateways' operators are to see it
+    #[arg(long, value_parser = region, env = "WAVRY_RELAY_REGION", default_value = "")]
+    pub region: RelayText,
+    /// What this machine's line carries, in Mbit/s: of that the load is reckoned
+    #[arg(long, env = "WAVRY_RELAY_LINE_MBIT", default_value_t = 1_000)]
+    pub line_mbit: u32,
     /// Threads [default: one for each core]
     #[arg(long, env = "WAVRY_RELAY_THREADS")]
     pub threads: Option<NonZeroU16>,
@@ -139,6 +156,12 @@ pub fn with_file(words: &[OsString], text: &str, path: &Path) -> Result<Cli, Set
     let named = Cli::command()
         .override_usage(format!("keys of {} are the long options of wavry-relay", path.display()));
     Ok(Cli::from_arg_matches(&named.try_get_matches_from(all)?)?)
+}
+
+fn region(text: &str) -> Result<RelayText, String> {
+    let is_plain = !text.chars().any(char::is_control);
+    let region = RelayText::try_from(text).ok().filter(|_| is_plain);
+    region.ok_or_else(|| format!("a region has at most {} bytes, and prints", rift::limits::RELAY_TEXT_MAX))
 }
 
 fn key(text: &str) -> Result<[u8; 32], String> {

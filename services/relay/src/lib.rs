@@ -15,6 +15,8 @@
 #[cfg(feature = "shell")]
 pub mod args;
 #[cfg(feature = "shell")]
+pub mod beat;
+#[cfg(feature = "shell")]
 mod health;
 #[cfg(feature = "shell")]
 pub mod metrics;

@@ -63,6 +63,14 @@ impl Metrics {
         self.packets.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn leases(&self) -> u64 {
+        self.leases.load(Ordering::Relaxed)
+    }
+
     /// Packets dropped for this reason since the start.
     #[must_use]
     pub fn drops(&self, cause: Cause) -> u64 {

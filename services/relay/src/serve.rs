@@ -1,6 +1,6 @@
 //! Starts a relay's threads and ends them.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::io;
@@ -13,10 +13,10 @@ use rift::PublicKey;
 use rift::paths::relay::relay_id;
 use rift_keystore::KeystoreError;
 use rift_mio::{Socket, SocketConfig};
-use rift_paseto::Verifier;
 use tracing::{error, info, warn};
 
 use crate::args::RunArgs;
+use crate::beat;
 use crate::health;
 use crate::metrics::Metrics;
 use crate::state::{Limits, Relay};
@@ -35,7 +35,9 @@ pub enum ServeError {
     #[error(transparent)]
     Key(#[from] KeystoreError),
     /// Nobody is trusted.
-    #[error("no gateway is trusted: give its key for leases with --trust KEY; the gateway prints it")]
+    #[error(
+        "no gateway is trusted: give its key for leases with --trust KEY, which the gateway prints, or name it with --gateway"
+    )]
     NoTrust,
     /// A key that is trusted is none.
     #[error("a key given with --trust is no Ed25519 key")]
@@ -82,10 +84,10 @@ pub struct Running {
 pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
     let path = settings.state.join(rift_keystore::FILE_NAME);
     let key = rift_keystore::load_or_create(&path)?.public();
-    if settings.trust.is_empty() {
+    if settings.trust.is_empty() && settings.gateway.is_empty() {
         return Err(ServeError::NoTrust);
     }
-    let tokens = Verifier::new(relay_id(&key), &settings.trust).map_err(|_| ServeError::Trust)?;
+    let tokens = Trusted::new(relay_id(&key), settings.trust.clone()).ok_or(ServeError::Trust)?;
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let count = settings.threads.map_or(cores, |threads| threads.get().into());
     let shards = SHARDS_PER_THREAD * count;
@@ -101,7 +103,7 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
     let relay = |_| Ok(Mutex::new(Relay::new(rift_keystore::load(&path)?, secret, limits)));
     let shared = Arc::new(Shared {
         shards: (0..shards).map(relay).collect::<Result<_, ServeError>>()?,
-        tokens: Trusted(tokens),
+        tokens,
         metrics: Metrics::default(),
         stop: AtomicBool::new(false),
         drains: AtomicBool::new(false),
@@ -118,6 +120,18 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
             what: format!("cannot write {}", file.display()),
             source,
         })?;
+    }
+    let mut threads = threads;
+    for &gateway in &settings.gateway {
+        let about = beat::About {
+            leases_max: u32::try_from(settings.leases_max).unwrap_or(u32::MAX),
+            bitrate_bps_max: u64::from(settings.line_mbit) * 1_000_000,
+            address: settings.public.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, address.port()).into()),
+            region: settings.region.clone(),
+        };
+        let what = "cannot speak with a gateway";
+        let thread = beat::start(&shared, rift_keystore::load(&path)?, gateway, about);
+        threads.push(thread.map_err(|source| ServeError::System { what: what.to_owned(), source })?);
     }
     info!(%address, threads = count, "the relay listens");
     Ok(Running { shared, threads, address, key })

@@ -3,15 +3,18 @@
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use rift::paths::relay::RELAY_ID_LEN;
 use rift::wire::bind::{BIND_LEN_MAX, BindMessage};
+use rift::wire::fleet::LeaseKeys;
 use rift::wire::relay::{ENVELOPE_FIRST, ENVELOPE_LEN};
-use rift::{Class, Ecn, PathId, Transmit};
+use rift::{Class, Ecn, PathId, PublicKey, Transmit};
 use rift_mio::{Clock, Destination, Received, Sender, Socket};
 use rift_paseto::Verifier;
 
@@ -58,11 +61,41 @@ impl Shared {
 
 /// Leases that a gateway has signed.
 #[derive(Debug)]
-pub(crate) struct Trusted(pub(crate) Verifier);
+pub(crate) struct Trusted {
+    relay: [u8; RELAY_ID_LEN],
+    /// The operator's choice.
+    fixed: Vec<[u8; 32]>,
+    /// What gateways have told, by their keys.
+    told: Mutex<BTreeMap<PublicKey, LeaseKeys>>,
+    verifier: RwLock<Verifier>,
+}
+
+impl Trusted {
+    /// These keys; `None` if one of them is none.
+    pub(crate) fn new(relay: [u8; RELAY_ID_LEN], fixed: Vec<[u8; 32]>) -> Option<Self> {
+        let verifier = RwLock::new(Verifier::new(relay, &fixed).ok()?);
+        Some(Self { relay, fixed, told: Mutex::default(), verifier })
+    }
+
+    /// A gateway has told its keys, which take the place of those it told before.
+    pub(crate) fn learn(&self, gateway: PublicKey, keys: &LeaseKeys) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(&gateway) == Some(keys) {
+            return;
+        }
+        told.insert(gateway, keys.clone());
+        let all: Vec<_> = self.fixed.iter().chain(told.values().flatten()).copied().collect();
+        match Verifier::new(self.relay, &all) {
+            Ok(verifier) => *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier,
+            Err(_) => tracing::warn!("a gateway told a key that is none; the keys stay what they were"),
+        }
+    }
+}
 
 impl Tokens for Trusted {
     fn verify(&self, token: &[u8], unix_s: u64) -> Option<rift::paths::relay::LeaseTerms> {
-        let verified = self.0.verify(token, unix_s);
+        let verifier = self.verifier.read().unwrap_or_else(PoisonError::into_inner);
+        let verified = verifier.verify(token, unix_s);
         verified.inspect_err(|error| tracing::debug!(%error, "a token was refused")).ok()
     }
 }

@@ -35,6 +35,9 @@ pub(crate) enum CallerStep {
     Close(PathId),
 }
 
+/// How long the first relay of an introduction has to answer.
+const SPARE_US: u64 = 2_000_000;
+
 /// See the module.
 pub struct Caller {
     gateway: Gateway,
@@ -43,6 +46,10 @@ pub struct Caller {
     candidates: Candidates,
     agent: Agent,
     binding: Option<(Binding, u64)>,
+    /// When that lease came.
+    leased_at: Instant,
+    /// Of a farther relay, for when the first does not answer.
+    spare: Option<rift::paths::relay::Lease>,
     /// The way that the sender does not know yet.
     is_changed: bool,
     request: u16,
@@ -69,6 +76,8 @@ impl Caller {
             candidates: Candidates::new(),
             agent: Agent::new(),
             binding: None,
+            leased_at: now,
+            spare: None,
             is_changed: false,
             request: 0,
             ask_at: Some(now),
@@ -141,6 +150,13 @@ impl Caller {
     /// The time has come that [`Self::poll_timeout`] told. May be called at any time.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.gateway.handle_timeout(now);
+        let is_bound = self.binding.as_ref().is_some_and(|(binding, _)| binding.is_bound());
+        if !is_bound
+            && now.micros_since(self.leased_at) >= SPARE_US
+            && let Some(spare) = self.spare.take()
+        {
+            self.on_lease(now, spare);
+        }
         self.work(now);
     }
 
@@ -286,7 +302,8 @@ impl Caller {
         self.agent.meet(now, &met.secret, &self.candidates, &met.candidates, has_relay);
     }
 
-    /// Keeps the first lease: its way may be in use. The gateway renews it under the same tag.
+    /// Keeps the first lease: its way may be in use. The gateway renews it under the same tag. The second one of an
+    /// introduction is for when the first one's relay does not answer (SPEC §18.9).
     fn on_lease(&mut self, now: Instant, lease: rift::paths::relay::Lease) {
         let unix_s = self.epoch_us.saturating_add(now.as_micros()) / 1_000_000;
         let expires_s = lease.expires_s;
@@ -296,7 +313,11 @@ impl Caller {
                 binding.renew(now, lease);
             }
             Some((binding, known)) if binding.is_bound() && *known > unix_s + LEASE_LEFT_S => {}
+            Some((binding, _)) if !binding.is_bound() && now.micros_since(self.leased_at) < SPARE_US => {
+                self.spare = Some(lease);
+            }
             _ => {
+                self.leased_at = now;
                 let binding = Binding::new(lease, LeaseSide::Caller, now);
                 self.is_changed |= binding.is_some();
                 self.binding = binding.map(|binding| (binding, expires_s)).or(self.binding.take());

@@ -150,8 +150,8 @@ impl Registry {
             self.disconnect(before);
             self.effects.push_back(Effect::Close(before));
         }
-        let is_enrolled = self.devices.contains_key(&key);
-        if !is_enrolled && !self.relays.knows(&key) {
+        let is_enrolled = self.is_known(&key);
+        if !is_enrolled {
             self.make_room_for_strangers();
         }
         let present = Present {
@@ -178,7 +178,7 @@ impl Registry {
         let Some(present) = self.sessions.get_mut(&session) else { return };
         if present.seen != seen {
             present.seen = seen;
-            let is_enrolled = self.devices.contains_key(&present.key);
+            let is_enrolled = self.devices.contains_key(&present.key) || self.relays.knows(&present.key);
             self.effects.push_back(Effect::Say(session, Signal::Welcome { is_enrolled, seen }));
         }
     }
@@ -367,8 +367,12 @@ impl Registry {
     }
 
     fn strangers(&self) -> impl Iterator<Item = (&SessionIndex, &Present)> {
-        let is_known = |key: &PublicKey| self.devices.contains_key(key) || self.relays.knows(key);
-        self.sessions.iter().filter(move |(_, present)| !is_known(&present.key))
+        self.sessions.iter().filter(|(_, present)| !self.is_known(&present.key))
+    }
+
+    /// It has enrolled, or is a relay that the operator has named.
+    fn is_known(&self, key: &PublicKey) -> bool {
+        self.devices.contains_key(key) || self.relays.knows(key)
     }
 
     /// The one that has been there for longest goes.

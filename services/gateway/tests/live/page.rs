@@ -1,7 +1,7 @@
 //! The operators' page in Debian's Chromium, steered over WebDriver.
 
+use core::net::SocketAddr;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use rift::wire::signal::{EnrolmentToken, Signal};
@@ -9,7 +9,7 @@ use rift::{Identity, PublicKey};
 use serde_json::{Value, json};
 use wavry_gateway::shell::entropy;
 
-use crate::support::{Device, GUARD, Place, Running, clock, http, out};
+use crate::support::{Device, GUARD, Place, Running, http, out};
 
 /// A browser that is gone with the test.
 struct Browser {
@@ -44,6 +44,7 @@ impl Browser {
         let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
+            "timeouts": { "script": GUARD.as_millis() / 2 },
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         }}});
@@ -77,12 +78,17 @@ impl Browser {
         self.request("POST", "/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// Until the script returns something true.
+    /// Until the script returns `true`; the page itself looks now and then, so that nobody hurries it.
     fn wait(&self, script: &str) {
-        let began = clock();
-        while self.run(script) != true {
+        let look = format!(
+            "const done = arguments[0]; const look = () => (() => {{ {script} }})() === true ? done(true) : setTimeout(look, \
+             20); look();"
+        );
+        let seen = self.request("POST", "/execute/async", &json!({ "script": look, "args": [] }));
+        if seen != true {
             let text = self.run("return document.body.innerText");
-            assert!(began.elapsed() < GUARD, "never: {script}; the page says {text}");
+            let log = self.request("POST", "/se/log", &json!({ "type": "browser" }));
+            panic!("never: {script}; the page says {text}, the browser {log}");
         }
     }
 

@@ -20,7 +20,7 @@ use wavry_gateway::shell::{Shell, entropy};
 use wavry_gateway::{StateDirectory, block_on, health, make_operator_token, operate};
 
 /// Nothing here takes this long: what does hangs.
-pub(crate) const GUARD: Duration = Duration::from_secs(30);
+pub(crate) const GUARD: Duration = Duration::from_secs(180);
 
 /// A directory of this test's own, gone with it.
 pub(crate) struct Place(pub(crate) PathBuf);
