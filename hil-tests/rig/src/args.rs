@@ -177,6 +177,8 @@ pub enum Command {
     Coverage(Setup),
     /// Broken rules that tests must notice.
     Mutate(Vec<String>),
+    /// Attacks on gateway and relay, one after the other.
+    Abuse,
 }
 
 const COMMANDS: [(&str, Topic); 14] = [

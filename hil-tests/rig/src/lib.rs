@@ -4,6 +4,7 @@
 //! needs more is a program of its own that the rig spawns. It links no crate of the project. Invariant: every process
 //! the rig starts in the background is gone when the rig is, however the rig ended.
 
+pub mod abuse;
 pub mod args;
 pub mod bench;
 pub mod board;

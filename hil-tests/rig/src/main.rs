@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use wavry_rig::args::{self, Command};
-use wavry_rig::{bench, board, coverage, demo, fuzz, mutate, say, setup, stages, trials, vm};
+use wavry_rig::{abuse, bench, board, coverage, demo, fuzz, mutate, say, setup, stages, trials, vm};
 
 fn main() -> ExitCode {
     let outcome = args::parse(std::env::args_os().skip(1)).and_then(|command| match command {
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Trials(options) => trials::run(&options),
         Command::Coverage(options) => coverage::run(options),
         Command::Mutate(words) => mutate::run(&words),
+        Command::Abuse => abuse::run(),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -39,7 +39,10 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Command, Failure> {
             let words = ["hostile", "--datagrams", &datagrams.to_string(), "--seed", &seed.to_string()];
             return Ok(Command::Trials(Trials { words: words.map(str::to_owned).to_vec() }));
         }
-        _ => return Err(Failure::unusable("what is to be soaked? There are: cards, session, hostile")),
+        Some("abuse") => return Ok(Command::Abuse),
+        _ => {
+            return Err(Failure::unusable("what is to be soaked? There are: cards, session, hostile, abuse"));
+        }
     };
     Ok(Command::Vm(Vm {
         task: VmTask::Soak(arguments),
@@ -56,6 +59,7 @@ pub(crate) const HELP: &str = "\
 cargo rig soak cards [--rounds N]
 cargo rig soak session [--minutes N] [--seed N]
 cargo rig soak hostile [--datagrams N] [--seed N]
+cargo rig soak abuse
 
 Boots the VM and injects faults into its capture card for a long time, in virtual time: `cards` every fault N times on
 the capture layer, `session` faults at random into one session of the host's program and a client. Fails when a fault is
@@ -64,6 +68,8 @@ not survived within its bounds, a descriptor leaks, or memory rises by more than
 `hostile` needs no VM: it sends random, truncated, replayed, changed and foreign datagrams to both ends of a session in
 the simulator, and fails unless both do to the last byte what they do without. Then it measures a session at 50 Mbit/s
 beside 100000 such datagrams a second, which one core must have time for.
+
+`abuse` needs no VM either: it attacks a gateway and a relay in every way that is known, and says of each what it proves.
 
   --rounds N      how often each fault is injected, 2 to 10000 (200)
   --minutes N     how long the session is, 1 to 1440 (30)

@@ -26,6 +26,8 @@ const UNUSED_US: u64 = 90_000_000;
 const LEFT_US: u64 = 45_000_000;
 /// This machine's own addresses are looked at this often.
 const LOOK_US: u64 = 15_000_000;
+/// Leases of one introduction.
+const LEASES: u8 = 2;
 /// Introductions that are heeded at once, and one more each so many microseconds: who has the gateway shall not make this
 /// host send to whom he likes more than that.
 const INTRODUCTIONS_BURST: u64 = 16;
@@ -61,6 +63,8 @@ pub struct Callee {
     /// What the gateway was told in this session.
     told: BTreeMap<PublicKey, bool>,
     grant_at: Option<Instant>,
+    /// How many leases that introduction may still bring.
+    leases_left: u8,
     introductions: u64,
     /// Every introduction fills it, and time drains it: when it will be empty.
     drained_at: Instant,
@@ -83,6 +87,7 @@ impl Callee {
             wanted: BTreeSet::new(),
             told: BTreeMap::new(),
             grant_at: None,
+            leases_left: 0,
             introductions: 0,
             drained_at: Instant::ZERO,
         }
@@ -213,7 +218,7 @@ impl Callee {
                 }
                 self.drained_at = drained_at;
                 self.introductions += 1;
-                self.introduced = Some(met.peer);
+                (self.introduced, self.leases_left) = (Some(met.peer), LEASES);
                 if self.punches.len() == PUNCHES_MAX {
                     self.punches.remove(0);
                 }
@@ -264,9 +269,10 @@ impl Callee {
         self.grant_at = Some(now.plus_micros(GRANT_US));
     }
 
-    /// A lease is for whom was just introduced; another one is nobody's.
+    /// Leases are for whom was just introduced, of two relays (SPEC §18.9); another one is nobody's.
     fn on_lease(&mut self, now: Instant, lease: rift::paths::relay::Lease) {
-        let Some(peer) = self.introduced.take() else { return };
+        let Some(peer) = self.introduced.filter(|_| self.leases_left > 0) else { return };
+        self.leases_left -= 1;
         if let Some(known) = self.bindings.iter_mut().find(|one| one.binding.tag() == lease.tag) {
             known.used_at = now;
             return known.binding.renew(now, lease);

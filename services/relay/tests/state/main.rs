@@ -1,5 +1,7 @@
 //! A relay in virtual time: who may bind, what goes on, what waits and what is dropped.
 
+mod abuse;
+
 use core::net::SocketAddr;
 
 use rift::crypto::Identity;
