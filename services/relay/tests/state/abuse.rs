@@ -25,7 +25,7 @@ fn ask() -> Vec<u8> {
     out[..len].to_vec()
 }
 
-/// Each asks, shows a token that is none with the nonce it got, and sends a packet of the lease. SPEC §18.8/3.
+/// Each asks, shows a token that is none with the nonce it got, and sends a packet of the lease. SPEC §18.8.
 #[test]
 fn two_hundred_thousand_strangers_leave_nothing_and_keep_nobody_honest_out() {
     let limits = Limits { leases: 16, ..Limits::default() };
@@ -68,7 +68,7 @@ fn two_hundred_thousand_strangers_leave_nothing_and_keep_nobody_honest_out() {
     );
 }
 
-/// SPEC §18.8/4.
+/// SPEC §18.8.
 #[test]
 fn network_that_shows_token_after_token_is_limited_and_others_are_not() {
     let (terms, [share, _]) = lease(&key(9), 1, 20_000_000);
