@@ -1,6 +1,9 @@
 //! Inputs made of what honest sessions send, for a fuzzer to start from.
 
 use rift::crypto::Side;
+use rift::wire::file::{FileMessage, FileName, FileReason};
+use rift::wire::handshake::Versions;
+use rift::wire::path::Reset;
 use rift::wire::{Frames, Kind};
 
 use crate::bytes::Script;
@@ -42,6 +45,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend([(0, "agreed"), (1, "wrong-pin")].map(|(pin, name)| pairing(pin, name)));
     seeds.extend(tiles());
     seeds.extend(moves());
+    seeds.extend(singles());
     seeds.extend(crate::paths::seeds());
     seeds.extend(crate::relay::seeds());
     seeds.extend(crate::gateway::seeds());
@@ -198,6 +202,29 @@ fn conversation() -> Seed {
         script = script.u8(10).u8(round).u8(1).u8(0).u8(13).u8(round).u8(round);
     }
     ("streams", "conversation".into(), script.into_bytes())
+}
+
+/// Messages that no honest traffic here has in it.
+fn singles() -> Vec<Seed> {
+    let name = FileName::new("a file.txt").expect("it is a name");
+    let digest = [7; 32];
+    let files = [
+        FileMessage::Offer { size: 9, digest, name },
+        FileMessage::Accept { offset: 4 },
+        FileMessage::Data(b"bytes"),
+        FileMessage::Done,
+        FileMessage::Cancel(FileReason::Damaged),
+    ];
+    let mut seeds: Vec<Seed> = Vec::new();
+    for (index, message) in files.iter().enumerate() {
+        let mut out = [0; 256];
+        let len = message.emit(3, &mut out).expect("it fits");
+        seeds.push(("wire", format!("file-{index}"), out[..len].to_vec()));
+    }
+    let reset = Reset { connection: 0x0102_0304, packet_number: 0x0005_0607, proof: [8; 16] };
+    seeds.push(("wire", "reset".into(), reset.to_bytes().to_vec()));
+    seeds.push(("wire", "versions".into(), Versions::to_bytes(&[9; 16]).to_vec()));
+    seeds
 }
 
 /// A client that opens paths, moves, is moved, copied, and comes back to where it was.

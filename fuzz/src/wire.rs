@@ -8,12 +8,13 @@ use rift::wire::clock::{ClockReply, ClockRequest};
 use rift::wire::close::{Admitted, Close};
 use rift::wire::cursor::{CursorPosition, ShapeHead};
 use rift::wire::feedback::Feedback;
+use rift::wire::file::{FileHead, FileMessage};
 use rift::wire::handshake::{
     CallPayload, CookieReply, FirstFlight, Fragment, Reply, TOKEN_LEN, Versions, connection_of,
 };
 use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
 use rift::wire::pairing::PairingMessage;
-use rift::wire::path::{DatagramLimit, NewConnection, PathProbe, PathsInUse};
+use rift::wire::path::{DatagramLimit, NewConnection, PathProbe, PathsInUse, Reset};
 use rift::wire::picture::PictureHead;
 use rift::wire::renewal::Renewing;
 use rift::wire::request::{Request, wanted};
@@ -33,10 +34,29 @@ pub fn run(data: &[u8]) {
         body(frame_type, data);
     }
     picture(data);
+    file(data);
+    if let Some(reset) = Reset::parse(data) {
+        assert_eq!(reset.to_bytes()[..], *data, "a reset");
+    }
     if let Some(head) = ShapeHead::parse(data) {
         assert_eq!(head.to_bytes(), data[..ShapeHead::LEN], "a shape's head");
         assert!(head.pixels_len() <= 256 * 256 * 4, "a shape is bounded");
     }
+}
+
+/// A message about a file, with its head.
+fn file(data: &[u8]) {
+    let Some((head, rest)) = data.split_first_chunk() else { return };
+    let Some(head) = FileHead::parse(head) else { return };
+    let Some(body) = rest.get(..usize::from(head.len)) else { return };
+    let Some(message) = FileMessage::parse(&head, body) else { return };
+    let mut out = vec![0; FileHead::LEN + body.len()];
+    assert_eq!(message.emit(head.transfer, &mut out), Some(out.len()), "a message about a file");
+    assert_eq!(FileMessage::parse(&head, &out[FileHead::LEN..]), Some(message), "a message about a file");
+    // A reason that is not known is read as another one.
+    let is_exact = !matches!(message, FileMessage::Cancel(_));
+    assert!(!is_exact || out == data[..out.len()], "a message about a file");
+    assert_eq!(message.emit(head.transfer, &mut out[1..]), None, "there is no room for it");
 }
 
 fn datagram(data: &[u8]) {
