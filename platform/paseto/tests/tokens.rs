@@ -81,3 +81,32 @@ fn key_of_a_seed_is_that_of_rfc_8032() {
     let token = signer.sign(&terms()).expect("entropy");
     assert_eq!(verifier.verify(token.as_bytes(), NOW), Ok(terms()));
 }
+
+/// PyPI's `pyseto` is another implementation: it believes the token, and only under the assertion that leases have.
+#[test]
+fn another_implementation_verifies_the_token() {
+    const PROGRAM: &str = "
+import sys
+try:
+    import pyseto
+except ImportError:
+    sys.exit(77)
+key = pyseto.Key.from_asymmetric_key_params(4, x=bytes.fromhex(sys.argv[1]))
+said = pyseto.decode(key, sys.argv[2], implicit_assertion=sys.argv[3].encode())
+sys.stdout.write(said.payload.decode())
+";
+    let signer = Signer::generate().expect("entropy");
+    let token = signer.sign(&terms()).expect("entropy");
+    let key: String = signer.public().iter().map(|byte| format!("{byte:02x}")).collect();
+    let ask = |assertion: &str| {
+        std::process::Command::new("python3").args(["-c", PROGRAM, &key, &token, assertion]).output()
+    };
+    let Some(output) = ask("wavry relay lease").ok().filter(|output| output.status.code() != Some(77)) else {
+        eprintln!("skipped: python3 with pyseto is not installed (pip install pyseto)");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("\"bps\"") && said.contains("\"end\""), "{said}");
+    assert!(!ask("something else").expect("python3 is there").status.success(), "another assertion");
+}
