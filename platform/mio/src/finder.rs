@@ -11,7 +11,9 @@ use rift::wire::signal::SignalReason;
 use rift::{Event, Handshake, Identity, Instant, Memory, PathId, PublicKey, Session};
 
 use crate::clock::Clock;
-use crate::meet::{Caller, CallerStep, DATAGRAM_LEN, Enrolment, Gateway, GatewayPlace, GatewayState, Heard};
+use crate::meet::{
+    Caller, CallerStep, DATAGRAM_LEN, Enrolment, Gateway, GatewayPlace, GatewayState, Heard, way,
+};
 use crate::poller::{Poller, Waker};
 use crate::socket::{Received, Sender, Socket, SocketConfig};
 use crate::sys;
@@ -244,6 +246,10 @@ impl Met {
                     }
                 }
             }
+            return;
+        }
+        if way::tag(from).is_some() {
+            // Nobody has such an address.
             return;
         }
         let is_check = |byte: Option<&u8>| byte.and_then(|&first| Kind::of(first)) == Some(Kind::Probe);

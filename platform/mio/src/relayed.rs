@@ -63,3 +63,36 @@ impl Sender {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::meet::way;
+    use crate::socket::{Socket, SocketConfig};
+
+    #[test]
+    fn each_datagram_of_a_batch_gets_an_envelope_and_nothing_leaves_without_a_lease() {
+        let relay = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        relay.set_read_timeout(Some(Duration::from_secs(20))).expect("a time");
+        let own = "127.0.0.1:0".parse().expect("an address");
+        let mut socket = Socket::bind(&SocketConfig::default(), own).expect("a free port");
+        let tag = [1, 2, 3, 4, 5, 6, 7, 8];
+        let to = Destination { to: way::of(tag), source: None };
+        let (path, class, ecn) = (PathId(0), Class::Media, Ecn::NotEct);
+        let transmit = Transmit { path, len: 10, segment: Some(4), class, ecn };
+        socket.send(to, &transmit, b"abcdefghij").expect("it is lost");
+        assert_eq!(socket.stats().datagrams_sent, 0);
+        let address = relay.local_addr().expect("it is bound");
+        socket.sender().set_ways(vec![([9; 8], own), (tag, address)]);
+        socket.send(to, &transmit, b"abcdefghij").expect("there is room");
+        let mut bytes = [0; 64];
+        for datagram in [&b"abcd"[..], b"efgh", b"ij"] {
+            let len = relay.recv(&mut bytes).expect("it comes");
+            assert_eq!(Envelope::parse(&bytes[..len]), Some(Envelope { tag, datagram }));
+        }
+        assert_eq!(socket.stats().datagrams_sent, 3);
+    }
+}
