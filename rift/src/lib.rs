@@ -41,7 +41,7 @@ pub use crypto::{
     Secrets, Suite,
 };
 pub use delta::Budget;
-pub use endpoint::{Endpoint, Route, SessionIndex};
+pub use endpoint::{Endpoint, Guest, Route, SessionIndex};
 pub use pairing::{BackingOff, Guess, PairingWindow, Pin, PinError};
 pub use session::{
     Callee, Class, ClockRelation, CloseReason, Config, Discard, Established, Event, InputTrace, PathId,

@@ -4,11 +4,10 @@ use core::net::SocketAddr;
 
 use embassy_net::udp::UdpSocket;
 use rift::{
-    CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening, PathId,
-    Permissions, PictureStore, PublicKey, Route, Session, SessionIndex,
+    CloseReason, Config, Ecn, Endpoint, Established, Event, Guest, Handshake, Instant, Memory, Opening,
+    PathId, Permissions, PictureStore, PublicKey, Route, Session, SessionIndex,
 };
 
-use crate::guest::Guest;
 use crate::link::{Link, Scratch, Woken, not_before, now};
 use crate::{RECEIVES_PER_ROUND, ROUNDS_MAX};
 

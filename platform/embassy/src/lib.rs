@@ -16,7 +16,6 @@
 
 mod address;
 mod client;
-mod guest;
 mod host;
 mod link;
 

@@ -3,12 +3,11 @@
 use core::net::SocketAddr;
 
 use rift::{
-    CloseReason, Config, Ecn, Endpoint, Established, Event, Handshake, Instant, Memory, Opening, PathId,
-    Permissions, PictureStore, PublicKey, Route, Session, SessionIndex,
+    CloseReason, Config, Ecn, Endpoint, Established, Event, Guest, Handshake, Instant, Memory, Opening,
+    PathId, Permissions, PictureStore, PublicKey, Route, Session, SessionIndex,
 };
 use smoltcp::phy::Device;
 
-use crate::guest::Guest;
 use crate::network::Network;
 use crate::{RECEIVES_PER_TURN, ROUNDS_MAX, not_before};
 

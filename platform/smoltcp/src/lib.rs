@@ -14,7 +14,6 @@
 #![no_std]
 
 mod client;
-mod guest;
 mod host;
 mod network;
 mod outbox;

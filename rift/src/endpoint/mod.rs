@@ -8,11 +8,14 @@ mod calls;
 mod flights;
 #[cfg(feature = "experimental")]
 mod fragments;
+mod guest;
 mod limiter;
 mod load;
 mod routes;
 
 use core::net::SocketAddr;
+
+pub use guest::Guest;
 
 use blake2::Blake2sMac;
 use blake2::digest::consts::U4;
