@@ -39,6 +39,8 @@ const TRICKLE_CUT_PERMILLE: u64 = 850;
 const QUEUE_US_CERTAIN: u64 = 100_000;
 /// A queue that grows is none of jitter's from here on, however little was sent, in µs.
 const QUEUE_US_GROWN: u64 = 30_000;
+/// What is sent of what arrives to see whether a queue is somebody else's, in thousandths.
+const YIELD_PERMILLE: u64 = 850;
 /// Added to the round trip before a cut is judged: feedback comes per picture, not at once.
 const SETTLE_US: u64 = 30_000;
 /// Longest time one step grows by; what was silent for longer has not been measured.
@@ -79,6 +81,8 @@ pub(super) struct Control {
     entered: Instant,
     /// Whether that cut was made deeper when the first arrivals after the fall were seen.
     deepened: bool,
+    /// Whether less than what arrives was tried on a queue that seems to be somebody else's.
+    yielded: bool,
     stepped: Instant,
     cut: Instant,
     /// When congestion was last over.
@@ -113,6 +117,7 @@ impl Control {
             entered_bps: start_bps,
             entered: Instant::ZERO,
             deepened: false,
+            yielded: false,
             stepped: Instant::ZERO,
             cut: Instant::ZERO,
             calm_since: Instant::ZERO,
@@ -370,6 +375,11 @@ impl Control {
             // What arrives although the queue does not shrink is not what fills it.
             let arrives = signals.delivered_now_bps > self.rate_bps / 10 * 9;
             if !shrunk && (still || arrives) && !signals.trickles && !signals.jumps {
+                // Several like us hold a queue as it is when each sends just its share.
+                if !self.yielded && signals.queue_us > QUEUE_US_GROWN {
+                    self.yielded = true;
+                    self.set(self.rate_bps.min(signals.delivered_now_bps) * YIELD_PERMILLE / 1000);
+                }
                 self.cut = now;
                 self.queue_at_cut_us = signals.queue_us;
                 return Verdict::Continue;
@@ -390,7 +400,8 @@ impl Control {
     /// One cut, to what was delivered less what drains the queue in [`DRAIN_US`].
     fn cut(&mut self, now: Instant, signals: &Signals, queue_us: u64, delivered_bps: u64) {
         if self.state != State::Congested {
-            (self.entered_bps, self.entered, self.deepened) = (self.rate_bps, now, false);
+            (self.entered_bps, self.entered) = (self.rate_bps, now);
+            (self.deepened, self.yielded) = (false, false);
             if !self.competition.yields() {
                 self.memory_bps = self.rate_bps.max(self.memory_bps / 4 * 3);
             }
