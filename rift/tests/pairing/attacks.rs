@@ -226,6 +226,7 @@ fn shares_that_are_none_end_the_attempt() {
     }
 }
 
+/// SPEC §8.5.
 #[test]
 fn host_that_was_not_paired_with_can_show_nothing() {
     let (mut client, mut attacker) = client();
