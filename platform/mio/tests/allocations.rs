@@ -209,21 +209,28 @@ fn hundred_thousand_packets_each_way_allocate_nothing() {
     let session = Session::connect(&config(), handshake, identity, 1, desktop_memory(true), PathId(0), now);
     let mut client = ClientDriver::connect(&SocketConfig::default(), address, session).expect("loopback");
     run_client(&mut client, WARM_UP);
-    let begin = client.clock().now();
-    IS_COUNTING.store(true, Ordering::SeqCst);
-    let pictures = run_client(&mut client, PACKETS);
-    IS_COUNTING.store(false, Ordering::SeqCst);
-    let allocations = ALLOCATIONS.load(Ordering::SeqCst);
-    let now = client.clock().now();
-    println!(
-        "{PACKETS} packets each way in {} ms, {pictures} pictures, {:?}, {:?}",
-        now.micros_since(begin) / 1000,
-        client.session().stats(now),
-        client.socket().stats()
-    );
+    let pictures = loop {
+        let (begin, socket) = (client.clock().now(), client.socket().local_addr());
+        let before = ALLOCATIONS.load(Ordering::SeqCst);
+        IS_COUNTING.store(true, Ordering::SeqCst);
+        let pictures = run_client(&mut client, PACKETS);
+        IS_COUNTING.store(false, Ordering::SeqCst);
+        let allocations = ALLOCATIONS.load(Ordering::SeqCst) - before;
+        let now = client.clock().now();
+        println!(
+            "{PACKETS} packets each way in {} ms, {allocations} allocations, {pictures} pictures, {:?}, {:?}",
+            now.micros_since(begin) / 1000,
+            client.session().stats(now),
+            client.socket().stats()
+        );
+        // Where a busy machine keeps the host silent, the client tries another socket, which is no packet's.
+        if client.socket().local_addr() == socket {
+            assert_eq!(allocations, 0, "allocations while {PACKETS} packets went each way");
+            break pictures;
+        }
+    };
     stop.store(true, Ordering::Release);
     waker.wake();
     let application = thread.join().expect("the host's thread did not panic");
     assert!(pictures > 0 && application.inputs > 0);
-    assert_eq!(allocations, 0, "allocations while {PACKETS} packets went each way");
 }
