@@ -82,6 +82,17 @@ impl World {
         events
     }
 
+    /// A caller at the address 2 that was given a nonce, and the bind that it sends then.
+    fn asked(&mut self, caller: Lease) -> (Binding, Vec<u8>) {
+        let mut binding = Binding::new(caller, LeaseSide::Caller, self.now).expect("a key");
+        let mut out = [0; BIND_LEN_MAX];
+        let len = binding.poll_transmit(self.now, &mut out).expect("an ask");
+        let nonce = self.bind(address(2), &out[..len]).expect("a nonce");
+        binding.handle_datagram(self.now, &nonce);
+        let len = binding.poll_transmit(self.now, &mut out).expect("a bind");
+        (binding, out[..len].to_vec())
+    }
+
     /// Both peers bound at these addresses.
     fn met(&mut self, shares: [Lease; 2], at: [SocketAddr; 2]) {
         for ((share, side), from) in shares.into_iter().zip([LeaseSide::Caller, LeaseSide::Callee]).zip(at) {
@@ -188,14 +199,9 @@ fn stolen_token_binds_nothing_even_if_it_comes_first() {
 fn every_flipped_bit_of_a_bind_is_refused() {
     let (terms, [caller, _]) = lease(&key(9), 1, 20_000_000);
     let mut world = World::new(Limits::default(), &[terms]);
-    let mut binding = Binding::new(caller, LeaseSide::Caller, START).expect("a key");
-    let mut out = [0; BIND_LEN_MAX];
-    let len = binding.poll_transmit(world.now, &mut out).expect("an ask");
-    let nonce = world.bind(address(2), &out[..len]).expect("a nonce");
-    binding.handle_datagram(world.now, &nonce);
-    let len = binding.poll_transmit(world.now, &mut out).expect("a bind");
-    for bit in 0..len * 8 {
-        let mut changed = out[..len].to_vec();
+    let (mut binding, bind) = world.asked(caller);
+    for bit in 0..bind.len() * 8 {
+        let mut changed = bind.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
         // A hint may come back, a binding may not.
         if let Ok(reply) = world.bind(address(2), &changed) {
@@ -204,7 +210,7 @@ fn every_flipped_bit_of_a_bind_is_refused() {
         }
         assert_ne!(world.forward(address(2), &packet(1, 60, 0)), Verdict::Drop(Cause::Alone), "bit {bit}");
     }
-    assert!(world.bind(address(2), &out[..len]).is_ok());
+    assert!(world.bind(address(2), &bind).is_ok());
     assert_eq!(world.forward(address(2), &packet(1, 60, 0)), Verdict::Drop(Cause::Alone));
 }
 
@@ -213,16 +219,11 @@ fn every_flipped_bit_of_a_bind_is_refused() {
 fn nonce_is_good_where_and_while_it_was_given() {
     let (terms, [caller, _]) = lease(&key(9), 1, 20_000_000);
     let mut world = World::new(Limits::default(), &[terms]);
-    let mut binding = Binding::new(caller, LeaseSide::Caller, START).expect("a key");
-    let mut out = [0; BIND_LEN_MAX];
-    let len = binding.poll_transmit(world.now, &mut out).expect("an ask");
-    let nonce = world.bind(address(2), &out[..len]).expect("a nonce");
-    binding.handle_datagram(world.now, &nonce);
-    let len = binding.poll_transmit(world.now, &mut out).expect("a bind");
+    let (_, bind) = world.asked(caller);
     let elsewhere = SocketAddr::from(([203, 0, 113, 2], 4001));
-    assert_eq!(world.bind(elsewhere, &out[..len]), Err(Cause::Unproven));
+    assert_eq!(world.bind(elsewhere, &bind), Err(Cause::Unproven));
     world.unix += 61;
-    assert_eq!(world.bind(address(2), &out[..len]), Err(Cause::Unproven));
+    assert_eq!(world.bind(address(2), &bind), Err(Cause::Unproven));
     assert!(world.relay.is_empty());
 }
 
