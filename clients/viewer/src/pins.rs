@@ -2,8 +2,6 @@
 //!
 //! One TOML file in the state directory, one `[[host]]` each; people may edit it. It is replaced whole, under a lock.
 
-use std::fs::{File, OpenOptions};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rift::{PublicKey, Suite};
@@ -14,7 +12,6 @@ use crate::error::ClientError;
 
 /// The file's name in the state directory.
 pub const FILE_NAME: &str = "hosts.toml";
-const LOCK_NAME: &str = "hosts.lock";
 /// What a pin says of its handshakes, if anything.
 const HYBRID: &str = "hybrid";
 /// The list of gateways in the file.
@@ -33,19 +30,9 @@ pub enum PinsError {
         /// What is wrong with it.
         what: String,
     },
-    /// The operating system refused.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Its answer.
-        source: io::Error,
-    },
-    /// It could not be written.
+    /// It could not be read or written.
     #[error(transparent)]
-    Write(#[from] KeystoreError),
+    File(#[from] KeystoreError),
 }
 
 /// A host and its key.
@@ -181,6 +168,11 @@ impl Pins {
         self.hosts.iter()
     }
 
+    /// What the file at `path` holds; one that does not exist is empty.
+    fn read(text: Option<String>, path: &Path) -> Result<Self, PinsError> {
+        text.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, path))
+    }
+
     /// Keeps a host, in place of another that was reached the same way.
     pub fn put(&mut self, pin: Pin) {
         match self.hosts.iter_mut().find(|known| known.address == pin.address) {
@@ -200,9 +192,10 @@ pub fn address(host: &str, port: u16) -> String {
 /// Reads the list in the state directory; one that does not exist is empty.
 ///
 /// # Errors
-/// [`PinsError::Malformed`], [`PinsError::Io`].
+/// [`PinsError`].
 pub fn load(state: &Path) -> Result<Pins, PinsError> {
-    read(&state.join(FILE_NAME))
+    let path = state.join(FILE_NAME);
+    Pins::read(rift_keystore::read_text(&path)?, &path)
 }
 
 /// Changes the list in the state directory, all or nothing; one change at a time.
@@ -210,28 +203,12 @@ pub fn load(state: &Path) -> Result<Pins, PinsError> {
 /// # Errors
 /// [`PinsError`]; the file is then as before.
 pub fn change(state: &Path, change: impl FnOnce(&mut Pins)) -> Result<(), PinsError> {
-    rift_keystore::directory(state)?;
-    let _lock = lock(&state.join(LOCK_NAME))?;
     let path = state.join(FILE_NAME);
-    let mut pins = read(&path)?;
-    change(&mut pins);
-    Ok(rift_keystore::replace(&path, pins.to_text().as_bytes())?)
-}
-
-fn read(path: &Path) -> Result<Pins, PinsError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Pins::parse(&text, path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Pins::default()),
-        Err(source) => Err(PinsError::Io { action: "read", path: path.to_owned(), source }),
-    }
-}
-
-/// Held until dropped, by whichever process.
-fn lock(path: &Path) -> Result<File, PinsError> {
-    let failed = |source| PinsError::Io { action: "lock", path: path.to_owned(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
+    rift_keystore::change_text(&path, |text| {
+        let mut pins = Pins::read(text, &path)?;
+        change(&mut pins);
+        Ok((pins.to_text(), ()))
+    })
 }
 
 fn pin(entry: &toml::Value) -> Result<Pin, String> {

@@ -4,7 +4,6 @@
 //! whole, under a lock, so neither a crash nor two commands at once lose an entry. A running server looks whether it
 //! changed before it refuses anybody and several times a second.
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,6 @@ pub const FILE_NAME: &str = "clients.toml";
 /// What an entry says of its handshakes, if anything.
 const HYBRID: &str = "hybrid";
 /// Taken by whoever changes the list.
-const LOCK_NAME: &str = "clients.lock";
 /// The longest name of a client, in characters.
 pub const NAME_MAX: usize = 64;
 
@@ -47,19 +45,9 @@ pub enum AllowError {
     /// A name that would not fit a line of a list.
     #[error("a name has 1 to {NAME_MAX} characters, none of them control characters")]
     Name,
-    /// The operating system refused.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Its answer.
-        source: io::Error,
-    },
-    /// The list could not be written.
+    /// The list could not be read or written.
     #[error(transparent)]
-    Write(#[from] KeystoreError),
+    File(#[from] KeystoreError),
 }
 
 /// One who is let in.
@@ -82,6 +70,11 @@ pub struct AllowList {
 }
 
 impl AllowList {
+    /// What the file at `path` holds; one that does not exist is empty.
+    fn read(text: Option<String>, path: &Path) -> Result<Self, AllowError> {
+        text.map_or_else(|| Ok(Self::default()), |text| Self::parse(&text, path))
+    }
+
     /// Reads a list from text; `path` is for messages.
     ///
     /// # Errors
@@ -210,14 +203,14 @@ impl AllowFile {
     /// Reads the file if it is another than last time. Returns whether the list changed.
     ///
     /// # Errors
-    /// [`AllowError::Malformed`], [`AllowError::Io`], once for each state of the file; the list stays as it was.
+    /// [`AllowError::Malformed`], [`AllowError::File`], once for each state of the file; the list stays as it was.
     pub fn refresh(&mut self) -> Result<bool, AllowError> {
         let version = self.version()?;
         if version == self.seen {
             return Ok(false);
         }
         self.seen = version;
-        let list = read(&self.path)?;
+        let list = AllowList::read(rift_keystore::read_text(&self.path)?, &self.path)?;
         let changed = list != self.list;
         self.list = list;
         Ok(changed)
@@ -240,7 +233,7 @@ impl AllowFile {
                 Ok(Some(Version { inode: data.ino(), len: data.len(), changed }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(AllowError::Io { action: "read", path: self.path.clone(), source }),
+            Err(source) => Err(KeystoreError::Io { action: "read", path: self.path.clone(), source }.into()),
         }
     }
 }
@@ -253,37 +246,21 @@ pub fn change<T>(
     state: &Path,
     change: impl FnOnce(&mut AllowList) -> Result<T, AllowError>,
 ) -> Result<T, AllowError> {
-    rift_keystore::directory(state)?;
-    let _lock = lock(&state.join(LOCK_NAME))?;
     let path = state.join(FILE_NAME);
-    let mut list = read(&path)?;
-    let outcome = change(&mut list)?;
-    rift_keystore::replace(&path, list.to_text().as_bytes())?;
-    Ok(outcome)
+    rift_keystore::change_text(&path, |text| {
+        let mut list = AllowList::read(text, &path)?;
+        let outcome = change(&mut list)?;
+        Ok((list.to_text(), outcome))
+    })
 }
 
 /// Reads the list in the state directory `state`; one that does not exist is empty.
 ///
 /// # Errors
-/// [`AllowError::Malformed`], [`AllowError::Io`].
+/// [`AllowError::Malformed`], [`AllowError::File`].
 pub fn load(state: &Path) -> Result<AllowList, AllowError> {
-    read(&state.join(FILE_NAME))
-}
-
-fn read(path: &Path) -> Result<AllowList, AllowError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => AllowList::parse(&text, path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(AllowList::default()),
-        Err(source) => Err(AllowError::Io { action: "read", path: path.to_owned(), source }),
-    }
-}
-
-/// Held until dropped, by whichever process.
-fn lock(path: &Path) -> Result<File, AllowError> {
-    let failed = |source| AllowError::Io { action: "lock", path: path.to_owned(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
+    let path = state.join(FILE_NAME);
+    AllowList::read(rift_keystore::read_text(&path)?, &path)
 }
 
 fn client(entry: &toml::Value) -> Result<Client, String> {

@@ -27,6 +27,41 @@ pub fn replace(path: &Path, contents: &[u8]) -> Result<(), KeystoreError> {
     sync_parent(path)
 }
 
+/// The text at `path`; `None` where there is no file.
+///
+/// # Errors
+/// [`KeystoreError::Io`], also when it is no UTF-8.
+pub fn read_text(path: &Path) -> Result<Option<String>, KeystoreError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// Changes the text at `path` as [`replace`] does, one change at a time whichever program makes it: a file beside it,
+/// with the ending `lock`, is locked meanwhile. `change` gets what [`read_text`] gives and returns the new text and an
+/// answer of its own. Directories that are missing are made.
+///
+/// # Errors
+/// What `change` says, and [`KeystoreError::Io`]; the file is then as before.
+pub fn change_text<T, E: From<KeystoreError>>(
+    path: &Path,
+    change: impl FnOnce(Option<String>) -> Result<(String, T), E>,
+) -> Result<T, E> {
+    if let Some(parent) = path.parent() {
+        directory(parent)?;
+    }
+    let beside = path.with_extension("lock");
+    let mut options = OpenOptions::new();
+    let lock =
+        options.write(true).create(true).truncate(false).open(&beside).map_err(failed("lock", &beside))?;
+    lock.lock().map_err(failed("lock", &beside))?;
+    let (text, answer) = change(read_text(path)?)?;
+    replace(path, text.as_bytes())?;
+    Ok(answer)
+}
+
 /// As [`replace`], but never over a file that is there: a link is made to the finished one, and of two
 /// programs that try only one succeeds.
 pub(crate) fn place_new(path: &Path, contents: &[u8]) -> Result<(), KeystoreError> {

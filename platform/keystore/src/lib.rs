@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use rift::Identity;
 use zeroize::Zeroizing;
 
-pub use file::{directory, replace};
+pub use file::{change_text, directory, read_text, replace};
 
 /// The first line of every key file.
 pub const HEADER: &str = "wavry identity 1 (secret, keep it to yourself)";
@@ -75,7 +75,7 @@ pub enum KeystoreError {
     /// The operating system refused.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried: `read`, `write`, `make the directory`.
+        /// What was tried: `read`, `write`, `lock`, `make the directory`.
         action: &'static str,
         /// On what.
         path: PathBuf,

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
 
-use rift_keystore::{FILE_NAME, HEADER, KeystoreError, create, load, load_or_create, replace, state_dir_of};
+use rift_keystore::{
+    FILE_NAME, HEADER, KeystoreError, change_text, create, load, load_or_create, read_text, replace,
+    state_dir_of,
+};
 
 /// A directory of this test's own, empty.
 fn scratch(name: &str) -> PathBuf {
@@ -34,6 +37,30 @@ fn key_is_made_once_private_and_read_again() {
     let text = fs::read_to_string(&path).expect("text");
     assert_eq!(text.lines().next(), Some(HEADER));
     assert_eq!(text.len(), HEADER.len() + 1 + 64 + 1);
+}
+
+#[test]
+fn text_is_changed_by_one_at_a_time() {
+    let path = scratch("text").join("new/list.toml");
+    assert_eq!(read_text(&path).expect("no file is no fault"), None);
+    let add = |line: usize| {
+        change_text(&path, |text| {
+            let lines = text.unwrap_or_default();
+            Ok::<_, KeystoreError>((format!("{lines}{line}\n"), lines.lines().count()))
+        })
+        .expect("changed")
+    };
+    let mut before: Vec<_> = thread::scope(|scope| {
+        let writers: Vec<_> = (0..16).map(|line| scope.spawn(move || add(line))).collect();
+        writers.into_iter().map(|writer| writer.join().expect("no panic")).collect()
+    });
+    before.sort_unstable();
+    assert_eq!(before, Vec::from_iter(0..16), "each found what the one before it left");
+    let refused = change_text(&path, |_| Err::<(String, ()), _>(KeystoreError::NoHome));
+    assert!(matches!(refused, Err(KeystoreError::NoHome)));
+    assert_eq!(read_text(&path).expect("readable").expect("there").lines().count(), 16, "as before");
+    fs::write(&path, b"\xff").expect("written");
+    assert!(matches!(read_text(&path), Err(KeystoreError::Io { action: "read", .. })));
 }
 
 #[test]

@@ -4,40 +4,16 @@
 
 mod support;
 
-use std::process::Command;
-
 use rift::{Event, InputEvent, Scancode};
 use rift_mio::SocketConfig;
-use support::{Driver, Host, admitted, client, host_identity, turn_until};
+use support::{Driver, Host, admitted, client, host_identity, in_namespace, turn_until};
 
 /// 3 Mbit/s, and a queue that drops nothing.
 const SLOW: &str = "ip link set lo up && tc qdisc add dev lo root tbf rate 3mbit burst 10kb limit 30mb";
 
 #[test]
 fn full_socket_is_waited_for() {
-    let namespace = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--net", "sh", "-c", script]);
-        command
-    };
-    if !namespace(SLOW).output().is_ok_and(|output| output.status.success()) {
-        println!(
-            "skipped: no network namespace with a slow link, for want of unshare, ip, tc or the right to it"
-        );
-        return;
-    }
-    let program = std::env::current_exe().expect("a program knows itself");
-    let output = namespace(&format!("{SLOW} && exec \"$PROGRAM\" --ignored --exact --nocapture inside"))
-        .env("PROGRAM", program)
-        .output()
-        .expect("it worked a moment ago");
-    let told = String::from_utf8_lossy(&output.stdout);
-    println!("{told}");
-    assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    in_namespace(SLOW);
 }
 
 #[test]

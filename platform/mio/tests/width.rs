@@ -5,10 +5,8 @@
 
 mod support;
 
-use std::process::Command;
-
 use rift::Config;
-use support::{Host, admitted, client_with, turn_until};
+use support::{Host, admitted, client_with, in_namespace, turn_until};
 
 /// Bytes of a packet that the link carries, less IPv4 and UDP headers.
 const CARRIED: u16 = 1400 - 28;
@@ -16,29 +14,7 @@ const NARROW: &str = "ip link set lo up mtu 1400";
 
 #[test]
 fn interface_that_carries_less_is_noticed_without_a_loss() {
-    let namespace = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--net", "sh", "-c", script]);
-        command
-    };
-    if !namespace(NARROW).output().is_ok_and(|output| output.status.success()) {
-        println!(
-            "skipped: no network namespace with a narrow link, for want of unshare, ip or the right to it"
-        );
-        return;
-    }
-    let program = std::env::current_exe().expect("a program knows itself");
-    let output = namespace(&format!("{NARROW} && exec \"$PROGRAM\" --ignored --exact --nocapture inside"))
-        .env("PROGRAM", program)
-        .output()
-        .expect("it worked a moment ago");
-    let told = String::from_utf8_lossy(&output.stdout);
-    println!("{told}");
-    assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    in_namespace(NARROW);
 }
 
 #[test]

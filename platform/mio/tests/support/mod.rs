@@ -1,9 +1,11 @@
 //! A client and a host on loopback, each on a thread of its own.
 
 #![allow(dead_code, reason = "each test program uses a part")]
+#![allow(clippy::print_stdout, reason = "a skipped test says why")]
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -31,6 +33,34 @@ pub(crate) fn host_identity() -> Identity {
 
 pub(crate) fn client_identity(number: u8) -> Identity {
     Identity::from_secret([100 + number; 32])
+}
+
+/// Runs this test program's ignored test `inside` in a network namespace of its own, which `setup` makes ready (a line of
+/// shell). Without the right to one it says what is wanted and skips.
+///
+/// # Panics
+/// When the test inside fails.
+pub(crate) fn in_namespace(setup: &str) {
+    let namespace = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net", "sh", "-c", script]);
+        command
+    };
+    if !namespace(setup).output().is_ok_and(|output| output.status.success()) {
+        println!(
+            "skipped: no network namespace with {setup:?}, for want of unshare, ip, tc or the right to it"
+        );
+        return;
+    }
+    let program = std::env::current_exe().expect("a program knows itself");
+    let output = namespace(&format!("{setup} && exec \"$PROGRAM\" --ignored --exact --nocapture inside"))
+        .env("PROGRAM", program)
+        .output()
+        .expect("it worked a moment ago");
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("1 passed"), "{error}");
 }
 
 /// A host that lets everybody in but one key, and remembers what happened.
