@@ -132,6 +132,8 @@ impl Coder {
             ..Options::default()
         };
         let settings = EncoderSettings { width, height, rate_millihertz: self.rate_millihertz, bitrate_bps };
+        // Two at once would take the memory of both sizes.
+        self.encoder = None;
         let encoder = X264Encoder::new(&settings, &options)?;
         let kept = KEPT_MACROBLOCKS_MAX / (width.div_ceil(16) * height.div_ceil(16));
         self.chain.restart(kept.clamp(1, options.references.into()) as usize);

@@ -197,6 +197,8 @@ pub fn serve(
     private: Option<app_session::Private>,
     stop: Stop,
 ) -> Result<(), ServerError> {
+    // It runs for months, and pictures change their size meanwhile. Where it cannot be had the host runs without.
+    let _ = rift_x264::release_large_blocks();
     let state = state_dir(&settings.place)?;
     let identity = identity(&state)?;
     let fps = settings.fps.unwrap_or(FPS);

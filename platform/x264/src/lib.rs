@@ -10,9 +10,13 @@
 //!
 //! The stream is Annex B, BT.709 limited range. H.264 in 4:2:0 has even sizes only: an odd width or height is coded
 //! one pixel larger, its last column or row repeated, and the receiver crops to the size it was told.
+//!
+//! An encoder of 1920×1080 takes about 60 MB. A program that lives longer than a size of its pictures calls
+//! [`release_large_blocks`] so that they go back to the system with the encoder.
 
 mod convert;
 mod ffi;
+mod memory;
 mod output;
 mod references;
 
@@ -25,6 +29,8 @@ use crate::convert::Canvas;
 use crate::ffi::{Changed, Input, Layout, Rate, Raw, Setup};
 use crate::output::{Collector, Sink, Store};
 use crate::references::References;
+
+pub use crate::memory::release_large_blocks;
 
 /// How much the encoder searches: slower ones spend time of both ends for fewer bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
