@@ -205,6 +205,7 @@ pub struct Recorded<M, S> {
 impl<M: Memory, S: FlightSink> Memory for Recorded<M, S> {
     type Buffer = M::Buffer;
     type Kernel = M::Kernel;
+    type Profile = M::Profile;
 
     fn sent(&mut self) -> &mut [SentPacket] {
         self.memory.sent()

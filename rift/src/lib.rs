@@ -17,6 +17,7 @@ pub mod limits;
 pub mod pacing;
 pub mod pairing;
 pub mod paths;
+pub mod profile;
 pub mod session;
 pub mod storage;
 pub mod time;
@@ -47,7 +48,7 @@ pub use session::{
     Callee, Class, ClockRelation, CloseReason, Config, Discard, Established, Event, InputTrace, PathId,
     PictureTrace, SendError, Session, Stats, Timer, Transmit,
 };
-pub use storage::{Memory, Storage};
+pub use storage::{Memory, SignalStorage, Storage};
 pub use time::Instant;
 pub use wire::clipboard::ClipboardHead;
 pub use wire::cursor::{CursorPosition, ShapeHead};

@@ -10,7 +10,8 @@ use crate::channel::audio::AudioRings;
 use crate::channel::video::incoming::PictureSlot;
 use crate::fec::{MulAdd, Portable};
 use crate::flight::Recorder;
-use crate::limits::{AUDIO_KEPT_MAX, AUDIO_RECEIVED_MAX};
+use crate::limits::{AUDIO_KEPT_MAX, AUDIO_RECEIVED_MAX, SIGNAL_LEN_MAX};
+use crate::profile::{Full, Profile, Signalling};
 use crate::session::arrivals::ArrivedPacket;
 use crate::session::sent::SentPacket;
 use crate::wire::stream::Channel;
@@ -30,6 +31,8 @@ pub trait Memory {
     type Buffer: AsRef<[u8]> + AsMut<[u8]>;
     /// What multiplies where parity is made and used: the machine's vector units, or the core's portable code.
     type Kernel: MulAdd + Default;
+    /// What the session is for.
+    type Profile: Profile;
 
     /// What was sent and not yet accounted for; a power of two long.
     fn sent(&mut self) -> &mut [SentPacket];
@@ -52,14 +55,16 @@ pub trait Memory {
 
 /// The memory of one session.
 ///
-/// - `SENT`, `ARRIVALS`: packets remembered each way; powers of two, at least 64. They must span a round trip and
+/// - `SENT`, `ARRIVALS`: packets remembered each way; powers of two, at least 64, or 32 where only messages go. They must span a round trip and
 ///   the feedback interval at the highest packet rate, or losses are assumed where there were none.
 /// - `PICTURES`: pictures in reassembly or lent; 0 for a side that only sends.
-/// - `STREAM`: bytes of each ring of the control and the cursor stream.
+/// - `STREAM`: bytes of each ring of the control stream.
 /// - `BULK`: bytes of each ring of the clipboard and the file stream, which bound what they carry in a round trip; 64
 ///   where nobody copies.
 /// - `AUDIO`: bytes of the longest audio packet; 0 where nobody listens. Room for 20 of them is taken.
 /// - `K`: what multiplies for the erasure code; it takes no room.
+/// - `P`: what the session is for.
+/// - `CURSOR`: bytes of each ring of the cursor stream where it is not as the control stream.
 #[derive(Debug)]
 pub struct Storage<
     B,
@@ -70,16 +75,23 @@ pub struct Storage<
     const BULK: usize = STREAM,
     const AUDIO: usize = 0,
     K = Portable,
+    P = Full,
+    const CURSOR: usize = STREAM,
 > {
-    kernel: PhantomData<fn() -> K>,
+    kind: PhantomData<fn() -> (K, P)>,
     sent: [SentPacket; SENT],
     arrivals: [ArrivedPacket; ARRIVALS],
     pictures: [PictureSlot<B>; PICTURES],
-    streams: [[[u8; STREAM]; 2]; 2],
+    control: [[u8; STREAM]; 2],
+    cursor: [[u8; CURSOR]; 2],
     bulk: [[[u8; BULK]; 2]; 2],
     audio_sent: [[u8; AUDIO]; AUDIO_KEPT_MAX],
     audio_received: [[u8; AUDIO]; AUDIO_RECEIVED_MAX],
 }
+
+/// The memory of a session that carries signalling and nothing else: a device's with its gateway, either side of it. Its
+/// control stream takes the longest message at once.
+pub type SignalStorage = Storage<[u8; 0], 32, 32, 0, SIGNAL_LEN_MAX, 64, 0, Portable, Signalling, 64>;
 
 impl<
     B,
@@ -90,24 +102,28 @@ impl<
     const BULK: usize,
     const AUDIO: usize,
     K,
-> Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K>
+    P: Profile,
+    const CURSOR: usize,
+> Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K, P, CURSOR>
 {
     /// Empty memory; pictures have no buffers yet, see [`Self::lend`].
     #[must_use]
     pub const fn new() -> Self {
         const {
-            assert!(SENT.is_power_of_two() && SENT >= 64, "SENT is a ring");
-            assert!(ARRIVALS.is_power_of_two() && ARRIVALS >= 64, "ARRIVALS is a ring");
+            assert!(SENT.is_power_of_two() && SENT >= P::PACKETS_MIN, "SENT is a ring");
+            assert!(ARRIVALS.is_power_of_two() && ARRIVALS >= P::PACKETS_MIN, "ARRIVALS is a ring");
             assert!(PICTURES < 256, "pictures are searched one by one");
             assert!(STREAM >= 64 && STREAM <= u16::MAX as usize * 16, "a stream's window");
+            assert!(CURSOR >= 64 && CURSOR <= u16::MAX as usize * 16, "a stream's window");
             assert!(BULK >= 64 && BULK <= u16::MAX as usize * 256, "a stream's window");
         }
         Self {
-            kernel: PhantomData,
+            kind: PhantomData,
             sent: [SentPacket::EMPTY; SENT],
             arrivals: [ArrivedPacket::EMPTY; ARRIVALS],
             pictures: [const { PictureSlot::EMPTY }; PICTURES],
-            streams: [[[0; STREAM]; 2]; 2],
+            control: [[0; STREAM]; 2],
+            cursor: [[0; CURSOR]; 2],
             bulk: [[[0; BULK]; 2]; 2],
             audio_sent: [[0; AUDIO]; AUDIO_KEPT_MAX],
             audio_received: [[0; AUDIO]; AUDIO_RECEIVED_MAX],
@@ -133,7 +149,9 @@ impl<
     const BULK: usize,
     const AUDIO: usize,
     K,
-> Default for Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K>
+    P: Profile,
+    const CURSOR: usize,
+> Default for Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K, P, CURSOR>
 {
     fn default() -> Self {
         Self::new()
@@ -150,14 +168,18 @@ impl<
     const BULK: usize,
     const AUDIO: usize,
     K,
+    P: Profile,
+    const CURSOR: usize,
 > Memory for D
 where
-    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K>>,
+    D: DerefMut<Target = Storage<B, SENT, ARRIVALS, PICTURES, STREAM, BULK, AUDIO, K, P, CURSOR>>,
     B: AsRef<[u8]> + AsMut<[u8]> + 'static,
     K: MulAdd + Default + 'static,
+    P: Profile + 'static,
 {
     type Buffer = B;
     type Kernel = K;
+    type Profile = P;
 
     fn sent(&mut self) -> &mut [SentPacket] {
         &mut self.deref_mut().sent
@@ -178,8 +200,8 @@ where
     fn stream(&mut self, channel: Channel) -> StreamRings<'_> {
         let storage = self.deref_mut();
         let [send, receive]: [&mut [u8]; 2] = match channel {
-            Channel::Control => storage.streams[0].each_mut().map(|ring| &mut ring[..]),
-            Channel::Cursor => storage.streams[1].each_mut().map(|ring| &mut ring[..]),
+            Channel::Control => storage.control.each_mut().map(|ring| &mut ring[..]),
+            Channel::Cursor => storage.cursor.each_mut().map(|ring| &mut ring[..]),
             Channel::Clipboard => storage.bulk[0].each_mut().map(|ring| &mut ring[..]),
             Channel::File => storage.bulk[1].each_mut().map(|ring| &mut ring[..]),
         };

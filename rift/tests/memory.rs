@@ -1,6 +1,6 @@
 //! What a session takes, all of it known when a program is built (SPEC §19.1).
 
-use rift::{Endpoint, Noise, Session, Storage};
+use rift::{Endpoint, Noise, Session, SignalStorage, Storage};
 
 const KIB: usize = 1024;
 
@@ -8,7 +8,7 @@ const KIB: usize = 1024;
 type Thin = Storage<&'static mut [u8], 256, 512, 2, 4096>;
 /// As a desktop's viewer has it: `rift-mio` pins its own.
 type Desktop = Storage<Vec<u8>, 4096, 4096, 5, 32_768, 65_536, 1160>;
-/// As little as there can be: what only signals.
+/// As little as there can be of what could carry media.
 type Least = Storage<&'static mut [u8], 64, 64, 0, 64, 64>;
 
 #[test]
@@ -39,4 +39,15 @@ fn endpoint_and_the_least_of_sessions_are_small() {
     // Hybrid handshakes, where they are built in, need room for their longer messages.
     assert!(endpoint <= if cfg!(feature = "experimental") { 160 * KIB } else { 48 * KIB });
     assert!(session + memory <= 32 * KIB);
+}
+
+/// A gateway has one of these for each device (SPEC §19.1).
+#[test]
+fn session_that_only_signals_takes_12_kib_at_most() {
+    let session = size_of::<Session<&mut SignalStorage, Noise>>();
+    let memory = size_of::<SignalStorage>();
+    println!("signalling: {session} bytes and {memory} of memory");
+    let hybrid = if cfg!(feature = "experimental") { 5 * KIB / 2 } else { 0 };
+    assert!(session <= 8 * KIB + hybrid);
+    assert!(memory <= 4 * KIB);
 }

@@ -7,6 +7,7 @@
 //! Invariant: every number from the first on is given exactly once, as a packet or in a gap.
 
 use crate::limits::{AUDIO_KEPT_MAX, AUDIO_RECEIVED_MAX};
+use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::Writer;
 use crate::wire::audio::{AudioMessage, Previous};
@@ -147,9 +148,8 @@ impl AudioSender {
     }
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct AudioReceiver {
-    packets: [Option<Packet>; AUDIO_RECEIVED_MAX],
+pub(crate) struct AudioReceiver<P: Profile> {
+    packets: P::Row<Option<Packet>, AUDIO_RECEIVED_MAX>,
     /// The number of the packet to give next; `None` before the first came.
     expected: Option<u64>,
     /// Packets that made room before they were given.
@@ -167,10 +167,10 @@ const PATIENCE_US_MIN: u64 = 5_000;
 /// And at most this long: what plays it waits no longer either.
 const PATIENCE_US_MAX: u64 = 40_000;
 
-impl AudioReceiver {
-    pub(crate) const fn new() -> Self {
+impl<P: Profile> AudioReceiver<P> {
+    pub(crate) fn new() -> Self {
         Self {
-            packets: [None; AUDIO_RECEIVED_MAX],
+            packets: P::row::<_, AUDIO_RECEIVED_MAX>(None),
             expected: None,
             skipped: 0,
             gap_since: None,
@@ -216,11 +216,12 @@ impl AudioReceiver {
             self.skipped = self.skipped.saturating_add(u32::try_from(oldest - expected).unwrap_or(u32::MAX));
             self.move_to(oldest);
         }
-        if self.packets[slot].is_some_and(|packet| packet.number == number) {
+        let Some(kept) = self.packets.as_mut().get_mut(slot) else { return };
+        if kept.is_some_and(|packet| packet.number == number) {
             return;
         }
         place.copy_from_slice(bytes);
-        self.packets[slot] = Some(Packet { number, captured_us, len, behind });
+        *kept = Some(Packet { number, captured_us, len, behind });
         self.news |= self.expected == Some(number) || self.skipped > 0;
     }
 
@@ -230,7 +231,8 @@ impl AudioReceiver {
     }
 
     fn packet(&self, number: u64) -> Option<Packet> {
-        self.packets[(number % AUDIO_RECEIVED_MAX as u64) as usize].filter(|packet| packet.number == number)
+        let kept = self.packets.as_ref().get((number % AUDIO_RECEIVED_MAX as u64) as usize)?;
+        kept.filter(|packet| packet.number == number)
     }
 
     /// The first packet here from the expected one on.

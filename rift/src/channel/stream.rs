@@ -8,7 +8,10 @@
 #[cfg(test)]
 mod tests;
 
+use heapless::vec::VecInner;
+
 use crate::limits::STREAM_GAPS_MAX;
+use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::Writer;
 use crate::wire::frame::{FrameType, emit};
@@ -17,15 +20,14 @@ use crate::wire::stream::{Channel, Ranges, StreamAcknowledged, StreamPart};
 /// Bytes of one frame at most among others: two of them and some control frames still fit the smallest datagram.
 pub(crate) const PART_MAX: usize = 1024;
 
-#[derive(Clone, Debug)]
-pub(crate) struct Stream {
+pub(crate) struct Stream<P: Profile> {
     // Sending: acknowledged ≤ next ≤ written, written − acknowledged ≤ ring.
     acknowledged: u64,
     next: u64,
     written: u64,
     limit: u64,
     /// What the peer has beyond `acknowledged`, as it last said.
-    beyond: Spans,
+    beyond: Spans<P>,
     /// What lies between and is not in `beyond` is due again.
     resend: (u64, u64),
     /// One past what had been sent when a loss was last told.
@@ -43,16 +45,16 @@ pub(crate) struct Stream {
     read: u64,
     received: u64,
     /// What came out of order.
-    later: Spans,
+    later: Spans<P>,
     acknowledge: bool,
     announced_limit: u64,
     readable: bool,
     writable: bool,
 }
 
-impl Stream {
+impl<P: Profile> Stream<P> {
     /// A stream whose peer may be sent [`FIRST_CREDIT`] bytes before it has said anything.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             acknowledged: 0,
             next: 0,
@@ -306,12 +308,13 @@ const OVERTAKEN_TIMEOUTS: u64 = 2;
 const PROBE_BACKOFF_MAX: u8 = 4;
 
 /// Runs of bytes, in order, apart from each other.
-#[derive(Clone, Debug)]
-struct Spans(heapless::Vec<(u64, u64), STREAM_GAPS_MAX>);
+struct Spans<P: Profile>(VecInner<Span, usize, P::Room<Span, STREAM_GAPS_MAX>>);
 
-impl Spans {
-    const fn new() -> Self {
-        Self(heapless::Vec::new())
+type Span = (u64, u64);
+
+impl<P: Profile> Spans<P> {
+    fn new() -> Self {
+        Self(P::list::<_, STREAM_GAPS_MAX>())
     }
 
     /// Adds a run; `false` when it would be one too many.

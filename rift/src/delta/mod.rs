@@ -11,6 +11,7 @@
 mod baseline;
 mod competition;
 mod control;
+mod controller;
 mod delivery;
 mod ecn;
 mod flight;
@@ -24,6 +25,7 @@ mod trend;
 use crate::time::Instant;
 use baseline::Delay;
 use control::Control;
+pub use controller::{Controller, Steady};
 use delivery::Delivery;
 use flight::Flight;
 use loss::Loss;

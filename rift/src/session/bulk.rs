@@ -4,6 +4,7 @@ use super::transmit::realtime;
 use super::{Carried, Class, Session, TAG_LEN, Transmit};
 use crate::channel::Priority;
 use crate::crypto::{Handshake, Side};
+use crate::delta::Controller as _;
 use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;
 use crate::time::Instant;

@@ -5,6 +5,10 @@
 //! offset now: what they all allow is the answer, its middle and half its width (Marzullo's intersection, RFC 5905 §11.2.1,
 //! carried through time). Nothing is averaged, so the error told is a bound and no guess, as long as the drift is steady.
 
+use heapless::deque::DequeInner;
+use heapless::vec::VecInner;
+
+use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::clock::{ClockReply, ClockRequest};
 
@@ -58,10 +62,9 @@ pub struct ClockRelation {
     pub drift_error_ppb: u32,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct PeerClock {
-    samples: heapless::Deque<Sample, SAMPLES>,
-    anchors: heapless::Vec<Sample, ANCHORS>,
+pub(crate) struct PeerClock<P: Profile> {
+    samples: DequeInner<Sample, P::Room<Sample, SAMPLES>>,
+    anchors: VecInner<Sample, usize, P::Room<Sample, ANCHORS>>,
     /// The best exchange of this window, and when the window began.
     window: Option<(Instant, Sample)>,
     /// Least and most drift that the exchanges allow, in parts per billion.
@@ -75,11 +78,11 @@ pub(crate) struct PeerClock {
     smoothed_us: u64,
 }
 
-impl PeerClock {
-    pub(crate) const fn new(now: Instant) -> Self {
+impl<P: Profile> PeerClock<P> {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
-            samples: heapless::Deque::new(),
-            anchors: heapless::Vec::new(),
+            samples: P::queue::<_, SAMPLES>(),
+            anchors: P::list::<_, ANCHORS>(),
             window: None,
             drift_ppb: (-DRIFT_PPB_MAX, DRIFT_PPB_MAX),
             request_at: now,
@@ -169,6 +172,10 @@ impl PeerClock {
                 stays = !stays;
                 stays
             });
+            if self.anchors.is_full() {
+                // Where there is room for one the newest counts.
+                self.anchors.clear();
+            }
         }
         let pushed = self.anchors.push(best);
         debug_assert!(pushed.is_ok(), "room was made");

@@ -12,7 +12,9 @@ use crate::channel::video::outgoing::QueueError;
 use crate::channel::video::pictures::PictureRef;
 use crate::channel::video::{PictureId, StreamParameters};
 use crate::crypto::{Handshake, Side};
+use crate::delta::Controller as _;
 use crate::flight::FlightEntry;
+use crate::profile::Profile as _;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::cursor::CursorPosition;
@@ -26,6 +28,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.side != Side::Responder || !self.is_established() || self.is_stranger {
             return;
         }
+        // Who has no room for media grants none.
+        let permissions = if M::Profile::CARRIES_MEDIA { permissions } else { Permissions::empty() };
         let (is_first, had_view) = (self.permissions.is_none(), self.is_viewed());
         if self.permissions.is_some_and(|old| !permissions.contains(old & steering())) {
             self.input_in.release_all();

@@ -4,7 +4,7 @@ use super::Session;
 use super::arrivals::REPORT_PATIENCE_US;
 use super::sent::Carried;
 use crate::crypto::{Handshake, Side};
-use crate::delta::{Outcome, PacketReport};
+use crate::delta::{Controller as _, Outcome, PacketReport};
 use crate::flight::FlightEntry;
 use crate::storage::Memory;
 use crate::time::Instant;

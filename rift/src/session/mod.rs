@@ -62,9 +62,10 @@ use crate::channel::stream::Stream;
 use crate::channel::video::incoming::{Patience, VideoReceiver};
 use crate::channel::video::outgoing::VideoSender;
 use crate::crypto::{AddressToken, Handshake, PublicKey, Side};
-use crate::delta::{self, Budget, Delta};
+use crate::delta::{self, Budget, Controller as _};
 use crate::flight::FlightEntry;
 use crate::pacing::Pacer;
+use crate::profile::Profile;
 use crate::storage::Memory;
 use crate::time::Instant;
 use crate::wire::cursor::CursorPosition;
@@ -114,10 +115,10 @@ pub struct Session<M: Memory, H: Handshake> {
     connections: Connections,
     sent: SentLog,
     arrivals: ArrivalLog,
-    clock: PeerClock,
+    clock: PeerClock<M::Profile>,
     /// The reference time of the peer's newest feedback, unwrapped.
     peer_reference_us: Option<u64>,
-    delta: Delta,
+    delta: <M::Profile as Profile>::Controller,
     pacer: Pacer,
     latches: Latches,
     /// The client did not know the host's key: this session is for pairing and nothing else (SPEC §8.5).
@@ -141,15 +142,15 @@ pub struct Session<M: Memory, H: Handshake> {
     told: Told,
     /// The client's words about itself.
     viewer: Viewer,
-    video_out: VideoSender,
+    video_out: VideoSender<M::Profile>,
     video_in: VideoReceiver,
-    input_out: InputSender,
-    input_in: InputReceiver,
+    input_out: InputSender<M::Profile>,
+    input_in: InputReceiver<M::Profile>,
     rumbles: Rumbles,
-    streams: [Stream; Channel::ALL.len()],
+    streams: [Stream<M::Profile>; Channel::ALL.len()],
     bulk: Bulk,
     audio_out: AudioSender,
-    audio_in: AudioReceiver,
+    audio_in: AudioReceiver<M::Profile>,
     loss: audio::LossMeter,
     pending: PendingEvents,
     heard_at: Instant,
@@ -173,7 +174,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     fn new(side: Side, config: &Config, mut memory: M, path: PathId, phase: Phase<H>, now: Instant) -> Self {
         // The session before this one in the same memory had packets of the same numbers.
         memory.arrivals().fill(ArrivedPacket::EMPTY);
-        let delta = Delta::new(&delta::Config {
+        let delta = <M::Profile as Profile>::Controller::new(&delta::Config {
             bitrate_bps_min: config.bitrate_bps_min,
             bitrate_bps_start: config.bitrate_bps_start,
             bitrate_bps_max: config.bitrate_bps_max,
@@ -219,7 +220,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             input_out: InputSender::new(),
             input_in: InputReceiver::new(now),
             rumbles: Rumbles::new(),
-            streams: [const { Stream::new() }; Channel::ALL.len()],
+            streams: core::array::from_fn(|_| Stream::new()),
             bulk: Bulk::new(),
             audio_out: AudioSender::new(),
             audio_in: AudioReceiver::new(),
@@ -472,7 +473,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
     }
 
-    const fn stream(&self, channel: Channel) -> &Stream {
+    const fn stream(&self, channel: Channel) -> &Stream<M::Profile> {
         &self.streams[channel.code() as usize]
     }
 

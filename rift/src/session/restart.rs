@@ -4,8 +4,9 @@
 use super::sent::Told;
 use super::{Carried, Session};
 use crate::crypto::{Handshake, Side};
-use crate::delta::{self, Delta, Outcome, PacketReport};
+use crate::delta::{self, Controller as _, Outcome, PacketReport};
 use crate::flight::FlightEntry;
+use crate::profile::Profile;
 use crate::storage::Memory;
 use crate::time::Instant;
 
@@ -65,7 +66,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.side != Side::Responder {
             return;
         }
-        self.delta = Delta::new(&delta::Config {
+        self.delta = <M::Profile as Profile>::Controller::new(&delta::Config {
             bitrate_bps_min: self.config.bitrate_bps_min,
             bitrate_bps_start: bitrate_bps,
             bitrate_bps_max: self.config.bitrate_bps_max,

@@ -9,6 +9,7 @@ use crate::channel::stream::PART_MAX;
 use crate::channel::video::PictureId;
 use crate::channel::video::pictures::PictureStore;
 use crate::crypto::{Handshake, Side, packet_number};
+use crate::delta::Controller as _;
 use crate::flight::FlightEntry;
 use crate::limits::DATAGRAM_MIN;
 use crate::storage::Memory;

@@ -11,11 +11,8 @@ use rift::wire::signal::{DeviceName, EnrolmentToken, Signal, SignalReason};
 use rift::wire::{Kind, stun};
 use rift::{
     Callee, CloseReason, Config, Ecn, Event, Identity, Instant, NoPictures, Noise, Opening, PathId,
-    PublicKey, SendError, Session, Storage,
+    PublicKey, SendError, Session, SignalStorage,
 };
-
-/// The memory of a session that carries signalling and nothing else.
-type Memory = Storage<[u8; 0], 64, 64, 0, 1024, 64>;
 
 /// How long a gateway has to answer a call.
 const HANDSHAKE_US: u32 = 2_500_000;
@@ -89,7 +86,7 @@ pub struct Gateway {
     enrolment: Option<Enrolment>,
     epoch_us: u64,
     entropy: fn() -> [u8; 32],
-    session: Option<Box<Session<Box<Memory>, Noise>>>,
+    session: Option<Box<Session<Box<SignalStorage>, Noise>>>,
     line: SignalLine,
     /// The call under way is the second, by XX.
     is_second: bool,
@@ -245,7 +242,7 @@ impl Gateway {
         let config = Config { handshake_us: HANDSHAKE_US, ..Config::default() };
         let [a, b, c, d, ..] = (self.entropy)();
         let connection = u32::from_be_bytes([a, b, c, d]);
-        let (memory, path) = (Box::new(Memory::new()), PathId(0));
+        let (memory, path) = (Box::new(SignalStorage::new()), PathId(0));
         let session = if self.is_second {
             Session::connect(&config, handshake, self.place.key, connection, memory, path, now)
         } else {

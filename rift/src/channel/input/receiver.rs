@@ -1,11 +1,13 @@
 //! The host's half of input: each event once, in order, and nothing stays pressed (SPEC §10).
 
 use heapless::Deque;
+use heapless::deque::DequeInner;
 
 use crate::channel::input::devices::{Contact, Gamepad, GamepadAxis, GamepadButton, GamepadState};
 use crate::channel::input::{Button, InputEvent};
 use crate::channel::video::PictureId;
 use crate::limits::{CONTACTS_MAX, GAMEPADS_MAX, INPUT_RECEIVED_MAX, KEYS_HELD_MAX};
+use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::input::{Held, InputMessage, InputShownMessage};
 
@@ -20,6 +22,8 @@ const RELEASES_MAX: usize = KEYS_HELD_MAX
     + Button::COUNT as usize
     + CONTACTS_MAX
     + GAMEPADS_MAX * (GamepadButton::COUNT as usize + GamepadAxis::COUNT as usize);
+/// Events that may wait.
+const QUEUE: usize = INPUT_RECEIVED_MAX + RELEASES_MAX;
 /// Injections that wait for the first picture after them: several pictures may be on their way through the encoder.
 const INJECTED_MAX: usize = 8;
 
@@ -31,11 +35,10 @@ struct Injected {
     at: Instant,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct InputReceiver {
+pub(crate) struct InputReceiver<P: Profile> {
     /// The number of the next event to take.
     expected: u64,
-    queue: Deque<InputEvent, { INPUT_RECEIVED_MAX + RELEASES_MAX }>,
+    queue: DequeInner<InputEvent, P::Room<InputEvent, QUEUE>>,
     /// What the application has been told is held.
     held: Held,
     heard_at: Instant,
@@ -49,11 +52,11 @@ pub(crate) struct InputReceiver {
     shown: Option<InputShownMessage>,
 }
 
-impl InputReceiver {
-    pub(crate) const fn new(now: Instant) -> Self {
+impl<P: Profile> InputReceiver<P> {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             expected: 0,
-            queue: Deque::new(),
+            queue: P::queue::<_, QUEUE>(),
             held: Held::NOTHING,
             heard_at: now,
             acknowledge: false,
@@ -205,7 +208,7 @@ impl InputReceiver {
 
     /// Queues an event; `false` when too many wait.
     fn put(&mut self, event: InputEvent) -> bool {
-        if self.queue.len() >= INPUT_RECEIVED_MAX {
+        if !P::CARRIES_MEDIA || self.queue.iter().len() >= INPUT_RECEIVED_MAX {
             return false;
         }
         self.release(event);

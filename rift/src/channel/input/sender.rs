@@ -1,9 +1,10 @@
 //! The client's half of input: every datagram carries the whole state and all that is unacknowledged (SPEC §10).
 
-use heapless::Deque;
+use heapless::deque::DequeInner;
 
 use crate::channel::input::InputEvent;
 use crate::limits::{INPUT_PER_DATAGRAM_MAX, INPUT_TRACED_MAX, INPUT_UNACKNOWLEDGED_MAX};
+use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::Writer;
 use crate::wire::frame::{FrameType, emit};
@@ -16,11 +17,10 @@ const HEARTBEAT_US: u64 = 100_000;
 /// Datagrams that bring nothing but motion are at least this far apart.
 const MOTION_SPACING_US: u64 = 1_000;
 
-#[derive(Clone, Debug)]
-pub(crate) struct InputSender {
+pub(crate) struct InputSender<P: Profile> {
     /// The number of the first event in `unacknowledged`.
     first: u64,
-    unacknowledged: Deque<InputEvent, INPUT_UNACKNOWLEDGED_MAX>,
+    unacknowledged: DequeInner<InputEvent, P::Room<InputEvent, INPUT_UNACKNOWLEDGED_MAX>>,
     /// What was held before `first`.
     held_before: Held,
     /// What is held after the last event.
@@ -31,20 +31,20 @@ pub(crate) struct InputSender {
     urgent: bool,
     last_sent: Option<Instant>,
     /// When the newest events were created, by number, in our microseconds modulo 2³².
-    created: [u32; INPUT_TRACED_MAX],
+    created: P::Row<u32, INPUT_TRACED_MAX>,
 }
 
-impl InputSender {
-    pub(crate) const fn new() -> Self {
+impl<P: Profile> InputSender<P> {
+    pub(crate) fn new() -> Self {
         Self {
             first: 0,
-            unacknowledged: Deque::new(),
+            unacknowledged: P::queue::<_, INPUT_UNACKNOWLEDGED_MAX>(),
             held_before: Held::NOTHING,
             held: Held::NOTHING,
             sent_end: 0,
             urgent: false,
             last_sent: None,
-            created: [0; INPUT_TRACED_MAX],
+            created: P::row::<_, INPUT_TRACED_MAX>(0),
         }
     }
 
@@ -54,11 +54,11 @@ impl InputSender {
 
     /// Events not yet acknowledged.
     pub(crate) fn backlog(&self) -> usize {
-        self.unacknowledged.len()
+        self.unacknowledged.iter().len()
     }
 
     fn end(&self) -> u64 {
-        self.first + self.unacknowledged.len() as u64
+        self.first + self.unacknowledged.iter().len() as u64
     }
 
     /// Takes an event; `false` when there is no room and it may not be merged.
@@ -73,7 +73,10 @@ impl InputSender {
         if self.unacknowledged.push_back(event).is_err() {
             return false;
         }
-        self.created[slot(self.end() - 1)] = now.as_micros() as u32;
+        let place = slot(self.end() - 1);
+        if let Some(created) = self.created.as_mut().get_mut(place) {
+            *created = now.as_micros() as u32;
+        }
         self.held.apply(&event);
         self.urgent |= !event.is_motion();
         true
@@ -81,7 +84,7 @@ impl InputSender {
 
     /// Beyond a datagram's worth, motion joins the motion before it that has not left yet.
     fn merge(&mut self, event: &InputEvent) -> bool {
-        if self.unacknowledged.len() < INPUT_PER_DATAGRAM_MAX || self.end() <= self.sent_end + 1 {
+        if self.unacknowledged.iter().len() < INPUT_PER_DATAGRAM_MAX || self.end() <= self.sent_end + 1 {
             return false;
         }
         let unsent = (self.end() - self.sent_end - 1) as usize;
@@ -113,7 +116,7 @@ impl InputSender {
             return None;
         }
         let number = self.end().checked_sub(behind)?;
-        let age_us = (now.as_micros() as u32).wrapping_sub(self.created[slot(number)]);
+        let age_us = (now.as_micros() as u32).wrapping_sub(*self.created.as_ref().get(slot(number))?);
         Some(now.minus_micros(age_us.into()))
     }
 
@@ -145,7 +148,7 @@ impl InputSender {
 
     /// Appends a datagram's worth if it fits.
     pub(crate) fn emit(&mut self, now: Instant, writer: &mut Writer<'_>) -> Option<()> {
-        let count = self.unacknowledged.len().min(INPUT_PER_DATAGRAM_MAX);
+        let count = self.unacknowledged.iter().len().min(INPUT_PER_DATAGRAM_MAX);
         let mut held = self.held_before.clone();
         for event in self.unacknowledged.iter().take(count) {
             held.apply(event);

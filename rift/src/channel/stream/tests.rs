@@ -7,6 +7,8 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use crate::profile::Full;
+
 use super::Stream;
 use crate::time::Instant;
 use crate::wire::stream::{Channel, StreamAcknowledged, StreamPart};
@@ -40,8 +42,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct Play {
-    sender: Stream,
-    receiver: Stream,
+    sender: Stream<Full>,
+    receiver: Stream<Full>,
     rings: [Vec<u8>; 2],
     now: Instant,
     on_way: Vec<Vec<u8>>,

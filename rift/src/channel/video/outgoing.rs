@@ -1,11 +1,12 @@
 //! The host's half of video: pictures queued for one viewer, cut into shards as they leave (SPEC §11.4–§11.7).
 
-use heapless::Deque;
+use heapless::deque::DequeInner;
 
 use super::PictureId;
 use super::pictures::{PictureRef, PictureStore};
 use crate::fec::{self, Layout, MulAdd};
 use crate::limits::{DELIVERED_HISTORY, PICTURES_QUEUED_MAX, SHARDS_MAX};
+use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::picture::PictureHead;
 use crate::wire::shard::ShardHead;
@@ -51,12 +52,11 @@ pub(crate) const fn parity_most(data_shards: usize) -> usize {
     2 * data_shards + 4
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct VideoSender {
-    queue: Deque<Outgoing, PICTURES_QUEUED_MAX>,
+pub(crate) struct VideoSender<P: Profile> {
+    queue: DequeInner<Outgoing, P::Room<Outgoing, PICTURES_QUEUED_MAX>>,
     /// Pictures that have left, with the parity they have by now, and those of which more of it is to leave.
-    kept: Deque<Outgoing, KEPT>,
-    asked: Deque<Outgoing, ASKED>,
+    kept: DequeInner<Outgoing, P::Room<Outgoing, KEPT>>,
+    asked: DequeInner<Outgoing, P::Room<Outgoing, ASKED>>,
     /// The viewer has asked for more parity before.
     is_asked: bool,
     /// The newest picture queued, and which of the 64 up to it were.
@@ -67,22 +67,22 @@ pub(crate) struct VideoSender {
     /// The newest picture that has left whole.
     left: PictureId,
     /// The newest pictures that have left, each with the number of the packet after its last.
-    departed: Deque<(PictureId, u64), DEPARTED>,
+    departed: DequeInner<(PictureId, u64), P::Room<(PictureId, u64), DEPARTED>>,
     left_captured_at: Instant,
 }
 
-impl VideoSender {
-    pub(crate) const fn new() -> Self {
+impl<P: Profile> VideoSender<P> {
+    pub(crate) fn new() -> Self {
         Self {
-            queue: Deque::new(),
-            kept: Deque::new(),
-            asked: Deque::new(),
+            queue: P::queue::<_, PICTURES_QUEUED_MAX>(),
+            kept: P::queue::<_, KEPT>(),
+            asked: P::queue::<_, ASKED>(),
             is_asked: false,
             newest: PictureId(0),
             queued: 0,
             repair: None,
             left: PictureId(0),
-            departed: Deque::new(),
+            departed: P::queue::<_, DEPARTED>(),
             left_captured_at: Instant::ZERO,
         }
     }

@@ -1,6 +1,6 @@
 //! Every capacity of a gateway and its reason.
 
-/// Sessions at once: a large household's devices a hundred times over. Each costs less than 32 KiB.
+/// Sessions at once: a large household's devices a hundred times over. Each costs at most 16 KiB.
 pub const SESSIONS_MAX: usize = 4096;
 
 /// Connection ids of those.

@@ -122,7 +122,7 @@ impl<E: FnMut() -> [u8; 32]> Gateway<E> {
         Counters {
             devices: self.registry.devices() as u64,
             present: self.registry.present() as u64,
-            sessions: self.slots.iter().flatten().count() as u64,
+            sessions: (self.slots.len() - self.free.len()) as u64,
             introductions: self.registry.introductions,
             refused: self.registry.refused,
             ..self.counters
@@ -383,8 +383,15 @@ impl<E> core::fmt::Debug for Gateway<E> {
     }
 }
 
-/// What a device takes while it is there: its session, the session's memory and their conversation.
-pub const SESSION_BYTES: usize = size_of::<Slot>() + size_of::<slot::Memory>();
+/// Bytes that a device takes while it is there, beside 32 for each that it lets be introduced: its session, the session's
+/// memory, their conversation, what is known of it, its connection ids and its timer.
+pub const DEVICE_BYTES: usize = size_of::<Slot>()
+    + size_of::<slot::Memory>()
+    + size_of::<Option<Box<Slot>>>()
+    + registry::DEVICE_LEN
+    + rift::limits::CONNECTIONS_MAX * size_of::<(u32, SessionIndex)>()
+    + size_of::<(Instant, SessionIndex)>();
 
-// A build of the whole workspace has the experimental handshake in it, whose state is larger.
-const _: () = assert!(SESSION_BYTES <= 48 << 10, "4096 sessions fit 192 MiB");
+/// What the experimental handshake adds to a session in a build of the whole workspace, which has it in.
+const EXPERIMENTAL: usize = if rift::limits::REPLY_MAX > 1000 { 5 << 9 } else { 0 };
+const _: () = assert!(DEVICE_BYTES <= (16 << 10) + EXPERIMENTAL, "4096 devices fit 64 MiB");

@@ -7,6 +7,7 @@
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use rift::limits::DEVICE_NAME_MAX;
 use rift::paths::relay::Lease;
 use rift::paths::{Candidates, MeetingSecret};
 use rift::wire::fleet::{LeaseKeys, RelayPlace, RelayTimes, Way};
@@ -89,6 +90,13 @@ pub(super) struct Present {
     is_redeeming: bool,
 }
 
+/// Bytes that a device which is there takes in a registry, beside what it grants: what is kept of it, and an entry in each
+/// of the four indices, whose nodes are at least half full.
+pub(super) const DEVICE_LEN: usize = size_of::<(PublicKey, Device)>()
+    + DEVICE_NAME_MAX
+    + size_of::<(SessionIndex, Present)>()
+    + size_of::<(PublicKey, SessionIndex)>();
+
 /// See the module.
 #[derive(Default)]
 pub struct Registry {
@@ -97,6 +105,8 @@ pub struct Registry {
     /// Sessions of devices, by key: one each.
     pub(super) by_key: BTreeMap<PublicKey, SessionIndex>,
     pub(super) banned: BTreeSet<PublicKey>,
+    /// Sessions of keys that are neither an enrolled device's nor a relay's, the oldest first.
+    strangers: BTreeSet<(Instant, SessionIndex)>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) relays: Relays,
     pub(super) lease_keys: LeaseKeys,
@@ -133,7 +143,8 @@ impl Registry {
     /// Devices that are there.
     #[must_use]
     pub fn present(&self) -> usize {
-        self.by_key.keys().filter(|key| self.devices.contains_key(key)).count()
+        let relays = self.relays.all().iter().filter(|relay| self.by_key.contains_key(&relay.key)).count();
+        self.by_key.len().saturating_sub(self.strangers.len() + relays)
     }
 
     /// The name of a device that has enrolled.
@@ -165,6 +176,9 @@ impl Registry {
             wrong_tokens: 0,
             is_redeeming: false,
         };
+        if !is_enrolled {
+            self.strangers.insert((now, session));
+        }
         self.sessions.insert(session, present);
         self.by_key.insert(key, session);
         if self.banned.contains(&key) {
@@ -185,9 +199,9 @@ impl Registry {
 
     /// A session is over.
     pub fn disconnect(&mut self, session: SessionIndex) {
-        if let Some(present) = self.sessions.remove(&session)
-            && self.by_key.get(&present.key) == Some(&session)
-        {
+        let Some(present) = self.sessions.remove(&session) else { return };
+        self.strangers.remove(&(present.since, session));
+        if self.by_key.get(&present.key) == Some(&session) {
             self.by_key.remove(&present.key);
         }
     }
@@ -260,6 +274,7 @@ impl Registry {
         };
         present.is_redeeming = false;
         if outcome.is_some() {
+            self.strangers.remove(&(present.since, session));
             let welcome = Signal::Welcome { is_enrolled: true, seen: present.seen };
             return self.effects.push_back(Effect::Say(session, welcome));
         }
@@ -273,10 +288,9 @@ impl Registry {
 
     /// Who has not enrolled in time has to go.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let is_late = |present: &Present| now.micros_since(present.since) >= STRANGER_US;
-        let late: Vec<_> =
-            self.strangers().filter(|(_, present)| is_late(present)).map(|(&at, _)| at).collect();
-        for session in late {
+        while let Some(&(since, session)) = self.strangers.first()
+            && now.micros_since(since) >= STRANGER_US
+        {
             self.disconnect(session);
             self.effects.push_back(Effect::Close(session));
         }
@@ -285,7 +299,7 @@ impl Registry {
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.strangers().map(|(_, present)| present.since.plus_micros(STRANGER_US)).min()
+        self.strangers.first().map(|(since, _)| since.plus_micros(STRANGER_US))
     }
 
     /// What is to be done next.
@@ -366,10 +380,6 @@ impl Registry {
         is_host.then(|| (session, candidates.clone()))
     }
 
-    fn strangers(&self) -> impl Iterator<Item = (&SessionIndex, &Present)> {
-        self.sessions.iter().filter(|(_, present)| !self.is_known(&present.key))
-    }
-
     /// It has enrolled, or is a relay that the operator has named.
     fn is_known(&self, key: &PublicKey) -> bool {
         self.devices.contains_key(key) || self.relays.knows(key)
@@ -377,11 +387,10 @@ impl Registry {
 
     /// The one that has been there for longest goes.
     fn make_room_for_strangers(&mut self) {
-        if self.strangers().count() < STRANGERS_MAX {
+        if self.strangers.len() < STRANGERS_MAX {
             return;
         }
-        let oldest = self.strangers().min_by_key(|(_, present)| present.since).map(|(&session, _)| session);
-        if let Some(oldest) = oldest {
+        if let Some(&(_, oldest)) = self.strangers.first() {
             self.disconnect(oldest);
             self.effects.push_back(Effect::Close(oldest));
         }

@@ -4,10 +4,9 @@ use core::net::SocketAddr;
 
 use rift::limits::PATHS_MAX;
 use rift::paths::SignalLine;
-use rift::{Instant, Noise, PathId, Session, Storage};
+use rift::{Instant, Noise, PathId, Session, SignalStorage};
 
-/// The memory of a session that carries signalling and nothing else.
-pub(super) type Memory = Storage<[u8; 0], 64, 64, 0, 1024, 64>;
+pub(super) type Memory = SignalStorage;
 
 /// Addresses remembered: of each path the one in use and the one before, and one more to look at.
 const PLACES: usize = 2 * PATHS_MAX + 1;

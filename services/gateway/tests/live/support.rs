@@ -12,7 +12,8 @@ use std::thread::JoinHandle;
 use rift::paths::SignalLine;
 use rift::wire::signal::Signal;
 use rift::{
-    Callee, Config, Ecn, Identity, Instant, NoPictures, Noise, Opening, PathId, PublicKey, Session, Storage,
+    Callee, Config, Ecn, Identity, Instant, NoPictures, Noise, Opening, PathId, PublicKey, Session,
+    SignalStorage,
 };
 use tokio::sync::watch;
 use wavry_gateway::args::Place as Options;
@@ -151,7 +152,7 @@ fn is_whole(answer: &[u8]) -> bool {
 /// A device with its session.
 pub(crate) struct Device {
     pub(crate) socket: UdpSocket,
-    pub(crate) session: Session<Box<Storage<[u8; 0], 64, 64, 0, 1024, 64>>, Noise>,
+    pub(crate) session: Session<Box<SignalStorage>, Noise>,
     pub(crate) line: SignalLine,
     began: std::time::Instant,
 }
@@ -168,7 +169,7 @@ impl Device {
         socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         let handshake = Noise::initiator(identity, entropy(), Opening::IK);
         let callee = Callee { host: key, counter, token: None };
-        let memory = Box::new(Storage::new());
+        let memory = Box::new(SignalStorage::new());
         let session =
             Session::call(&Config::default(), handshake, &callee, 1, memory, PathId(0), Instant::ZERO);
         Self { socket, session, line: SignalLine::new(), began: clock() }

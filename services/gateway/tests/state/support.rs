@@ -8,7 +8,7 @@ use rift::paths::relay::Lease;
 use rift::wire::signal::{EnrolmentToken, Signal};
 use rift::{
     Callee, Config, Ecn, Event, Identity, Instant, NoPictures, Noise, Opening, PathId, PublicKey, Session,
-    Storage,
+    SignalStorage,
 };
 use wavry_gateway::state::{Gateway, Order, Outcome, Registry, Relays, Request};
 
@@ -18,10 +18,8 @@ pub(crate) const GATEWAY_AT: SocketAddr =
 /// The token of this number; all are good once.
 pub(crate) const TOKEN: fn(u8) -> EnrolmentToken = |number| EnrolmentToken([number; 16]);
 
-type Memory = Storage<[u8; 0], 64, 64, 0, 1024, 64>;
-
 struct Device {
-    session: Session<Box<Memory>, Noise>,
+    session: Session<Box<SignalStorage>, Noise>,
     line: SignalLine,
     at: SocketAddr,
     key: PublicKey,
@@ -75,7 +73,7 @@ impl House {
         entropy[..8].copy_from_slice(&self.drawn.to_be_bytes());
         let handshake = Noise::initiator(&identity, entropy, Opening::IK);
         let callee = Callee { host: self.host, counter: self.now.as_micros(), token: None };
-        let memory = Box::new(Memory::new());
+        let memory = Box::new(SignalStorage::new());
         let connection = 0x1000 + u32::try_from(place).expect("few devices");
         let session =
             Session::call(&Config::default(), handshake, &callee, connection, memory, PathId(0), self.now);
