@@ -2,7 +2,7 @@
 //! of `Noise_XX` or `Noise_IK`, a tag nobody else can make, and the keys are known beforehand. It makes a session in microseconds.
 
 use rift::crypto::{Aead, Side};
-use rift::{ChaChaPoly, Handshake, HandshakeError, Pattern, PublicKey, Secrets};
+use rift::{ChaChaPoly, Handshake, HandshakeError, Opening, Pattern, PublicKey, Secrets, Suite};
 
 /// The host's static key.
 pub const HOST: PublicKey = PublicKey::from_bytes([0x41; 32]);
@@ -17,6 +17,9 @@ pub const HOST_KEY: [u8; 32] = [0x44; 32];
 const OVERHEAD_XX: [usize; 3] = [32, 96, 64];
 /// The same of a call and its answer (SPEC §4.11).
 const OVERHEAD_IK: [usize; 2] = [96, 48];
+/// A key of ML-KEM-768 and what is encapsulated to it; both are sealed where there is a key to seal with (SPEC §4.19).
+const OVERHEAD_HYBRID_XX: [usize; 3] = [32 + 1184, 96 + 1088 + TAG_LEN, 64];
+const OVERHEAD_HYBRID_IK: [usize; 2] = [96 + 1184 + TAG_LEN, 48 + 1088 + TAG_LEN];
 const TAG_LEN: usize = 16;
 const TAG_KEY: [u8; 32] = [0x45; 32];
 
@@ -25,6 +28,7 @@ const TAG_KEY: [u8; 32] = [0x45; 32];
 pub struct Known {
     side: Side,
     pattern: Pattern,
+    suite: Suite,
     done: usize,
     expected: Option<PublicKey>,
 }
@@ -33,13 +37,21 @@ impl Known {
     /// The side that starts or answers.
     #[must_use]
     pub const fn new(side: Side, pattern: Pattern) -> Self {
-        Self { side, pattern, done: 0, expected: None }
+        Self { side, pattern, suite: Suite::Classical, done: 0, expected: None }
+    }
+
+    /// The same of this opening, which may be a hybrid one.
+    #[must_use]
+    pub const fn of(side: Side, opening: Opening) -> Self {
+        Self { suite: opening.suite, ..Self::new(side, opening.pattern) }
     }
 
     const fn overheads(&self) -> &'static [usize] {
-        match self.pattern {
-            Pattern::Xx => &OVERHEAD_XX,
-            Pattern::Ik => &OVERHEAD_IK,
+        match (self.pattern, self.suite) {
+            (Pattern::Xx, Suite::Classical) => &OVERHEAD_XX,
+            (Pattern::Ik, Suite::Classical) => &OVERHEAD_IK,
+            (Pattern::Xx, Suite::Hybrid) => &OVERHEAD_HYBRID_XX,
+            (Pattern::Ik, Suite::Hybrid) => &OVERHEAD_HYBRID_IK,
         }
     }
 
@@ -69,6 +81,10 @@ impl Handshake for Known {
 
     fn pattern(&self) -> Pattern {
         self.pattern
+    }
+
+    fn suite(&self) -> Suite {
+        self.suite
     }
 
     fn write_message(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, HandshakeError> {

@@ -4,10 +4,13 @@
 //! (`fuzz/corpus`). Nothing here knows who calls. Invariant: the same bytes do the same, whatever ran before.
 
 pub mod bytes;
+pub mod claims;
+pub mod control;
 pub mod endpoint;
 pub mod fec;
 pub mod gateway;
 pub mod known;
+pub mod life;
 pub mod messages;
 pub mod migration;
 pub mod noise_differential;
@@ -27,11 +30,14 @@ pub mod wire;
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 14] = [
+pub const SURFACES: [Surface; 17] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
+    ("life", life::run),
     ("wire", wire::run),
+    ("claims", claims::run),
+    ("control", control::run),
     ("pairing", pairing::run),
     ("paths", paths::run),
     ("migration", migration::run),

@@ -1,8 +1,10 @@
 //! The core's own Noise beside snow's over the same messages, true and damaged: same verdicts, bytes, hashes, keys
-//! (SPEC §4; Noise revision 34).
+//! (SPEC §4; Noise revision 34). Hybrid handshakes, which snow does not know, between two of the core's own.
 
 use rift::crypto::Side;
-use rift::{Handshake, HandshakeError, Identity, Noise, Pattern, PublicKey, Secrets};
+use rift::{
+    Handshake, HandshakeError, HybridNoise, Identity, Noise, Opening, Pattern, PublicKey, Secrets, Suite,
+};
 use rift_snow::Snow;
 
 use crate::bytes::{Bytes, Noise as Filler};
@@ -10,6 +12,8 @@ use crate::bytes::{Bytes, Noise as Filler};
 /// Each message costs milliseconds under a fuzzer.
 const STEPS_MAX: usize = 16;
 const ROOM: usize = 2048;
+/// Messages of a hybrid handshake that are tried: each costs more.
+const HYBRID_STEPS_MAX: usize = 8;
 
 /// One side, by both.
 struct Twin {
@@ -25,6 +29,10 @@ pub fn run(data: &[u8]) {
     let identities = [Identity::from_secret(key()), Identity::from_secret(key())];
     let ephemerals = [key(), key()];
     let shape = bytes.u8();
+    if shape >> 6 == 3 {
+        let opening = if shape & 8 == 0 { Opening::XX } else { Opening::IK };
+        return hybrid(&identities, opening, noise, &mut bytes);
+    }
     let prologue = bytes.run(40).to_vec();
     let other = if shape & 7 == 7 { bytes.run(40).to_vec() } else { prologue.clone() };
     let pattern = if shape & 8 == 0 { Pattern::Xx } else { Pattern::Ik };
@@ -59,6 +67,58 @@ pub fn run(data: &[u8]) {
         twins[side].must_agree();
     }
     must_be_secret(&mut twins);
+}
+
+/// Two sides of a hybrid handshake: what was changed on the way is refused and changes nothing, and who finishes has
+/// the keys of who was there (SPEC §4.19).
+fn hybrid(identities: &[Identity; 2], opening: Opening, mut noise: Filler, bytes: &mut Bytes<'_>) {
+    let mut entropy = || <[u8; 96]>::try_from(noise.bytes(96)).expect("96 bytes");
+    let mut sides = [
+        HybridNoise::hybrid_initiator(&identities[0], &entropy(), opening),
+        HybridNoise::hybrid_responder(&identities[1], &entropy(), opening),
+    ];
+    sides[0].expect_peer(identities[1].public());
+    assert_eq!((sides[0].suite(), sides[0].pattern()), (Suite::Hybrid, opening.pattern));
+    let (mut turn, mut out, mut payload) = (0, [0; ROOM], [0; ROOM]);
+    for _ in 0..HYBRID_STEPS_MAX {
+        if bytes.is_empty() {
+            break;
+        }
+        let text = bytes.run(60);
+        let room = if bytes.u8() < 240 { ROOM } else { usize::from(bytes.u16()) % 1400 };
+        let Ok(len) = sides[turn].write_message(text, &mut out[..room]) else { continue };
+        if bytes.flag() {
+            let mut damaged = out[..len].to_vec();
+            match bytes.u8() % 4 {
+                0 => damaged.truncate(usize::from(bytes.u16()) % len),
+                // Coefficients that are none, where a key of the encapsulation may be.
+                1 => damaged[40..400].fill(0xff),
+                _ => {
+                    let at = usize::from(bytes.u16()) % len;
+                    damaged[at] ^= bytes.u8().max(1);
+                }
+            }
+            // The first message of XX has nothing sealed in it: what was changed in it shows in the next one.
+            let is_open = opening.pattern == Pattern::Xx && turn == 0 && sides[1].peer().is_none();
+            if !is_open || damaged.len() < 32 + 1184 {
+                let refused = sides[1 - turn].read_message(&damaged, &mut payload);
+                assert!(refused.is_err(), "a message that was changed");
+            }
+        }
+        let taken = sides[1 - turn].read_message(&out[..len], &mut payload);
+        assert_eq!(
+            taken.map(|len| &payload[..len]),
+            Ok(text),
+            "a true message is taken, whatever came before"
+        );
+        turn = 1 - turn;
+    }
+    let [initiator, responder] = &mut sides;
+    if let (Some(one), Some(other)) = (initiator.finish(), responder.finish()) {
+        assert_eq!((one.send, one.receive), (other.receive, other.send), "the keys of both sides");
+        assert_eq!((one.peer, other.peer), (identities[1].public(), identities[0].public()), "who they are");
+        assert_eq!(one.transcript, other.transcript, "the hash");
+    }
 }
 
 /// A message so far, perhaps damaged, or something else.

@@ -117,9 +117,10 @@ impl Play {
             7 => self.drain_queue(),
             _ => {
                 let peer = bytes.below(self.peers.len());
-                self.peers[peer].rebind(self.now);
-                if bytes.u8() == 255 {
-                    self.relay.drain();
+                match bytes.u8() {
+                    renewal @ 0..=63 => self.renew(peer, usize::from(renewal % 4)),
+                    255 => self.relay.drain(),
+                    _ => self.peers[peer].rebind(self.now),
                 }
             }
         }
@@ -146,6 +147,21 @@ impl Play {
             let event = self.peers[peer].handle_datagram(self.now, &reply);
             assert!(!matches!(event, Some(BindingEvent::Bound { .. })) || is_bound, "bound by nobody");
         }
+    }
+
+    /// A peer goes on with another lease: only with one of the same name.
+    fn renew(&mut self, peer: usize, of: usize) {
+        let binding = &mut self.peers[peer];
+        let before = (binding.tag(), binding.relay(), binding.is_bound());
+        let (_, shares) =
+            lease(&Identity::from_secret([9; 32]), u8::try_from(of / 2 + 1).expect("two leases"));
+        let [caller, callee] = shares;
+        binding.renew(self.now, if of.is_multiple_of(2) { caller } else { callee });
+        assert_eq!(before, (binding.tag(), binding.relay(), binding.is_bound()), "a lease goes on as it was");
+        assert!(
+            before.0 != [u8::try_from(of / 2 + 1).expect("two leases"); 8]
+                || binding.poll_timeout() <= self.now
+        );
     }
 
     /// What was said once is said again, perhaps from elsewhere, where it binds nothing.
@@ -265,7 +281,7 @@ pub fn seeds() -> Vec<Seed> {
         0 => script.u8(1).u8(round).u8(round),
         1 => script.u8(2).u8(round).u8(0).u8(round * 9),
         2 => script.u8(3).u8(round).run(&[0x33; 60]),
-        _ => script.u8(8).u8(round).u8(0).u8(0).u8(round).u8(6).u8(6),
+        _ => script.u8(8).u8(round).u8(round * 11).u8(0).u8(round).u8(6).u8(6),
     });
     let ended = met.clone().u8(8).u8(0).u8(255);
     let ended = (0..10).fold(ended, |script, _| script.u8(6).u8(255).u8(255).u8(0).u8(0).u8(1));

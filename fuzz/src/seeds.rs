@@ -1,12 +1,14 @@
 //! Inputs made of what honest sessions send, for a fuzzer to start from.
 
 use rift::crypto::Side;
+use rift::wire::bind::{BIND_LEN_MAX, BindBody, BindMessage, BindReason, LeaseSide};
 use rift::wire::file::{FileMessage, FileName, FileReason};
 use rift::wire::handshake::Versions;
 use rift::wire::path::Reset;
 use rift::wire::{Frames, Kind};
 
 use crate::bytes::Script;
+use crate::messages::{self, Body};
 use crate::pair::Attacker;
 use crate::session_hostile::traffic;
 
@@ -46,6 +48,11 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(tiles());
     seeds.extend(moves());
     seeds.extend(singles());
+    seeds.extend([overtaken(), blocked()]);
+    seeds.extend(hybrids());
+    seeds.extend(crate::claims::seeds());
+    seeds.extend(crate::control::seeds());
+    seeds.extend(crate::life::seeds());
     seeds.extend(crate::paths::seeds());
     seeds.extend(crate::relay::seeds());
     seeds.extend(crate::gateway::seeds());
@@ -115,6 +122,18 @@ fn pinned_calls(is_real: u8) -> Vec<u8> {
         script = script.u8(7).u8(client).u8(0).u8(1).run(&[7; 30]).u8(client);
     }
     script.u8(2).u8(1).run(&[9; 150]).u8(3).u8(8).u8(1).into_bytes()
+}
+
+/// Hybrid handshakes with damage on the way.
+fn hybrids() -> Vec<Seed> {
+    let handshake = |shape: u8| {
+        (0..3).fold(Script::default().u8(1).u8(shape), |script, round| {
+            let script = script.run(b"payload").u8(0).u8(1).u8(round);
+            if round == 1 { script } else { script.u8(0).u8(90).u8(if round == 0 { 0 } else { 1 }) }
+        })
+    };
+    let named = [("hybrid-xx", 0xc0), ("hybrid-ik", 0xc8)];
+    named.map(|(name, shape)| ("noise_differential", name.into(), handshake(shape).into_bytes())).into()
 }
 
 /// A whole handshake with a known host.
@@ -204,6 +223,32 @@ fn conversation() -> Seed {
     ("streams", "conversation".into(), script.into_bytes())
 }
 
+/// Parts of streams that overtake each other, or come without those before.
+fn overtaken() -> Seed {
+    let mut script = Script::default().u8(8).u8(200).u8(5).u8(5).u8(5).u8(5);
+    for round in 0..24 {
+        for part in 0..4 {
+            script = script.u8(9).u8(round & 1).u8(round / 2).u8(0).u8(60 + part);
+        }
+        script = if round % 3 == 0 { script.u8(7).u8(0) } else { script.u8(0).u8(1) };
+        script = (0..5).fold(script, |script, at| script.u8(0).u8(2 - at % 3)).u8(8).u8(round * 10);
+        script = script.u8(5).u8(5).u8(10).u8((round & 1) * 4 + round / 2 % 4).u8(0).u8(90);
+    }
+    ("streams", "overtaken".into(), script.into_bytes())
+}
+
+/// Nobody reads: no more may be written, it is asked for room, and the answers are lost.
+fn blocked() -> Seed {
+    let mut script = Script::default().u8(8).u8(200).u8(5).u8(5).u8(5).u8(5);
+    for round in 0..30 {
+        script = script.u8(9).u8(0).u8(round % 4).u8(2).u8(0).u8(5).u8(5).u8(5).u8(8).u8(255).u8(8).u8(255);
+        if round % 7 == 6 {
+            script = script.u8(10).u8(round % 4).u8(2).u8(188).u8(7).u8(0).u8(7).u8(0);
+        }
+    }
+    ("streams", "blocked".into(), script.into_bytes())
+}
+
 /// Messages that no honest traffic here has in it.
 fn singles() -> Vec<Seed> {
     let name = FileName::new("a file.txt").expect("it is a name");
@@ -213,18 +258,100 @@ fn singles() -> Vec<Seed> {
         FileMessage::Accept { offset: 4 },
         FileMessage::Data(b"bytes"),
         FileMessage::Done,
+        FileMessage::Cancel(FileReason::Unwanted),
+        FileMessage::Cancel(FileReason::TooLarge),
+        FileMessage::Cancel(FileReason::NotPermitted),
+        FileMessage::Cancel(FileReason::Failed),
         FileMessage::Cancel(FileReason::Damaged),
+        FileMessage::Cancel(FileReason::Busy),
     ];
-    let mut seeds: Vec<Seed> = Vec::new();
-    for (index, message) in files.iter().enumerate() {
+    let mut said = Vec::new();
+    for message in files {
         let mut out = [0; 256];
         let len = message.emit(3, &mut out).expect("it fits");
-        seeds.push(("wire", format!("file-{index}"), out[..len].to_vec()));
+        said.extend_from_slice(&out[..len]);
     }
+    let mut seeds: Vec<Seed> = vec![("wire", "files".into(), said)];
     let reset = Reset { connection: 0x0102_0304, packet_number: 0x0005_0607, proof: [8; 16] };
     seeds.push(("wire", "reset".into(), reset.to_bytes().to_vec()));
+    seeds.push(("wire", "frames".into(), frames()));
+    seeds.push(("wire", "held".into(), held()));
+    seeds.push(("wire", "clipboard".into(), [&[1, 0, 0, 0, 4][..], b"text"].concat()));
+    let bodies = [
+        BindBody::Ask,
+        BindBody::Nonce([3; 16]),
+        BindBody::Bind { side: LeaseSide::Caller, nonce: [3; 16], token: b"token" },
+        BindBody::Bound { side: LeaseSide::Callee, left_s: 9, nonce: [3; 8] },
+        BindBody::Refused(BindReason::Full),
+        BindBody::Refused(BindReason::Other(9)),
+    ];
+    for (index, body) in bodies.into_iter().enumerate() {
+        let mut out = [0; BIND_LEN_MAX];
+        let len = BindMessage { tag: [2; 8], body }.emit(&mut out).expect("it fits");
+        seeds.push(("wire", format!("bind-{index}"), out[..len].to_vec()));
+    }
     seeds.push(("wire", "versions".into(), Versions::to_bytes(&[9; 16]).to_vec()));
     seeds
+}
+
+/// A packet with a frame of every type that its length may be told of, and one of a later version.
+fn frames() -> Vec<u8> {
+    let body = Body::default;
+    let frames = [
+        (0x01, body().u32(1)),
+        (0x02, body().u32(1).u64(2).u32(3)),
+        (0x03, body().u8(0).u32(1).u32(2).u16(3).u16(0x8001).u16(0).u16(0xe002)),
+        (0x04, body().u16(2)),
+        (0x05, body().u32(0xffff)),
+        (0x06, body().u8(0).bytes(&[9; 32])),
+        (0x06, body().u8(1).bytes(&[9; 32])),
+        (0x07, body().bytes(&[9; 24])),
+        (0x09, body().u32(1)),
+        (0x0a, body().u8(1).u8(2).u16(3).u16(4).u16(5000)),
+        (0x0b, body().u32(1).u32(2).u32(3).u32(4)),
+        (0x0c, body().u16(1).u16(2).u8(1).u32(3)),
+        (0x10, body().u32(1).u16(64).u16(48).u32(60_000).u8(1)),
+        (0x11, body().u32(1).u32(2)),
+        (0x12, body().u32(1)),
+        (0x13, body().u8(0).u16(1).u32(2)),
+        (0x13, body().u8(2).u16(2).u32(2)),
+        (0x13, body().u8(5).u16(3).u32(2).bytes(b"1920x1080")),
+        (0x13, body().u8(7).u16(4).u32(2)),
+        (0x15, body().u8(2).u8(1).u8(2).u8(3).u16(1).u16(16384).u32(9)),
+        (0x16, body().u32(1).bytes(&[7; 9])),
+        (0x17, body().u32(1).u8(2)),
+        (0x18, body().u8(3).u32(1).bytes(b"bytes")),
+        (0x19, body().u8(1).u32(1).u32(9).u32(3).u32(5)),
+        (0x20, body().u16(1).u32(2).u8(1).u32(3).u16(4).bytes(b"1234own")),
+        (0x24, body().bytes(&[1; 16])),
+        (0x25, body().bytes(&[1; 16])),
+        (0x26, body().u16(1).u32(2).u32(3).bytes(&[4; 16])),
+        (0x27, body().u16(1).u16(0).u16(0xffff).u16(1).u16(0xffff).u16(2)),
+        (0x28, body().u16(1452)),
+        (0x29, body().bytes(&[0; 9])),
+        (0x2c, body().u32(1).bytes(&[5; 32])),
+        (0x2d, body().u32(1).bytes(&[5; 48])),
+        (0x2e, body().bytes(&[6; 32])),
+        (0x2f, body().u32(7)),
+        // Nobody knows it yet, and it may be passed over.
+        (0x3e, body().bytes(&[1; 200])),
+        (0x14, messages::shard(1, 0, 1, 0, 5).bytes(b"shard")),
+    ];
+    let mut packet = Vec::new();
+    for (code, body) in frames {
+        messages::frame(&mut packet, code, &body.0);
+    }
+    packet
+}
+
+/// An input frame's body with everything held, and an event of each kind.
+fn held() -> Vec<u8> {
+    let body = (1..=9).fold(Body::default().u32(7).u8(5).u8(9), Body::u16);
+    let body = (0..4).fold(body.u8(0x1f), |body, pad| (0..6).fold(body.u32(1 << pad), Body::u16));
+    let body = (0..10).fold(body.u16(0x03ff), |body, place| body.u16(place).u16(9));
+    let body = body.u8(1).u16(30).u8(2).u16(30).u8(3).u32(0x61).u8(4).u8(0).u8(5).u8(0).u8(6).u16(1).u16(2);
+    let body = body.u8(7).u16(1).u16(2).u8(8).u16(1).u16(2).u8(9).u8(1).u8(10).u8(1).u8(11).u8(1).u8(2);
+    body.u8(12).u8(1).u8(2).u8(13).u8(1).u8(2).u16(3).u8(14).u8(1).u32(9).u8(15).u8(1).u32(8).u8(16).u8(1).0
 }
 
 /// A client that opens paths, moves, is moved, copied, and comes back to where it was.

@@ -2,8 +2,11 @@
 //! was read from and parses as the same (SPEC §2–§14).
 
 use rift::wire::audio::AudioMessage;
+use rift::wire::bind::{BIND_LEN_MAX, BIND_MAC_LEN, BindBody, BindMessage};
 use rift::wire::capabilities::{CapabilitiesMessage, TileReport};
 use rift::wire::capture::CaptureStateMessage;
+use rift::wire::check::Check;
+use rift::wire::clipboard::ClipboardHead;
 use rift::wire::clock::{ClockReply, ClockRequest};
 use rift::wire::close::{Admitted, Close};
 use rift::wire::cursor::{CursorPosition, ShapeHead};
@@ -16,6 +19,7 @@ use rift::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, Rumb
 use rift::wire::pairing::PairingMessage;
 use rift::wire::path::{DatagramLimit, NewConnection, PathProbe, PathsInUse, Reset};
 use rift::wire::picture::PictureHead;
+use rift::wire::relay::Envelope;
 use rift::wire::renewal::Renewing;
 use rift::wire::request::{Request, wanted};
 use rift::wire::shard::ShardHead;
@@ -35,6 +39,7 @@ pub fn run(data: &[u8]) {
     }
     picture(data);
     file(data);
+    beside(data);
     if let Some(reset) = Reset::parse(data) {
         assert_eq!(reset.to_bytes()[..], *data, "a reset");
     }
@@ -44,19 +49,49 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A message about a file, with its head.
-fn file(data: &[u8]) {
-    let Some((head, rest)) = data.split_first_chunk() else { return };
-    let Some(head) = FileHead::parse(head) else { return };
-    let Some(body) = rest.get(..usize::from(head.len)) else { return };
-    let Some(message) = FileMessage::parse(&head, body) else { return };
-    let mut out = vec![0; FileHead::LEN + body.len()];
-    assert_eq!(message.emit(head.transfer, &mut out), Some(out.len()), "a message about a file");
-    assert_eq!(FileMessage::parse(&head, &out[FileHead::LEN..]), Some(message), "a message about a file");
-    // A reason that is not known is read as another one.
-    let is_exact = !matches!(message, FileMessage::Cancel(_));
-    assert!(!is_exact || out == data[..out.len()], "a message about a file");
-    assert_eq!(message.emit(head.transfer, &mut out[1..]), None, "there is no room for it");
+/// What travels beside sessions: to and from relays and peers that look for each other; and what was copied.
+fn beside(data: &[u8]) {
+    if let Some(message) = BindMessage::parse(data) {
+        let mut out = [0; BIND_LEN_MAX];
+        let len = message.emit(&mut out).expect("what was read fits");
+        let is_signed = matches!(message.body, BindBody::Bind { .. } | BindBody::Bound { .. });
+        let mac_len = if is_signed { BIND_MAC_LEN } else { 0 };
+        assert_eq!(out[..len - mac_len], data[..data.len() - mac_len], "a message to or from a relay");
+        assert_eq!(message.emit(&mut out[..len - 1]), None, "there is no room for it");
+        assert!(len == data.len() && BindMessage::is_kind(data[0]), "a message to or from a relay");
+    }
+    if let Some(check) = Check::parse(data) {
+        assert_eq!(check.to_bytes(|_| check.mac)[..], *data, "a check");
+    }
+    if let Some(envelope) = Envelope::parse(data) {
+        let again = [&Envelope::head(envelope.tag), envelope.datagram].concat();
+        assert_eq!(again, data, "an envelope");
+    }
+    if let Some(head) = data.first_chunk().and_then(ClipboardHead::parse) {
+        assert_eq!(head.to_bytes()[..], data[..ClipboardHead::LEN], "the head of what was copied");
+        assert!(head.len <= ClipboardHead::LEN_MAX, "SPEC §14.4");
+    }
+    if let Ok(text) = core::str::from_utf8(data) {
+        let head = ClipboardHead::of_text(text).expect("no input is as long as a clipboard");
+        assert_eq!(ClipboardHead::parse(&head.to_bytes()), Some(head), "the head of what was copied");
+    }
+}
+
+/// Messages about files, one behind the other, each with its head.
+fn file(mut data: &[u8]) {
+    while let Some((head, rest)) = data.split_first_chunk() {
+        let Some(head) = FileHead::parse(head) else { return };
+        let Some((body, behind)) = rest.split_at_checked(usize::from(head.len)) else { return };
+        let Some(message) = FileMessage::parse(&head, body) else { return };
+        let mut out = vec![0; FileHead::LEN + body.len()];
+        assert_eq!(message.emit(head.transfer, &mut out), Some(out.len()), "a message about a file");
+        assert_eq!(FileMessage::parse(&head, &out[FileHead::LEN..]), Some(message), "a message about a file");
+        // A reason that is not known is read as another one.
+        let is_exact = !matches!(message, FileMessage::Cancel(_));
+        assert!(!is_exact || out == data[..out.len()], "a message about a file");
+        assert_eq!(message.emit(head.transfer, &mut out[1..]), None, "there is no room for it");
+        data = behind;
+    }
 }
 
 fn datagram(data: &[u8]) {
@@ -312,6 +347,7 @@ fn picture(data: &[u8]) {
     let emitted = head.emit(&mut out).expect("the longest head fits");
     assert_eq!(written.0, out[..emitted], "a picture's head");
     assert!(emitted <= len && head.rectangles.iter().all(|one| !one.place.is_empty()), "SPEC §11.3");
+    assert!(!head.is_empty(), "a head has bytes");
     let sum: u64 = head.rectangles.iter().map(|one| u64::from(one.len)).sum();
     assert_eq!(sum + len as u64, u64::from(head.total_len), "rectangles add up");
     // A longer head of a later version is skipped; only one of this version is the same bytes.
