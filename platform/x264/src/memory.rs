@@ -5,10 +5,10 @@
 
 #![expect(unsafe_code, reason = "the allocator is the C library's")]
 
-/// A block of so many bytes goes back to the system as soon as it is freed: the size of a picture of 800×600, of which
-/// libx264 keeps up to 17. Smaller ones are used again, because a change between small modes need not fault every
-/// page in anew.
-const LARGE: i32 = 1 << 20;
+/// A block of so many bytes goes back to the system as soon as it is freed: more than a picture of 800×600 takes, of
+/// which libx264 keeps up to 17, and than an encoder has for coded bytes. Smaller ones are used again, because a change
+/// between small modes need not fault every page in anew.
+const LARGE: i32 = 5 << 18;
 
 /// Freed blocks in a row kept for use again, in bytes: the pictures of an encoder whose blocks are not [`LARGE`].
 const KEPT: i32 = 32 << 20;
