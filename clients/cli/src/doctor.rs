@@ -377,6 +377,7 @@ mod tests {
             driver: "driver".into(),
             formats: vec![rift_v4l::FourCc(*name)],
             inputs: Vec::new(),
+            modes: Vec::new(),
         };
         assert_eq!(capture_device("capture", Ok(device(b"NV12"))).grade, Grade::Good);
         assert_eq!(capture_device("capture", Ok(device(b"HEVC"))).grade, Grade::Limited);

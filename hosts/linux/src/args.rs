@@ -229,6 +229,10 @@ pub struct RunArgs {
     /// Which pixel format of the capture device, by its four letters as `cards` prints them [default: the best]
     #[arg(long, value_name = "FORMAT", value_parser = four_letters)]
     pub capture_format: Option<FourCc>,
+    /// To which size to set the capture device, as `cards` prints them, else to the nearest; a card that measures its
+    /// signal needs none [default: the signal's, else what the last program has set]
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub capture_size: Option<(u16, u16)>,
     /// Show pictures that the capture device damaged or cut short as far as they go (JPEG) [default: the last whole one
     /// stays]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
@@ -301,6 +305,7 @@ impl RunArgs {
             port_file: self.port_file.or(other.port_file),
             capture_input: self.capture_input.or(other.capture_input),
             capture_format: self.capture_format.or(other.capture_format),
+            capture_size: self.capture_size.or(other.capture_size),
             capture_damaged: self.capture_damaged.or(other.capture_damaged),
             edid: self.edid.or(other.edid),
             power: self.power.or(other.power),
@@ -411,6 +416,7 @@ mod tests {
             ("--audio-bitrate", "1M", "24k to 510k"),
             ("--source", "screen", "app:COMMAND"),
             ("--app-size", "1280", "WIDTHxHEIGHT"),
+            ("--capture-size", "1920x", "WIDTHxHEIGHT"),
         ] {
             let error = Cli::try_parse_from(["wavry-server", option, value]).unwrap_err().to_string();
             assert!(error.contains(hint), "{option} {value}: {error}");

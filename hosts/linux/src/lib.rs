@@ -28,6 +28,7 @@ pub mod orders;
 pub mod pairing;
 mod passthrough;
 pub mod power;
+pub mod process;
 pub mod rotation;
 pub mod signal;
 pub mod sound;
@@ -214,13 +215,7 @@ pub fn serve(
         Spec::App(_) => app.as_ref().map(AppSession::display),
         Spec::V4l(_) | Spec::Test | Spec::TestCoded => None,
     };
-    let choice = CaptureChoice {
-        input: settings.capture_input,
-        format: settings.capture_format,
-        edid: settings.edid.clone(),
-        shows_damaged: settings.capture_damaged.unwrap_or(false),
-    };
-    let source = open(&spec, display, fps, &choice)
+    let source = open(&spec, display, fps, &capture_choice(settings))
         .map_err(|source| ServerError::Source { spec: spec.clone(), source })?;
     let view_only = settings.view_only.unwrap_or(false);
     let sink = if view_only { None } else { Sink::open(settings.input.unwrap_or_default(), &spec, display)? };
@@ -295,6 +290,16 @@ fn first_order() -> Request {
 
 fn identity(state: &Path) -> Result<Identity, ServerError> {
     Ok(rift_keystore::load_or_create(&state.join(rift_keystore::FILE_NAME))?)
+}
+
+fn capture_choice(settings: &RunArgs) -> CaptureChoice {
+    CaptureChoice {
+        input: settings.capture_input,
+        format: settings.capture_format,
+        size: settings.capture_size,
+        edid: settings.edid.clone(),
+        shows_damaged: settings.capture_damaged.unwrap_or(false),
+    }
 }
 
 fn open(spec: &Spec, display: Option<&str>, fps: u32, choice: &CaptureChoice) -> Result<Source, SourceError> {

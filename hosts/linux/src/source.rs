@@ -107,6 +107,8 @@ pub struct Choice {
     pub input: Option<u32>,
     /// Its pixel format; `None` = the best.
     pub format: Option<FourCc>,
+    /// Pixels across and down; `None` = as it is set.
+    pub size: Option<(u16, u16)>,
     /// What it tells sources that it is; `None` = as it is set.
     pub edid: Option<Edid>,
     /// Whether its damaged pictures are shown.
@@ -146,6 +148,7 @@ impl Source {
         let options = rift_v4l::Options {
             rate_millihertz: Some(fps * 1000),
             format: choice.format,
+            size: choice.size.map(|(width, height)| (width.into(), height.into())),
             shows_damaged: choice.shows_damaged,
             ..rift_v4l::Options::default()
         };
@@ -367,6 +370,8 @@ pub fn list_devices(out: &mut impl io::Write) -> io::Result<()> {
             device.path.display()
         )?;
         writeln!(out, "    formats: {}", formats.join(" "))?;
+        let sizes: Vec<String> = device.sizes().into_iter().map(size_words).collect();
+        writeln!(out, "    --capture-size of its present input: {}", sizes.join(", "))?;
         for input in &device.inputs {
             writeln!(out, "    --capture-input {}: {}", input.index, input.name)?;
         }
@@ -374,9 +379,22 @@ pub fn list_devices(out: &mut impl io::Write) -> io::Result<()> {
     Ok(())
 }
 
+/// A size of a device as `--capture-size` takes it, with its rate.
+fn size_words(((width, height), rate_millihertz): ((u32, u32), Option<u32>)) -> String {
+    let rate = rate_millihertz.map(|rate| format!(" at {} Hz", f64::from(rate / 10) / 100.0));
+    format!("{width}x{height}{}", rate.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_told_as_they_are_chosen() {
+        assert_eq!(size_words(((1920, 1080), Some(59_940))), "1920x1080 at 59.94 Hz");
+        assert_eq!(size_words(((640, 480), Some(30_000))), "640x480 at 30 Hz");
+        assert_eq!(size_words(((640, 480), None)), "640x480");
+    }
 
     #[test]
     fn names_of_sources_are_read_and_written_alike() {

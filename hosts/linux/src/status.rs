@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use crate::metrics::Metrics;
+use crate::process::Holdings;
 use crate::signal;
 use crate::sound::figures::SoundFigures;
 
@@ -132,13 +133,14 @@ impl Board {
             "gateway": *lock(&self.gateway),
             "sound": self.sound.to_json(),
             "figures": self.metrics.to_json(now),
+            "process": Holdings::look().to_json(),
         })
     }
 
     /// All of it, in the text format that Prometheus reads.
     #[must_use]
     pub fn exposition(&self, now: Instant) -> String {
-        self.metrics.exposition(now) + &self.sound.exposition()
+        self.metrics.exposition(now) + &self.sound.exposition() + &Holdings::look().exposition()
     }
 
     /// A line for people.
@@ -331,6 +333,8 @@ mod tests {
         board.set_moment(Some(Moment::End));
         assert_eq!(board.to_json(since)["capture"]["times"], "frame_end");
         assert_eq!(status["source"], "v4l:/dev/video0");
+        assert!(status["process"]["resident_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{status}");
+        assert!(ask(&state, "metrics").expect("an answer").contains("\nprocess_open_fds "));
         assert!(ask(&state, "metrics").expect("an answer").contains("wavry_viewers 0"));
         assert!(ask(&state, "line").expect("an answer").contains("no signal HDMI"));
         let mode = fs::metadata(state.join(FILE_NAME)).expect("a socket").permissions().mode();

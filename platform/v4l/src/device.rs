@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use v4l::v4l_sys as sys;
 use v4l::v4l2::{self, vidioc};
 
-use crate::format::FourCc;
+use crate::format::{FourCc, Offer};
 use crate::{Input, V4lError};
 
 /// A capture device of this machine.
@@ -27,6 +27,24 @@ pub struct DeviceInfo {
     pub formats: Vec<FourCc>,
     /// What it can be switched to.
     pub inputs: Vec<Input>,
+    /// How its present input can be set, in formats taken here; of a range of sizes there is the one nearest to how it is
+    /// set.
+    pub modes: Vec<Offer>,
+}
+
+impl DeviceInfo {
+    /// The sizes that it can be set to, the largest first, each with the most pictures per 1000 s that any of its formats
+    /// has there, where the driver tells that.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<((u32, u32), Option<u32>)> {
+        let mut sizes: Vec<((u32, u32), Option<u32>)> =
+            self.modes.iter().map(|mode| ((mode.width, mode.height), mode.rate_millihertz)).collect();
+        let area = |(width, height): (u32, u32)| u64::from(width) * u64::from(height);
+        // `None` is less than any rate.
+        sizes.sort_unstable_by_key(|&(size, rate)| core::cmp::Reverse((area(size), size, rate)));
+        sizes.dedup_by_key(|&mut (size, _)| size);
+        sizes
+    }
 }
 
 /// All capture devices by number, and the reason why one cannot be asked. Nodes that capture no pictures
@@ -164,6 +182,7 @@ impl Device {
             driver: text(&capabilities.driver),
             formats: self.formats(),
             inputs: self.inputs(),
+            modes: self.modes(),
         })
     }
 
@@ -285,7 +304,32 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rift_hal::PixelFormat;
+
     use super::*;
+    use crate::format::Encoding;
+
+    #[test]
+    fn sizes_are_the_largest_first_each_once_with_its_best_rate() {
+        let mode =
+            |encoding, width, height, rate_millihertz| Offer { encoding, width, height, rate_millihertz };
+        let modes = vec![
+            mode(Encoding::Pixels(PixelFormat::Yuyv), 640, 480, None),
+            mode(Encoding::Pixels(PixelFormat::Yuyv), 1920, 1080, Some(5_000)),
+            mode(Encoding::Jpeg, 1920, 1080, Some(60_000)),
+            mode(Encoding::Jpeg, 1280, 720, Some(30_000)),
+        ];
+        let device = DeviceInfo {
+            path: "/dev/video0".into(),
+            card: "card".to_owned(),
+            driver: "driver".to_owned(),
+            formats: Vec::new(),
+            inputs: Vec::new(),
+            modes,
+        };
+        let expected = [((1920, 1080), Some(60_000)), ((1280, 720), Some(30_000)), ((640, 480), None)];
+        assert_eq!(device.sizes(), expected);
+    }
 
     #[test]
     fn names_end_at_their_zero_byte() {

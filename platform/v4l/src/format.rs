@@ -113,7 +113,8 @@ impl Encoding {
 /// What to ask of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Pixels across and down; `None` = what the device is set to, which for a capture card is its signal.
+    /// Pixels across and down, or the nearest that the device has; `None` = what it is set to, which is the signal for a
+    /// card that measures that, and for others whatever the last program wanted.
     pub size: Option<(u32, u32)>,
     /// Pictures per 1000 s; `None` = as many as it can.
     pub rate_millihertz: Option<u32>,

@@ -56,6 +56,11 @@ impl Device {
         (0..ENTRIES_MAX).map_while(format).collect()
     }
 
+    /// How its present input can be set, in formats taken here; nothing for a device that does not say.
+    pub(crate) fn modes(&self) -> Vec<Offer> {
+        self.current_size().map(|size| self.offers(size)).unwrap_or_default()
+    }
+
     fn offers(&self, size: (u32, u32)) -> Vec<Offer> {
         let mut offers = Vec::new();
         for name in self.formats() {

@@ -131,6 +131,50 @@ fn inputs_are_switched_while_streaming() {
 }
 
 #[test]
+fn device_is_set_to_the_size_that_was_asked_for() {
+    let Some(device) = device() else { return };
+    let Some((input, sizes)) = device.inputs.iter().find_map(|input| sizes_of(&device, input.index)) else {
+        eprintln!("skipped: {} has no input of several sizes", device.path.display());
+        return;
+    };
+    // The smaller ones: an emulated processor fills the frames.
+    for &size in sizes.iter().rev().take(2) {
+        let options = Options { size: Some(size), ..Options::default() };
+        let source = frames_of(&device, input, &options);
+        assert_eq!(source.size(), size);
+    }
+    let near = Options { size: Some((sizes[0].0 + 1, sizes[0].1 + 1)), ..Options::default() };
+    assert_eq!(frames_of(&device, input, &near).size(), sizes[0], "the nearest there is");
+    // The other tests begin at the first.
+    frames_of(&device, device.inputs[0].index, &Options::default());
+}
+
+/// The sizes of a device at this input, if there are several.
+fn sizes_of(device: &DeviceInfo, input: u32) -> Option<(u32, Vec<(u32, u32)>)> {
+    let source = frames_of(device, input, &Options::default());
+    let info = source.info().expect("it answers");
+    let sizes: Vec<(u32, u32)> = info.sizes().into_iter().map(|(size, _)| size).collect();
+    assert!(sizes.contains(&source.size()), "{sizes:?} hold the present one, {:?}", source.size());
+    (sizes.len() > 1).then_some((input, sizes))
+}
+
+/// A source that has given a frame of this input.
+fn frames_of(device: &DeviceInfo, input: u32, options: &Options) -> V4lSource {
+    let mut source = V4lSource::wait_for(&device.path, options).expect("it waits");
+    source.select_input(input, Instant::ZERO);
+    for turn in 0..200 {
+        wait(&source);
+        let now = Instant::from_millis(1 + 16 * turn);
+        let size = source.poll_frame(now).expect("no error").map(|frame| (frame.width(), frame.height()));
+        if let Some(size) = size {
+            assert_eq!(size, source.size());
+            return source;
+        }
+    }
+    panic!("no frame: {:?}, {:?}", source.state(), source.error());
+}
+
+#[test]
 fn display_data_are_told_and_read_back() {
     let Some(device) = device() else { return };
     let input = device.inputs.first().map_or(0, |input| input.index);
