@@ -26,7 +26,7 @@ const CUT_PERMILLE_FIRST: u64 = 500;
 const TRIM_US: u64 = 150_000;
 const TRIM_PERMILLE_MAX: u64 = 50;
 /// The same time where the path marks.
-const TRIM_MARKED_US: u64 = 50_000;
+const TRIM_MARKED_US: u64 = 15_000;
 /// What is sent is told only after a while: so long does what is delivered speak of the time before, in µs.
 const TOLD_US: u64 = 150_000;
 /// For how long the grant must have been used before what is delivered says what the path carries, in µs.

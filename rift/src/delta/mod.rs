@@ -267,7 +267,8 @@ impl Delta {
         self.delay.on_feedback(congested, self.control.competes());
         let signals = self.signals(arrived, marked, lost);
         if !signals.limited && self.control.is_near() && self.control.state() != State::Congested {
-            self.split.correct(self.flight.used_permille(), elapsed_us);
+            let is_marked = self.control.is_marked(now);
+            self.split.correct(self.flight.used_permille(), elapsed_us, is_marked);
         } else {
             self.split.release();
         }

@@ -14,6 +14,8 @@ const PICTURE_RATE_MILLIHERTZ_MIN: u32 = 10_000;
 const CORRECTION_MAX: i64 = 60;
 /// Share of the grant an encoder is steered to, in millionths: what is left lets large pictures leave in time.
 const USED_PPM: i64 = 985_000;
+/// The same where the path marks and pictures leave hardly faster than the grant.
+const USED_MARKED_PPM: i64 = 960_000;
 /// The most of the grant an encoder is told, in thousandths: packets have heads.
 const ENCODER_PERMILLE_MAX: u64 = 985;
 /// Time in which a lasting error is corrected, in µs.
@@ -49,9 +51,10 @@ impl Split {
     }
 
     /// Takes note that this share of the grant was sent lately. An encoder that is off by a few percent either leaves
-    /// them unused or builds a queue.
-    pub(super) fn correct(&mut self, used_permille: u64, elapsed_us: u64) {
-        let error_ppm = USED_PPM - (used_permille.min(2_000) * 1000).cast_signed();
+    /// them unused or builds a queue. `is_marked` says whether the path marks.
+    pub(super) fn correct(&mut self, used_permille: u64, elapsed_us: u64, is_marked: bool) {
+        let wanted_ppm = if is_marked { USED_MARKED_PPM } else { USED_PPM };
+        let error_ppm = wanted_ppm - (used_permille.min(2_000) * 1000).cast_signed();
         let step = error_ppm * elapsed_us.min(50_000).cast_signed() / CORRECTED_US;
         let most = CORRECTION_MAX * 1000;
         self.correction_ppm = (self.correction_ppm + step).clamp(-most, most);
