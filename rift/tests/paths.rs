@@ -171,6 +171,46 @@ fn standby_path_takes_over_by_itself_when_the_one_in_use_dies() {
 }
 
 /// SPEC §4.13: what comes on a new path ends a trial too. The simulator panics when a host never sleeps.
+/// SPEC §6.5: a host that a busy machine holds up now and then is not taken for a dead path again and again, and a path
+/// that is dead is left as before.
+#[test]
+fn host_that_is_held_up_again_and_again_keeps_its_path_and_a_dead_one_is_left_within_a_second() {
+    for seed in SEEDS {
+        let mut pair = pair(seed, 10);
+        let direct = pair.network.add_address(pair.client);
+        pair.network.act(pair.client, |peer, now| {
+            peer.client_mut().open_path(now, PathId(1), direct).expect("a path is open");
+        });
+        pair.network.run_for(Duration::from_millis(500));
+        let known = pair.client().events.len();
+        for _ in 0..10 {
+            // What the host would have sent in 60 ms leaves at their end.
+            for left in (1..=60).rev() {
+                pair.network.link_mut(pair.downward).delay = Duration::from_millis(10 + left);
+                pair.network.run_for(Duration::from_millis(1));
+            }
+            pair.network.link_mut(pair.downward).delay = Duration::from_millis(10);
+            pair.network.run_for(Duration::from_millis(940));
+        }
+        let is_silent = |event: &&(Instant, Event)| matches!(event.1, Event::PathSilent(_));
+        let silences = pair.client().events[known..].iter().filter(is_silent).count();
+        assert!(silences <= 3, "seed {seed}: {silences} of 10 pauses were taken for a dead path");
+        if pair.client().session().path() == PathId(0) {
+            pair.network.act(pair.client, |peer, now| {
+                peer.client_mut().session_mut().use_path(now, PathId(1)).expect("it is proven");
+            });
+            pair.network.run_for(Duration::from_millis(500));
+        }
+        let from = pair.network.local(pair.client);
+        pair.network.kill_address(direct);
+        pair.network.run_for(Duration::from_millis(1_500));
+        let gap = gap_since(&pair, from);
+        assert!(gap <= Duration::from_millis(1_000), "seed {seed}: {gap:?}");
+        assert_eq!(pair.client().session().path(), PathId(0), "seed {seed}");
+        assert_alive_and_exact(pair, seed);
+    }
+}
+
 #[test]
 fn client_that_moves_before_it_has_said_anything_is_live_where_it_went() {
     for (call, least_ms) in [(None, 60), (Some(1), 41)] {

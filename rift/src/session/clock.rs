@@ -76,6 +76,8 @@ pub(crate) struct PeerClock<P: Profile> {
     reply_to: Option<(u32, Instant)>,
     /// Smoothed round trip in µs (RFC 6298 §2), 0 = none yet.
     smoothed_us: u64,
+    /// Its variation (RFC 6298 §2), in µs.
+    variation_us: u64,
 }
 
 impl<P: Profile> PeerClock<P> {
@@ -90,6 +92,7 @@ impl<P: Profile> PeerClock<P> {
             asked: [None; 2],
             reply_to: None,
             smoothed_us: 0,
+            variation_us: 0,
         }
     }
 
@@ -208,12 +211,20 @@ impl<P: Profile> PeerClock<P> {
 
     /// A round trip was measured, by a reply or by feedback.
     pub(crate) fn on_round_trip(&mut self, micros: u64) {
+        if self.smoothed_us > 0 {
+            self.variation_us = (self.variation_us * 3 + self.smoothed_us.abs_diff(micros)) / 4;
+        }
         self.smoothed_us = if self.smoothed_us == 0 { micros } else { (self.smoothed_us * 7 + micros) / 8 };
     }
 
     /// The smoothed round trip in µs; `default` before the first was measured.
     pub(crate) const fn round_trip_us(&self, default: u64) -> u64 {
         if self.smoothed_us == 0 { default } else { self.smoothed_us }
+    }
+
+    /// By how much round trips differ from that, in µs.
+    pub(crate) const fn variation_us(&self) -> u64 {
+        self.variation_us
     }
 
     /// The best relation known at `now`.

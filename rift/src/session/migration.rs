@@ -18,6 +18,14 @@ const TRIES_MAX: u8 = 8;
 const BURST: core::ops::RangeInclusive<u64> = 4..=24;
 /// Pictures that may be under way for the host to guess where to go on; an encoder keeps a few more.
 const GUESS_PICTURES: u32 = 4;
+/// Of four times the variation of round trips no more counts, in µs, and so much less: a steady path has as much.
+const VARIATION_US_MAX: u64 = 80_000;
+const STEADY_US: u64 = 8_000;
+/// A path that answers within this time after it fell silent was well, in µs.
+const FALSE_ALARM_US: u64 = 1_000_000;
+/// A silence that was no path's fault is allowed for at most this long, in µs, and half as long after each half minute.
+const UNSTEADY_US_MAX: u64 = 300_000;
+const UNSTEADY_HALF_US: u64 = 30_000_000;
 /// What usually comes in this time is made room for, in µs: a key picture at 60 Hz.
 const BURST_US: u64 = 83_000;
 
@@ -35,6 +43,12 @@ pub(super) struct Paths {
     silent_since: Option<Instant>,
     /// The same of the last packet of any kind.
     mute_since: Option<Instant>,
+    /// The same while it is waited for a moment longer, because paths and machines are not always as steady.
+    doubted_since: Option<Instant>,
+    /// The path that was left because of a silence, by its number, and when the last packet had come then.
+    left: Option<(u16, Instant)>,
+    /// By how much longer than expected the host was silent on a path that was well, in µs, and when that was seen.
+    unsteady: (u64, Instant),
     /// Packets that were sent before the paths that are gone were.
     pub(super) missing_base: u64,
 }
@@ -48,6 +62,9 @@ impl Paths {
             burst: 0,
             silent_since: None,
             mute_since: None,
+            doubted_since: None,
+            left: None,
+            unsteady: (0, Instant::ZERO),
             missing_base: 0,
         }
     }
@@ -335,8 +352,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let Some(challenge) = path.challenge.filter(|challenge| challenge.data == probe.data) else {
             return Ok(());
         };
-        let (is_news, id) = (!path.is_proven, path.id);
+        let (is_news, id, number) = (!path.is_proven, path.id, path.number);
         path.prove();
+        if let Some((_, heard_at)) = self.paths.left.take_if(|(left, _)| *left == number && at.is_some()) {
+            self.on_false_alarm(now, heard_at);
+        }
         if let Some(sent_at) = challenge.sent_at.filter(|_| challenge.tries == 1 && at.is_none()) {
             self.clock.on_round_trip(now.micros_since(sent_at));
         }
@@ -408,27 +428,54 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let is_asked = self.side == Side::Initiator
             && self.paths.mute_since != Some(self.heard_at)
             && self.clock.asked_since(self.heard_at) >= 2;
-        flow_stops.or_else(|| is_asked.then(|| self.answer_overdue()))
+        let doubted = self.paths.doubted_since.filter(|&since| since == self.heard_at);
+        let is_mute = doubted.map(|since| since.plus_micros(self.switch_patience_us(since)));
+        let asked = is_asked.then(|| self.answer_overdue());
+        flow_stops.or_else(|| [is_mute, asked].into_iter().flatten().min())
     }
 
     fn on_silence(&mut self, now: Instant) {
         let is_mute = self.clock.asked_since(self.heard_at) >= 2 && self.answer_overdue() <= now;
         self.paths.silent_since = self.shard_at;
+        let heard_at = self.heard_at;
         // Where anything else comes, it is the host or its rate that has stopped the pictures.
-        if is_mute || self.heard_at.plus_micros(self.flow_patience_us()) <= now {
-            self.paths.mute_since = Some(self.heard_at);
+        let is_silent = heard_at.plus_micros(self.flow_patience_us()) <= now;
+        let is_over = is_mute || is_silent && heard_at.plus_micros(self.switch_patience_us(now)) <= now;
+        self.paths.doubted_since = (is_silent && !is_over).then_some(heard_at);
+        if is_over {
+            self.paths.mute_since = Some(heard_at);
             self.pending.path_silent = Some(self.active.id);
             if let Some(at) = self.paths.others.iter().position(|path| path.is_proven) {
                 self.switch(now, at);
                 self.say_paths();
                 // What was left is to be proven anew before it may be of use again.
                 self.paths.others[at].is_proven = false;
+                self.paths.left = Some((self.paths.others[at].number, heard_at));
                 self.challenge(now, Some(at));
             }
         }
         self.begin_burst(now);
         // It may be the address of this side that has changed.
         self.challenge(now, None);
+    }
+
+    /// How long nothing at all may come while pictures flow until another path is taken: longer where round trips vary, and
+    /// where a path was left for nothing before.
+    fn switch_patience_us(&self, now: Instant) -> u64 {
+        let (unsteady_us, seen_at) = self.paths.unsteady;
+        let halves = u32::try_from(now.micros_since(seen_at) / UNSTEADY_HALF_US).unwrap_or(u32::MAX);
+        let unsteady_us = unsteady_us.checked_shr(halves).unwrap_or(0);
+        let varies_us = (4 * self.clock.variation_us()).min(VARIATION_US_MAX).saturating_sub(STEADY_US);
+        self.flow_patience_us() + varies_us.max(unsteady_us)
+    }
+
+    /// A path that was left when nothing had come since `heard_at` turns out to be well: it was the host that said nothing.
+    fn on_false_alarm(&mut self, now: Instant, heard_at: Instant) {
+        let silence_us = now.micros_since(heard_at);
+        if silence_us < FALSE_ALARM_US {
+            let beyond_us = (silence_us * 3 / 2).min(UNSTEADY_US_MAX);
+            self.paths.unsteady = (beyond_us.max(self.paths.unsteady.0), now);
+        }
     }
 
     /// When something about paths is due.
