@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rift::paths::{CandidateKind, Candidates};
 use rift::wire::signal::{EnrolmentToken, Signal};
 use rift::{Ecn, Identity, Instant, PublicKey, SessionIndex};
-use wavry_gateway::state::limits::{STRANGERS_MAX, STUN_BURST};
+use wavry_gateway::state::limits::{GRANTS_MAX, STRANGERS_MAX, STUN_BURST};
 use wavry_gateway::state::{Effect, Gateway, Registry};
 
 use crate::bytes::{Bytes, Script};
@@ -118,9 +118,10 @@ impl Play {
 
     /// What the registry wants is what it may want.
     fn effects(&mut self) {
-        let (mut introduced, mut count) = (Vec::new(), 0);
+        let (mut introduced, mut count, mut stored) = (Vec::new(), 0, 0);
         while let Some(effect) = self.registry.poll_effect() {
-            count += 1;
+            // A list of grants changes each of those it names and each of those before.
+            count += usize::from(!matches!(effect, Effect::Store(_)));
             // A minute may end every stranger at once.
             assert!(count <= EFFECTS_MAX + usize::from(SESSIONS), "it wants more and more");
             match effect {
@@ -134,6 +135,8 @@ impl Play {
                     self.redeeming.push((session, key));
                 }
                 Effect::Store(change) => {
+                    stored += 1;
+                    assert!(stored <= 2 * GRANTS_MAX, "it stores more and more");
                     assert!(self.enrolled.contains(&change.host), "a stranger decides");
                     let pair = (change.host, change.client);
                     let is_news =
@@ -169,6 +172,7 @@ impl Play {
             | Signal::Path { .. }
             | Signal::Measured(_)
             | Signal::Beat(_)
+            | Signal::Grants(_)
             | Signal::Relays(_)
             | Signal::LeaseKeys(_)
             | Signal::Lease(_)) => panic!("a gateway does not say {other:?}"),

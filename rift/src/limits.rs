@@ -129,6 +129,9 @@ pub const RELAYS_TOLD_MAX: usize = 8;
 /// Keys by which leases are signed: one before, one now, one soon.
 pub const LEASE_KEYS_MAX: usize = 3;
 
+/// Keys of one message about whom a device lets be introduced: what fits beside their number.
+pub const GRANTS_TOLD_MAX: usize = 31;
+
 /// Bytes of a relay's region and version.
 pub const RELAY_TEXT_MAX: usize = 24;
 
@@ -152,6 +155,7 @@ const _: () = {
     assert!(INPUT_TRACED_MAX.is_power_of_two());
     assert!(INPUT_PER_DATAGRAM_MAX <= INPUT_UNACKNOWLEDGED_MAX);
     assert!(LEASE_TOKEN_MAX + 128 <= SIGNAL_LEN_MAX, "a lease fits a message");
+    assert!(GRANTS_TOLD_MAX * 32 + 8 <= SIGNAL_LEN_MAX, "a page of grants fits a message");
     assert!(CANDIDATES_MAX * 20 + 128 <= SIGNAL_LEN_MAX, "an introduction fits a message");
     assert!(CHECKS_MAX < u8::MAX as usize, "a check's number fits");
     assert!(RESPONSE_MAX <= REPLY_MAX && ANSWER_MAX + 32 <= REPLY_MAX, "replies fit");

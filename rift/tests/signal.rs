@@ -3,7 +3,7 @@
 use rift::limits::SIGNAL_LEN_MAX;
 use rift::paths::relay::Lease;
 use rift::paths::{CandidateKind, Candidates, MeetingSecret};
-use rift::wire::fleet::{Beat, RelayPlace, RelayTime, Way};
+use rift::wire::fleet::{Beat, GrantPage, RelayPlace, RelayTime, Way};
 use rift::wire::signal::{EnrolmentToken, Introduction, Signal, SignalReader, SignalReason};
 use rift::{Identity, PublicKey};
 
@@ -65,6 +65,11 @@ fn all() -> Vec<Signal> {
             address: "[2001:db8::9]:4749".parse().expect("an address"),
             region: "Frankfurt, am Main (DE).".try_into().expect("it fits"),
             version: "0.1.0-with-a-long-suffix".try_into().expect("it fits"),
+        }),
+        Signal::Grants(GrantPage {
+            is_first: true,
+            is_last: false,
+            keys: [key(1); 31].into_iter().collect(),
         }),
         Signal::Relays([place; 8].into_iter().collect()),
         Signal::LeaseKeys([[7; 32]; 3].into_iter().collect()),

@@ -14,6 +14,7 @@ pub(crate) const HELP: &str =
             arq:   pictures late or lost by what is asked for, in virtual time; --n is the number of seeds
             delta: congestion control beside its rivals, in virtual time; --n is the number of seeds
             fec:   pictures lost by erasure code, in virtual time, and what the codes cost; --n as above
+            gateway: two thousand devices on loopback, a gateway killed, and introductions; takes no --blocks or --n
             glass: from drawing on the host's screen to the viewer's framebuffer
             input: from an event at the viewer's window to a program on the host
             relay: what forwarding costs, in namespaces of its own; needs root, takes no --blocks or --n
@@ -39,6 +40,8 @@ pub(crate) enum Bench {
     Delta,
     /// Erasure codes.
     Fec,
+    /// Many devices at a gateway.
+    Gateway,
     /// Draw to framebuffer.
     Glass,
     /// Event to event, and event to picture.
@@ -52,11 +55,12 @@ pub(crate) enum Bench {
 }
 
 impl Bench {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Arq,
         Self::Core,
         Self::Delta,
         Self::Fec,
+        Self::Gateway,
         Self::Glass,
         Self::Input,
         Self::Live,
@@ -71,6 +75,7 @@ impl Bench {
             Self::Core => "core",
             Self::Delta => "delta",
             Self::Fec => "fec",
+            Self::Gateway => "gateway",
             Self::Glass => "glass",
             Self::Input => "input",
             Self::Relay => "relay",

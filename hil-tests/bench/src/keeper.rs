@@ -110,6 +110,14 @@ impl Running {
         self.child.id()
     }
 
+    /// Kills it as a machine that fails would: it says nothing to anybody.
+    pub(crate) fn kill(&mut self) -> Result<(), Failure> {
+        self.child.kill().context(format_args!("cannot kill {}", self.name))?;
+        self.child.wait().context(format_args!("cannot await the end of {}", self.name))?;
+        self.ended = true;
+        Ok(())
+    }
+
     /// The child's standard output, where it was started with a pipe; once.
     pub(crate) const fn take_output(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()

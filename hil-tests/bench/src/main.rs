@@ -10,6 +10,7 @@ mod cost;
 mod delta;
 mod failure;
 mod fec;
+mod gateway;
 mod glass;
 mod input;
 mod keeper;
@@ -67,6 +68,7 @@ fn run(options: &Options) -> Result<Vec<Row>, Failure> {
         Bench::Delta => delta::run(options)?,
         Bench::Arq => fec::run_arq(options),
         Bench::Fec => fec::run(options),
+        Bench::Gateway => gateway::run(options)?,
         Bench::Glass => glass::run(options)?,
         Bench::Input => input::run(options)?,
         Bench::Relay => relay::run(options)?,

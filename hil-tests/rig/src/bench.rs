@@ -24,7 +24,7 @@ pub fn run(options: &Bench) -> Result<(), Failure> {
     })?;
     say::progress(format_args!("bench {}: building a release, then measuring", options.name));
     // The benchmarks find these in the target directory that they share.
-    cargo::build_release(&["wavry-server", "wavry-client", "wavry-relay"])?;
+    cargo::build_release(&["wavry-server", "wavry-client", "wavry-relay", "wavry-gateway"])?;
     let mut command = cargo::command();
     command.args(["run", "--release", "--manifest-path"]).arg(cargo::manifest(WORKSPACE));
     command.arg("--").arg(&options.name).arg("--json").arg(&json);

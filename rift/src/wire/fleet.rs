@@ -2,10 +2,10 @@
 
 use core::net::SocketAddr;
 
-use super::signal::{parse_address, parse_flag, parse_key, put_address};
+use super::parts::{parse_address, parse_flag, parse_key, put_address};
 use super::{Reader, Writer};
 use crate::crypto::PublicKey;
-use crate::limits::{LEASE_KEYS_MAX, RELAY_TEXT_MAX, RELAYS_TOLD_MAX};
+use crate::limits::{GRANTS_TOLD_MAX, LEASE_KEYS_MAX, RELAY_TEXT_MAX, RELAYS_TOLD_MAX};
 use crate::paths::relay::RELAY_ID_LEN;
 
 /// By which way two devices are connected now, as one of them says.
@@ -81,6 +81,17 @@ pub struct Beat {
     pub version: RelayText,
 }
 
+/// Some of those whom a device lets be introduced to it. The pages of a list follow each other; the last one makes it count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantPage {
+    /// A list begins with it.
+    pub is_first: bool,
+    /// The list is whole with it.
+    pub is_last: bool,
+    /// Their keys.
+    pub keys: heapless::Vec<PublicKey, GRANTS_TOLD_MAX>,
+}
+
 /// A short text for people: printable, without line breaks.
 pub type RelayText = heapless::String<RELAY_TEXT_MAX>;
 /// Relays that a device is told of.
@@ -128,6 +139,22 @@ pub(super) fn put_places(writer: &mut Writer<'_>, places: &RelayPlaces) -> Optio
         writer.bytes(place.key.as_bytes())?;
     }
     Some(())
+}
+
+pub(super) fn parse_grants(reader: &mut Reader<'_>) -> Option<GrantPage> {
+    let (is_first, is_last) = (parse_flag(reader)?, parse_flag(reader)?);
+    let mut keys = heapless::Vec::new();
+    for _ in 0..reader.u8()? {
+        keys.push(parse_key(reader)?).ok()?;
+    }
+    Some(GrantPage { is_first, is_last, keys })
+}
+
+pub(super) fn put_grants(writer: &mut Writer<'_>, page: &GrantPage) -> Option<()> {
+    writer.u8(u8::from(page.is_first))?;
+    writer.u8(u8::from(page.is_last))?;
+    writer.u8(u8::try_from(page.keys.len()).ok()?)?;
+    page.keys.iter().try_for_each(|key| writer.bytes(key.as_bytes()))
 }
 
 pub(super) fn parse_lease_keys(reader: &mut Reader<'_>) -> Option<LeaseKeys> {

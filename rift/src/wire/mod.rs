@@ -23,6 +23,7 @@ pub mod handshake;
 pub mod header;
 pub mod input;
 pub mod pairing;
+mod parts;
 pub mod path;
 pub mod picture;
 pub mod relay;

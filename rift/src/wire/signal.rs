@@ -8,9 +8,10 @@
 //! key: 32 bytes; address: family (4 or 6), IP (4 or 16), port (2); candidates: number (1), then kind and address of each
 //! ```
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::SocketAddr;
 
-use super::fleet::{self, Beat, LeaseKeys, RelayPlaces, RelayTimes, Way};
+use super::fleet::{self, Beat, GrantPage, LeaseKeys, RelayPlaces, RelayTimes, Way};
+use super::parts::{parse_address, parse_flag, parse_key, put_address};
 use super::relay::LEASE_TAG_LEN;
 use super::{Reader, Writer};
 use crate::crypto::PublicKey;
@@ -128,7 +129,6 @@ pub struct Introduction {
 
 /// A message; what each is for stands in SPEC §18.3.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and there is no heap")]
 pub enum Signal {
     /// `01`, device: makes it known to the gateway, once.
     Enrol {
@@ -177,6 +177,8 @@ pub enum Signal {
     Measured(RelayTimes),
     /// `08`, relay: how it is.
     Beat(Beat),
+    /// `09`, device: all whom it lets be introduced, instead of what it granted before.
+    Grants(GrantPage),
     /// `81`, gateway: first of all, and when something of it changes.
     Welcome {
         /// Whether the device has enrolled.
@@ -232,6 +234,7 @@ impl Signal {
             0x06 => Self::Path { peer: parse_key(&mut reader)?, way: fleet::parse_way(&mut reader)? },
             0x07 => Self::Measured(fleet::parse_times(&mut reader)?),
             0x08 => Self::Beat(fleet::parse_beat(&mut reader)?),
+            0x09 => Self::Grants(fleet::parse_grants(&mut reader)?),
             0x81 => {
                 Self::Welcome { is_enrolled: parse_flag(&mut reader)?, seen: parse_address(&mut reader)? }
             }
@@ -269,6 +272,7 @@ impl Signal {
             Self::Path { .. } => 0x06,
             Self::Measured(_) => 0x07,
             Self::Beat(_) => 0x08,
+            Self::Grants(_) => 0x09,
             Self::Welcome { .. } => 0x81,
             Self::Found { .. } => 0x82,
             Self::Introduction(_) => 0x83,
@@ -306,6 +310,7 @@ impl Signal {
             }
             Self::Measured(times) => fleet::put_times(writer, times),
             Self::Beat(beat) => fleet::put_beat(writer, beat),
+            Self::Grants(page) => fleet::put_grants(writer, page),
             Self::Welcome { is_enrolled, seen } => {
                 writer.u8(u8::from(*is_enrolled))?;
                 put_address(writer, *seen)
@@ -340,14 +345,6 @@ impl Signal {
     }
 }
 
-pub(super) fn parse_flag(reader: &mut Reader<'_>) -> Option<bool> {
-    match reader.u8()? {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
-    }
-}
-
 fn parse_name(reader: &mut Reader<'_>) -> Option<DeviceName> {
     let len = usize::from(reader.u8()?);
     let name = core::str::from_utf8(reader.bytes(len)?).ok()?;
@@ -355,21 +352,6 @@ fn parse_name(reader: &mut Reader<'_>) -> Option<DeviceName> {
         return None;
     }
     DeviceName::try_from(name).ok()
-}
-
-/// A key that an honest device could have.
-pub(super) fn parse_key(reader: &mut Reader<'_>) -> Option<PublicKey> {
-    let key = PublicKey::from_bytes(reader.bytes(32)?.try_into().ok()?);
-    (!key.has_small_order()).then_some(key)
-}
-
-pub(super) fn parse_address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
-    let ip = match reader.u8()? {
-        4 => IpAddr::V4(Ipv4Addr::from_bits(reader.u32()?)),
-        6 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(reader.bytes(16)?).ok()?)),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, reader.u16()?))
 }
 
 /// Candidates that cannot be any are left out; more than there may be are none at all.
@@ -409,20 +391,6 @@ fn parse_lease(reader: &mut Reader<'_>) -> Option<Lease> {
     let (expires_s, token_len) = (reader.u64()?, usize::from(reader.u16()?));
     let token = heapless::Vec::from_slice(reader.bytes(token_len.min(LEASE_TOKEN_MAX.saturating_add(1)))?);
     Some(Lease { relay, relay_key, tag, secret, expires_s, token: token.ok()? })
-}
-
-pub(super) fn put_address(writer: &mut Writer<'_>, address: SocketAddr) -> Option<()> {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => {
-            writer.u8(4)?;
-            writer.u32(ip.to_bits())?;
-        }
-        IpAddr::V6(ip) => {
-            writer.u8(6)?;
-            writer.bytes(&ip.octets())?;
-        }
-    }
-    writer.u16(address.port())
 }
 
 /// Those that only checks showed are kept back.
@@ -486,7 +454,7 @@ impl SignalReader {
                 return signal;
             }
             // A known kind with a broken body is no message of a later version.
-            self.is_broken = matches!(kind, 0x01..=0x08 | 0x81..=0x87);
+            self.is_broken = matches!(kind, 0x01..=0x09 | 0x81..=0x87);
         }
         None
     }

@@ -161,6 +161,15 @@ pub(super) fn state_rows() -> Vec<Row> {
             1,
             "beside the packets that all share",
         ),
+        row(
+            "device",
+            "memory",
+            "B",
+            Some(wavry_gateway::state::DEVICE_BYTES as f64),
+            Some(16384.0),
+            1,
+            "at a gateway, beside 32 for each whom it lets be introduced; `bench gateway` weighs 2000",
+        ),
     ]
 }
 

@@ -7,13 +7,16 @@ use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rift::crypto::Side;
+use rift::limits::GRANTS_TOLD_MAX;
 use rift::paths::{Binding, Candidates, Punch};
 use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
+use rift::wire::fleet::GrantPage;
 use rift::wire::relay::{ENVELOPE_LEN, Envelope, LEASE_TAG_LEN};
 use rift::wire::signal::Signal;
 use rift::{Ecn, Instant, PublicKey};
 
 use super::gateway::{Gateway, GatewayState};
+use super::nearest::Nearest;
 use super::{Heard, way};
 
 /// Introductions whose checks may be under way at once: with another one the oldest is forgotten.
@@ -63,9 +66,14 @@ pub struct Callee {
     /// What the gateway was told in this session.
     told: BTreeMap<PublicKey, bool>,
     grant_at: Option<Instant>,
+    /// Which of them the list's next page begins with, as long as this session was not told the whole list.
+    list_at: Option<usize>,
+    /// It is known who may be introduced.
+    is_listed: bool,
     /// How many leases that introduction may still bring.
     leases_left: u8,
     introductions: u64,
+    nearest: Nearest,
     /// Every introduction fills it, and time drains it: when it will be empty.
     drained_at: Instant,
 }
@@ -87,8 +95,11 @@ impl Callee {
             wanted: BTreeSet::new(),
             told: BTreeMap::new(),
             grant_at: None,
+            list_at: Some(0),
+            is_listed: false,
             leases_left: 0,
             introductions: 0,
+            nearest: Nearest::new(),
             drained_at: Instant::ZERO,
         }
     }
@@ -114,15 +125,19 @@ impl Callee {
     /// Who may be introduced from now on; of more than [`GRANTS_MAX`] the first.
     pub fn grant(&mut self, now: Instant, peers: impl IntoIterator<Item = PublicKey>) {
         let wanted = peers.into_iter().take(GRANTS_MAX).collect();
-        if self.wanted != wanted {
+        if self.wanted != wanted || !core::mem::replace(&mut self.is_listed, true) {
             self.wanted = wanted;
+            // A list that changes while it is told begins again.
+            self.list_at = self.list_at.map(|_| 0);
             self.grant_at.get_or_insert(now);
         }
     }
 
     /// Whether datagrams from there are for [`Self::handle_datagram`], whatever they are.
     pub(crate) fn is_beside(&self, from: SocketAddr) -> bool {
-        from == self.gateway.place().address || self.bindings.iter().any(|one| one.binding.relay() == from)
+        from == self.gateway.place().address
+            || self.bindings.iter().any(|one| one.binding.relay() == from)
+            || self.nearest.is_beside(from)
     }
 
     /// Takes a datagram of the gateway's or a relay's.
@@ -142,6 +157,8 @@ impl Callee {
                 bound.used_at = now;
                 return Heard::Enclosed(ENVELOPE_LEN, way::of(envelope.tag));
             }
+        } else if self.nearest.handle_datagram(now, from, datagram) {
+            self.work(now);
         } else {
             for bound in self.bindings.iter_mut().filter(|one| one.binding.relay() == from) {
                 // Refused or not: it asks again by itself.
@@ -174,7 +191,10 @@ impl Callee {
         let binding = self.bindings.iter().map(|one| one.binding.poll_timeout()).min();
         let own = [self.look_at, self.grant_at].into_iter().flatten().min();
         let own = own.filter(|_| self.gateway.seen().is_some());
-        [self.gateway.poll_timeout(), punch, binding, own].into_iter().flatten().min()
+        [self.gateway.poll_timeout(), punch, binding, own, self.nearest.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Writes what is due to `out` and tells its length and where it goes.
@@ -186,6 +206,9 @@ impl Callee {
             if let Some(sent) = punch.poll_transmit(now, out) {
                 return Some(sent);
             }
+        }
+        if let Some(asked) = self.nearest.poll_transmit(now, out) {
+            return Some(asked);
         }
         let room = out.first_chunk_mut::<BIND_LEN_MAX>()?;
         for Bound { binding, .. } in &mut self.bindings {
@@ -226,12 +249,16 @@ impl Callee {
                 self.punches.push(Punch::new(now, Side::Responder, &met.secret, own, &met.candidates));
             } else if let Signal::Lease(lease) = signal {
                 self.on_lease(now, lease);
+            } else if let Signal::Relays(places) = signal {
+                self.nearest.begin(now, &self.gateway, places);
             }
         }
         let Some(seen) = self.gateway.seen() else {
             // Another session of the gateway's knows nothing of this one.
             (self.is_present, self.look_at) = (false, None);
             self.told.clear();
+            self.list_at = Some(0);
+            self.nearest.forget();
             self.grant_at = Some(now);
             return;
         };
@@ -245,6 +272,7 @@ impl Callee {
             let present = Signal::Present { is_host: true, candidates: self.candidates.clone() };
             self.is_present = self.gateway.say(now, &present).is_ok();
         }
+        self.nearest.tell(now, &mut self.gateway);
         self.tell_grants(now);
     }
 
@@ -254,8 +282,11 @@ impl Callee {
 
     /// Tells one grant after the other, and who may be introduced no more.
     fn tell_grants(&mut self, now: Instant) {
-        if self.grant_at.is_none_or(|at| at > now) {
+        if !self.is_listed || self.grant_at.is_none_or(|at| at > now) {
             return;
+        }
+        if let Some(start) = self.list_at {
+            return self.tell_list(now, start);
         }
         let is_new = |peer: &&PublicKey| self.told.get(peer) != Some(&true);
         let new = self.wanted.iter().find(is_new).map(|&peer| (peer, true));
@@ -267,6 +298,23 @@ impl Callee {
             self.told.insert(peer, may);
         }
         self.grant_at = Some(now.plus_micros(GRANT_US));
+    }
+
+    /// The next page of the whole list, from the key of this number on: what the gateway remembers of earlier sessions and is
+    /// not in it counts no more.
+    fn tell_list(&mut self, now: Instant, start: usize) {
+        let next = self.wanted.len().min(start + GRANTS_TOLD_MAX);
+        let is_last = next == self.wanted.len();
+        let keys = self.wanted.iter().take(next).skip(start).copied().collect();
+        let page = Signal::Grants(GrantPage { is_first: start == 0, is_last, keys });
+        self.grant_at = Some(now.plus_micros(GRANT_US));
+        if self.gateway.say(now, &page).is_err() {
+            return;
+        }
+        self.list_at = (!is_last).then_some(next);
+        if is_last {
+            self.told = self.wanted.iter().map(|&peer| (peer, true)).collect();
+        }
     }
 
     /// Leases are for whom was just introduced, of two relays (SPEC §18.9); another one is nobody's.

@@ -5,11 +5,13 @@ use core::net::SocketAddr;
 
 use rift::paths::{Agent, Binding, Candidates, Step, Via};
 use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
+use rift::wire::fleet::Way;
 use rift::wire::relay::{ENVELOPE_LEN, Envelope};
 use rift::wire::signal::{Introduction, Signal, SignalReason};
 use rift::{Ecn, Event, Instant, PathId, PublicKey};
 
 use super::gateway::{Gateway, GatewayState};
+use super::nearest::Nearest;
 use super::{Heard, way};
 
 /// A host that is not there yet is asked for again after this long, then after twice as long each time.
@@ -61,6 +63,9 @@ pub struct Caller {
     /// The gateway has answered so the last time.
     refused: Option<SignalReason>,
     is_established: bool,
+    nearest: Nearest,
+    /// By which way it is connected, as the gateway was told in this session.
+    told: Way,
     epoch_us: u64,
 }
 
@@ -85,6 +90,8 @@ impl Caller {
             met: None,
             refused: None,
             is_established: false,
+            nearest: Nearest::new(),
+            told: Way::None,
             epoch_us,
         }
     }
@@ -115,7 +122,7 @@ impl Caller {
 
     /// Whether datagrams from there are for [`Self::handle_datagram`], whatever they are.
     pub(crate) fn is_beside(&self, from: SocketAddr) -> bool {
-        from == self.gateway.place().address || self.relay() == Some(from)
+        from == self.gateway.place().address || self.relay() == Some(from) || self.nearest.is_beside(from)
     }
 
     /// Takes a datagram of the gateway's or the relay's.
@@ -128,6 +135,8 @@ impl Caller {
     ) -> Heard {
         if from == self.gateway.place().address {
             self.gateway.handle_datagram(now, ecn, datagram);
+            self.work(now);
+        } else if self.nearest.handle_datagram(now, from, datagram) {
             self.work(now);
         } else if let Some((binding, _)) = &mut self.binding {
             if let Some(envelope) = Envelope::parse(datagram) {
@@ -165,7 +174,9 @@ impl Caller {
         let binding = self.binding.as_ref().map(|(binding, _)| binding.poll_timeout());
         let lease = self.met.as_ref().map(|&(_, until)| until);
         let ask = self.ask_at.filter(|_| self.gateway.seen().is_some());
-        [self.gateway.poll_timeout(), self.agent.poll_timeout(), binding, lease, ask]
+        let ask = ask.map(|at| self.nearest.waits_until().map_or(at, |until| at.max(until)));
+        let nearest = self.nearest.poll_timeout();
+        [self.gateway.poll_timeout(), self.agent.poll_timeout(), binding, lease, ask, nearest]
             .into_iter()
             .flatten()
             .min()
@@ -178,6 +189,9 @@ impl Caller {
         }
         if let Some(sent) = self.agent.poll_transmit(now, out) {
             return Some(sent);
+        }
+        if let Some(asked) = self.nearest.poll_transmit(now, out) {
+            return Some(asked);
         }
         let (binding, _) = self.binding.as_mut()?;
         let len = binding.poll_transmit(now, out.first_chunk_mut::<BIND_LEN_MAX>()?)?;
@@ -258,7 +272,16 @@ impl Caller {
         if let Some((met, _)) = self.met.take_if(|&mut (_, until)| until <= now) {
             self.meet(now, &met);
         }
-        let Some(seen) = self.gateway.seen() else { return };
+        let Some(seen) = self.gateway.seen() else {
+            // Another session of the gateway's knows nothing of this one.
+            self.nearest.forget();
+            self.told = Way::None;
+            return;
+        };
+        self.tell_way(now);
+        if self.nearest.tell(now, &mut self.gateway) {
+            return;
+        }
         if self.ask_at.take_if(|at| *at <= now).is_some() {
             self.candidates = super::candidates(self.local, Some(seen));
             // 0 is no number of a request.
@@ -272,8 +295,23 @@ impl Caller {
         }
     }
 
+    /// Tells the gateway's operator by which way it is connected, when that changes.
+    fn tell_way(&mut self, now: Instant) {
+        let way = match self.agent.in_use() {
+            _ if !self.is_established => Way::None,
+            None => Way::None,
+            Some(Via::Direct(_)) => Way::Direct,
+            Some(Via::Relay) => Way::Relay,
+        };
+        if way != self.told && self.gateway.say(now, &Signal::Path { peer: self.host, way }).is_ok() {
+            self.told = way;
+        }
+    }
+
     fn on_signal(&mut self, now: Instant, signal: Signal) {
-        if let Signal::Lease(lease) = signal {
+        if let Signal::Relays(places) = signal {
+            self.nearest.begin(now, &self.gateway, places);
+        } else if let Signal::Lease(lease) = signal {
             self.on_lease(now, lease);
             if let Some((met, _)) = self.met.take() {
                 self.meet(now, &met);

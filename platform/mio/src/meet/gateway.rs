@@ -18,7 +18,9 @@ use rift::{
 const HANDSHAKE_US: u32 = 2_500_000;
 /// A session that is lost is begun again within this, after a time drawn anew; then within twice as long each time.
 const PAUSE_US: u64 = 2_000_000;
-const PAUSE_US_MAX: u64 = 60_000_000;
+/// And at last within this: with the time that two calls take before they are given up, all devices are back 30 s after
+/// their gateway, however long it was away.
+const PAUSE_US_MAX: u64 = 24_000_000;
 
 /// Who a gateway is, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +149,11 @@ impl Gateway {
             GatewayState::Here(seen) => Some(seen),
             GatewayState::Calling | GatewayState::Trouble(_) => None,
         }
+    }
+
+    /// 32 bytes never used before.
+    pub(super) fn draw(&self) -> [u8; 32] {
+        (self.entropy)()
     }
 
     /// Takes a datagram of the gateway's.

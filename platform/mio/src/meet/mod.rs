@@ -9,6 +9,7 @@ mod callee;
 mod caller;
 mod gateway;
 mod meeting;
+mod nearest;
 pub(crate) mod way;
 
 use core::net::SocketAddr;

@@ -128,6 +128,7 @@ impl Caller {
             | Signal::Path { .. }
             | Signal::Measured(_)
             | Signal::Beat(_)
+            | Signal::Grants(_)
             | Signal::Relays(_)
             | Signal::LeaseKeys(_) => {}
             Signal::Refused { .. } => self.again_at = Some(now.plus_micros(AGAIN_US)),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rift::limits::DEVICE_NAME_MAX;
 use rift::paths::relay::Lease;
 use rift::paths::{Candidates, MeetingSecret};
-use rift::wire::fleet::{LeaseKeys, RelayPlace, RelayTimes, Way};
+use rift::wire::fleet::{GrantPage, LeaseKeys, RelayPlace, RelayTimes, Way};
 use rift::wire::signal::{DeviceName, EnrolmentToken, Introduction, Signal, SignalReason};
 use rift::{Instant, PublicKey, SessionIndex};
 
@@ -86,6 +86,8 @@ pub(super) struct Present {
     /// With whom it says to be connected.
     pub(super) paths: BTreeMap<PublicKey, Way>,
     is_told_relays: bool,
+    /// Whom it lets be introduced, of a list that is not whole yet.
+    listed: Option<BTreeSet<PublicKey>>,
     wrong_tokens: u8,
     is_redeeming: bool,
 }
@@ -94,14 +96,15 @@ pub(super) struct Present {
 /// of the four indices, whose nodes are at least half full.
 pub(super) const DEVICE_LEN: usize = size_of::<(PublicKey, Device)>()
     + DEVICE_NAME_MAX
-    + size_of::<(SessionIndex, Present)>()
+    + size_of::<(SessionIndex, Box<Present>)>()
+    + size_of::<Present>()
     + size_of::<(PublicKey, SessionIndex)>();
 
 /// See the module.
 #[derive(Default)]
 pub struct Registry {
     pub(super) devices: BTreeMap<PublicKey, Device>,
-    pub(super) sessions: BTreeMap<SessionIndex, Present>,
+    pub(super) sessions: BTreeMap<SessionIndex, Box<Present>>,
     /// Sessions of devices, by key: one each.
     pub(super) by_key: BTreeMap<PublicKey, SessionIndex>,
     pub(super) banned: BTreeSet<PublicKey>,
@@ -173,18 +176,32 @@ impl Registry {
             times: RelayTimes::new(),
             paths: BTreeMap::new(),
             is_told_relays: false,
+            listed: None,
             wrong_tokens: 0,
             is_redeeming: false,
         };
         if !is_enrolled {
             self.strangers.insert((now, session));
         }
-        self.sessions.insert(session, present);
+        self.sessions.insert(session, Box::new(present));
         self.by_key.insert(key, session);
         if self.banned.contains(&key) {
             return self.throw_out(&key);
         }
         self.effects.push_back(Effect::Say(session, Signal::Welcome { is_enrolled, seen }));
+        self.tell_relays(now, session);
+    }
+
+    /// A device is told once in each session which relays there are, if there are any by then.
+    fn tell_relays(&mut self, now: Instant, session: SessionIndex) {
+        let places = self.relays.places(now);
+        let Some(present) = self.sessions.get_mut(&session) else { return };
+        if !places.is_empty()
+            && self.devices.contains_key(&present.key)
+            && !core::mem::replace(&mut present.is_told_relays, true)
+        {
+            self.effects.push_back(Effect::Say(session, Signal::Relays(places)));
+        }
     }
 
     /// A device is seen elsewhere now.
@@ -226,10 +243,7 @@ impl Registry {
         match signal {
             Signal::Present { is_host, candidates } => {
                 present.offer = Some((is_host, candidates));
-                let places = self.relays.places(now);
-                if !places.is_empty() && !core::mem::replace(&mut present.is_told_relays, true) {
-                    self.effects.push_back(Effect::Say(session, Signal::Relays(places)));
-                }
+                self.tell_relays(now, session);
             }
             Signal::Measured(times) => present.times = times,
             Signal::Path { peer, way: Way::None } => drop(present.paths.remove(&peer)),
@@ -249,6 +263,7 @@ impl Registry {
                 self.on_introduce(now, (session, key), request, (peer, candidates), entropy);
             }
             Signal::Grant { peer, may } => self.on_grant(session, key, peer, may),
+            Signal::Grants(page) => self.on_grants(session, key, page),
             // What only a gateway says.
             Signal::Enrol { .. }
             | Signal::Welcome { .. }
@@ -370,6 +385,28 @@ impl Registry {
         if is_news {
             self.effects.push_back(Effect::Store(GrantChange { host, client, may }));
         }
+    }
+
+    /// A page of a device's whole list. With the last one what it does not name counts no more.
+    fn on_grants(&mut self, session: SessionIndex, host: PublicKey, page: GrantPage) {
+        let Some(present) = self.sessions.get_mut(&session) else { return };
+        if page.is_first {
+            present.listed = Some(BTreeSet::new());
+        }
+        let Some(listed) = &mut present.listed else { return };
+        listed.extend(page.keys);
+        if listed.len() > GRANTS_MAX {
+            present.listed = None;
+            return self.refuse(session, 0, SignalReason::Full);
+        }
+        let Some(listed) = present.listed.take_if(|_| page.is_last) else { return };
+        let Some(device) = self.devices.get_mut(&host) else { return };
+        let changes = [(device.grants.difference(&listed), false), (listed.difference(&device.grants), true)];
+        for (clients, may) in changes {
+            let change = |&client: &PublicKey| Effect::Store(GrantChange { host, client, may });
+            self.effects.extend(clients.map(change));
+        }
+        device.grants = listed;
     }
 
     /// The session and candidates of `host`, if it is there, may be called, and lets `client` be introduced.

@@ -42,6 +42,8 @@ impl Sqlite {
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            // Everything is read once, at the start.
+            .pragma("cache_size", "-256")
             .disable_statement_logging();
         let path = path.to_owned();
         let wrong = |source| StorageError::Database { path: path.clone(), source };

@@ -3,6 +3,7 @@
 use crate::support::{GATEWAY_AT, House, TOKEN};
 use rift::limits::CANDIDATES_MAX;
 use rift::paths::{CandidateKind, Candidates};
+use rift::wire::fleet::GrantPage;
 use rift::wire::signal::{Signal, SignalReason};
 use rift::{Identity, PublicKey};
 
@@ -235,4 +236,29 @@ fn strangers_datagrams_are_not_answered() {
     }
     assert_ne!(GATEWAY_AT, from);
     assert_eq!(house.gateway.counters().sessions, 0);
+}
+
+/// Somebody whom a host took off its list while the gateway was not there is not introduced any more.
+#[test]
+fn list_that_a_host_tells_takes_the_place_of_what_it_granted_before() {
+    let mut house = home();
+    let (host, client) = (house.key(0), house.key(1));
+    house.say(0, &Signal::Grant { peer: client, may: true });
+    house.say(1, &Signal::LookUp { peer: host });
+    assert!(matches!(house.heard(1)[..], [.., Signal::Found { is_present: true, .. }]), "it may");
+    let others: Vec<PublicKey> =
+        (0..40).map(|seed| Identity::from_secret([100 + seed; 32]).public()).collect();
+    let page = |is_first, is_last, keys: &[PublicKey]| {
+        Signal::Grants(GrantPage { is_first, is_last, keys: keys.iter().copied().collect() })
+    };
+    house.say(0, &page(true, false, &others[..31]));
+    house.say(1, &Signal::LookUp { peer: host });
+    assert!(matches!(house.heard(1)[..], [Signal::Found { is_present: true, .. }]), "the list is not whole");
+    house.say(0, &page(false, true, &others[31..]));
+    house.say(1, &Signal::LookUp { peer: host });
+    assert!(matches!(house.heard(1)[..], [Signal::Found { is_present: false, .. }]), "it is not on the list");
+    // What is no list changes nothing.
+    house.say(0, &page(false, true, &[client]));
+    house.say(1, &Signal::LookUp { peer: host });
+    assert!(matches!(house.heard(1)[..], [Signal::Found { is_present: false, .. }]));
 }
