@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use rift::crypto::{PacketKey, Side, packet_number};
 use rift::wire::DataHeader;
 use rift::{
-    ChaChaPoly, Config, Endpoint, Instant, NoPictures, Opening, PathId, Pattern, Route, Session,
-    SessionIndex, Storage,
+    ChaChaPoly, Config, Endpoint, Established, Instant, Memory, NoPictures, Opening, PathId, Pattern, Route,
+    Session, SessionIndex, SignalStorage, Storage,
 };
 
 use crate::known::{CLIENT_KEY, HOST, HOST_KEY, Known};
@@ -19,6 +19,8 @@ pub type HostMemory = Storage<Vec<u8>, 256, 256, 0, STREAM, STREAM, 64>;
 pub type Client = Session<Box<ClientMemory>, Known>;
 /// A host's session.
 pub type Host = Session<Box<HostMemory>, Known>;
+/// A session of either side that carries signalling alone.
+pub type Signaller = Session<Box<SignalStorage>, Known>;
 
 /// Pictures a client reassembles at once.
 pub const PICTURES: usize = 4;
@@ -76,7 +78,26 @@ pub fn strangers(config: &Config) -> (Client, Host) {
     shake_hands(config, client, endpoint)
 }
 
-fn shake_hands(config: &Config, mut client: Client, mut endpoint: Endpoint<Known>) -> (Client, Host) {
+/// A device and its gateway, whose sessions carry signalling and nothing else.
+#[must_use]
+pub fn signalling(config: &Config) -> (Signaller, Signaller) {
+    let memory = || Box::new(SignalStorage::new());
+    let client = Session::connect(config, initiator(), HOST, CLIENT_CONNECTION, memory(), PATH, START);
+    let (client, established) = establish(client, endpoint());
+    let host = Session::from_established(config, established, memory(), PATH, START);
+    (client, host)
+}
+
+fn shake_hands(config: &Config, client: Client, endpoint: Endpoint<Known>) -> (Client, Host) {
+    let (client, established) = establish(client, endpoint);
+    let host = Session::from_established(config, established, Box::new(HostMemory::new()), PATH, START);
+    (client, host)
+}
+
+fn establish<M: Memory>(
+    mut client: Session<M, Known>,
+    mut endpoint: Endpoint<Known>,
+) -> (Session<M, Known>, Established) {
     let (mut out, mut reply) = ([0; DATAGRAM_MAX], [0; 256]);
     let responder = |opening: Opening| Known::new(Side::Responder, opening.pattern);
     let sent = client.poll_transmit(START, &NoPictures, &mut out).expect("a first flight");
@@ -88,8 +109,7 @@ fn shake_hands(config: &Config, mut client: Client, mut endpoint: Endpoint<Known
     let route = endpoint.handle_datagram(START, ADDRESS, &out[..sent.len], responder, &mut reply);
     let Ok(Route::Established(established)) = route else { panic!("established, not {route:?}") };
     assert!(endpoint.adopt(established.connection(), SessionIndex(0)), "there is room");
-    let host = Session::from_established(config, established, Box::new(HostMemory::new()), PATH, START);
-    (client, host)
+    (client, established)
 }
 
 /// Whether a packet early on the first path was sealed with a session's keys, whatever it says.

@@ -36,8 +36,13 @@ pub fn all() -> Vec<Seed> {
     for (index, (_, text)) in packets.iter().enumerate().step_by(2) {
         seeds.push(("wire", format!("packet-{index}"), text.clone()));
     }
-    seeds.push(("session_peer", "client".into(), against_host(&packets)));
-    seeds.push(("session_peer", "host".into(), against_client(&packets)));
+    let against = [("client", against_host(&packets)), ("host", against_client(&packets))];
+    for (name, bytes) in against {
+        // The same to sessions that carry signalling alone.
+        let signalling = [&[0x6b], &bytes[1..]].concat();
+        seeds.push(("session_peer", name.into(), bytes));
+        seeds.push(("session_peer", format!("{name}-signalling"), signalling));
+    }
     seeds.push(("session_hostile", "datagrams".into(), hostile(&datagrams)));
     seeds.push(("endpoint", "calls".into(), calls(0)));
     seeds.push(("endpoint", "real-calls".into(), calls(1)));

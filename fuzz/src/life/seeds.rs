@@ -44,7 +44,8 @@ fn all(mut script: Script) -> Script {
         &[9],
         &[2],
     ];
-    let host: [&[u8]; 12] = [
+    let host: [&[u8]; 13] = [
+        &[2, 1, 2, b'1', b'2'],
         &[0, 20, 0],
         &[1, 1, 9, 9, 0xff, 0xff],
         &[2, 5, 4, b'1', b'2', 0xc3, 0xa4],
@@ -62,7 +63,7 @@ fn all(mut script: Script) -> Script {
         script = step.iter().fold(script.u8(CLIENT), |script, &byte| script.u8(byte));
         script = calm(script, 1, 0);
     }
-    for step in host {
+    for step in host.into_iter().chain(host) {
         script = step.iter().fold(script.u8(HOST), |script, &byte| script.u8(byte));
         script = calm(script, 1, 0);
     }
@@ -84,11 +85,11 @@ pub fn seeds() -> Vec<Seed> {
     for (name, shape, path) in
         [("told", 19, 8 + 2), ("untold", 19, 3), ("narrower", 3, 8 + 7), ("limited", 7, 0)]
     {
-        let wide = calm(begin(shape), 255, 0x31);
-        stories.push((format!("mtu-{name}"), calm(calm(wide.u8(PATH).u8(path), 255, 0xf1), 200, 0x31)));
+        let wide = calm(begin(shape), 90, 0x31);
+        stories.push((format!("mtu-{name}"), calm(calm(wide.u8(PATH).u8(path), 180, 0x91), 80, 0x31)));
     }
     stories.push(("marked".into(), calm(begin(1).u8(PATH).u8(16), 200, BUSY)));
-    stories.push(("lossy".into(), calm(calm(begin(16), 250, BUSY | LOSSY), 250, BUSY | LOSSY)));
+    stories.push(("lossy".into(), calm(calm(begin(16), 190, BUSY | LOSSY), 190, BUSY | LOSSY)));
     // More than is computed without a cookie, then one that is known.
     for (name, shape) in [("xx", 0), ("ik", 16), ("hybrid", 48)] {
         let pressed = begin(shape).u8(PRESS).u8(59).u8(0).u8(PRESS).u8(59).u8(1).u8(PRESS).u8(3).u8(2);

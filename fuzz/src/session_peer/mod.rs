@@ -5,31 +5,45 @@ mod frames;
 mod watch;
 
 use rift::crypto::Side;
+use rift::limits::SIGNAL_LEN_MAX;
 use rift::{
-    Channel, CloseReason, Codec, Config, CursorPosition, Ecn, Instant, NoPictures, Permissions, PictureId,
-    PictureInfo, Pictures, Rectangle, RectangleData, Session, StreamParameters,
+    Channel, CloseReason, Codec, Config, CursorPosition, Ecn, Instant, Memory, NoPictures, Permissions,
+    PictureId, PictureInfo, Pictures, Rectangle, RectangleData, Session, StreamParameters,
 };
 
 use crate::bytes::Bytes;
 use crate::known::Known;
-use crate::pair::{self, Attacker, Client, Host, PATH, START};
+use crate::pair::{self, Attacker, PATH, START};
 use frames::Frames;
 pub(crate) use frames::event;
 use watch::Watch;
 
+/// What an input begins with that attacks sessions of signalling alone: seven bits.
+const SIGNALLING: u8 = 0x35;
 /// Steps of one story: bounds its time.
 const STEPS_MAX: usize = 400;
 
 /// Plays a malicious client or host; see the module.
 pub fn run(data: &[u8]) {
     let mut bytes = Bytes::new(data);
-    let datagram_len = if bytes.flag() { 1200 } else { 1452 };
+    let shape = bytes.u8();
+    let datagram_len = if shape & 1 == 1 { 1200 } else { 1452 };
     let config = Config { datagram_len, ..Config::default() };
+    let is_against_host = bytes.flag();
+    if shape >> 1 == SIGNALLING {
+        let (client, host) = pair::signalling(&config);
+        if is_against_host {
+            against_host(host, SIGNAL_LEN_MAX, &mut bytes);
+        } else {
+            against_client(client, SIGNAL_LEN_MAX, &mut bytes);
+        }
+        return;
+    }
     let (client, host) = pair::connected(&config);
-    if bytes.flag() {
-        against_host(host, &mut bytes);
+    if is_against_host {
+        against_host(host, pair::STREAM, &mut bytes);
     } else {
-        against_client(client, &mut bytes);
+        against_client(client, pair::STREAM, &mut bytes);
     }
 }
 
@@ -42,12 +56,12 @@ struct World {
 }
 
 impl World {
-    fn new(side: Side, connection: u32) -> Self {
+    fn new(side: Side, connection: u32, window: usize) -> Self {
         Self {
             now: START,
             attacker: Attacker::of(side, connection),
             frames: Frames::default(),
-            watch: Watch::new(side),
+            watch: Watch::new(side, window),
         }
     }
 
@@ -80,8 +94,8 @@ impl World {
     }
 }
 
-fn against_host(mut host: Host, bytes: &mut Bytes<'_>) {
-    let mut world = World::new(Side::Responder, host.connection());
+fn against_host<M: Memory>(mut host: Session<M, Known>, window: usize, bytes: &mut Bytes<'_>) {
+    let mut world = World::new(Side::Responder, host.connection(), window);
     let mut pictures = Pictures::new([const { Vec::new() }; 4].map(|_: Vec<u8>| vec![0; 6000]));
     let mut newest = PictureId(0);
     for _ in 0..STEPS_MAX {
@@ -106,7 +120,7 @@ fn against_host(mut host: Host, bytes: &mut Bytes<'_>) {
                 let _ = host.set_stream(PictureId(newest.0 + 1), parameters);
             }
             11 | 12 => newest = show(&mut host, &mut pictures, newest, bytes, world.now),
-            13 => converse(&mut host, bytes, world.now),
+            13 => converse(&mut host, window, bytes, world.now),
             14 => {
                 let cursor =
                     CursorPosition { x: bytes.u8().into(), y: 0, visible: true, shape: bytes.u8().into() };
@@ -125,8 +139,8 @@ fn against_host(mut host: Host, bytes: &mut Bytes<'_>) {
     end(&mut host, &mut world, &pictures);
 }
 
-fn against_client(mut client: Client, bytes: &mut Bytes<'_>) {
-    let mut world = World::new(Side::Initiator, client.connection());
+fn against_client<M: Memory>(mut client: Session<M, Known>, window: usize, bytes: &mut Bytes<'_>) {
+    let mut world = World::new(Side::Initiator, client.connection(), window);
     for _ in 0..STEPS_MAX {
         if bytes.is_empty() {
             break;
@@ -138,7 +152,7 @@ fn against_client(mut client: Client, bytes: &mut Bytes<'_>) {
                 let event = event(bytes);
                 let _ = client.send_input(world.now, event);
             }
-            13 => converse(&mut client, bytes, world.now),
+            13 => converse(&mut client, window, bytes, world.now),
             14 => match bytes.below(4) {
                 0 => client.want_repair(world.now),
                 1 => drop(client.release_input(world.now)),
@@ -160,7 +174,7 @@ fn against_client(mut client: Client, bytes: &mut Bytes<'_>) {
 }
 
 /// One datagram of the attacker.
-fn attack<M: rift::Memory>(session: &mut Session<M, Known>, world: &mut World, bytes: &mut Bytes<'_>) {
+fn attack<M: Memory>(session: &mut Session<M, Known>, world: &mut World, bytes: &mut Bytes<'_>) {
     let (mut datagram, received_at, ecn) = world.packet(bytes);
     let before = session.stats(world.now);
     let result = session.handle_datagram(world.now, PATH, received_at, ecn, &mut datagram);
@@ -176,11 +190,7 @@ fn attack<M: rift::Memory>(session: &mut Session<M, Known>, world: &mut World, b
 }
 
 /// Everything passes: the session is over, and nothing is pressed any more.
-fn end<M: rift::Memory>(
-    session: &mut Session<M, Known>,
-    world: &mut World,
-    pictures: &impl rift::PictureStore,
-) {
+fn end<M: Memory>(session: &mut Session<M, Known>, world: &mut World, pictures: &impl rift::PictureStore) {
     for _ in 0..4 {
         world.now = world.now.plus_micros(6_000_000);
         session.handle_timeout(world.now);
@@ -200,7 +210,7 @@ fn permissions(bytes: &mut Bytes<'_>) -> Permissions {
 }
 
 /// The application writes to and reads from a stream.
-fn converse<M: rift::Memory>(session: &mut Session<M, Known>, bytes: &mut Bytes<'_>, now: Instant) {
+fn converse<M: Memory>(session: &mut Session<M, Known>, window: usize, bytes: &mut Bytes<'_>, now: Instant) {
     let channel = Channel::ALL[bytes.below(Channel::ALL.len())];
     let mut text = [0x55; 700];
     let count = usize::from(bytes.u16()) % text.len();
@@ -208,13 +218,13 @@ fn converse<M: rift::Memory>(session: &mut Session<M, Known>, bytes: &mut Bytes<
     if bytes.flag() {
         assert_eq!(session.read(channel, &mut text[..count]), count.min(waiting), "as much as there is");
     } else if let Ok(written) = session.write(now, channel, &text[..count]) {
-        assert!(written <= count && written <= pair::STREAM, "no more than there is room for");
+        assert!(written <= count && written <= window, "no more than there is room for");
     }
 }
 
 /// The host's application encodes a picture.
-fn show(
-    host: &mut Host,
+fn show<M: Memory>(
+    host: &mut Session<M, Known>,
     pictures: &mut Pictures<Vec<u8>, 4>,
     newest: PictureId,
     bytes: &mut Bytes<'_>,

@@ -7,7 +7,7 @@ use rift::wire::{Frame, FrameType};
 use rift::{Channel, Event, InputEvent, Instant, Memory, Permissions, PictureId, PictureStore, Session};
 
 use crate::known::Known;
-use crate::pair::{Attacker, Client};
+use crate::pair::Attacker;
 use crate::wire;
 
 /// Events one call may leave: what all queues hold, and the pictures.
@@ -21,6 +21,8 @@ const ROUNDS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Watch {
     side: Side,
+    /// Bytes of a stream's ring.
+    window: usize,
     permissions: Option<Permissions>,
     keys: BTreeSet<u16>,
     buttons: BTreeSet<u8>,
@@ -36,9 +38,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) const fn new(side: Side) -> Self {
+    pub(super) const fn new(side: Side, window: usize) -> Self {
         Self {
             side,
+            window,
             permissions: None,
             keys: BTreeSet::new(),
             buttons: BTreeSet::new(),
@@ -230,7 +233,7 @@ impl Watch {
     }
 
     /// The client's application takes its pictures.
-    pub(super) fn look_at_pictures(&mut self, client: &mut Client, now: Instant) {
+    pub(super) fn look_at_pictures<M: Memory>(&mut self, client: &mut Session<M, Known>, now: Instant) {
         for id in core::mem::take(&mut self.announced) {
             let media = client.media(id).expect("an announced picture is lent");
             let sum: usize = media.head.rectangles.iter().map(|one| one.len as usize).sum();
@@ -251,12 +254,12 @@ impl Watch {
             assert!(heard <= 2 * 16 + 1, "a player's reading ends");
         }
         for channel in Channel::ALL {
-            assert!(client.readable(channel) <= crate::pair::STREAM, "a stream's window is its ring");
+            assert!(client.readable(channel) <= self.window, "a stream's window is its ring");
         }
     }
 
     /// The client's application gives back what it held.
-    pub(super) fn return_pictures(&mut self, client: &mut Client) {
+    pub(super) fn return_pictures<M: Memory>(&mut self, client: &mut Session<M, Known>) {
         for id in self.lent.drain(..) {
             assert!(client.media(id).is_some(), "a lent picture stays lent");
             client.release_media(id);

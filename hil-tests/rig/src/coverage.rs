@@ -1,7 +1,8 @@
 //! `coverage`: how much of the protocol's code the committed fuzz inputs run through.
 //!
 //! The replay of the corpora is built with the compiler's own counters (`-Cinstrument-coverage`) in a target directory
-//! beside the usual one, and Debian's LLVM reads what they counted. Code of tests is not built into it and so not counted.
+//! beside the usual one, and Debian's LLVM reads what they counted. Code of tests is not built into it and so not counted;
+//! everything else is, hybrid handshakes among it, and so is what is only computed while compiling or printed for people.
 
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
