@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args as Options, Parser, Subcommand};
 
 /// Wavry's command line.
 #[derive(Debug, Parser)]
@@ -39,5 +39,41 @@ pub enum Command {
         /// The UDP port a server would listen on
         #[arg(long, default_value_t = 4747)]
         port: u16,
+        /// What else to look at.
+        #[command(subcommand)]
+        about: Option<About>,
     },
+}
+
+/// What the doctor looks at besides this machine.
+#[derive(Debug, Subcommand)]
+pub enum About {
+    /// The network: whether UDP passes, what the NAT does, how far gateway, relay and host are, and what to do about it
+    Network(NetworkArgs),
+}
+
+/// Whom to ask.
+#[derive(Clone, Debug, Default, Options)]
+pub struct NetworkArgs {
+    /// A gateway, HOST or HOST:PORT; say it again for each
+    #[arg(long, value_name = "ADDRESS")]
+    pub gateway: Vec<String>,
+    /// A relay, HOST or HOST:PORT; say it again for each
+    #[arg(long, value_name = "ADDRESS")]
+    pub relay: Vec<String>,
+    /// Any server of STUN, HOST or HOST:PORT; say it again for each
+    #[arg(long, value_name = "ADDRESS")]
+    pub stun: Vec<String>,
+    /// A host that lets this machine's client in, by address or link: it is watched for some seconds
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+    /// That host's Wavry ID, unless it was paired with or the link says it
+    #[arg(long, value_name = "ID", requires = "host")]
+    pub host_id: Option<String>,
+    /// For how many seconds to watch it
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub seconds: u32,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
 }

@@ -42,15 +42,15 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn good(topic: &'static str, found: impl Into<String>) -> Self {
+    pub(crate) fn good(topic: &'static str, found: impl Into<String>) -> Self {
         Self { topic, grade: Grade::Good, found: found.into(), remedy: String::new() }
     }
 
-    fn limited(topic: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn limited(topic: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { topic, grade: Grade::Limited, found: found.into(), remedy: remedy.into() }
     }
 
-    fn bad(topic: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn bad(topic: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { topic, grade: Grade::Bad, found: found.into(), remedy: remedy.into() }
     }
 }

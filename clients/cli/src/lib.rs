@@ -6,13 +6,14 @@
 
 pub mod args;
 pub mod doctor;
+pub mod network;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use rift_keystore::KeystoreError;
 
-use args::{Args, Command};
+use args::{About, Args, Command};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum Error {
     /// The identity could not be read or made.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
+    /// The network cannot be looked at.
+    #[error("cannot open a UDP socket: {0}")]
+    Socket(#[source] io::Error),
     /// The answer could not be written.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
@@ -43,7 +47,11 @@ pub fn run(args: &Args, output: &mut dyn Write) -> Result<bool, Error> {
             writeln!(output, "{}", identity.public())?;
             Ok(true)
         }
-        Command::Doctor { port } => {
+        Command::Doctor { about: Some(About::Network(args)), .. } => {
+            let examination = network::examine(args).map_err(Error::Socket)?;
+            Ok(network::tell(&examination, args.json, output)?)
+        }
+        Command::Doctor { port, about: None } => {
             let findings = doctor::examine(*port);
             doctor::report(&findings, output)?;
             Ok(findings.iter().all(|finding| finding.grade != doctor::Grade::Bad))

@@ -14,6 +14,11 @@ pub const PORT_DEFAULT: u16 = 4747;
 const AUDIO_DEVICE: &str = "default";
 
 /// Shows and steers a Wavry host.
+///
+/// The keys of configuration files are the long options. What is said on the command line wins over the environment
+/// (WAVRY_CLIENT_DISPLAY for `display`), that over $XDG_CONFIG_HOME/wavry/client.toml (else ~/.config/wavry/client.toml), that
+/// over /etc/wavry/client.d/*.toml, /etc/wavry/client.toml and /usr/share/wavry/client.toml. `wavry-client settings` shows what
+/// comes of them.
 #[derive(Debug, Parser)]
 #[command(name = "wavry-client", version, about, args_override_self = true)]
 pub struct Arguments {
@@ -33,6 +38,8 @@ pub enum Command {
     List(List),
     /// Switches the machine behind a host's capture card; the host must let this client: `allow ID --permit power`
     Power(Power),
+    /// Shows each setting, and the file, variable or option it comes from
+    Settings(Settings),
     /// Prints this client's Wavry ID, which the host must be told: `wavry-server allow ID`
     Id(Id),
 }
@@ -189,6 +196,15 @@ pub struct List {
     pub common: Common,
 }
 
+/// What `settings` takes.
+#[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct Settings {
+    /// Settings and state.
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// What `id` takes.
 #[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
@@ -204,7 +220,7 @@ pub struct Common {
     /// Where this client keeps its identity [default: $XDG_STATE_HOME/wavry]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// Settings to read [default: $XDG_CONFIG_HOME/wavry/client.toml, if it is there]
+    /// A configuration file to read instead of all others
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or a filter such as `wavry_client=debug`
@@ -263,6 +279,7 @@ impl Arguments {
     pub const fn common(&self) -> &Common {
         match &self.command {
             Command::Connect(connect) => &connect.common,
+            Command::Settings(settings) => &settings.common,
             Command::Pair(pair) => &pair.common,
             Command::Power(power) => &power.common,
             Command::Id(id) => &id.common,

@@ -12,9 +12,9 @@ pub enum ClientError {
     /// What was typed cannot be meant.
     #[error("{0}")]
     Usage(String),
-    /// The configuration file was not taken.
+    /// What configuration files and the environment say is wrong.
     #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] rift_settings::SettingsError),
     /// Hosts cannot be looked for on the local network.
     #[error("cannot look for hosts by {0}")]
     Discovery(#[from] rift_mdns::MdnsError),

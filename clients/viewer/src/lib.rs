@@ -65,18 +65,12 @@ const ORDERS_MAX: usize = 1024;
 /// Cursor shapes that may wait.
 const SHAPES_MAX: usize = 4;
 
-/// The command line with the settings of the configuration file put into it.
+/// The command line with what configuration files and the environment say put into it.
 ///
 /// # Errors
-/// The file was not taken.
+/// They say something wrong.
 pub fn command_line(words: Vec<OsString>) -> Result<Vec<OsString>, ClientError> {
-    let named = config::named(&words);
-    let required = named.is_some();
-    let default = || config::default_path(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
-    match named.or_else(default) {
-        Some(path) => Ok(config::merge(words, &path, required)?),
-        None => Ok(words),
-    }
+    Ok(config::merge(words, &rift_settings::Places::here("client"), std::env::vars_os())?)
 }
 
 /// This client's identity; made if there is none yet.

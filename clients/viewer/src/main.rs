@@ -38,6 +38,10 @@ fn run(arguments: &Arguments) -> Result<(), ClientError> {
             // A reader that went away has read enough.
             let _ = writeln!(std::io::stdout(), "{}", identity.public());
         }
+        Command::Settings(_) => {
+            let typed: Vec<_> = std::env::args_os().skip(1).collect();
+            wavry_client::config::show(&typed, &mut std::io::stdout().lock())?;
+        }
         Command::Pair(pair) => {
             wavry_client::pair::pair(pair, &mut std::io::stdin().lock(), &mut std::io::stdout())?;
         }

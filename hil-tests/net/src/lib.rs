@@ -4,6 +4,8 @@
 //! A member is a [`rift_sim::Host`] that speaks through a [`Port`]; [`drive`] puts it on a UDP
 //! socket. Gateway and relay are the simulator's models: what is tried here is what peers do.
 
+pub mod real;
+
 use core::net::{SocketAddr, SocketAddrV4};
 use core::time::Duration;
 use std::io;

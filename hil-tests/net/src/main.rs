@@ -3,6 +3,8 @@
 //! Roles: `introducer` (OTHER: the relay), `forwarder`, `callee` and `caller` (OTHER: the gateway). A caller ends after so many
 //! seconds and prints which way it went: `direct ADDRESS` or `relay`, then the milliseconds to its first picture and the
 //! number of pictures.
+//!
+//! The programs themselves are `gateway ADDRESS STATE`, `relay ADDRESS STATE` and `doctor GATEWAY RELAY`, which prints JSON.
 
 use core::net::SocketAddrV4;
 use core::time::Duration;
@@ -11,7 +13,7 @@ use std::process::ExitCode;
 
 use rift::paths::Via;
 use rift_sim::internet::Member;
-use wavry_net::{Clock, callee, caller, drive, forwarder, introducer};
+use wavry_net::{Clock, callee, caller, drive, forwarder, introducer, real};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +35,13 @@ fn run(words: &[String]) -> Result<(), String> {
         let word = words.get(at).ok_or("a number is missing")?;
         word.parse().map_err(|error| format!("{word}: {error}"))
     };
+    let word = |at: usize| words.get(at).ok_or("a word is missing");
+    match words.first().map_or("", String::as_str) {
+        "gateway" => return real::gateway(address(1)?, word(2)?.into()),
+        "relay" => return real::relay(address(1)?, word(2)?.into()),
+        "doctor" => return real::doctor(word(1)?, word(2)?),
+        _ => {}
+    }
     let (clock, own) = (Clock::new(), address(1)?);
     let began = clock.now();
     let mut end = None;

@@ -179,3 +179,50 @@ fn symmetric_client_of_a_port_restricted_host_takes_the_relay() {
 fn port_that_is_forwarded_is_reached_from_behind_any_nat() {
     case("d", SYMMETRIC, KEEPS, "iifname uplink udp dport 4747 dnat to 10.0.0.2", "direct");
 }
+
+/// What the doctor says of the network behind this NAT, and of a line that loses and delays.
+fn diagnosis(name: &str, rule: &str) -> Option<serde_json::Value> {
+    let mut net = Net::new(name)?;
+    net.nat("cn", rule, "");
+    net.inside("cn", "ip link set uplink mtu 1400");
+    let state = std::env::temp_dir().join(format!("wavry-doctor-{name}-{}", std::process::id()));
+    for (role, address) in [("gateway", GATEWAY), ("relay", RELAY)] {
+        let place = state.join(role);
+        std::fs::create_dir_all(&place).unwrap();
+        net.member("wan", &[role, address, place.to_str().unwrap()]);
+    }
+    // Until both are there they answer nothing; how long that takes is the machine's affair.
+    let mut said = serde_json::Value::Null;
+    for _ in 0..60 {
+        let mut command = net.command("c");
+        command.arg(env!("CARGO_BIN_EXE_wavry-net")).args(["doctor", GATEWAY, RELAY]);
+        said = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        if said["servers"].as_array().unwrap().iter().all(|server| server["reached"] == true) {
+            break;
+        }
+    }
+    std::fs::remove_dir_all(state).unwrap();
+    eprintln!("{said:#}");
+    Some(said)
+}
+
+#[test]
+fn doctor_tells_a_nat_that_can_be_punched_through() {
+    let Some(said) = diagnosis("e", KEEPS) else { return };
+    assert_eq!(said["nat"], "endpoint-independent");
+    for server in said["servers"].as_array().unwrap() {
+        assert!(server["seen_as"].as_str().unwrap().starts_with("198.51.100.1:"), "{server}");
+        assert!(server["rtt_us"]["median"].as_u64().is_some(), "{server}");
+        assert_eq!(server["path_mtu"], 1400, "{server}");
+    }
+    assert!(said["findings"].as_array().unwrap().iter().all(|finding| finding["grade"] != "bad"), "{said}");
+}
+
+#[test]
+fn doctor_tells_a_nat_that_needs_a_relay_and_what_to_do() {
+    let Some(said) = diagnosis("f", SYMMETRIC) else { return };
+    assert_eq!(said["nat"], "symmetric");
+    let findings = said["findings"].as_array().unwrap();
+    let nat = findings.iter().find(|finding| finding["topic"] == "nat").unwrap();
+    assert!(nat["grade"] == "limited" && nat["remedy"].as_str().unwrap().contains("4747"), "{nat}");
+}

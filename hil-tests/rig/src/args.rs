@@ -44,6 +44,8 @@ pub enum Topic {
     Coverage,
     /// `mutate`.
     Mutate,
+    /// `dist`.
+    Dist,
 }
 
 /// How the machine is prepared.
@@ -179,9 +181,11 @@ pub enum Command {
     Mutate(Vec<String>),
     /// Attacks on gateway and relay, one after the other.
     Abuse,
+    /// Packages for Debian.
+    Dist(Setup),
 }
 
-const COMMANDS: [(&str, Topic); 14] = [
+const COMMANDS: [(&str, Topic); 15] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
@@ -195,6 +199,7 @@ const COMMANDS: [(&str, Topic); 14] = [
     ("sim", Topic::Sim),
     ("coverage", Topic::Coverage),
     ("mutate", Topic::Mutate),
+    ("dist", Topic::Dist),
     ("help", Topic::Rig),
 ];
 const DEMO_SECONDS: u32 = 20;
@@ -222,6 +227,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Sizes => prepared(parser, Topic::Sizes, Command::Sizes),
             Topic::Coverage => prepared(parser, Topic::Coverage, Command::Coverage),
             Topic::Mutate => crate::mutate::parse(parser),
+            Topic::Dist => prepared(parser, Topic::Dist, Command::Dist),
             Topic::Sim => crate::trials::parse(parser),
         },
         Some(other @ (Short(_) | Long(_))) => Err(complaint(other.unexpected())),
@@ -482,5 +488,6 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Sim => crate::trials::HELP,
         Topic::Coverage => crate::coverage::HELP,
         Topic::Mutate => crate::mutate::HELP,
+        Topic::Dist => crate::dist::HELP,
     }
 }

@@ -12,6 +12,7 @@ pub mod cargo;
 pub mod coverage;
 pub mod demo;
 pub mod display;
+pub mod dist;
 pub mod failure;
 pub mod fuzz;
 pub mod internet;

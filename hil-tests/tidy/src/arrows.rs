@@ -3,8 +3,10 @@
 use crate::workspaces::{Arrow, Use};
 
 /// Backends that know `rift` alone: drivers, engines, the simulator.
-pub const PLAIN_BACKENDS: [&str; 10] =
-    ["mio", "paseto", "smoltcp", "embassy", "tcp", "aead", "simd", "snow", "sim", "keystore"];
+pub const PLAIN_BACKENDS: [&str; 12] = [
+    "mio", "paseto", "smoltcp", "embassy", "tcp", "aead", "simd", "snow", "sim", "keystore", "settings",
+    "systemd",
+];
 
 /// What `rift`'s own tests may lean on.
 const TESTING_RIFT: [&str; 2] = ["platform/snow", "platform/sim"];

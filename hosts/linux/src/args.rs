@@ -19,8 +19,10 @@ use crate::source::Spec;
 /// Shares a screen, an application or a capture card with the clients on its list.
 ///
 /// Without a command it runs the host. Everything is encrypted; nobody gets in who was not allowed by
-/// `wavry-server allow ID`. What is said on the command line wins over the configuration file
-/// ($XDG_CONFIG_HOME/wavry/server.toml, else ~/.config/wavry/server.toml), whose keys are the long options of `run`.
+/// `wavry-server allow ID`. The keys of configuration files are the long options of `run`. What is said on the command line wins
+/// over the environment (WAVRY_SERVER_FPS for `fps`), that over $XDG_CONFIG_HOME/wavry/server.toml (else
+/// ~/.config/wavry/server.toml), that over /etc/wavry/server.d/*.toml, /etc/wavry/server.toml and
+/// /usr/share/wavry/server.toml. `wavry-server settings` shows what comes of them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "wavry-server", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -40,6 +42,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the host (the same as no command)
     Run(Box<RunArgs>),
+    /// Show each setting of `run`, and the file, variable or option it comes from
+    Settings(Box<RunArgs>),
     /// Pair with a new client by PIN, at the running host: prints a PIN to be typed at `wavry-client pair`
     Pair {
         /// The PIN that the client shows (`wavry-client pair --show-pin`, or a board), instead of one shown here
@@ -190,7 +194,7 @@ pub struct Place {
     /// Directory of the identity and the list of clients [default: $XDG_STATE_HOME/wavry, else ~/.local/state/wavry]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// Configuration file [default: $XDG_CONFIG_HOME/wavry/server.toml, else ~/.config/wavry/server.toml]
+    /// A configuration file to read instead of all others
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -280,7 +284,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "WxH", value_parser = size)]
     pub app_size: Option<(u16, u16)>,
     /// What to log, as `info` or `wavry_server=debug` [default: info]
-    #[arg(long, value_name = "FILTER", env = "WAVRY_LOG")]
+    #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
     /// How to switch the machine behind the capture card; only in the configuration.
     #[arg(skip)]

@@ -56,6 +56,10 @@ pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), ServerEr
                 status::ask(&state, question).map_err(|source| ServerError::NotRunning { state, source })?;
             write!(out, "{answer}")?;
         }
+        Command::Settings(said) => {
+            let typed: Vec<_> = std::env::args_os().skip(1).collect();
+            config::show(&said.place, &typed, out)?;
+        }
         Command::Power { action, place } => {
             config::load(place)?.power.perform(*action)?;
         }

@@ -23,7 +23,6 @@ pub mod handshake;
 pub mod input;
 pub mod lane;
 pub mod metrics;
-pub mod notify;
 pub mod orders;
 pub mod pairing;
 mod passthrough;
@@ -52,6 +51,8 @@ use rift::{CloseReason, Config, Identity, Permissions};
 use rift_keystore::KeystoreError;
 use rift_mdns::{Announcement, Announcer, MdnsError};
 use rift_mio::Clock;
+use rift_settings::SettingsError;
+use rift_systemd::Notifier;
 use tracing::{info, warn};
 
 use allow::{AllowError, AllowFile};
@@ -59,12 +60,10 @@ use app_session::{AppError, AppSession};
 use args::{CLIENT_NAME, Place, RunArgs};
 use clipboard::SharedClipboard;
 pub use commands::carry_out;
-use config::ConfigError;
 use control::{Asker, Control, Request};
 use gateway::{Choice, Membership};
 use input::{Injector, InputError, Sink};
 use lane::LaneOrders;
-use notify::Notifier;
 use orders::{Order, Outlet};
 use pairing::{Desk, PairOrder};
 use power::{PowerError, Switch};
@@ -97,7 +96,7 @@ pub enum ServerError {
     Allow(#[from] AllowError),
     /// The configuration.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] SettingsError),
     /// What is to be shared.
     #[error("cannot share {spec}: {source}")]
     Source {

@@ -107,8 +107,8 @@ fn identity_is_made_once_and_the_state_directory_may_stand_in_the_configuration(
     std::fs::write(config.join("server.toml"), format!("state = {:?}\n", place.path("elsewhere"))).unwrap();
     assert_ne!(out(&place.run(&["id"])), first);
     std::fs::write(config.join("server.toml"), "stat = \"x\"\n").unwrap();
-    assert!(complaint(&place.run(&["id"])).contains("did you mean \"state\""));
-    assert!(complaint(&place.run(&["run"])).contains("did you mean \"state\""));
+    assert!(complaint(&place.run(&["id"])).contains("did you mean `state`"));
+    assert!(complaint(&place.run(&["run"])).contains("did you mean `state`"));
 }
 
 #[test]

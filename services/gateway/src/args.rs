@@ -10,8 +10,10 @@ use crate::leases::RelayName;
 /// Introduces devices to each other, so that they find a way to each other through NATs.
 ///
 /// Without a command it runs the gateway. It can introduce and nothing more: who gets in is decided by each host's own list,
-/// and what they say to each other passes it by. What is said on the command line wins over the configuration file
-/// ($XDG_CONFIG_HOME/wavry/gateway.toml, else ~/.config/wavry/gateway.toml), whose keys are the long options of `run`.
+/// and what they say to each other passes it by. The keys of configuration files are the long options of `run`. What is said on
+/// the command line wins over the environment (WAVRY_GATEWAY_LISTEN for `listen`), that over
+/// $XDG_CONFIG_HOME/wavry/gateway.toml (else ~/.config/wavry/gateway.toml), that over /etc/wavry/gateway.d/*.toml,
+/// /etc/wavry/gateway.toml and /usr/share/wavry/gateway.toml. `wavry-gateway settings` shows what comes of them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "wavry-gateway", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -28,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the gateway (the same as no command)
     Run(RunArgs),
+    /// Show each setting of `run`, and the file, variable or option it comes from
+    Settings(RunArgs),
     /// Make a token with which one device can enrol, once and within a day; also while the gateway runs
     Token {
         /// Where the state is
@@ -72,7 +76,7 @@ pub struct Place {
     /// ~/.local/state/wavry-gateway]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// The configuration file
+    /// A configuration file to read instead of all others
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rift::wire::signal::EnrolmentToken;
 
 use crate::args::Command;
+use crate::config;
 use crate::directory::{GatewayError, StateDirectory};
 use crate::shell;
 use crate::state::limits::TOKEN_S;
@@ -18,6 +19,10 @@ use crate::storage::{Operators, Sqlite, Storage, StorageError, operator_digest};
 pub fn carry_out(command: &Command, out: &mut impl Write) -> Result<(), GatewayError> {
     let said = match command {
         Command::Run(_) => return Ok(()),
+        Command::Settings(said) => {
+            let typed: Vec<_> = std::env::args_os().skip(1).collect();
+            return Ok(config::show(&said.place, &typed, out)?);
+        }
         Command::Id { place } => StateDirectory::of(place)?.identity()?.public().to_string(),
         Command::LeaseKey { place } => {
             let hex = |key: &[u8; 32]| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rift_keystore::KeystoreError;
+use rift_settings::SettingsError;
 
 use crate::args::Place;
 use crate::leases::Leases;
@@ -22,6 +23,9 @@ pub enum GatewayError {
     /// Its key.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
+    /// What it was told.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// Its database.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use rift::{Ecn, Instant};
+use rift_systemd::Notifier;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 
@@ -49,6 +50,7 @@ pub struct Shell {
     epoch_us: u64,
     tended_at: Instant,
     health: Arc<Health>,
+    notifier: Notifier,
 }
 
 impl Shell {
@@ -103,6 +105,7 @@ impl Shell {
             epoch_us,
             tended_at: Instant::ZERO,
             health,
+            notifier: Notifier::new(None, None),
         })
     }
 
@@ -124,6 +127,11 @@ impl Shell {
     #[must_use]
     pub fn health(&self) -> Arc<Health> {
         Arc::clone(&self.health)
+    }
+
+    /// Whom it tells that it turns, from now on: at least every five seconds.
+    pub fn set_notifier(&mut self, notifier: Notifier) {
+        self.notifier = notifier;
     }
 
     /// Serves devices until `stop` says `true`.
@@ -150,6 +158,7 @@ impl Shell {
             }
         }
         self.health.set_ready(false);
+        self.notifier.stopping();
         self.gateway.shut_down(self.now());
         self.transmit();
         tokio::time::sleep(GOODBYE).await;
@@ -170,6 +179,7 @@ impl Shell {
         }
         self.transmit();
         self.health.update(self.gateway.counters());
+        self.notifier.beat(now);
         Ok(())
     }
 
@@ -256,7 +266,7 @@ impl Shell {
 /// [`GatewayError`].
 pub async fn run(settings: &RunArgs) -> Result<(), GatewayError> {
     let directory = StateDirectory::of(&settings.place)?;
-    let shell = Shell::open(&directory, settings.listen.unwrap_or(LISTEN), &settings.relay).await?;
+    let mut shell = Shell::open(&directory, settings.listen.unwrap_or(LISTEN), &settings.relay).await?;
     let listener = health::bind(settings.health.unwrap_or(HEALTH)).await?;
     let operators = operate::bind(settings.operators.unwrap_or(OPERATORS)).await?;
     let ask = shell.ask();
@@ -266,6 +276,9 @@ pub async fn run(settings: &RunArgs) -> Result<(), GatewayError> {
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(signals)?;
     let health = shell.health();
     health.set_ready(true);
+    let notifier = Notifier::from_environment();
+    notifier.ready();
+    shell.set_notifier(notifier);
     tokio::select! {
         outcome = shell.run(stopped) => Ok(outcome?),
         () = health::serve(listener, health) => Ok(()),

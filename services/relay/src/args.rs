@@ -3,19 +3,22 @@
 use core::net::SocketAddr;
 use core::num::NonZeroU16;
 use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rift::wire::fleet::RelayText;
+use rift_settings::{Places, Schema, SettingsError};
 
 use crate::beat::GatewayName;
 
 /// Forwards encrypted packets between peers who find no direct path.
 ///
 /// Without a command it runs. It reads nothing of what it forwards, and forwards only under leases signed by a gateway it
-/// trusts (`--trust KEY`). What is said on the command line wins over the environment (WAVRY_RELAY_…), and that over the
-/// configuration file, whose keys are the long options of `run`.
+/// trusts (`--trust KEY`). The keys of configuration files are the long options. What is said on the command line wins over the
+/// environment (WAVRY_RELAY_LISTEN for `listen`), that over $XDG_CONFIG_HOME/wavry/relay.toml (else
+/// ~/.config/wavry/relay.toml), that over /etc/wavry/relay.d/*.toml, /etc/wavry/relay.toml and /usr/share/wavry/relay.toml.
+/// `wavry-relay settings` shows what comes of them.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "wavry-relay", version, args_override_self = true)]
 pub struct Cli {
@@ -32,131 +35,119 @@ pub struct Cli {
 pub enum Command {
     /// Print the relay's Wavry ID, for `wavry-gateway --relay ID@ADDRESS:PORT`, its name in leases and its key
     Id,
+    /// Show each setting, and the file, variable or option it comes from
+    Settings,
 }
 
 /// How to run.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// A configuration file (TOML) [default: /etc/wavry/relay.toml if there is one]
-    #[arg(long, global = true, env = "WAVRY_RELAY_CONFIG")]
+    /// A configuration file to read instead of all others
+    #[arg(long, global = true)]
     pub config: Option<PathBuf>,
     /// Where the relay's key is kept, made at the first start
-    #[arg(long, global = true, env = "WAVRY_RELAY_STATE", default_value = "/var/lib/wavry-relay")]
+    #[arg(long, global = true, default_value = "/var/lib/wavry-relay")]
     pub state: PathBuf,
     /// Address and UDP port to listen at; port 0 = any free one
-    #[arg(long, env = "WAVRY_RELAY_LISTEN", default_value = "[::]:4749")]
+    #[arg(long, default_value = "[::]:4749")]
     pub listen: SocketAddr,
     /// A gateway's key for leases (64 hexadecimal digits); say it again for each
-    #[arg(long, value_name = "KEY", value_parser = key, env = "WAVRY_RELAY_TRUST", value_delimiter = ',')]
+    #[arg(long, value_name = "KEY", value_parser = key, value_delimiter = ',')]
     pub trust: Vec<[u8; 32]>,
     /// A gateway that is told how this relay is, and tells whom to trust: ID@ADDRESS:PORT with the ID that `wavry-gateway
     /// id` prints; say it again for each. The gateway has to know this relay, too (`wavry-gateway --relay`)
-    #[arg(long, value_name = "GATEWAY", env = "WAVRY_RELAY_GATEWAY", value_delimiter = ',')]
+    #[arg(long, value_name = "GATEWAY", value_delimiter = ',')]
     pub gateway: Vec<GatewayName>,
     /// Where peers reach this relay, as gateways are to tell them; with 0.0.0.0 the address that the gateway sees
     /// [default: the port of --listen, at the address that the gateway sees]
-    #[arg(long, value_name = "ADDRESS", env = "WAVRY_RELAY_PUBLIC")]
+    #[arg(long, value_name = "ADDRESS")]
     pub public: Option<SocketAddr>,
     /// In which part of the world it is, as gateways' operators are to see it
-    #[arg(long, value_parser = region, env = "WAVRY_RELAY_REGION", default_value = "")]
+    #[arg(long, value_parser = region, default_value = "")]
     pub region: RelayText,
     /// What this machine's line carries, in Mbit/s: of that the load is reckoned
-    #[arg(long, env = "WAVRY_RELAY_LINE_MBIT", default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000)]
     pub line_mbit: u32,
     /// Threads [default: one for each core]
-    #[arg(long, env = "WAVRY_RELAY_THREADS")]
+    #[arg(long)]
     pub threads: Option<NonZeroU16>,
     /// Most leases at a time
-    #[arg(long, env = "WAVRY_RELAY_LEASES_MAX", default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000)]
     pub leases_max: usize,
     /// Most that one peer may send whatever its lease says, in Mbit/s
-    #[arg(long, env = "WAVRY_RELAY_MBIT_MAX", default_value_t = 100)]
+    #[arg(long, default_value_t = 100)]
     pub mbit_max: u16,
     /// Packets that may wait, 2 KiB each
-    #[arg(long, env = "WAVRY_RELAY_PACKETS_MAX", default_value_t = 2048)]
+    #[arg(long, default_value_t = 2048)]
     pub packets_max: usize,
     /// Where to serve /metrics, /healthz and /readyz over HTTP, such as 127.0.0.1:9474 [default: nowhere]
-    #[arg(long, env = "WAVRY_RELAY_METRICS")]
+    #[arg(long)]
     pub metrics: Option<SocketAddr>,
     /// How long leases may go on after SIGTERM, in seconds
-    #[arg(long, env = "WAVRY_RELAY_DRAIN", default_value_t = 30)]
+    #[arg(long, default_value_t = 30)]
     pub drain: u32,
     /// Write the UDP port into this file once it is open
     #[arg(long)]
     pub port_file: Option<PathBuf>,
     /// What to log: error, warn, info, debug, or by module
-    #[arg(long, env = "WAVRY_RELAY_LOG", default_value = "info")]
+    #[arg(long, default_value = "info")]
     pub log: String,
 }
 
-/// Why the settings cannot be used.
+/// Why the words cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SettingsError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// It is no TOML, or a value is of no use.
-    #[error("the configuration {path}: {what}")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// A key or a value is wrong, there or on the command line; the parser's own words.
+pub enum ArgsError {
+    /// What files and the environment say.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The command line, in the parser's own words; or what was asked for, such as the help.
     #[error(transparent)]
     Wrong(#[from] clap::Error),
 }
 
-const DEFAULT_CONFIG: &str = "/etc/wavry/relay.toml";
+/// Reads the words of the command line, over the environment and the files.
+///
+/// # Errors
+/// [`ArgsError`].
+pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, ArgsError> {
+    read_at(&Places::here(NAME), std::env::vars_os(), words)
+}
 
-/// Reads the words of the command line, and the file they name.
+/// The same, of these places and this environment.
+///
+/// # Errors
+/// [`ArgsError`].
+pub fn read_at(
+    places: &Places,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<Cli, ArgsError> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    // What was mistyped is told first, and the help needs no file.
+    let typed = Cli::try_parse_from(&words)?;
+    let command = Cli::command();
+    let schema = Schema::new(NAME, command.get_arguments());
+    let loaded = rift_settings::load(&schema, places, typed.run.config.as_deref(), environment)?;
+    let mut all: Vec<OsString> = words.iter().take(1).cloned().collect();
+    all.extend(loaded.words(command.get_arguments(), &words));
+    all.extend(words.into_iter().skip(1));
+    Ok(Cli::from_arg_matches(&command.try_get_matches_from(all)?)?)
+}
+
+/// Writes what the relay goes by, and where it comes from; `typed` are the words of the command line.
 ///
 /// # Errors
 /// [`SettingsError`].
-pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Cli, SettingsError> {
-    let words: Vec<OsString> = words.into_iter().collect();
-    let said = Cli::try_parse_from(&words)?;
-    let (path, is_asked_for) = match &said.run.config {
-        Some(path) => (path.as_path(), true),
-        None => (Path::new(DEFAULT_CONFIG), false),
-    };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_asked_for => return Ok(said),
-        Err(source) => return Err(SettingsError::Read { path: path.to_owned(), source }),
-    };
-    with_file(&words, &text, path)
+pub fn show(settings: &RunArgs, typed: &[OsString], out: &mut impl Write) -> Result<(), SettingsError> {
+    let command = Cli::command();
+    let schema = Schema::new(NAME, command.get_arguments());
+    let loaded =
+        rift_settings::load(&schema, &Places::here(NAME), settings.config.as_deref(), std::env::vars_os())?;
+    rift_settings::show(&schema, &loaded, command.get_arguments(), typed, out)
 }
 
-/// The words of the command line after those of the file: the last one said counts.
-///
-/// # Errors
-/// [`SettingsError::Syntax`], [`SettingsError::Wrong`].
-pub fn with_file(words: &[OsString], text: &str, path: &Path) -> Result<Cli, SettingsError> {
-    let syntax = |what: String| SettingsError::Syntax { path: path.to_owned(), what };
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| syntax(error.to_string()))?;
-    let mut all: Vec<OsString> = words.iter().take(1).cloned().collect();
-    for (key, value) in &table {
-        let values = value.as_array().map_or(core::slice::from_ref(value), Vec::as_slice);
-        for value in values {
-            let text = value.as_str().map(str::to_owned);
-            let value = text.or_else(|| value.as_integer().map(|number| number.to_string()));
-            let what = || syntax(format!("{key}: give a text, a whole number, or a list of texts"));
-            all.push(format!("--{key}={}", value.ok_or_else(what)?).into());
-        }
-    }
-    all.extend(words.iter().skip(1).cloned());
-    let named = Cli::command()
-        .override_usage(format!("keys of {} are the long options of wavry-relay", path.display()));
-    Ok(Cli::from_arg_matches(&named.try_get_matches_from(all)?)?)
-}
+const NAME: &str = "relay";
 
 fn region(text: &str) -> Result<RelayText, String> {
     let is_plain = !text.chars().any(char::is_control);

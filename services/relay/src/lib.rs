@@ -17,6 +17,8 @@ pub mod args;
 #[cfg(feature = "shell")]
 pub mod beat;
 #[cfg(feature = "shell")]
+mod commands;
+#[cfg(feature = "shell")]
 mod health;
 #[cfg(feature = "shell")]
 pub mod metrics;
@@ -28,5 +30,7 @@ pub mod state;
 #[cfg(feature = "shell")]
 mod worker;
 
+#[cfg(feature = "shell")]
+pub use commands::carry_out;
 #[cfg(feature = "shell")]
 pub use serve::{Running, ServeError, serve};

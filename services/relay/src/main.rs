@@ -7,13 +7,14 @@ use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result};
-use rift::paths::relay::relay_id;
+use rift_mio::Clock;
+use rift_systemd::Notifier;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
-use wavry_relay::args::{self, Command, RunArgs, SettingsError};
-use wavry_relay::serve;
+use wavry_relay::args::{self, ArgsError, RunArgs};
+use wavry_relay::{carry_out, serve};
 
 /// How often the relay looks after itself.
 const TURN: Duration = Duration::from_millis(250);
@@ -21,14 +22,14 @@ const TURN: Duration = Duration::from_millis(250);
 fn main() -> ExitCode {
     let cli = match args::read(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(SettingsError::Wrong(error)) => error.exit(),
+        Err(ArgsError::Wrong(error)) => error.exit(),
         Err(error) => {
             eprintln!("wavry-relay: {error}");
             return ExitCode::from(2);
         }
     };
     let outcome = match cli.command {
-        Some(Command::Id) => id(&cli.run),
+        Some(command) => carry_out(&command, &cli.run, &mut std::io::stdout().lock()),
         None => run(&cli.run),
     };
     match outcome {
@@ -38,15 +39,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn id(settings: &RunArgs) -> Result<()> {
-    use std::io::Write as _;
-    let key = serve::public_key(&settings.state)?;
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "id    {key}\nrelay {}\nkey   {}", hex(&relay_id(&key)), hex(key.as_bytes()))?;
-    Ok(())
 }
 
 fn run(settings: &RunArgs) -> Result<()> {
@@ -66,9 +58,15 @@ fn run(settings: &RunArgs) -> Result<()> {
         }
     })?;
     let running = serve(settings)?;
+    let (clock, mut notifier, mut seen) = (Clock::new(), Notifier::from_environment(), Vec::new());
+    notifier.ready();
     let mut left = None;
     loop {
         let has_ended = !running.tend();
+        if running.has_turned(&mut seen) {
+            notifier.beat(clock.now());
+        }
+        notifier.tell(clock.now(), || format!("{} leases", running.leases()));
         match signalled.recv_timeout(TURN) {
             Ok(_) if left.is_some() => break,
             Ok(_) => {
@@ -77,6 +75,7 @@ fn run(settings: &RunArgs) -> Result<()> {
                     seconds = settings.drain,
                     "draining; once more ends it at once"
                 );
+                notifier.stopping();
                 running.drain();
                 left = Some(Duration::from_secs(settings.drain.into()));
             }

@@ -105,6 +105,7 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
         shards: (0..shards).map(relay).collect::<Result<_, ServeError>>()?,
         tokens,
         metrics: Metrics::default(),
+        turns: (0..count).map(|_| AtomicU64::new(0)).collect(),
         stop: AtomicBool::new(false),
         drains: AtomicBool::new(false),
         unix_s: AtomicU64::new(unix_s()),
@@ -197,6 +198,18 @@ impl Running {
         }
         self.shared.metrics.set_leases(leases);
         !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Whether every thread that forwards has looked for packets since `seen` was taken, which then is taken anew. They do
+    /// ten times a second at least, so one that has not is stuck.
+    pub fn has_turned(&self, seen: &mut Vec<u64>) -> bool {
+        let turns: Vec<u64> = self.shared.turns.iter().map(|turns| turns.load(Ordering::Relaxed)).collect();
+        let is_new = |(place, turns): (usize, &u64)| seen.get(place) != Some(turns);
+        let all = turns.iter().enumerate().all(is_new);
+        if all {
+            *seen = turns;
+        }
+        all
     }
 
     /// Leases there are.

@@ -14,6 +14,7 @@ use rift::paths::relay::RELAY_ID_LEN;
 use rift::wire::bind::{BIND_LEN_MAX, BindMessage};
 use rift::wire::fleet::LeaseKeys;
 use rift::wire::relay::{ENVELOPE_FIRST, ENVELOPE_LEN};
+use rift::wire::{Kind, stun};
 use rift::{Class, Ecn, PathId, PublicKey, Transmit};
 use rift_mio::{Clock, Destination, Received, Sender, Socket};
 use rift_paseto::Verifier;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) shards: Box<[Mutex<Relay>]>,
     pub(crate) tokens: Trusted,
     pub(crate) metrics: Metrics,
+    /// How often each thread has looked for packets: one that stands still is stuck.
+    pub(crate) turns: Box<[AtomicU64]>,
     /// Told to end.
     pub(crate) stop: AtomicBool,
     /// Takes no new leases.
@@ -114,6 +117,7 @@ pub(crate) fn work(shared: &Shared, mut socket: Socket, number: usize, count: us
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             result => result?,
         }
+        shared.turns[number].fetch_add(1, Ordering::Relaxed);
         let mut turns = 0;
         while socket
             .receive_and_answer(|sender, received| serve(shared, &clock, sender, &mut outbox, received))?
@@ -122,6 +126,7 @@ pub(crate) fn work(shared: &Shared, mut socket: Socket, number: usize, count: us
             turns += 1;
             // What was kept has waited long enough.
             if turns % 16 == 0 {
+                shared.turns[number].fetch_add(1, Ordering::Relaxed);
                 send_kept(shared, &clock, socket.sender(), number, count);
             }
         }
@@ -140,6 +145,8 @@ fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, outbox: &mut Outbo
         if first != ENVELOPE_FIRST {
             if BindMessage::is_kind(first) {
                 bind(shared, clock, sender, (from, local), one);
+            } else if Kind::of(first) == Some(Kind::Stun) {
+                stun(shared, sender, (from, local), one);
             } else {
                 shared.metrics.dropped(Cause::Malformed, 1);
             }
@@ -167,6 +174,19 @@ fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, outbox: &mut Outbo
             Verdict::Kept => shared.metrics.kept(packets),
             Verdict::Drop(cause) => shared.metrics.dropped(cause, packets),
         }
+    }
+}
+
+/// Tells somebody where they come from, if that is no longer than the question (SPEC §18.2).
+fn stun(shared: &Shared, sender: &mut Sender, (from, source): (SocketAddr, Option<IpAddr>), question: &[u8]) {
+    let mut reply = [0; stun::ANSWER_LEN_MAX];
+    let seen = SocketAddr::new(from.ip().to_canonical(), from.port());
+    match stun::answer(question, seen, &mut reply).filter(|&len| !stun::is_longer(question, len)) {
+        Some(len) => {
+            shared.metrics.answered();
+            send(shared, sender, Onward { to: from, source }, Ecn::NotEct, &reply[..len], len);
+        }
+        None => shared.metrics.dropped(Cause::Malformed, 1),
     }
 }
 

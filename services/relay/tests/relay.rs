@@ -12,8 +12,10 @@ use rift::paths::Binding;
 use rift::paths::relay::{Lease, LeaseTerms, relay_id};
 use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
 use rift::wire::relay::Envelope;
+use rift::wire::stun;
 use rift_mio::Clock;
 use rift_paseto::Signer;
+use rift_settings::Places;
 use wavry_relay::args::Cli;
 use wavry_relay::serve::{Running, serve};
 use wavry_relay::state::Cause;
@@ -148,19 +150,49 @@ fn key_stays_and_another_gateways_lease_is_refused() {
     again.stop();
 }
 
+/// SPEC §18.2.
+#[test]
+fn question_of_stun_is_answered_unless_the_answer_is_longer() {
+    let place = Place::new("stun");
+    let running = start(&place, &Signer::generate().expect("entropy"));
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let (mut request, mut reply) = ([0; stun::REQUEST_LEN], [0; 100]);
+    // Without an attribute the answer would be the longer one; what is heard first is the answer to the second question.
+    let short = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[1; 12]].concat();
+    socket.send_to(&short, running.address()).expect("loopback");
+    let len = stun::write_request(&[2; 12], &mut request).expect("room");
+    socket.send_to(&request[..len], running.address()).expect("loopback");
+    let (len, from) = socket.recv_from(&mut reply).expect("an answer");
+    assert_eq!(from, running.address());
+    let seen = stun::parse_answer(&reply[..len], &[2; 12]).expect("to the second");
+    assert_eq!(seen, Ok(socket.local_addr().expect("bound")));
+    assert!(len <= request.len());
+    running.stop();
+}
+
 #[test]
 fn settings_come_from_file_and_line_and_the_line_wins() {
     let words = |line: &[&str]| -> Vec<std::ffi::OsString> {
         core::iter::once("wavry-relay").chain(line.iter().copied()).map(Into::into).collect()
     };
-    let path = std::path::Path::new("relay.toml");
+    let place = Place::new("settings");
+    let places = Places::of("relay", &place.0, None, None);
+    std::fs::create_dir_all(place.0.join("etc/wavry")).expect("a directory");
+    let read = |text: &str, line: &[&str]| {
+        std::fs::write(&places.machine, text).expect("a file");
+        wavry_relay::args::read_at(&places, [("WAVRY_RELAY_LINE_MBIT".into(), "11".into())], words(line))
+    };
     let key = "ab".repeat(32);
-    let text = format!("listen = \"127.0.0.1:9\"\nmbit-max = 7\ntrust = [\"{key}\", \"{key}\"]\n");
-    let said =
-        wavry_relay::args::with_file(&words(&["--mbit-max", "9"]), &text, path).expect("good settings").run;
+    let text =
+        format!("listen = \"127.0.0.1:9\"\nmbit-max = 7\nline-mbit = 5\ntrust = [\"{key}\", \"{key}\"]\n");
+    let said = read(&text, &["--mbit-max", "9"]).expect("good settings").run;
     assert_eq!((said.listen.port(), said.mbit_max, said.trust.len()), (9, 9, 2));
-    let wrong = wavry_relay::args::with_file(&words(&[]), "lisen = \"x\"\n", path).expect_err("no such key");
-    assert!(wrong.to_string().contains("--listen"), "{wrong}");
-    let wrong = wavry_relay::args::with_file(&words(&[]), "listen = \n", path).expect_err("no TOML");
-    assert!(wrong.to_string().contains("relay.toml"), "{wrong}");
+    assert_eq!(said.line_mbit, 11, "the environment wins over the file");
+    assert_eq!(read(&text, &["--trust", &key]).expect("good settings").run.trust.len(), 1);
+    let wrong = read("lisen = \"x\"\n", &[]).expect_err("no such key");
+    assert!(wrong.to_string().contains("`listen`"), "{wrong}");
+    let wrong = read("listen = \n", &[]).expect_err("no TOML");
+    assert!(wrong.to_string().contains("relay.toml:1"), "{wrong}");
+    read(include_str!("../dist/relay.toml"), &[]).expect("what is shipped is right");
 }

@@ -15,6 +15,7 @@ cargo rig COMMAND [OPTION…]
   mutate  break rules of the protocol: the tests that cite them must notice
   board   the client for boards: build it, show it in QEMU, try it against a host
   flash   the client for boards, written to a real one
+  dist    packages for Debian, with manual pages and completions
   sizes   what the protocol takes of a board's memories
   help    this text; `help COMMAND` for one command
 

@@ -74,7 +74,7 @@ fn program_explains_itself_and_refuses_what_it_does_not_know() {
     std::fs::write(place.0.join(".config/wavry/gateway.toml"), "lisen = \"x\"").unwrap();
     let refused = place.run(&["--state", state]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("\"listen\""), "{said}");
+    assert!(!refused.status.success() && said.contains("did you mean `listen`"), "{said}");
     std::fs::write(place.0.join("gateway.db"), "no database at all, but long enough to look like one")
         .unwrap();
     let broken = place.run(&["token", "--state", state]);

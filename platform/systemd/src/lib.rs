@@ -1,7 +1,9 @@
-//! What a service manager is told: that the host is ready, that it is alive, that it ends.
+//! What a service manager is told: that a program is ready, that it is alive, that it ends.
 //!
 //! The protocol of `sd_notify(3)`: datagrams of `NAME=value` lines to the socket that the environment names. Without
-//! one there is nobody to be told, and nothing is done.
+//! one there is nobody to be told, and nothing is done. What being alive means is decided by who says it.
+
+#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::io;
@@ -50,7 +52,7 @@ impl Notifier {
         Self { manager, interval_us, beat_at: Instant::ZERO, told_at: Instant::ZERO, status: String::new() }
     }
 
-    /// The host listens.
+    /// The program does what it is for.
     pub fn ready(&self) {
         self.send("READY=1");
     }
