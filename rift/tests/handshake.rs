@@ -213,3 +213,80 @@ fn confirmation_copied_to_another_address_starts_nothing_there() {
         assert_eq!(pair.host().guests.len(), 1, "seed {seed}");
     }
 }
+
+/// The confirmation is for a host that has forgotten the handshake: the client asks again, without being told to. No
+/// packet number comes twice, though the keys are others. SPEC §4.5.
+#[test]
+fn host_that_restarts_before_the_confirmation_is_asked_again() {
+    for (delay_ms, restarts) in [(10, 1), (88, 1), (88, 3)] {
+        let mut pair = Pair::new(&PairConfig::new(7, link(delay_ms)));
+        pair.network.record();
+        // The response has left, the confirmation has not come.
+        pair.network.run_until(Time::from_millis(2 * delay_ms + 1));
+        for _ in 0..restarts {
+            assert!(pair.client().session().is_established() && !is_admitted(&pair));
+            pair.network.act(pair.host, |peer, _| peer.host_mut().restart());
+            // The fourth confirmation is due after 475 ms, and an initiation with it.
+            pair.network.run_for(Duration::from_millis(475 + 2 * delay_ms));
+        }
+        pair.network.run_for(Duration::from_millis(2 * delay_ms + 2));
+        assert!(is_admitted(&pair), "{restarts} restarts {delay_ms} ms away");
+        let authenticated = |(_, event): &&(_, Event)| matches!(event, Event::Authenticated(_));
+        assert_eq!(pair.client().events.iter().filter(authenticated).count(), 1);
+        assert_eq!(pair.host().guests.len(), 1);
+        pair.network.run_for(Duration::from_secs(1));
+        let of_client =
+            pair.network.captured().iter().filter(|sent| sent.from == pair.client && sent.bytes[0] >= 0x40);
+        let numbers: Vec<&[u8]> = of_client.map(|sent| &sent.bytes[5..8]).collect();
+        assert!(numbers.len() > 20 && numbers.is_sorted_by(|one, next| one < next), "{restarts} restarts");
+    }
+}
+
+/// A host that has not forgotten says to the repeated initiation what it said before, and nothing comes of that.
+#[test]
+fn confirmations_that_are_lost_lead_to_no_other_session() {
+    let mut pair = Pair::new(&PairConfig::new(8, link(10)));
+    pair.network.record();
+    let client = pair.client;
+    pair.network.set_tamper(|_, packet| if packet.bytes[0] == 0x12 { Fate::Drop } else { Fate::Pass });
+    pair.network.run_until(Time::from_millis(1_000));
+    assert!(!is_admitted(&pair));
+    pair.network.clear_tamper();
+    pair.network.run_until(Time::from_secs(2));
+    assert!(is_admitted(&pair));
+    let first = |kind: u8| pair.network.captured().iter().filter(move |sent| sent.bytes[0] == kind);
+    assert!(first(0x10).count() >= 3 && first(0x10).all(|sent| sent.from == client));
+    let responses: Vec<&[u8]> = first(0x11).map(|sent| &sent.bytes[..]).collect();
+    assert!(responses.len() >= 3 && responses.iter().all(|response| *response == responses[0]));
+    assert!(pair.client().discards.len() >= 2 && pair.host().guests.len() == 1);
+}
+
+/// What a handshake goes back to is what it was: another answer gives other keys, the same one the same.
+#[test]
+fn reopened_handshake_reads_another_answer() {
+    let (client, host) = (Identity::from_secret([4; 32]), Identity::from_secret([1; 32]));
+    let mut initiator = Noise::initiator(&client, [5; 32], Opening::XX);
+    initiator.expect_peer(host.public());
+    assert!(!initiator.reopen(), "nothing is out yet");
+    let (mut first, mut text, mut payload) = ([0; 128], [0; 160], [0; 160]);
+    let first_len = initiator.write_message(b"hello", &mut first).expect("its turn");
+    let mut keys = Vec::new();
+    for ephemeral in [3, 6, 3] {
+        let mut responder = Noise::responder(&host, [ephemeral; 32], Opening::XX);
+        responder.read_message(&first[..first_len], &mut payload).expect("a first message");
+        let len = responder.write_message(b"", &mut text).expect("its turn");
+        initiator.read_message(&text[..len], &mut payload).expect("a response");
+        let len = initiator.write_message(b"", &mut text).expect("its turn");
+        responder.read_message(&text[..len], &mut payload).expect("a confirmation");
+        let [ours, theirs] = [&mut initiator, &mut responder].map(|side| side.finish().expect("it is done"));
+        assert_eq!(
+            (ours.send, ours.receive, ours.transcript),
+            (theirs.receive, theirs.send, theirs.transcript)
+        );
+        keys.push(ours.send);
+        assert!(initiator.reopen());
+    }
+    assert!(keys[0] == keys[2] && keys[0] != keys[1]);
+    let mut responder = Noise::responder(&host, [3; 32], Opening::XX);
+    assert!(!responder.reopen(), "it has nothing to go back to");
+}

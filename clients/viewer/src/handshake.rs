@@ -96,4 +96,12 @@ impl Handshake for ChosenHandshake {
             Self::Hybrid(noise) => noise.finish(),
         }
     }
+
+    fn reopen(&mut self) -> bool {
+        match self {
+            Self::Rift(noise) => noise.reopen(),
+            Self::Snow(snow) => snow.reopen(),
+            Self::Hybrid(noise) => noise.reopen(),
+        }
+    }
 }

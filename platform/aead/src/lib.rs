@@ -89,6 +89,10 @@ impl<H: Handshake> Handshake for Native<H> {
     fn finish(&mut self) -> Option<Secrets> {
         self.0.finish()
     }
+
+    fn reopen(&mut self) -> bool {
+        self.0.reopen()
+    }
 }
 
 fn keyed(key: &[u8; 32]) -> LessSafeKey {

@@ -119,6 +119,11 @@ impl Bulk {
         self.window = self.window.saturating_add_signed(gain).clamp(WINDOW_MIN, WINDOW_MAX);
     }
 
+    /// A datagram arrived, and nobody can tell when.
+    pub(crate) fn on_arrived(&mut self, bytes: u16) {
+        self.in_flight = self.in_flight.saturating_sub(u64::from(bytes));
+    }
+
     /// Nothing was heard for so long that what is on the way counts as gone.
     pub(crate) const fn on_overdue(&mut self) {
         self.in_flight = 0;

@@ -110,6 +110,13 @@ pub trait Handshake {
 
     /// The outcome, once the last message has been written or read; `None` before that.
     fn finish(&mut self) -> Option<Secrets>;
+
+    /// Goes back to where an initiator of XX has written its first message and read nothing, so that it can read another
+    /// second one (SPEC §4.5). Returns whether it could; one that cannot stays as it is. It is safe because the answerer's
+    /// ephemeral key is in all that follows: another second message gives other keys, and the same one the same bytes.
+    fn reopen(&mut self) -> bool {
+        false
+    }
 }
 
 /// What a handshake message may add to its payload: two keys and two tags.

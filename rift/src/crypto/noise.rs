@@ -104,6 +104,8 @@ pub struct Noise<K: Kem = NoKem> {
     side: Side,
     /// Messages written and read so far.
     done: u8,
+    /// The transcript hash after the first message.
+    opened: [u8; 32],
 }
 
 impl Noise {
@@ -158,6 +160,7 @@ impl<K: Kem> Noise<K> {
             is_peer_expected: false,
             side,
             done: 0,
+            opened: [0; 32],
         }
     }
 
@@ -352,6 +355,9 @@ impl<K: Kem> Handshake for Noise<K> {
         let mut next = self.clone();
         next.write(payload, out)?;
         next.done += 1;
+        if next.done == 1 {
+            next.opened = *next.symmetric.transcript();
+        }
         *self = next;
         Ok(len)
     }
@@ -398,6 +404,16 @@ impl<K: Kem> Handshake for Noise<K> {
             peer: self.peer_static,
             transcript: *self.symmetric.transcript(),
         })
+    }
+
+    fn reopen(&mut self) -> bool {
+        if self.pattern != Pattern::Xx || self.side != Side::Initiator || self.done == 0 {
+            return false;
+        }
+        // The first message of XX mixes no key in: all of the state is in the hash.
+        self.symmetric = Symmetric::resume(self.pattern.name(K::SUITE), self.opened);
+        self.done = 1;
+        true
     }
 }
 

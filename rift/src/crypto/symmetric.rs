@@ -39,6 +39,11 @@ impl Symmetric {
         state
     }
 
+    /// The state of a handshake that has mixed no key in yet, whose transcript hash is known.
+    pub(super) fn resume(protocol_name: &[u8], transcript: [u8; 32]) -> Self {
+        Self { transcript, ..Self::new(protocol_name, b"") }
+    }
+
     /// Bytes that [`Self::seal`] adds now.
     pub(super) const fn tag_len(&self) -> usize {
         if self.key.is_some() { TAG_LEN } else { 0 }

@@ -1,6 +1,6 @@
 //! How a client begins a session (SPEC §4): its first flight, and what a host may say to that.
 
-use super::handshake::{CONFIRMATION_LEN, Flight, Phase};
+use super::handshake::{CONFIRMATION_LEN, Confirming, Flight, Phase};
 use super::{CloseReason, Config, Discard, Keys, PathId, Session};
 use crate::crypto::{
     AddressToken, CookieKey, Handshake, Mac1Key, Opening, Pattern, PublicKey, Secrets, Side, Suite, mac2,
@@ -192,21 +192,49 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         self.keys = Some(Keys::new(self.side, secrets, self.now));
     }
 
-    /// Takes the host's part of XX.
+    /// The first flight that is out and may be answered.
+    fn calling(&mut self) -> Result<&mut Calling<H>, Discard> {
+        match &mut self.phase {
+            Phase::Initiating(calling) => Ok(calling),
+            Phase::Confirming(confirming) if confirming.asks_again() && !self.is_stranger => {
+                Ok(&mut confirming.calling)
+            }
+            Phase::Confirming(_) | Phase::Established | Phase::Closing { .. } | Phase::Closed => {
+                Err(Discard::Unexpected)
+            }
+        }
+    }
+
+    /// Takes the host's part of XX: the first, and later that of a host that has forgotten the first (SPEC §4.5).
     pub(super) fn handle_response(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Discard> {
         let remote = self.read_reply(Kind::Response, datagram)?;
-        let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
+        let is_confirming = matches!(self.phase, Phase::Confirming(_));
+        let (confirmed, wanted) = (self.active.remote.connection, self.config.wanted);
+        let calling = self.calling()?;
+        if is_confirming && remote == confirmed {
+            // The same as before: the host still knows, and the confirmation is on its way.
+            calling.handshake.reopen();
+            return Err(Discard::Replay);
+        }
         let host = calling.host;
         let mut payload = [0; Opened::FRAMES_MAX];
-        let wanted = request::emit(self.config.wanted, &mut payload).and_then(|len| payload.get(..len));
+        let wanted = request::emit(wanted, &mut payload).and_then(|len| payload.get(..len));
         let mut message = [0; CONFIRMATION_LEN];
         let written = Reply::emit_head(&mut message, Kind::Confirmation, remote).and_then(|()| {
             calling.handshake.write_message(wanted?, message.get_mut(Reply::HEAD_LEN..)?).ok()
         });
         let secrets =
             calling.handshake.finish().filter(|_| written == Some(CONFIRMATION_LEN - Reply::HEAD_LEN));
+        calling.handshake.reopen();
         let flight = Flight::new(now, self.config.handshake_us);
-        self.on_finished(now, host, remote, secrets, Phase::Confirming { message, flight });
+        let phase = match core::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Initiating(calling) | Phase::Confirming(Confirming { calling, .. }) => {
+                Phase::Confirming(Confirming::new(calling, message, flight))
+            }
+            other @ (Phase::Established | Phase::Closing { .. } | Phase::Closed) => other,
+        };
+        self.phase = phase;
+        self.on_finished(now, host, remote, secrets);
         Ok(())
     }
 
@@ -229,7 +257,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
         let (host, secrets) = (calling.host, calling.handshake.finish());
         // The first packet shows the host that this side is there: a request for its clock is always due at first.
-        self.on_finished(now, host, remote, secrets, Phase::Established);
+        self.phase = Phase::Established;
+        self.on_finished(now, host, remote, secrets);
         if !packet.is_empty()
             && self.is_established()
             && let Err(discard) = self.handle_sealed(now, path, received_at, ecn, packet)
@@ -242,13 +271,14 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// Reads a second message; gives the host's connection id.
     fn read_reply(&mut self, kind: Kind, datagram: &[u8]) -> Result<u32, Discard> {
-        let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
+        let local = self.local_connection;
+        let calling = self.calling()?;
         let pattern = if kind == Kind::Answer { Pattern::Ik } else { Pattern::Xx };
         if calling.handshake.pattern() != pattern {
             return Err(Discard::Unexpected);
         }
         let reply = Reply::parse(datagram).filter(|reply| reply.kind == kind).ok_or(Discard::Malformed)?;
-        if reply.connection != self.local_connection {
+        if reply.connection != local {
             return Err(Discard::UnknownConnection);
         }
         let mut payload = [0; Opened::FRAMES_MAX];
@@ -257,24 +287,16 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         payload.get(..len).and_then(connection_of).ok_or(Discard::Malformed)
     }
 
-    /// The handshake has come to its end here.
-    fn on_finished(
-        &mut self,
-        now: Instant,
-        host: Option<PublicKey>,
-        remote: u32,
-        secrets: Option<Secrets>,
-        phase: Phase<H>,
-    ) {
+    /// The handshake has come to its end here, or to another one.
+    fn on_finished(&mut self, now: Instant, host: Option<PublicKey>, remote: u32, secrets: Option<Secrets>) {
         let Some(secrets) = secrets else { return self.finish(now, None, CloseReason::Unanswered) };
         if host.is_some_and(|host| host != secrets.peer) {
             return self.finish(now, None, CloseReason::WrongPeer);
         }
         self.active.remote = super::path::Direction::new(remote, 0);
+        self.pending.authenticated |= self.keys.is_none();
         self.install(&secrets);
-        self.pending.authenticated = true;
         self.heard_at = now;
-        self.phase = phase;
         self.tell_datagram_limit();
         if self.is_stranger {
             self.pairing.begin(now);
@@ -283,7 +305,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// Takes a cookie: the flight carries the proof of it from now on, and leaves again at once, the first time.
     pub(super) fn handle_cookie(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Discard> {
-        let Phase::Initiating(calling) = &mut self.phase else { return Err(Discard::Unexpected) };
+        let calling = self.calling()?;
         let reply = CookieReply::parse(datagram).ok_or(Discard::Malformed)?;
         let host = calling.host.unwrap_or(PublicKey::from_bytes([0; 32]));
         let key = CookieKey::new(&host);

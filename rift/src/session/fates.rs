@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::arrivals::REPORT_PATIENCE_US;
-use super::sent::Carried;
+use super::sent::{Came, Carried, Told};
 use crate::crypto::{Handshake, Side};
 use crate::delta::{Controller as _, Outcome, PacketReport};
 use crate::flight::FlightEntry;
@@ -61,8 +61,11 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             let number = index.wrapping_add(shift);
             let before_us = u64::from(arrival.before_us);
             let arrived_us = reference_us.saturating_sub(before_us);
-            let ce = arrival.ecn == Ecn::Ce;
-            if let Some(sent_at) = self.sent.on_arrived(self.memory.sent(), number, arrived_us, ce) {
+            let at_us = (!arrival.is_long_ago()).then_some(arrived_us);
+            let came = Came { at_us, ce: arrival.ecn == Ecn::Ce };
+            if let Some(sent_at) = self.sent.on_arrived(self.memory.sent(), number, came)
+                && at_us.is_some()
+            {
                 round_trip = Some(received_at.micros_since(sent_at).saturating_sub(before_us));
             }
         }
@@ -108,21 +111,27 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 narrowed = narrowed.or(fate);
                 loss.on_packet(told.arrived.is_none());
                 let outcome = match told.arrived {
-                    Some((at_us, ce)) => {
+                    Some(Came { at_us, ce }) => {
                         stats.packets_arrived += 1;
                         latches.on_arrived(told.carried, told.packet_number);
-                        Outcome::Arrived { at_us, ce }
+                        at_us.map(|at_us| Outcome::Arrived { at_us, ce })
                     }
                     None => {
                         stats.packets_lost += 1;
                         latches.on_lost(told.carried, told.packet_number);
-                        for (stream, carried) in streams.iter_mut().zip(Carried::STREAMS) {
-                            if told.carried.contains(carried) {
-                                stream.on_lost(now, round_trip);
-                            }
-                        }
-                        Outcome::Lost
+                        let parts = streams.iter_mut().zip(Carried::STREAMS);
+                        let lost = parts.filter(|(_, carried)| told.carried.contains(*carried));
+                        lost.for_each(|(stream, _)| stream.on_lost(now, round_trip));
+                        Some(Outcome::Lost)
                     }
+                };
+                let Some(outcome) = outcome else {
+                    // SPEC §12.2: a peer that stood still is no queue.
+                    if told.carried.intersects(Carried::BULK) {
+                        bulk.on_arrived(told.bytes);
+                    }
+                    forgotten += eliciting_bytes(&told);
+                    continue;
                 };
                 let report = PacketReport { sent_at: told.sent_at, bytes: told.bytes, outcome };
                 if told.carried.intersects(Carried::BULK) {
@@ -130,9 +139,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 }
                 // SPEC §16.9: what was too long for the path tells nothing of its rate.
                 if told.arrived.is_none() && told.bytes > mtu.len() {
-                    if told.carried.contains(Carried::ELICITING) {
-                        forgotten += usize::from(told.bytes);
-                    }
+                    forgotten += eliciting_bytes(&told);
                     continue;
                 }
                 // Packets that want no feedback may wait long for it: that is no delay of the path.
@@ -157,4 +164,9 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.restart_control(before_bps);
         }
     }
+}
+
+/// What congestion control counts as under way of a packet.
+fn eliciting_bytes(told: &Told) -> usize {
+    if told.carried.contains(Carried::ELICITING) { usize::from(told.bytes) } else { 0 }
 }

@@ -11,24 +11,63 @@ use crate::wire::request::Request;
 /// A first flight is repeated after this long, then each time half as long again.
 const FIRST_REPEAT_US: u64 = 100_000;
 const REPEAT_US_MAX: u64 = 2_000_000;
+/// Confirmations that leave alone; with each further one the first flight leaves too (SPEC §4.5). The fourth is due after
+/// 475 ms, longer than most round trips, and soon enough for a session to be back within 2 s.
+const CONFIRMATIONS_ALONE: u8 = 3;
 /// When the copies of a close leave, in µs after the one before: nobody acknowledges it, and losses come in bursts.
 const CLOSE_AFTER_US: [u64; 5] = [0, 0, 20_000, 40_000, 80_000];
 /// Bytes of a third message: head, static key and payload with their tags.
 pub(super) const CONFIRMATION_LEN: usize = Reply::HEAD_LEN + 32 + 16 + Request::FRAME_LEN + 16;
 
 /// Where a session is between its beginning and its end.
-#[expect(clippy::large_enum_variant, reason = "a session has one, and there is no heap")]
 pub(crate) enum Phase<H> {
     /// Client: the first flight is out.
     Initiating(Calling<H>),
     /// Client: the third message is out, and nothing sealed has come back yet.
-    Confirming { message: [u8; CONFIRMATION_LEN], flight: Flight },
+    Confirming(Confirming<H>),
     /// Both sides have the keys.
     Established,
     /// The peer is being told that it is over.
     Closing { code: u16, sent: usize, due: Instant },
     /// Over.
     Closed,
+}
+
+/// A client's handshake whose third message is out.
+pub(crate) struct Confirming<H> {
+    /// The handshake as it was before the response: a host that has forgotten it gives another one.
+    pub(super) calling: Calling<H>,
+    message: [u8; CONFIRMATION_LEN],
+    flight: Flight,
+    sent: u8,
+    /// Whether the first flight has left for the confirmation that is due.
+    has_asked: bool,
+}
+
+impl<H> Confirming<H> {
+    pub(super) const fn new(calling: Calling<H>, message: [u8; CONFIRMATION_LEN], flight: Flight) -> Self {
+        Self { calling, message, flight, sent: 0, has_asked: false }
+    }
+
+    /// Whether the host is asked again, and so may give another response.
+    pub(super) const fn asks_again(&self) -> bool {
+        self.sent >= CONFIRMATIONS_ALONE
+    }
+
+    /// Copies the datagram that is due out. Returns its length.
+    fn put(&mut self, now: Instant, is_stranger: bool, out: &mut [u8]) -> Option<usize> {
+        // Who pairs has told a person that the host is there: that person begins again.
+        if self.asks_again() && !self.has_asked && !is_stranger {
+            let (len, is_last) = self.calling.message.put(out)?;
+            self.has_asked = is_last;
+            return Some(len);
+        }
+        out.get_mut(..self.message.len())?.copy_from_slice(&self.message);
+        self.flight.leaves(now);
+        self.sent = self.sent.saturating_add(1);
+        self.has_asked = false;
+        Some(self.message.len())
+    }
 }
 
 /// A handshake message on its way, repeated until it is answered.
@@ -67,7 +106,7 @@ impl Flight {
 impl<M: Memory, H: Handshake> Session<M, H> {
     /// Something sealed by the peer has come: it has the keys too.
     pub(super) fn on_sealed(&mut self) {
-        if matches!(self.phase, Phase::Confirming { .. }) {
+        if matches!(self.phase, Phase::Confirming(_)) {
             self.phase = Phase::Established;
         }
         if !self.is_live() {
@@ -77,7 +116,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     pub(super) fn handshake_due(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Initiating(Calling { flight, .. }) | Phase::Confirming { flight, .. } => {
+            Phase::Initiating(Calling { flight, .. }) | Phase::Confirming(Confirming { flight, .. }) => {
                 Some(flight.next())
             }
             Phase::Closing { due, .. } => Some(*due),
@@ -89,7 +128,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     pub(super) fn handle_handshake_timeout(&mut self, now: Instant) -> bool {
         let (flight, is_other_version) = match &self.phase {
             Phase::Initiating(calling) => (&calling.flight, calling.is_other_version),
-            Phase::Confirming { flight, .. } => (flight, false),
+            Phase::Confirming(confirming) => (&confirming.flight, false),
             Phase::Established | Phase::Closing { .. } | Phase::Closed => return false,
         };
         if flight.gives_up > now {
@@ -110,10 +149,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 }
                 len
             }
-            Phase::Confirming { message, flight } if flight.due <= now => {
-                out.get_mut(..message.len())?.copy_from_slice(message);
-                flight.leaves(now);
-                message.len()
+            Phase::Confirming(confirming) if confirming.flight.due <= now => {
+                confirming.put(now, self.is_stranger, out)?
             }
             Phase::Closing { code, sent, due } => {
                 if *due > now {
@@ -138,7 +175,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                 self.note_sent(now, len, super::Carried::empty());
                 len
             }
-            Phase::Initiating(_) | Phase::Confirming { .. } | Phase::Established | Phase::Closed => {
+            Phase::Initiating(_) | Phase::Confirming(_) | Phase::Established | Phase::Closed => {
                 return None;
             }
         };

@@ -76,6 +76,8 @@ enum Fate {
     Empty,
     InFlight,
     Arrived,
+    /// So long before it was reported that the report could not say when.
+    ArrivedLongAgo,
 }
 
 /// One packet in the ring of those sent.
@@ -109,8 +111,17 @@ pub(crate) struct Told {
     pub(crate) sent_at: Instant,
     pub(crate) bytes: u16,
     pub(crate) carried: Carried,
-    /// The peer's microseconds and whether congestion was marked; `None` = lost.
-    pub(crate) arrived: Option<(u64, bool)>,
+    /// `None` = lost.
+    pub(crate) arrived: Option<Came>,
+}
+
+/// How a packet arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Came {
+    /// In the peer's microseconds; `None` when that was too long before the report.
+    pub(crate) at_us: Option<u64>,
+    /// Whether congestion was marked.
+    pub(crate) ce: bool,
 }
 
 /// The numbers around the ring: the ring itself lies in the caller's memory.
@@ -182,8 +193,7 @@ impl SentLog {
         &mut self,
         ring: &mut [SentPacket],
         packet_number: u64,
-        arrived_us: u64,
-        ce: bool,
+        came: Came,
     ) -> Option<Instant> {
         if packet_number < self.untold || packet_number >= self.next {
             return None;
@@ -192,9 +202,9 @@ impl SentLog {
         if packet.fate != Fate::InFlight {
             return None;
         }
-        packet.fate = Fate::Arrived;
-        packet.arrived_us = arrived_us;
-        packet.ce = ce;
+        packet.fate = if came.at_us.is_some() { Fate::Arrived } else { Fate::ArrivedLongAgo };
+        packet.arrived_us = came.at_us.unwrap_or(0);
+        packet.ce = came.ce;
         if packet_number >= self.arrived_end {
             self.arrived_end = packet_number + 1;
             self.arrived_sent_at = packet.sent_at;
@@ -222,7 +232,8 @@ impl SentLog {
         let is_overdue =
             packet_number < self.arrived_end && now.micros_since(packet.sent_at) > overdue_us + patience_us;
         let arrived = match packet.fate {
-            Fate::Arrived => Some((packet.arrived_us, packet.ce)),
+            Fate::Arrived => Some(Came { at_us: Some(packet.arrived_us), ce: packet.ce }),
+            Fate::ArrivedLongAgo => Some(Came { at_us: None, ce: packet.ce }),
             Fate::InFlight if !is_overtaken && !is_overdue => return None,
             Fate::InFlight | Fate::Empty => None,
         };

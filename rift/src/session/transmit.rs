@@ -309,7 +309,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         Some(self.pacer.ready_at(self.now, self.wanted_bytes(segment)))
     }
 
-    /// A batch of shards of the oldest queued picture, and of nothing else (SPEC §3.4).
+    /// A batch of shards of the oldest queued picture, and of nothing else.
     fn transmit_media(
         &mut self,
         now: Instant,
@@ -324,6 +324,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         let first = self.video_out.peek()?;
         let segment = segment_len(first.len);
+        // SPEC §3.4: as many shards as may leave at once, and nothing of another class.
         let count = self.batch_len(now, segment, out.len());
         if count == 0 {
             return None;

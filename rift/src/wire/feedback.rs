@@ -50,6 +50,14 @@ pub struct Arrival {
     pub ecn: Ecn,
 }
 
+impl Arrival {
+    /// Whether it was so long ago that the report cannot say when (SPEC §12.2).
+    #[must_use]
+    pub fn is_long_ago(&self) -> bool {
+        self.before_us >= u32::from(Feedback::STEPS_MAX).saturating_mul(Feedback::STEP_US)
+    }
+}
+
 /// Which packets of a run arrived, and when.
 ///
 /// ```text

@@ -14,6 +14,8 @@ use wavry_tidy::{manifests, rules};
 const SECONDS: &str = "300";
 /// Of many tests of one program so many are asked.
 const TESTS_MAX: usize = 12;
+/// A core that is broken anew each time is built more often than it runs: quickly, and with all that its tests are about.
+const BUILD: [&str; 2] = ["--config=profile.dev.package.rift.opt-level=1", "--locked"];
 
 /// What became of a mutant.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,26 +101,27 @@ fn attempt(copy: &Path, mutant: &Mutant, tests: &[String]) -> io::Result<Fate> {
     fate
 }
 
-/// Whether any of these tests fails.
+/// Whether any of these tests fails. Each program is built just before it is asked, and those after the one that noticed
+/// are not.
 fn judged(copy: &Path, tests: &[String]) -> io::Result<Fate> {
-    let check = Command::new("cargo")
-        .args(["check", "--quiet", "--offline", "--locked", "--package=rift"])
-        .current_dir(copy)
-        .stderr(Stdio::null())
-        .status()?;
-    if !check.success() {
-        return Ok(Fate::Refused);
-    }
     for (target, names) in programs(copy, tests) {
-        let mut command = Command::new("timeout");
-        command.args([SECONDS, "cargo", "test", "--quiet", "--offline", "--locked"]).args(target).arg("--");
-        command.args(names.iter().take(TESTS_MAX)).current_dir(copy);
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-        if !status.success() {
+        let mut build = Command::new("cargo");
+        build.args(["test", "--quiet", "--offline", "--no-run"]).args(BUILD).args(&target);
+        if !is_well(build.current_dir(copy))? {
+            return Ok(Fate::Refused);
+        }
+        let mut run = Command::new("timeout");
+        run.args([SECONDS, "cargo", "test", "--quiet", "--offline"]).args(BUILD).args(target).arg("--");
+        if !is_well(run.args(names.iter().take(TESTS_MAX)).current_dir(copy))? {
             return Ok(Fate::Noticed);
         }
     }
     Ok(Fate::Survived)
+}
+
+fn is_well(command: &mut Command) -> io::Result<bool> {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    Ok(status.success())
 }
 
 /// The programs these tests are in, as cargo is told of them, those of `rift` itself first.
@@ -137,7 +140,11 @@ fn programs(copy: &Path, tests: &[String]) -> Vec<(Vec<String>, Vec<String>)> {
             (Some("tests"), Some(file)) => format!("--test={}", file.trim_end_matches(".rs")),
             _ => "--lib".to_owned(),
         };
-        let key = (package != "rift", vec![format!("--package={package}"), target]);
+        let mut words = vec![format!("--package={package}"), target];
+        if package == "rift" {
+            words.push("--all-features".to_owned());
+        }
+        let key = (package != "rift", words);
         programs.entry(key).or_default().push(name.to_owned());
     }
     programs.into_iter().map(|((_, target), names)| (target, names)).collect()

@@ -16,6 +16,8 @@ use crate::random::Random;
 
 /// Pictures in reassembly at once.
 const PICTURES: usize = 8;
+/// Datagrams that wait for a client that stands still; further ones are lost, as in a socket's buffer.
+const SOCKET_MAX: usize = 256;
 /// The longest picture, parity included.
 const PICTURE_LEN_MAX: usize = 512 * 1024;
 
@@ -38,6 +40,9 @@ pub struct ClientPeer<H: Handshake = Noise> {
     host: NodeId,
     outbox: Outbox,
     random: Random,
+    /// It stands still until then, and what comes waits in its socket, each with the time it came at.
+    stopped_until: Option<Instant>,
+    socket: Vec<(Instant, Packet)>,
     /// Addresses of paths beside the first, which leaves from the node's own.
     places: Vec<(PathId, NodeId)>,
     decoder: Decoder,
@@ -126,6 +131,8 @@ impl<H: Handshake> ClientPeer<H> {
             outbox: Outbox::new(),
             random,
             decoder: Decoder::new(),
+            stopped_until: None,
+            socket: Vec::new(),
             places: Vec::new(),
             typist: None,
             parcel: None,
@@ -157,6 +164,11 @@ impl<H: Handshake> ClientPeer<H> {
         for (_, place) in self.places.iter_mut().filter(|(_, place)| *place == before) {
             *place = after;
         }
+    }
+
+    /// Stands still until then, as a process that was stopped: what comes waits, with the time that the kernel gave it.
+    pub const fn stop_until(&mut self, until: Instant) {
+        self.stopped_until = Some(until);
     }
 
     /// Its session.
@@ -200,8 +212,20 @@ impl<H: Handshake> ClientPeer<H> {
         ecn: Ecn,
         datagram: &mut [u8],
     ) -> Result<(), Discard> {
+        self.receive_late(now, now, to, ecn, datagram)
+    }
+
+    /// Takes a datagram that waited since `received_at`.
+    fn receive_late(
+        &mut self,
+        now: Instant,
+        received_at: Instant,
+        to: NodeId,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Result<(), Discard> {
         let path = self.places.iter().find(|(_, place)| *place == to).map_or(PathId(0), |&(id, _)| id);
-        let result = self.session.handle_datagram(now, path, now, ecn, datagram);
+        let result = self.session.handle_datagram(now, path, received_at, ecn, datagram);
         self.handle_events(now);
         result
     }
@@ -293,12 +317,21 @@ fn read<H: Handshake>(session: &mut Session<Box<ClientMemory>, H>, channel: Chan
 
 impl<H: Handshake> Host for ClientPeer<H> {
     fn handle_packet(&mut self, now: Instant, packet: &mut Packet) {
+        if self.stopped_until.is_some() {
+            if self.socket.len() < SOCKET_MAX {
+                self.socket.push((now, packet.clone()));
+            }
+            return;
+        }
         if let Err(discard) = self.receive(now, packet.to, packet.ecn, &mut packet.bytes) {
             self.discards.push(discard);
         }
     }
 
     fn poll_packet(&mut self, now: Instant, packet: &mut Packet) -> bool {
+        if self.stopped_until.is_some() {
+            return false;
+        }
         if self.outbox.take(packet) {
             return true;
         }
@@ -313,12 +346,23 @@ impl<H: Handshake> Host for ClientPeer<H> {
     }
 
     fn next_wake(&mut self) -> Option<Instant> {
+        if self.stopped_until.is_some() {
+            return self.stopped_until;
+        }
         let typist = self.typist.as_ref().and_then(Typist::next_at);
         let typist = typist.filter(|_| self.session.permissions().is_some() && self.session.is_established());
         earlier(self.session.poll_timeout().map(|(at, _)| at), typist)
     }
 
     fn handle_wake(&mut self, now: Instant) {
+        if self.stopped_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.stopped_until = None;
+        for (received_at, mut packet) in core::mem::take(&mut self.socket) {
+            let result = self.receive_late(now, received_at, packet.to, packet.ecn, &mut packet.bytes);
+            self.discards.extend(result.err());
+        }
         self.session.handle_timeout(now);
         self.handle_events(now);
     }

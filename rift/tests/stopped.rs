@@ -1,0 +1,48 @@
+//! A client that stands still, as a process that was stopped, while its host sends on (SPEC §12.2).
+
+use core::time::Duration;
+
+use rift::Config;
+use rift_sim::peer::{Pair, PairConfig};
+use rift_sim::{LinkConfig, QueueLimit, Rate, Time};
+
+const SEEDS: core::ops::Range<u64> = 1..4;
+
+fn pair(seed: u64) -> Pair {
+    let link = LinkConfig {
+        delay: Duration::from_millis(10),
+        rate: Rate::Constant(30_000_000),
+        queue: QueueLimit::Time(Duration::from_millis(200)),
+        ..LinkConfig::default()
+    };
+    let session = Config { bitrate_bps_min: 300_000, bitrate_bps_max: 12_000_000, ..Config::default() };
+    Pair::new(&PairConfig { session, pictures_per_second: 60, ..PairConfig::new(seed, link) })
+}
+
+/// SPEC §12.2.
+#[test]
+fn wait_of_a_client_that_stood_still_is_not_taken_for_a_queue() {
+    for seed in SEEDS {
+        for stopped_ms in [300, 1_000, 3_000] {
+            let mut pair = pair(seed);
+            pair.network.run_until(Time::from_secs(5));
+            let grant = |pair: &Pair| pair.host().guests[0].session.budget().pacing_bps;
+            let before_bps = grant(&pair);
+            assert!(before_bps > 8_000_000, "seed {seed}: {before_bps} bit/s");
+            let until = Pair::CLIENT_CLOCK.local(pair.network.now() + Duration::from_millis(stopped_ms));
+            pair.network.act(pair.client, |peer, _| peer.client_mut().stop_until(until));
+            // A second after it goes on, and for the two that follow.
+            pair.network.run_for(Duration::from_millis(stopped_ms + 1_000));
+            for _ in 0..20 {
+                let now_bps = grant(&pair);
+                let what = format!("seed {seed}, {stopped_ms} ms: {before_bps} bit/s, then {now_bps}");
+                assert!(now_bps >= before_bps / 4 * 3, "{what}");
+                pair.network.run_for(Duration::from_millis(100));
+            }
+            let round_trip =
+                pair.host().guests[0].session.stats(Pair::HOST_CLOCK.local(pair.network.now())).round_trip_us;
+            assert!(round_trip < 60_000, "seed {seed}, {stopped_ms} ms: {round_trip} µs");
+            assert_eq!(pair.client().closed(), None);
+        }
+    }
+}
