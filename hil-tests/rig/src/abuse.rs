@@ -8,7 +8,7 @@ use crate::{Failure, cargo, say};
 type Attack = (&'static str, &'static str, &'static str, &'static str);
 
 /// The slow ones last.
-const ATTACKS: [Attack; 19] = [
+const ATTACKS: [Attack; 22] = [
     (
         "forged: a bind with any bit changed binds nothing",
         "wavry-relay",
@@ -116,6 +116,24 @@ const ATTACKS: [Attack; 19] = [
         "rift",
         "meeting",
         "check_sent_again_and_again_gets_no_more_than_fifty_answers",
+    ),
+    (
+        "revoked: who left a host's list while the gateway was away is not introduced any more",
+        "wavry-gateway",
+        "state",
+        "devices::list_that_a_host_tells_takes_the_place_of_what_it_granted_before",
+    ),
+    (
+        "malicious gateway: whom it introduces gets no channel where the host's own list lacks the key",
+        "rift",
+        "hostile",
+        "stranger_with_a_valid_handshake_gets_no_channel",
+    ),
+    (
+        "malicious gateway: who has another key than the one that was pinned does not pass for it",
+        "rift-mio",
+        "loopback",
+        "host_with_another_key_does_not_answer",
     ),
     (
         "fuzzed: what was ever found against gateway and relay breaks no promise",
