@@ -19,7 +19,7 @@ const CONFIG: Config =
 const TIME_MAX: u64 = 1 << 43;
 /// Entries of one record that are played.
 const ENTRIES_MAX: usize = 2_000;
-const PHASES_MAX: usize = 32;
+const PHASES_MAX: usize = 6;
 const PHASE_US: u64 = 400_000;
 const TICK_US: u64 = 1_000;
 const FEEDBACK_TICKS: u64 = 15;
