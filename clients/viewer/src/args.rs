@@ -133,8 +133,11 @@ impl Connect {
 #[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
 pub struct Pair {
-    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT`
+    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT`, or a link (`wavry-server link`)
     pub host: String,
+    /// With what to enrol at the gateway of a link, needed once: `wavry-gateway token` prints it there
+    #[arg(long, value_name = "TOKEN", value_parser = parse_token)]
+    pub enrol: Option<EnrolmentToken>,
     /// Show a PIN here, to be typed at the host: `wavry-server pair --pin PIN`
     #[arg(long)]
     pub show_pin: bool,

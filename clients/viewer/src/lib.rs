@@ -131,14 +131,18 @@ impl Place {
         let (meeting, id) = (link.gateway, Some(link.host));
         if let Some(gateway) = meeting {
             pins::load(&state_dir(&options.common)?)?.expect_gateway(&gateway)?;
-            // Of an ID people look at the beginning.
-            let host = link.host.to_string().chars().take(7).collect();
+            let host = short_id(&link.host);
             let meeting = Some(Meeting { gateway, token: options.enrol });
             return Ok(Self { host, port: args::PORT_DEFAULT, id, meeting });
         }
         let (host, port) = host_place(link.direct.first().map(String::as_str), id)?;
         Ok(Self { host, port, id, meeting: None })
     }
+}
+
+/// Of an ID people look at the beginning.
+fn short_id(id: &PublicKey) -> String {
+    id.to_string().chars().take(7).collect()
 }
 
 /// Where the host is: what was said, else where it announces itself on the local network.

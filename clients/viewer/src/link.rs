@@ -165,6 +165,8 @@ impl Traffic {
 pub struct Way {
     /// Whether a relay carries the session.
     pub is_relayed: bool,
+    /// Whether it goes to that relay over TCP, because UDP does not pass.
+    pub is_streamed: bool,
     /// Where the host is, or the relay.
     pub address: SocketAddr,
 }
@@ -173,7 +175,11 @@ impl Way {
     /// What it is, in a word.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
-        if self.is_relayed { "relay" } else { "direct" }
+        match (self.is_relayed, self.is_streamed) {
+            (false, _) => "direct",
+            (true, false) => "relay",
+            (true, true) => "relay over TCP",
+        }
     }
 }
 

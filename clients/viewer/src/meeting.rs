@@ -6,14 +6,15 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::sync::mpsc::TryRecvError;
 
 use rift::paths::Via;
 use rift::wire::signal::{EnrolmentToken, SignalReason};
-use rift::{CloseReason, Instant, Opening};
+use rift::{CloseReason, Identity, Instant, Opening, PublicKey};
 use rift_keystore::link::GatewayName;
 use rift_mio::{
-    ClientDriver, Enrolment, Finder, GatewayPlace, GatewayState, SharedClient, SocketConfig, Trouble,
+    ClientDriver, Enrolment, Finder, GatewayPlace, GatewayState, SharedClient, SocketConfig, Trouble, UsedWay,
 };
 use tracing::{debug, info};
 
@@ -36,6 +37,32 @@ pub struct Meeting {
     pub gateway: GatewayName,
     /// With what to enrol there.
     pub token: Option<EnrolmentToken>,
+}
+
+impl Meeting {
+    /// Begins to look for this host.
+    pub(crate) fn finder(
+        &self,
+        place: GatewayPlace,
+        host: PublicKey,
+        identity: &Identity,
+    ) -> Result<Finder, ClientError> {
+        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let enrolment = self.token.map(|token| Enrolment::new(token, &name));
+        let finder = Finder::new(&SocketConfig::default(), place, host, identity, enrolment);
+        let finder =
+            finder.map_err(|source| ClientError::Network { host: self.gateway.address.clone(), source })?;
+        Ok(finder.with_streams(Box::new(rift_tcp::lender())))
+    }
+
+    /// The gateway has proven its key: it is expected at that address from now on.
+    pub(crate) fn keep_gateway(&self, state: &Path) {
+        let GatewayName { address, key } = &self.gateway;
+        let kept = pins::change(state, |pins| pins.keep_gateway(address, *key));
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the gateway's key was not kept");
+        }
+    }
 }
 
 impl Network {
@@ -64,13 +91,7 @@ impl Network {
             }
         };
         let place = GatewayPlace { key: meeting.gateway.key, address };
-        let target = &self.target;
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let enrolment = meeting.token.map(|token| Enrolment::new(token, &name));
-        let socket = SocketConfig::default();
-        let finder = Finder::new(&socket, place, target.key, &target.identity, enrolment);
-        let mut finder = finder
-            .map_err(|source| ClientError::Network { host: meeting.gateway.address.clone(), source })?;
+        let mut finder = meeting.finder(place, self.target.key, &self.target.identity)?;
         info!(gateway = %meeting.gateway.address, "looking for a way to the host");
         match self.find(meeting, had_session, &mut finder)? {
             Found::Way => {}
@@ -110,7 +131,7 @@ impl Network {
                 GatewayState::Here(seen) => {
                     if !core::mem::replace(&mut is_known, true) {
                         debug!(%seen, "the gateway knows this client");
-                        self.keep_gateway(meeting);
+                        meeting.keep_gateway(&self.target.state);
                     }
                 }
                 // What a person has to mend is told at once; a network may come back.
@@ -134,15 +155,6 @@ impl Network {
                 }
                 return Err(self.not_introduced(meeting, reason));
             }
-        }
-    }
-
-    /// The gateway has proven its key: it is expected at that address from now on.
-    fn keep_gateway(&self, meeting: &Meeting) {
-        let GatewayName { address, key } = &meeting.gateway;
-        let kept = pins::change(&self.target.state, |pins| pins.keep_gateway(address, *key));
-        if let Err(error) = kept {
-            tracing::warn!(%error, "the gateway's key was not kept");
         }
     }
 
@@ -176,8 +188,8 @@ impl Network {
     /// Tells which way the session goes, once that is another one. A session whose path falls silent for some
     /// milliseconds goes another way for as long, which is nothing to tell.
     pub(crate) fn watch_way(&mut self, driver: &Driver) {
-        let Some((via, address)) = driver.way() else { return };
-        let (now, way) = (self.clock.now(), Way { is_relayed: via == Via::Relay, address });
+        let Some(UsedWay { via, address, is_streamed }) = driver.way() else { return };
+        let (now, way) = (self.clock.now(), Way { is_relayed: via == Via::Relay, is_streamed, address });
         let (since, seen) = *self.way.get_or_insert((now, way));
         if seen != way {
             self.way = Some((now, way));
@@ -198,16 +210,17 @@ enum Found {
 }
 
 /// Of several addresses one of IPv4: what a NAT does matters there, and addresses of IPv6 are told anyway.
-fn resolve(name: &str) -> std::io::Result<SocketAddr> {
+pub(crate) fn resolve(name: &str) -> std::io::Result<SocketAddr> {
     let mut addresses: Vec<_> = name.to_socket_addrs()?.collect();
     addresses.sort_by_key(SocketAddr::is_ipv6);
     addresses.first().copied().ok_or_else(|| std::io::ErrorKind::NotFound.into())
 }
 
 /// What is wrong with a gateway, as words that follow its name.
-fn describe(trouble: Trouble) -> String {
+pub(crate) fn describe(trouble: Trouble) -> String {
     match trouble {
-        Trouble::Silent => "does not answer: is it running, and does every firewall on the way let its UDP port pass?"
+        Trouble::Silent => "does not answer, neither by UDP nor over TLS on TCP: is it running, and does every firewall on \
+                            the way let its UDP port pass, or TCP port 443?"
             .to_owned(),
         Trouble::OtherKey => {
             "answers, but has not the key that the link says: it is another one, or its key was changed; if on purpose, \

@@ -216,7 +216,9 @@ impl Network {
         };
         let mut refused = None;
         for address in addresses {
-            self.service.link.enter_way(self.clock.now(), Way { is_relayed: false, address });
+            self.service
+                .link
+                .enter_way(self.clock.now(), Way { is_relayed: false, is_streamed: false, address });
             match self.session(address) {
                 Ok(outcome) => ended = outcome,
                 Err(SessionError::System(source)) => {

@@ -229,7 +229,7 @@ mod tests {
             traffic: Traffic { packets_received: 999, packets_missing: 1, ..Traffic::default() },
             bitrate_bps: 12_340_000,
             heard_at: Instant::from_millis(1_000),
-            way: Some(Way { is_relayed: false, address: ([127, 0, 0, 1], 4747).into() }),
+            way: Some(Way { is_relayed: false, is_streamed: false, address: ([127, 0, 0, 1], 4747).into() }),
             reconnects: 0,
             live_since: None,
         }
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn path_is_told_by_its_kind() {
-        let way = Way { is_relayed: true, address: ([192, 0, 2, 2], 4749).into() };
+        let way = Way { is_relayed: true, is_streamed: false, address: ([192, 0, 2, 2], 4749).into() };
         let text = statistics_text(&Latest { way: Some(way), ..latest() }, &Shown::default());
         assert!(text.contains("path relay, 192.0.2.2:4749"), "{text}");
     }

@@ -215,7 +215,7 @@ mod tests {
             traffic: Traffic { bytes_received: 250_000, ..Traffic::default() },
             bitrate_bps: 0,
             heard_at: Instant::ZERO,
-            way: Some(Way { is_relayed: false, address: ([127, 0, 0, 1], 4747).into() }),
+            way: Some(Way { is_relayed: false, is_streamed: false, address: ([127, 0, 0, 1], 4747).into() }),
             reconnects: 1,
             live_since: Some(at(0)),
         };
@@ -230,7 +230,10 @@ mod tests {
             display: "none",
             parameters: None,
             latest: &latest,
-            ways: &[(at(500_000), Way { is_relayed: true, address: ([127, 0, 0, 1], 4749).into() })],
+            ways: &[(
+                at(500_000),
+                Way { is_relayed: true, is_streamed: false, address: ([127, 0, 0, 1], 4749).into() },
+            )],
             counts: &counts,
             stages: &stages,
             now: at(2_000_000),

@@ -121,6 +121,23 @@ impl Internet {
         )
     }
 
+    /// No UDP passes any more, for anybody.
+    ///
+    /// # Errors
+    /// The rules were not taken.
+    pub fn cut_udp(&self) -> Result<(), Failure> {
+        self.rules(
+            "m",
+            "table ip cut {
+                chain through {
+                    type filter hook forward priority 0;
+                    meta l4proto udp drop
+                }
+            }
+            ",
+        )
+    }
+
     /// Everything passes again.
     ///
     /// # Errors

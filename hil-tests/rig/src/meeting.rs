@@ -74,12 +74,24 @@ impl Meeting {
     /// # Errors
     /// No token or no link was made.
     pub fn client(&self, programs: &Programs, host_state: &Path) -> Result<Command, Failure> {
+        self.client_that("connect", programs, host_state)
+    }
+
+    /// The client's program, about to pair with the host of this state.
+    ///
+    /// # Errors
+    /// No token or no link was made.
+    pub fn pairing_client(&self, programs: &Programs, host_state: &Path) -> Result<Command, Failure> {
+        self.client_that("pair", programs, host_state)
+    }
+
+    fn client_that(&self, what: &str, programs: &Programs, host_state: &Path) -> Result<Command, Failure> {
         let link = ["link", "--gateway", GATEWAY, "--gateway-id", &self.gateway_id];
         let link = programs.ask("wavry-server", &link, host_state)?;
         let link = link.lines().next().unwrap_or_default();
         say::progress(format_args!("demo: the host's link is {link}"));
         let mut command = self.internet.command(Place::Client, &programs.path("wavry-client"));
-        command.args(["connect", link, "--enrol", &self.token(programs)?]);
+        command.args([what, link, "--enrol", &self.token(programs)?]);
         Ok(command)
     }
 

@@ -258,6 +258,10 @@ pub struct RunArgs {
     /// The gateway by which clients find this host from anywhere: HOST or HOST:PORT, port 4748 unless said
     #[arg(long, value_name = "ADDR", value_parser = gateway::address)]
     pub gateway: Option<String>,
+    /// Ask this machine's router to open the port (PCP, NAT-PMP), so that clients whom the gateway introduces find a direct way
+    /// more often; strangers are not answered there either [default: yes, if there is a gateway]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub map_port: Option<bool>,
     /// The gateway's Wavry ID, as `wavry-gateway id` prints it there; nobody else is believed to be it
     #[arg(long, value_name = "ID")]
     pub gateway_id: Option<PublicKey>,
@@ -317,6 +321,7 @@ impl RunArgs {
             announce: self.announce.or(other.announce),
             announce_name: self.announce_name.or(other.announce_name),
             gateway: self.gateway.or(other.gateway),
+            map_port: self.map_port.or(other.map_port),
             gateway_id: self.gateway_id.or(other.gateway_id),
             enrol: self.enrol.or(other.enrol),
             input: self.input.or(other.input),

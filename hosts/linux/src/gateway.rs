@@ -17,6 +17,7 @@ use rift::wire::signal::EnrolmentToken;
 use rift::{CloseReason, Identity, Instant, PublicKey};
 use rift_keystore::link::{GatewayName, HostLink, gateway_address};
 use rift_mio::{Enrolment, GatewayPlace, GatewayState, Trouble, Waker};
+use rift_portmap::PortMapping;
 use tracing::{info, warn};
 
 use crate::ServerError;
@@ -36,6 +37,8 @@ pub struct Choice {
     pub name: GatewayName,
     /// With what to enrol.
     pub token: Option<EnrolmentToken>,
+    /// Whether this machine's router is to open the port.
+    pub maps_port: bool,
 }
 
 impl Choice {
@@ -47,7 +50,8 @@ impl Choice {
         match (&settings.gateway, settings.gateway_id) {
             (Some(address), Some(key)) => {
                 let name = GatewayName { address: address.clone(), key };
-                Ok(Some(Self { name, token: settings.enrol }))
+                let maps_port = settings.map_port.unwrap_or(true);
+                Ok(Some(Self { name, token: settings.enrol, maps_port }))
             }
             (None, None) => Ok(None),
             (Some(_), None) => {
@@ -88,8 +92,11 @@ pub struct Membership {
     choice: Choice,
     identity: Identity,
     resolver: Option<Resolver>,
+    /// The port at this machine's router.
+    mapping: Option<PortMapping>,
     looked_at: Option<Instant>,
-    state: Option<GatewayState>,
+    /// How the gateway is, and whether it is reached by a stream.
+    state: Option<(GatewayState, bool)>,
     board: Arc<Board>,
 }
 
@@ -106,9 +113,21 @@ impl Membership {
     ) -> io::Result<Self> {
         let is_v4 = driver.local_addr().is_ipv4();
         let resolver = Resolver::start(choice.name.address.clone(), is_v4, driver.waker())?;
+        let local = driver.local_addr();
+        // Who listens for this machine alone wants nothing of a router.
+        let mapping = (choice.maps_port && !local.ip().is_loopback()).then(|| map(local.port()));
+        let mapping = mapping.transpose()?;
         board.set_gateway(Some("calling".to_owned()));
         let (looked_at, state) = (None, None);
-        Ok(Self { choice, identity: identity.clone(), resolver: Some(resolver), looked_at, state, board })
+        Ok(Self {
+            choice,
+            identity: identity.clone(),
+            resolver: Some(resolver),
+            mapping,
+            looked_at,
+            state,
+            board,
+        })
     }
 
     /// Between two turns of the driver: `peers` may be introduced.
@@ -119,6 +138,9 @@ impl Membership {
             let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
             let enrolment = self.choice.token.map(|token| Enrolment::new(token, &name));
             driver.meet(place, &self.identity, enrolment);
+            if let Some(callee) = driver.callee() {
+                callee.set_streams(Box::new(rift_tcp::lender()));
+            }
             self.looked_at = None;
         }
         if self.looked_at.is_some_and(|at| now.micros_since(at) < LOOK_US) {
@@ -127,16 +149,22 @@ impl Membership {
         self.looked_at = Some(now);
         let Some(callee) = driver.callee() else { return };
         callee.grant(now, peers);
-        let state = callee.state();
+        let mapped = self.mapping.as_ref().and_then(PortMapping::address);
+        callee.set_mapped(mapped.map(SocketAddr::V4));
+        let state = (callee.state(), callee.is_streamed());
         if self.state.replace(state) != Some(state) {
             self.tell(state);
         }
     }
 
-    fn tell(&self, state: GatewayState) {
+    fn tell(&self, (state, is_streamed): (GatewayState, bool)) {
         let address = &self.choice.name.address;
         let said = match state {
             GatewayState::Calling => "calling".to_owned(),
+            GatewayState::Here(_) if is_streamed => {
+                info!(%address, "clients find this host through the gateway; no UDP passes here, so everything goes over TCP");
+                "there, over TCP".to_owned()
+            }
             GatewayState::Here(seen) => {
                 info!(%address, %seen, "clients find this host through the gateway");
                 format!("there, as {seen}")
@@ -149,6 +177,13 @@ impl Membership {
         };
         self.board.set_gateway(Some(said));
     }
+}
+
+/// Has this port opened by the router.
+fn map(port: u16) -> io::Result<PortMapping> {
+    let mut nonce = [0; 12];
+    getrandom::fill(&mut nonce).map_err(io::Error::other)?;
+    PortMapping::start(port, nonce)
 }
 
 /// What is wrong with a gateway, as words that follow its name.

@@ -160,6 +160,12 @@ impl Desk {
         self.order = Some((order, asker));
     }
 
+    /// Whether strangers are heard.
+    #[must_use]
+    pub const fn is_pairing(&self) -> bool {
+        self.is_open
+    }
+
     /// Whether a stranger gets a session.
     #[must_use]
     pub fn has_room(&self, now: Instant) -> bool {

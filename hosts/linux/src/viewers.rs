@@ -196,7 +196,10 @@ impl Viewers {
         }
         self.refreshed_at = now;
         if let Some(gateway) = &mut self.gateway {
-            gateway.work(now, driver, self.allow.list().clients().iter().map(|client| client.id));
+            // Its own key stands for everybody while it pairs (SPEC §18.11).
+            let own = self.desk.is_pairing().then(|| self.policy.identity.public());
+            let clients = self.allow.list().clients().iter().map(|client| client.id);
+            gateway.work(now, driver, own.into_iter().chain(clients));
         }
         self.show_operators(now, driver);
         self.heir.refresh();

@@ -12,7 +12,7 @@ use rift::{Event, Handshake, Identity, Instant, Memory, PathId, PublicKey, Sessi
 
 use crate::clock::Clock;
 use crate::meet::{
-    Caller, CallerStep, DATAGRAM_LEN, Enrolment, Gateway, GatewayPlace, GatewayState, Heard, way,
+    Caller, CallerStep, DATAGRAM_LEN, Enrolment, Gateway, GatewayPlace, GatewayState, Heard, LendStream, way,
 };
 use crate::poller::{Poller, Waker};
 use crate::socket::{Received, Sender, Socket, SocketConfig};
@@ -20,6 +20,17 @@ use crate::sys;
 
 /// Receive calls of one turn.
 const RECEIVES_PER_TURN: usize = 4;
+
+/// Which way a session goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsedWay {
+    /// Directly or through a relay.
+    pub via: Via,
+    /// Where to: the host's address, or the relay's.
+    pub address: SocketAddr,
+    /// Whether the relay is reached by a stream, because UDP does not pass.
+    pub is_streamed: bool,
+}
 
 /// Looks for a way to a host that a gateway knows.
 ///
@@ -58,6 +69,13 @@ impl Finder {
         let gateway = Gateway::new(gateway, identity.clone(), enrolment, epoch_us, sys::entropy, now);
         let caller = Caller::new(gateway, host, socket.local_addr(), epoch_us, now);
         Ok(Self { config: *config, socket, poller, clock, met: Met::new(caller) })
+    }
+
+    /// From now on the gateway and relays are reached by streams where UDP brings no answer. To be called before the first turn.
+    #[must_use]
+    pub fn with_streams(mut self, lend: LendStream) -> Self {
+        self.met.caller.set_streams(lend);
+        self
     }
 
     /// How the gateway is.
@@ -208,6 +226,7 @@ impl Met {
 
     fn send(&mut self, now: Instant, sender: &mut Sender) {
         if let Some((tag, relay)) = self.caller.take_way() {
+            sender.ways.retain(|&(known, _)| known != tag);
             sender.ways.push((tag, relay));
         }
         let mut out = [0; DATAGRAM_LEN];
@@ -275,11 +294,13 @@ impl Met {
         self.send(now, sender);
     }
 
-    /// Which way the session goes, and the relay's address if it is through one.
-    pub(crate) fn in_use(&self) -> Option<(Via, SocketAddr)> {
+    /// Which way the session goes.
+    pub(crate) fn in_use(&self) -> Option<UsedWay> {
         match self.caller.in_use()? {
-            Via::Direct(address) => Some((Via::Direct(address), address)),
-            Via::Relay => Some((Via::Relay, self.caller.relay()?)),
+            via @ Via::Direct(address) => Some(UsedWay { via, address, is_streamed: false }),
+            via @ Via::Relay => {
+                Some(UsedWay { via, address: self.caller.relay()?, is_streamed: self.caller.is_streamed() })
+            }
         }
     }
 }

@@ -314,6 +314,9 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
                 any = true;
             }
             while let Some(event) = slot.session.poll_event() {
+                if let (Event::PathSilent(path), Some(meeting)) = (event, &mut self.network.meeting) {
+                    meeting.on_silent(now, slot.place(path).to);
+                }
                 slot.is_told |= matches!(event, Event::Closed(_));
                 if event == Event::Live
                     && let Some(peer) = slot.session.peer()

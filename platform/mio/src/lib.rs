@@ -37,10 +37,11 @@ mod sys;
 pub use client::ClientDriver;
 pub use clock::{Clock, RealtimeMapping};
 pub use copied::Copied;
-pub use finder::Finder;
+pub use finder::{Finder, UsedWay};
 pub use host::{Decision, HostApplication, HostDriver, HostStats};
 pub use meet::{
-    Callee, Caller, Enrolment, GRANTS_MAX, Gateway, GatewayPlace, GatewayState, Trouble, is_relayed,
+    Callee, Caller, Enrolment, GRANTS_MAX, Gateway, GatewayPlace, GatewayState, LendStream, Trouble,
+    is_relayed,
 };
 pub use memory::{DesktopStorage, PICTURE_BUFFER_LEN, desktop_memory};
 pub use poller::Waker;

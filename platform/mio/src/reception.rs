@@ -60,13 +60,13 @@ impl<M: Memory, H: Handshake> Reception<'_, M, H> {
 
     /// What comes from a gateway or a relay: each datagram by itself.
     fn take_beside(&mut self, host: &mut impl HostApplication<M, H>, received: Received<'_>) {
-        let Received { from, local, received_at, ecn, bytes, stride } = received;
+        let Received { from, received_at, ecn, bytes, stride, .. } = received;
         for datagram in bytes.chunks_mut(stride) {
             let Some(meeting) = self.meeting.as_deref_mut() else { return };
             let Heard::Enclosed(at, way) = meeting.handle_datagram(self.now, from, ecn, datagram) else {
                 continue;
             };
-            let (destination, inner) = (Destination { to: way, source: local }, &mut datagram[at..]);
+            let (destination, inner) = (Destination { to: way, source: None }, &mut datagram[at..]);
             if !inner.is_empty()
                 && let Some(index) = self.route(host, destination, inner)
             {

@@ -48,7 +48,8 @@ impl Sender {
             }
             let stride = u16::try_from(enclosed).ok().filter(|_| part.len() > segment);
             let transmit = Transmit { len: envelopes.len(), segment: stride, ..*transmit };
-            let to = Destination { to: relay, source: destination.source };
+            // It was bound from where the kernel sends to it.
+            let to = Destination { to: relay, source: None };
             if let Err(blocked) = self.put(to, &transmit, &envelopes) {
                 sent += blocked.sent / enclosed * segment;
                 outcome = Err(Blocked { sent });

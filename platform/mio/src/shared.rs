@@ -4,15 +4,14 @@
 //! The session is locked for the length of a turn, and free while the driver waits. Nobody waits for the lock: whoever
 //! finds it taken knows that the driver is awake, and leaves the command to it.
 
-use core::net::SocketAddr;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use rift::paths::Via;
 use rift::{Event, Handshake, Instant, Memory, Session};
 
 use crate::client::{ClientDriver, Core, Wait};
 use crate::clock::Clock;
+use crate::finder::UsedWay;
 use crate::poller::{Poller, Waker};
 use crate::socket::SocketStats;
 
@@ -74,9 +73,9 @@ impl<M: Memory, H: Handshake> SharedClient<M, H> {
         lock(&self.shared).core.begin_again(session)
     }
 
-    /// Which way the session goes, of a client that was introduced, and where that way leads: to the host or to the relay.
+    /// Which way the session goes, of a client that was introduced.
     #[must_use]
-    pub fn way(&self) -> Option<(Via, SocketAddr)> {
+    pub fn way(&self) -> Option<UsedWay> {
         lock(&self.shared).core.met.as_ref().and_then(|met| met.in_use())
     }
 

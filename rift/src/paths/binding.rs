@@ -45,6 +45,8 @@ pub struct Binding {
     /// Whether the relay has to be shown the token.
     shows_token: bool,
     is_bound: bool,
+    /// When it asked what was not answered yet.
+    asked_at: Option<Instant>,
     due: Instant,
     pause_us: u64,
 }
@@ -55,7 +57,8 @@ impl Binding {
     pub fn new(lease: Lease, side: LeaseSide, now: Instant) -> Option<Self> {
         let key = BindKey::new(&Identity::from_secret(lease.secret), &lease.relay_key, &lease.tag, side)?;
         let (step, shows_token, is_bound) = (Step::Ask, true, false);
-        Some(Self { lease, side, key, step, shows_token, is_bound, due: now, pause_us: RETRY_US })
+        let (asked_at, due, pause_us) = (None, now, RETRY_US);
+        Some(Self { lease, side, key, step, shows_token, is_bound, asked_at, due, pause_us })
     }
 
     /// Where the relay is: messages go there, and only what comes from there is given to it.
@@ -76,9 +79,16 @@ impl Binding {
         self.is_bound
     }
 
+    /// Since when the relay has not answered what it was asked; `None` while nothing is asked.
+    #[must_use]
+    pub const fn unanswered_since(&self) -> Option<Instant> {
+        self.asked_at
+    }
+
     /// This peer may be somewhere else now: binds again at once.
     pub const fn rebind(&mut self, now: Instant) {
         (self.step, self.due, self.pause_us) = (Step::Ask, now, RETRY_US);
+        self.asked_at = None;
     }
 
     /// Goes on with a lease of the same name that lasts longer; another one is left alone.
@@ -107,6 +117,7 @@ impl Binding {
                 }
                 let is_news = !self.is_bound;
                 (self.step, self.pause_us) = (Step::Ask, RETRY_US);
+                self.asked_at = None;
                 (self.is_bound, self.shows_token, self.due) = (true, false, now.plus_micros(AGAIN_US));
                 is_news.then_some(BindingEvent::Bound { left_s })
             }
@@ -141,6 +152,7 @@ impl Binding {
         if body != BindBody::Ask {
             self.key.sign(&mut out[..len]);
         }
+        self.asked_at = self.asked_at.or(Some(now));
         if self.pause_us == RETRY_US_MAX {
             // A relay that forgot what it gives nonces with, or is gone.
             (self.step, self.is_bound) = (Step::Ask, false);

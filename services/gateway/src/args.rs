@@ -90,6 +90,10 @@ pub struct RunArgs {
     /// Where devices find it, over UDP [default: port 4748 of every address]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// Where devices find it over TLS on TCP, in networks that let no UDP pass: ADDRESS:PORT, or `off` [default: port 443 of
+    /// the address of --listen, else the number of its UDP port]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_tls: Option<rift_tcp::Choice>,
     /// Where /healthz, /readyz and /metrics are served over HTTP, to who may know [default: 127.0.0.1:4748]
     #[arg(long, value_name = "ADDRESS")]
     pub health: Option<SocketAddr>,
@@ -116,6 +120,7 @@ impl RunArgs {
                 config: self.place.config.or(said.place.config),
             },
             listen: self.listen.or(said.listen),
+            listen_tls: self.listen_tls.or(said.listen_tls),
             health: self.health.or(said.health),
             operators: self.operators.or(said.operators),
             relay: if self.relay.is_empty() { said.relay } else { self.relay },

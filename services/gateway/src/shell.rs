@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rift::{Ecn, Instant};
 use rift_systemd::Notifier;
+use rift_tcp::{Listener, Outcome};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 
@@ -269,6 +270,8 @@ pub async fn run(settings: &RunArgs) -> Result<(), GatewayError> {
     let mut shell = Shell::open(&directory, settings.listen.unwrap_or(LISTEN), &settings.relay).await?;
     let listener = health::bind(settings.health.unwrap_or(HEALTH)).await?;
     let operators = operate::bind(settings.operators.unwrap_or(OPERATORS)).await?;
+    // After the others: where its port is taken it does without.
+    let _streams = streams(&directory, settings, &shell)?;
     let ask = shell.ask();
     let (stop, stopped) = watch::channel(false);
     let signals = |source| GatewayError::Io { what: "cannot listen to signals", source };
@@ -292,6 +295,30 @@ pub async fn run(settings: &RunArgs) -> Result<(), GatewayError> {
             // The gateway says goodbye and ends the other branch.
             core::future::pending::<()>().await;
         } => Ok(()),
+    }
+}
+
+/// Takes streams from who is in a network that lets no UDP pass.
+fn streams(
+    directory: &StateDirectory,
+    settings: &RunArgs,
+    shell: &Shell,
+) -> Result<Option<Listener>, GatewayError> {
+    let asked = settings.listen.unwrap_or(LISTEN);
+    let bind = |source| GatewayError::Bind { what: "devices over TLS", address: asked, source };
+    let service = shell.local_addr().map_err(bind)?;
+    let choice = settings.listen_tls.unwrap_or_default();
+    match choice.carry_out(&directory.identity()?, service, asked).map_err(bind)? {
+        Outcome::Listening(listener) => {
+            tracing::info!(at = %listener.local_addr(), "devices find the gateway over TLS, too");
+            Ok(Some(listener))
+        }
+        Outcome::Off => Ok(None),
+        Outcome::Unavailable(error) => {
+            let port = rift_tcp::PORT;
+            tracing::warn!(%error, port, "devices in networks without UDP do not find the gateway: give it the port (CAP_NET_BIND_SERVICE), say another with --listen-tls, or --listen-tls off");
+            Ok(None)
+        }
     }
 }
 

@@ -156,7 +156,7 @@ impl Talk {
 
     fn transmit(&mut self, now: Instant) {
         let mut out = [0; DATAGRAM_MAX];
-        while let Some(len) = self.gateway.poll_transmit(now, &mut out) {
+        while let Some((len, _)) = self.gateway.poll_transmit(now, &mut out) {
             // What is lost is said again by the session.
             let _ = self.socket.send(&out[..len]);
         }

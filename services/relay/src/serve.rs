@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rift::PublicKey;
 use rift::paths::relay::relay_id;
+use rift::{Identity, PublicKey};
 use rift_keystore::KeystoreError;
 use rift_mio::{Socket, SocketConfig};
+use rift_tcp::{Listener, Outcome};
 use tracing::{error, info, warn};
 
 use crate::args::RunArgs;
@@ -75,6 +76,8 @@ pub struct Running {
     threads: Vec<JoinHandle<io::Result<()>>>,
     address: SocketAddr,
     key: PublicKey,
+    /// Ends with this.
+    _streams: Option<Listener>,
 }
 
 /// Starts a relay; its threads run until [`Running::stop`].
@@ -111,6 +114,7 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
         unix_s: AtomicU64::new(unix_s()),
     });
     let (address, threads) = start(&shared, settings.listen, count)?;
+    let streams = take_streams(settings, &rift_keystore::load(&path)?, address)?;
     if let Some(listen) = settings.metrics {
         let at = health::start(listen, Arc::clone(&shared))
             .map_err(|source| ServeError::Listen { listen, source })?;
@@ -135,7 +139,32 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
         threads.push(thread.map_err(|source| ServeError::System { what: what.to_owned(), source })?);
     }
     info!(%address, threads = count, "the relay listens");
-    Ok(Running { shared, threads, address, key })
+    Ok(Running { shared, threads, address, key, _streams: streams })
+}
+
+/// Takes packets over TLS from who is in a network that lets no UDP pass.
+fn take_streams(
+    settings: &RunArgs,
+    identity: &Identity,
+    address: SocketAddr,
+) -> Result<Option<Listener>, ServeError> {
+    let listen = settings.listen;
+    match settings.listen_tls.carry_out(identity, address, listen) {
+        Ok(Outcome::Listening(listener)) => {
+            info!(at = %listener.local_addr(), "peers reach the relay over TLS, too");
+            Ok(Some(listener))
+        }
+        Ok(Outcome::Off) => Ok(None),
+        Ok(Outcome::Unavailable(error)) => {
+            let port = rift_tcp::PORT;
+            warn!(%error, port, "peers in networks without UDP do not reach the relay: give it the port (CAP_NET_BIND_SERVICE), say another with --listen-tls, or --listen-tls off");
+            Ok(None)
+        }
+        Err(source) => {
+            let what = format!("cannot take streams at {:?} (--listen-tls)", settings.listen_tls);
+            Err(ServeError::System { what, source })
+        }
+    }
 }
 
 type Threads = Vec<JoinHandle<io::Result<()>>>;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rift::crypto::Side;
 use rift::limits::GRANTS_TOLD_MAX;
-use rift::paths::{Binding, Candidates, Punch};
+use rift::paths::{Candidates, Punch};
 use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
 use rift::wire::fleet::GrantPage;
 use rift::wire::relay::{ENVELOPE_LEN, Envelope, LEASE_TAG_LEN};
@@ -16,6 +16,7 @@ use rift::wire::signal::Signal;
 use rift::{Ecn, Instant, PublicKey};
 
 use super::gateway::{Gateway, GatewayState};
+use super::leg::Leg;
 use super::nearest::Nearest;
 use super::{Heard, way};
 
@@ -41,7 +42,7 @@ const GRANT_US: u64 = 600_000;
 pub const GRANTS_MAX: usize = 128;
 
 struct Bound {
-    binding: Binding,
+    binding: Leg,
     /// For whom it was leased.
     peer: PublicKey,
     used_at: Instant,
@@ -56,6 +57,8 @@ pub struct Callee {
     /// The gateway knows the candidates.
     is_present: bool,
     look_at: Option<Instant>,
+    /// Where a router has opened the socket's port.
+    mapped: Option<SocketAddr>,
     punches: Vec<Punch>,
     /// Who is introduced, and gets the lease that comes next.
     introduced: Option<PublicKey>,
@@ -88,6 +91,7 @@ impl Callee {
             candidates: Candidates::new(),
             is_present: false,
             look_at: None,
+            mapped: None,
             punches: Vec::new(),
             introduced: None,
             bindings: Vec::new(),
@@ -108,6 +112,41 @@ impl Callee {
     #[must_use]
     pub const fn state(&self) -> GatewayState {
         self.gateway.state()
+    }
+
+    /// Whether the gateway is reached by a stream: UDP does not pass.
+    #[must_use]
+    pub const fn is_streamed(&self) -> bool {
+        self.gateway.is_streamed()
+    }
+
+    /// From now on the gateway and relays are reached by streams where UDP brings no answer.
+    pub fn set_streams(&mut self, lend: super::LendStream) {
+        self.gateway.set_streams(lend, self.local);
+    }
+
+    /// A router has opened the socket's port there, or nowhere any more.
+    pub fn set_mapped(&mut self, mapped: Option<SocketAddr>) {
+        if self.mapped != mapped {
+            (self.mapped, self.look_at) = (mapped, None);
+        }
+    }
+
+    /// Whether the way that has this address, of a session's client, goes by a stream to its relay.
+    #[must_use]
+    pub fn is_streamed_to(&self, peer: SocketAddr) -> bool {
+        let tag = way::tag(peer);
+        self.bindings.iter().any(|one| Some(one.binding.tag()) == tag && one.binding.is_streamed())
+    }
+
+    /// A client that was heard by this way is silent: this machine, or its network, may have changed.
+    pub(crate) fn on_silent(&mut self, now: Instant, peer: SocketAddr) {
+        let tag = way::tag(peer);
+        for bound in &mut self.bindings {
+            if tag.is_none_or(|tag| tag == bound.binding.tag()) {
+                bound.binding.rebind(now);
+            }
+        }
     }
 
     /// Introductions so far.
@@ -135,8 +174,8 @@ impl Callee {
 
     /// Whether datagrams from there are for [`Self::handle_datagram`], whatever they are.
     pub(crate) fn is_beside(&self, from: SocketAddr) -> bool {
-        from == self.gateway.place().address
-            || self.bindings.iter().any(|one| one.binding.relay() == from)
+        self.gateway.is_from(from)
+            || self.bindings.iter().any(|one| one.binding.is_from(from))
             || self.nearest.is_beside(from)
     }
 
@@ -148,11 +187,11 @@ impl Callee {
         ecn: Ecn,
         datagram: &mut [u8],
     ) -> Heard {
-        if from == self.gateway.place().address {
+        if self.gateway.is_from(from) {
             self.gateway.handle_datagram(now, ecn, datagram);
             self.work(now);
         } else if let Some(envelope) = Envelope::parse(datagram) {
-            let is_it = |one: &&mut Bound| one.binding.tag() == envelope.tag && one.binding.relay() == from;
+            let is_it = |one: &&mut Bound| one.binding.tag() == envelope.tag && one.binding.is_from(from);
             if let Some(bound) = self.bindings.iter_mut().find(is_it) {
                 bound.used_at = now;
                 return Heard::Enclosed(ENVELOPE_LEN, way::of(envelope.tag));
@@ -160,9 +199,8 @@ impl Callee {
         } else if self.nearest.handle_datagram(now, from, datagram) {
             self.work(now);
         } else {
-            for bound in self.bindings.iter_mut().filter(|one| one.binding.relay() == from) {
-                // Refused or not: it asks again by itself.
-                let _ = bound.binding.handle_datagram(now, datagram);
+            for bound in self.bindings.iter_mut().filter(|one| one.binding.is_from(from)) {
+                bound.binding.handle_datagram(now, from, datagram);
             }
         }
         Heard::Done
@@ -182,13 +220,17 @@ impl Callee {
         let before = self.bindings.len();
         self.bindings.retain(|one| now.micros_since(one.used_at) < UNUSED_US);
         self.is_changed |= self.bindings.len() != before;
+        for bound in &mut self.bindings {
+            bound.binding.handle_timeout(now, &mut self.gateway);
+            self.is_changed |= bound.binding.take_changed();
+        }
         self.work(now);
     }
 
     /// When something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let punch = self.punches.iter().filter_map(Punch::poll_timeout).min();
-        let binding = self.bindings.iter().map(|one| one.binding.poll_timeout()).min();
+        let binding = self.bindings.iter().map(|one| one.binding.poll_timeout(&self.gateway)).min();
         let own = [self.look_at, self.grant_at].into_iter().flatten().min();
         let own = own.filter(|_| self.gateway.seen().is_some());
         [self.gateway.poll_timeout(), punch, binding, own, self.nearest.poll_timeout()]
@@ -199,8 +241,8 @@ impl Callee {
 
     /// Writes what is due to `out` and tells its length and where it goes.
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        if let Some(len) = self.gateway.poll_transmit(now, out) {
-            return Some((len, self.gateway.place().address));
+        if let Some(sent) = self.gateway.poll_transmit(now, out) {
+            return Some(sent);
         }
         for punch in &mut self.punches {
             if let Some(sent) = punch.poll_transmit(now, out) {
@@ -212,8 +254,8 @@ impl Callee {
         }
         let room = out.first_chunk_mut::<BIND_LEN_MAX>()?;
         for Bound { binding, .. } in &mut self.bindings {
-            if let Some(len) = binding.poll_transmit(now, room) {
-                return Some((len, binding.relay()));
+            if let Some(sent) = binding.poll_transmit(now, room) {
+                return Some(sent);
             }
         }
         None
@@ -222,7 +264,7 @@ impl Callee {
     /// The ways through relays, if they have changed since they were asked for: tags, and where the relays are.
     pub(crate) fn take_ways(&mut self) -> Option<Vec<([u8; LEASE_TAG_LEN], SocketAddr)>> {
         let is_changed = core::mem::take(&mut self.is_changed);
-        let ways = self.bindings.iter().map(|one| (one.binding.tag(), one.binding.relay()));
+        let ways = self.bindings.iter().map(|one| (one.binding.tag(), one.binding.place()));
         is_changed.then(|| ways.collect())
     }
 
@@ -253,7 +295,7 @@ impl Callee {
                 self.nearest.begin(now, &self.gateway, places);
             }
         }
-        let Some(seen) = self.gateway.seen() else {
+        if self.gateway.seen().is_none() {
             // Another session of the gateway's knows nothing of this one.
             (self.is_present, self.look_at) = (false, None);
             self.told.clear();
@@ -261,10 +303,11 @@ impl Callee {
             self.nearest.forget();
             self.grant_at = Some(now);
             return;
-        };
-        if self.look_at.is_none_or(|at| at <= now) || !self.knows(seen) {
+        }
+        let seen = self.gateway.reflexive();
+        if self.look_at.is_none_or(|at| at <= now) || seen.is_some_and(|seen| !self.knows(seen)) {
             self.look_at = Some(now.plus_micros(LOOK_US));
-            let candidates = super::candidates(self.local, Some(seen));
+            let candidates = super::candidates(self.local, seen, self.mapped);
             self.is_present &= candidates == self.candidates;
             self.candidates = candidates;
         }
@@ -325,7 +368,7 @@ impl Callee {
             known.used_at = now;
             return known.binding.renew(now, lease);
         }
-        let Some(binding) = Binding::new(lease, LeaseSide::Callee, now) else { return };
+        let Some(binding) = Leg::new(lease, LeaseSide::Callee, now, &mut self.gateway) else { return };
         // A peer that comes back has another lease; of the earlier ones it keeps what it still uses.
         self.bindings.retain(|one| one.peer != peer || now.micros_since(one.used_at) < LEFT_US);
         if self.bindings.len() == BINDINGS_MAX {

@@ -3,7 +3,7 @@
 
 use core::net::SocketAddr;
 
-use rift::paths::{Agent, Binding, Candidates, Step, Via};
+use rift::paths::{Agent, Candidates, Step, Via};
 use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
 use rift::wire::fleet::Way;
 use rift::wire::relay::{ENVELOPE_LEN, Envelope};
@@ -11,6 +11,7 @@ use rift::wire::signal::{Introduction, Signal, SignalReason};
 use rift::{Ecn, Event, Instant, PathId, PublicKey};
 
 use super::gateway::{Gateway, GatewayState};
+use super::leg::Leg;
 use super::nearest::Nearest;
 use super::{Heard, way};
 
@@ -47,7 +48,7 @@ pub struct Caller {
     local: SocketAddr,
     candidates: Candidates,
     agent: Agent,
-    binding: Option<(Binding, u64)>,
+    binding: Option<(Leg, u64)>,
     /// When that lease came.
     leased_at: Instant,
     /// Of a farther relay, for when the first does not answer.
@@ -66,6 +67,8 @@ pub struct Caller {
     nearest: Nearest,
     /// By which way it is connected, as the gateway was told in this session.
     told: Way,
+    /// The gateway was reached by a stream when that was looked at last.
+    was_streamed: bool,
     epoch_us: u64,
 }
 
@@ -92,6 +95,7 @@ impl Caller {
             is_established: false,
             nearest: Nearest::new(),
             told: Way::None,
+            was_streamed: false,
             epoch_us,
         }
     }
@@ -120,9 +124,22 @@ impl Caller {
         self.binding.as_ref().map(|(binding, _)| binding.relay())
     }
 
+    /// Whether the way to that relay is a stream: UDP does not pass.
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        self.binding.as_ref().is_some_and(|(binding, _)| binding.is_streamed())
+    }
+
+    /// From now on the gateway and relays are reached by streams where UDP brings no answer.
+    pub(crate) fn set_streams(&mut self, lend: super::LendStream) {
+        self.gateway.set_streams(lend, self.local);
+    }
+
     /// Whether datagrams from there are for [`Self::handle_datagram`], whatever they are.
     pub(crate) fn is_beside(&self, from: SocketAddr) -> bool {
-        from == self.gateway.place().address || self.relay() == Some(from) || self.nearest.is_beside(from)
+        self.gateway.is_from(from)
+            || self.binding.as_ref().is_some_and(|(leg, _)| leg.is_from(from))
+            || self.nearest.is_beside(from)
     }
 
     /// Takes a datagram of the gateway's or the relay's.
@@ -133,7 +150,7 @@ impl Caller {
         ecn: Ecn,
         datagram: &mut [u8],
     ) -> Heard {
-        if from == self.gateway.place().address {
+        if self.gateway.is_from(from) {
             self.gateway.handle_datagram(now, ecn, datagram);
             self.work(now);
         } else if self.nearest.handle_datagram(now, from, datagram) {
@@ -144,8 +161,7 @@ impl Caller {
                     return Heard::Enclosed(ENVELOPE_LEN, way::of(envelope.tag));
                 }
             } else {
-                // Refused or not: it asks again by itself.
-                let _ = binding.handle_datagram(now, datagram);
+                binding.handle_datagram(now, from, datagram);
             }
         }
         Heard::Done
@@ -166,12 +182,16 @@ impl Caller {
         {
             self.on_lease(now, spare);
         }
+        if let Some((binding, _)) = &mut self.binding {
+            binding.handle_timeout(now, &mut self.gateway);
+            self.is_changed |= binding.take_changed();
+        }
         self.work(now);
     }
 
     /// When something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let binding = self.binding.as_ref().map(|(binding, _)| binding.poll_timeout());
+        let binding = self.binding.as_ref().map(|(binding, _)| binding.poll_timeout(&self.gateway));
         let lease = self.met.as_ref().map(|&(_, until)| until);
         let ask = self.ask_at.filter(|_| self.gateway.seen().is_some());
         let ask = ask.map(|at| self.nearest.waits_until().map_or(at, |until| at.max(until)));
@@ -184,8 +204,8 @@ impl Caller {
 
     /// Writes what is due to `out` and tells its length and where it goes.
     pub(crate) fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        if let Some(len) = self.gateway.poll_transmit(now, out) {
-            return Some((len, self.gateway.place().address));
+        if let Some(sent) = self.gateway.poll_transmit(now, out) {
+            return Some(sent);
         }
         if let Some(sent) = self.agent.poll_transmit(now, out) {
             return Some(sent);
@@ -194,14 +214,13 @@ impl Caller {
             return Some(asked);
         }
         let (binding, _) = self.binding.as_mut()?;
-        let len = binding.poll_transmit(now, out.first_chunk_mut::<BIND_LEN_MAX>()?)?;
-        Some((len, binding.relay()))
+        binding.poll_transmit(now, out.first_chunk_mut::<BIND_LEN_MAX>()?)
     }
 
     /// The way through the relay, if it has changed since it was asked for.
     pub(crate) fn take_way(&mut self) -> Option<([u8; 8], SocketAddr)> {
         let is_changed = core::mem::take(&mut self.is_changed);
-        self.binding.as_ref().filter(|_| is_changed).map(|(binding, _)| (binding.tag(), binding.relay()))
+        self.binding.as_ref().filter(|_| is_changed).map(|(binding, _)| (binding.tag(), binding.place()))
     }
 
     /// The session has been established on the path on which it was begun last.
@@ -272,18 +291,23 @@ impl Caller {
         if let Some((met, _)) = self.met.take_if(|&mut (_, until)| until <= now) {
             self.meet(now, &met);
         }
-        let Some(seen) = self.gateway.seen() else {
+        if self.gateway.seen().is_none() {
             // Another session of the gateway's knows nothing of this one.
             self.nearest.forget();
             self.told = Way::None;
             return;
-        };
+        }
         self.tell_way(now);
+        let is_streamed = self.gateway.is_streamed();
+        if core::mem::replace(&mut self.was_streamed, is_streamed) && !is_streamed {
+            // UDP passes again: perhaps there is a direct path now.
+            self.ask_at = Some(now);
+        }
         if self.nearest.tell(now, &mut self.gateway) {
             return;
         }
         if self.ask_at.take_if(|at| *at <= now).is_some() {
-            self.candidates = super::candidates(self.local, Some(seen));
+            self.candidates = super::candidates(self.local, self.gateway.reflexive(), None);
             // 0 is no number of a request.
             self.request = self.request.checked_add(1).unwrap_or(1);
             let (request, peer, candidates) = (self.request, self.host, self.candidates.clone());
@@ -301,6 +325,7 @@ impl Caller {
             _ if !self.is_established => Way::None,
             None => Way::None,
             Some(Via::Direct(_)) => Way::Direct,
+            Some(Via::Relay) if self.is_streamed() => Way::Stream,
             Some(Via::Relay) => Way::Relay,
         };
         if way != self.told && self.gateway.say(now, &Signal::Path { peer: self.host, way }).is_ok() {
@@ -356,7 +381,7 @@ impl Caller {
             }
             _ => {
                 self.leased_at = now;
-                let binding = Binding::new(lease, LeaseSide::Caller, now);
+                let binding = Leg::new(lease, LeaseSide::Caller, now, &mut self.gateway);
                 self.is_changed |= binding.is_some();
                 self.binding = binding.map(|binding| (binding, expires_s)).or(self.binding.take());
             }

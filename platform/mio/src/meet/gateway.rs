@@ -3,9 +3,13 @@
 //! Devices of a gateway that was restarted all notice within a second; each waits for a time of its own drawing, so that
 //! they do not come back as a herd. That a gateway is there but does not have its key is told by STUN, which it answers
 //! to everybody.
+//!
+//! Where UDP brings no answer the conversation goes by a stream (SPEC §18.10), if there is one to be had. STUN asks then whether UDP
+//! passes again, and if so the gateway is called by UDP once more.
 
 use core::net::SocketAddr;
 
+use super::detour::{Detours, LendStream};
 use rift::paths::{SignalLine, StunClient};
 use rift::wire::signal::{DeviceName, EnrolmentToken, Signal, SignalReason};
 use rift::wire::{Kind, stun};
@@ -14,6 +18,8 @@ use rift::{
     PublicKey, SendError, Session, SignalStorage,
 };
 
+type Conversation = Session<Box<SignalStorage>, Noise>;
+
 /// How long a gateway has to answer a call.
 const HANDSHAKE_US: u32 = 2_500_000;
 /// A session that is lost is begun again within this, after a time drawn anew; then within twice as long each time.
@@ -21,6 +27,11 @@ const PAUSE_US: u64 = 2_000_000;
 /// And at last within this: with the time that two calls take before they are given up, all devices are back 30 s after
 /// their gateway, however long it was away.
 const PAUSE_US_MAX: u64 = 24_000_000;
+/// While a stream is used it is asked this often whether UDP passes.
+const UDP_AGAIN_US: u64 = 5_000_000;
+/// A network that lets STUN pass and nothing else is asked after this long, then after twice as long each time.
+const UDP_PAUSE_US: u64 = 10_000_000;
+const UDP_PAUSE_US_MAX: u64 = 600_000_000;
 
 /// Who a gateway is, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +99,23 @@ pub struct Gateway {
     enrolment: Option<Enrolment>,
     epoch_us: u64,
     entropy: fn() -> [u8; 32],
-    session: Option<Box<Session<Box<SignalStorage>, Noise>>>,
+    session: Option<Box<Conversation>>,
     line: SignalLine,
     /// The call under way is the second, by XX.
     is_second: bool,
     stun: StunClient,
+    /// When STUN is asked anew, while a stream is used.
+    stun_again_at: Instant,
     /// Somebody who is there may still answer.
     asks: bool,
+    /// STUN was answered since the gateway was called first.
+    is_heard: bool,
+    detours: Option<Detours>,
+    /// Where the stream to it is, while that is used.
+    stream: Option<SocketAddr>,
+    udp_pause_us: u64,
+    /// The session that went by the stream, until it has said goodbye.
+    leaving: Option<(Box<Conversation>, SocketAddr)>,
     again_at: Option<Instant>,
     pause_us: u64,
     state: GatewayState,
@@ -123,7 +144,13 @@ impl Gateway {
             line: SignalLine::new(),
             is_second: false,
             stun: StunClient::new(now, address, transaction(entropy)),
+            stun_again_at: now,
             asks: true,
+            is_heard: false,
+            detours: None,
+            stream: None,
+            udp_pause_us: UDP_PAUSE_US,
+            leaving: None,
             again_at: Some(now),
             pause_us: PAUSE_US,
             state: GatewayState::Calling,
@@ -156,6 +183,37 @@ impl Gateway {
         (self.entropy)()
     }
 
+    /// From now on it is reached by a stream where UDP brings no answer; `local` is the driver's own address.
+    pub fn set_streams(&mut self, lend: LendStream, local: SocketAddr) {
+        self.detours = Some(Detours::new(lend, local));
+    }
+
+    /// Whether the conversation goes by a stream.
+    #[must_use]
+    pub const fn is_streamed(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Where the gateway sees this device's socket: not by a stream.
+    pub(crate) fn reflexive(&self) -> Option<SocketAddr> {
+        self.seen().filter(|_| self.stream.is_none())
+    }
+
+    /// Whether there may be streams to be had.
+    pub(crate) const fn has_streams(&self) -> bool {
+        self.detours.is_some()
+    }
+
+    /// An address that leads to this relay by a stream.
+    pub(crate) fn lend(&mut self, relay: SocketAddr, key: &PublicKey) -> Option<SocketAddr> {
+        self.detours.as_mut()?.lend(relay, key)
+    }
+
+    /// Whether what comes from there comes from the gateway.
+    pub(crate) fn is_from(&self, from: SocketAddr) -> bool {
+        from == self.place.address || Some(from) == self.stream
+    }
+
     /// Takes a datagram of the gateway's.
     pub fn handle_datagram(&mut self, now: Instant, ecn: Ecn, datagram: &mut [u8]) {
         if datagram.first().and_then(|&first| Kind::of(first)) == Some(Kind::Stun) {
@@ -171,12 +229,15 @@ impl Gateway {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.again_at.take_if(|at| *at <= now).is_some() {
             self.is_second = false;
-            self.stun = StunClient::new(now, self.place.address, transaction(self.entropy));
-            self.asks = true;
+            (self.is_heard, self.stream) = (false, None);
+            self.ask_from(now);
             self.call(now);
         }
+        if self.stream.is_some() {
+            self.look_for_udp(now);
+        }
         // Who is known by the gateway has no question to others who may be there.
-        self.asks &= !self.stun.is_over(now) && self.seen().is_none();
+        self.asks &= !self.stun.is_over(now) && (self.seen().is_none() || self.stream.is_some());
         if let Some(session) = &mut self.session {
             session.handle_timeout(now);
             self.listen(now);
@@ -215,16 +276,23 @@ impl Gateway {
         }
     }
 
-    /// Writes the next datagram to `out` and tells its length; it goes to the gateway's address.
-    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
+    /// Writes the next datagram to `out` and tells its length and where it goes.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
         if self.asks
             && let Some((len, _)) = self.stun.poll_transmit(now, out.get_mut(..stun::REQUEST_LEN)?)
         {
-            return Some(len);
+            return Some((len, self.place.address));
+        }
+        if let Some((session, stream)) = &mut self.leaving {
+            if let Some(transmit) = session.poll_transmit(now, &NoPictures, out) {
+                return Some((transmit.len, *stream));
+            }
+            self.leaving = None;
         }
         let session = self.session.as_mut()?;
         self.line.write(now, session);
-        session.poll_transmit(now, &NoPictures, out).map(|transmit| transmit.len)
+        let to = self.stream.unwrap_or(self.place.address);
+        session.poll_transmit(now, &NoPictures, out).map(|transmit| (transmit.len, to))
     }
 
     /// When something is due.
@@ -232,7 +300,8 @@ impl Gateway {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = self.session.as_ref().and_then(|session| session.poll_timeout()).map(|(due, _)| due);
         let stun = self.stun.poll_timeout().filter(|_| self.asks && self.session.is_some());
-        [session, self.again_at, stun].into_iter().flatten().min()
+        let udp = self.stream.map(|_| self.stun_again_at);
+        [session, self.again_at, stun, udp].into_iter().flatten().min()
     }
 
     /// Says goodbye; nothing is called any more.
@@ -240,6 +309,46 @@ impl Gateway {
         self.again_at = None;
         if let Some(session) = &mut self.session {
             session.close(now, CloseReason::Done);
+        }
+    }
+
+    /// Asks by STUN, from then on.
+    fn ask_from(&mut self, at: Instant) {
+        self.stun = StunClient::new(at, self.place.address, transaction(self.entropy));
+        self.stun_again_at = at.plus_micros(UDP_AGAIN_US);
+        self.asks = true;
+    }
+
+    /// UDP has brought no answer: whether a stream may.
+    fn begin_stream(&mut self, now: Instant) -> bool {
+        let GatewayPlace { key, address } = self.place;
+        self.stream = self.lend(address, &key);
+        if self.stream.is_none() {
+            return false;
+        }
+        let pause_us = if self.is_heard { self.udp_pause_us } else { 0 };
+        if self.is_heard {
+            self.udp_pause_us = (2 * self.udp_pause_us).min(UDP_PAUSE_US_MAX);
+        }
+        self.ask_from(now.plus_micros(pause_us));
+        self.is_second = false;
+        self.call(now);
+        true
+    }
+
+    /// While a stream is used: goes back once UDP passes.
+    fn look_for_udp(&mut self, now: Instant) {
+        if self.stun.address().is_some() && self.session.is_some() {
+            self.is_heard = true;
+            let stream = self.stream.take();
+            if let Some((mut session, stream)) = self.session.take().zip(stream) {
+                session.close(now, CloseReason::Done);
+                self.leaving = Some((session, stream));
+            }
+            (self.is_second, self.state) = (false, GatewayState::Calling);
+            self.call(now);
+        } else if self.stun_again_at <= now {
+            self.ask_from(now);
         }
     }
 
@@ -280,6 +389,9 @@ impl Gateway {
     fn on_welcome(&mut self, now: Instant, is_enrolled: bool, seen: SocketAddr) {
         if is_enrolled {
             self.pause_us = PAUSE_US;
+            if self.stream.is_none() {
+                self.udp_pause_us = UDP_PAUSE_US;
+            }
             self.state = GatewayState::Here(seen);
         } else if let Some(Enrolment { token, name }) = self.enrolment.clone() {
             // The first message of a session has room.
@@ -291,14 +403,22 @@ impl Gateway {
 
     fn on_closed(&mut self, now: Instant, reason: CloseReason) {
         self.session = None;
-        if reason == CloseReason::Unanswered && !self.is_second {
+        self.is_heard |= self.stream.is_none() && self.stun.address().is_some();
+        let is_unanswered = reason == CloseReason::Unanswered;
+        if is_unanswered
+            && self.stream.is_none()
+            && (self.is_second || !self.is_heard)
+            && self.begin_stream(now)
+        {
+            return;
+        }
+        if is_unanswered && !self.is_second {
             // It may only have a better memory of this device's clock than this device: it is asked in the other way.
             self.is_second = true;
             return self.call(now);
         }
         let is_known = matches!(self.state, GatewayState::Trouble(Trouble::NotEnrolled | Trouble::Token));
-        let is_unanswered = reason == CloseReason::Unanswered;
-        let trouble = if reason == CloseReason::WrongPeer || is_unanswered && self.stun.address().is_some() {
+        let trouble = if reason == CloseReason::WrongPeer || is_unanswered && self.is_heard {
             Trouble::OtherKey
         } else if is_unanswered {
             Trouble::Silent
@@ -332,76 +452,4 @@ impl core::fmt::Debug for Gateway {
 }
 
 #[cfg(test)]
-mod tests {
-    use core::cell::Cell;
-
-    use super::*;
-
-    /// Different each time, the same in each run.
-    fn draw() -> [u8; 32] {
-        thread_local!(static DRAWN: Cell<u64> = const { Cell::new(0) });
-        let drawn = DRAWN.replace(DRAWN.get() + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut bytes = [0; 32];
-        for (at, part) in bytes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            *part = drawn.rotate_left(at as u32 * 17).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_be_bytes();
-        }
-        bytes
-    }
-
-    fn gateway() -> Gateway {
-        let key = Identity::from_secret([1; 32]).public();
-        let place = GatewayPlace { key, address: ([192, 0, 2, 1], 4748).into() };
-        Gateway::new(place, Identity::from_secret([2; 32]), None, 0, draw, Instant::ZERO)
-    }
-
-    /// Lets time pass until the gateway's state is told; STUN is answered, or nothing is. When it was, and when the gateway
-    /// is called again.
-    fn trouble(gateway: &mut Gateway, answers_stun: bool) -> (Instant, Trouble, Instant) {
-        let (mut now, mut out) = (Instant::ZERO, [0; 2048]);
-        loop {
-            gateway.handle_timeout(now);
-            while let Some(len) = gateway.poll_transmit(now, &mut out) {
-                let mut answer = [0; stun::ANSWER_LEN_MAX];
-                let seen = ([198, 51, 100, 7], 5000).into();
-                if let Some(len) = stun::answer(&out[..len], seen, &mut answer).filter(|_| answers_stun) {
-                    gateway.handle_datagram(now, Ecn::NotEct, &mut answer[..len]);
-                }
-            }
-            if let GatewayState::Trouble(trouble) = gateway.state() {
-                return (now, trouble, gateway.again_at.expect("it is called again"));
-            }
-            now = gateway.poll_timeout().expect("something is due").max(now.plus_micros(100));
-        }
-    }
-
-    #[test]
-    fn silent_gateway_and_one_of_another_key_are_told_apart_within_seconds() {
-        for (answers, expected) in [(false, Trouble::Silent), (true, Trouble::OtherKey)] {
-            let (told_at, trouble, _) = trouble(&mut gateway(), answers);
-            assert_eq!(trouble, expected);
-            assert!(told_at <= Instant::from_millis(6_000), "{told_at:?}");
-        }
-    }
-
-    #[test]
-    fn devices_that_lost_their_gateway_come_back_one_by_one() {
-        let mut pauses: Vec<u64> = (0..400)
-            .map(|_| {
-                let (lost_at, _, again_at) = trouble(&mut gateway(), false);
-                again_at.micros_since(lost_at)
-            })
-            .collect();
-        pauses.sort_unstable();
-        assert!(pauses[399] <= PAUSE_US, "{pauses:?}");
-        let most = pauses.chunk_by(|one, other| one / 100_000 == other / 100_000).map(<[u64]>::len).max();
-        assert!(most < Some(50), "{most:?} of 400 in a tenth of a second of two");
-    }
-
-    #[test]
-    fn names_of_devices_are_cut_to_what_prints_and_fits() {
-        let token = EnrolmentToken([0; 16]);
-        assert_eq!(Enrolment::new(token, "desk\n\u{7}").name, "desk");
-        let long = Enrolment::new(token, &"ü".repeat(100)).name;
-        assert!(long.len() <= 48 && long.chars().all(|letter| letter == 'ü'));
-    }
-}
+mod tests;

@@ -52,6 +52,11 @@ impl Meeting {
         is_check
     }
 
+    pub(crate) fn on_silent(&mut self, now: Instant, peer: SocketAddr) {
+        self.is_touched = true;
+        self.callee.on_silent(now, peer);
+    }
+
     /// Does and sends what is due.
     pub(crate) fn work(&mut self, now: Instant, sender: &mut Sender) {
         if self.due().is_none_or(|due| due > now) {

@@ -7,7 +7,9 @@
 
 mod callee;
 mod caller;
+mod detour;
 mod gateway;
+mod leg;
 mod meeting;
 mod nearest;
 pub(crate) mod way;
@@ -19,6 +21,7 @@ use rift::paths::{CandidateKind, Candidates};
 pub use callee::{Callee, GRANTS_MAX};
 pub use caller::Caller;
 pub(crate) use caller::CallerStep;
+pub use detour::LendStream;
 pub use gateway::{Enrolment, Gateway, GatewayPlace, GatewayState, Trouble};
 
 pub(crate) use meeting::Meeting;
@@ -41,9 +44,17 @@ pub(crate) enum Heard {
     Enclosed(usize, SocketAddr),
 }
 
-/// Where a socket bound to `local` may be reached, as this machine and a gateway (`seen`) know it.
-pub(crate) fn candidates(local: SocketAddr, seen: Option<SocketAddr>) -> Candidates {
+/// Where a socket bound to `local` may be reached, as this machine, a gateway (`seen`) and a router that was asked (`mapped`)
+/// know it.
+pub(crate) fn candidates(
+    local: SocketAddr,
+    seen: Option<SocketAddr>,
+    mapped: Option<SocketAddr>,
+) -> Candidates {
     let mut candidates = Candidates::new();
+    if let Some(mapped) = mapped.filter(|&mapped| Some(mapped) != seen) {
+        let _ = candidates.push(CandidateKind::Mapped, mapped);
+    }
     if let Some(seen) = seen {
         // What cannot be reached is no candidate.
         let _ = candidates.push(CandidateKind::Reflexive, seen);

@@ -88,6 +88,8 @@ pub(super) struct Present {
     is_told_relays: bool,
     /// Whom it lets be introduced, of a list that is not whole yet.
     listed: Option<BTreeSet<PublicKey>>,
+    /// It pairs just now: every device may be introduced to it.
+    pairs: bool,
     wrong_tokens: u8,
     is_redeeming: bool,
 }
@@ -177,6 +179,7 @@ impl Registry {
             paths: BTreeMap::new(),
             is_told_relays: false,
             listed: None,
+            pairs: false,
             wrong_tokens: 0,
             is_redeeming: false,
         };
@@ -376,6 +379,11 @@ impl Registry {
     }
 
     fn on_grant(&mut self, session: SessionIndex, host: PublicKey, client: PublicKey, may: bool) {
+        if client == host {
+            // For the moment, so that it is remembered no longer than the session (SPEC §18.11).
+            self.sessions.entry(session).and_modify(|present| present.pairs = may);
+            return;
+        }
         let Some(device) = self.devices.get_mut(&host) else { return };
         let is_full = device.grants.len() >= GRANTS_MAX && !device.grants.contains(&client);
         if may && is_full {
@@ -399,7 +407,9 @@ impl Registry {
             present.listed = None;
             return self.refuse(session, 0, SignalReason::Full);
         }
-        let Some(listed) = present.listed.take_if(|_| page.is_last) else { return };
+        let Some(mut listed) = present.listed.take_if(|_| page.is_last) else { return };
+        // For the moment, so that it is remembered no longer than the session (SPEC §18.11).
+        present.pairs = listed.remove(&host);
         let Some(device) = self.devices.get_mut(&host) else { return };
         let changes = [(device.grants.difference(&listed), false), (listed.difference(&device.grants), true)];
         for (clients, may) in changes {
@@ -411,9 +421,13 @@ impl Registry {
 
     /// The session and candidates of `host`, if it is there, may be called, and lets `client` be introduced.
     fn host_for(&self, client: &PublicKey, host: &PublicKey) -> Option<(SessionIndex, Candidates)> {
-        self.devices.get(host).filter(|device| device.grants.contains(client))?;
+        let device = self.devices.get(host)?;
         let &session = self.by_key.get(host)?;
-        let (is_host, candidates) = self.sessions.get(&session)?.offer.as_ref()?;
+        let present = self.sessions.get(&session)?;
+        if !present.pairs && !device.grants.contains(client) {
+            return None;
+        }
+        let (is_host, candidates) = present.offer.as_ref()?;
         is_host.then(|| (session, candidates.clone()))
     }
 

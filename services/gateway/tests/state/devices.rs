@@ -147,6 +147,32 @@ fn device_that_comes_again_takes_the_place_of_its_earlier_session() {
     assert!(matches!(house.heard(1)[..], [Signal::Introduction(_)]), "its grants are still there");
 }
 
+/// SPEC §18.11.
+#[test]
+fn host_that_pairs_is_introduced_to_every_device_until_it_is_done_or_gone() {
+    let mut house = home();
+    let host = house.key(0);
+    let finds = |house: &mut House, expected: bool| {
+        house.say(1, &Signal::LookUp { peer: host });
+        let said = house.heard(1);
+        assert!(matches!(said[..], [Signal::Found { is_present, .. }] if is_present == expected), "{said:?}");
+    };
+    finds(&mut house, false);
+    house.say(0, &Signal::Grant { peer: host, may: true });
+    finds(&mut house, true);
+    let outsider = house.add(9);
+    house.say(outsider, &Signal::LookUp { peer: host });
+    let said = house.heard(outsider);
+    assert!(matches!(said[..], [.., Signal::Refused { reason: SignalReason::NotEnrolled, .. }]), "{said:?}");
+    house.say(0, &Signal::Grant { peer: host, may: false });
+    finds(&mut house, false);
+    house.say(0, &Signal::Grant { peer: host, may: true });
+    let again = house.add(1);
+    assert_eq!(house.key(again), host);
+    house.say(again, &Signal::Present { is_host: true, candidates: candidates(3) });
+    finds(&mut house, false);
+}
+
 #[test]
 fn requests_beyond_the_rate_are_refused_and_later_ones_are_not() {
     let mut house = home();
