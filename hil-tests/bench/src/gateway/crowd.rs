@@ -244,7 +244,7 @@ impl Crowd {
                 && (!is_host || device.gateway.say(now, &grant).is_ok());
         }
         let mut out = [0; 2048];
-        while let Some(len) = device.gateway.poll_transmit(now, &mut out) {
+        while let Some((len, _)) = device.gateway.poll_transmit(now, &mut out) {
             let kind = out.first().and_then(|&first| Kind::of(first));
             if matches!(kind, Some(Kind::Call | Kind::Initiation)) {
                 device.called_at.get_or_insert(now);
