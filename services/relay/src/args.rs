@@ -53,13 +53,7 @@ pub struct RunArgs {
     pub listen: SocketAddr,
     /// Where packets come over TLS on TCP from networks that let no UDP pass, ADDRESS:PORT or `off` [default: port 443 of the
     /// address of --listen, else the number of its UDP port]
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        env = "WAVRY_RELAY_LISTEN_TLS",
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
     pub listen_tls: rift_tcp::Choice,
     /// A gateway's key for leases (64 hexadecimal digits); say it again for each
     #[arg(long, value_name = "KEY", value_parser = key, value_delimiter = ',')]
