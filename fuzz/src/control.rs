@@ -73,6 +73,7 @@ fn record(data: &[u8]) {
             }
             FlightEntry::Silence { at } if is_early(at) => delta.handle_timeout(at),
             FlightEntry::Forgotten { bytes } => delta.on_forgotten(bytes.into()),
+            FlightEntry::Window { pictures } => delta.set_window(pictures),
             FlightEntry::Restarted { .. } => delta = Delta::new(&CONFIG),
             FlightEntry::PictureRate { millihertz } => delta.set_picture_rate(millihertz),
             FlightEntry::Answered { is_answered } => {

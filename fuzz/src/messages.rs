@@ -26,7 +26,7 @@ pub fn last_frame(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Every frame type of the registry.
-pub const TYPES: [FrameType; 32] = [
+pub const TYPES: [FrameType; 34] = [
     FrameType::Padding,
     FrameType::ClockRequest,
     FrameType::ClockReply,
@@ -47,6 +47,8 @@ pub const TYPES: [FrameType; 32] = [
     FrameType::Capabilities,
     FrameType::TileReport,
     FrameType::MoreParity,
+    FrameType::WindowShard,
+    FrameType::Window,
     FrameType::Shard,
     FrameType::Audio,
     FrameType::Stream,

@@ -22,10 +22,10 @@ use rift::wire::picture::PictureHead;
 use rift::wire::relay::Envelope;
 use rift::wire::renewal::Renewing;
 use rift::wire::request::{Request, wanted};
-use rift::wire::shard::ShardHead;
+use rift::wire::shard::{ShardHead, WindowHead};
 use rift::wire::stream::{StreamAcknowledged, StreamPart};
 use rift::wire::successor::Successor;
-use rift::wire::video::{MoreParity, Repair, StreamParametersMessage, VideoPosition};
+use rift::wire::video::{MoreParity, Repair, StreamParametersMessage, VideoPosition, Window};
 use rift::wire::{DataHeader, Frame, FrameType, Frames, Kind};
 
 use crate::messages::{self, Body};
@@ -214,6 +214,15 @@ fn body(frame_type: FrameType, data: &[u8]) {
             assert!((1..=usize::from(m.shard_len)).contains(&bytes.len()), "SPEC §11.4");
             messages::shard(m.picture, m.shard, m.data_shards, m.parity_shards, m.shard_len).bytes(bytes)
         }),
+        FrameType::WindowShard => WindowHead::parse(data).map(|(m, bytes)| {
+            let WindowHead { shard: m, before } = m;
+            assert!(m.shard >= m.data_shards && m.shard < m.data_shards + 8, "SPEC §11.13");
+            assert_eq!(bytes.len(), usize::from(m.shard_len), "SPEC §11.13");
+            assert!(before.iter().all(|&shards| shards <= 128), "SPEC §11.13");
+            let head = messages::shard(m.picture, m.shard, m.data_shards, m.parity_shards, m.shard_len);
+            head.bytes(&before).bytes(bytes)
+        }),
+        FrameType::Window => Window::parse(data).map(|m| empty().u8(m.pictures)),
         FrameType::Audio => return audio(data),
         FrameType::Stream => {
             StreamPart::parse(data).map(|m| empty().u8(m.channel.code()).u32(m.offset).bytes(m.data))
@@ -387,6 +396,8 @@ pub fn must_be_sound(frame: &Frame<'_>) {
         FrameType::TileReport => TileReport::parse(data).is_some(),
         FrameType::MoreParity => MoreParity::parse(data).is_some(),
         FrameType::Shard => ShardHead::parse(data).is_some(),
+        FrameType::WindowShard => WindowHead::parse(data).is_some(),
+        FrameType::Window => Window::parse(data).is_some(),
         FrameType::Audio => AudioMessage::parse(data).is_some(),
         FrameType::Stream => StreamPart::parse(data).is_some(),
         FrameType::StreamAcknowledged => StreamAcknowledged::parse(data).is_some(),

@@ -68,6 +68,11 @@ pub enum FlightEntry {
         /// Whether it can.
         is_answered: bool,
     },
+    /// Over how many pictures before its own a picture's parity may go was found out anew.
+    Window {
+        /// Pictures.
+        pictures: u8,
+    },
     /// What may be sent from here on.
     Grant {
         /// For the encoder, in bit/s.
@@ -114,6 +119,7 @@ impl FlightEntry {
             }
             Self::Forgotten { bytes } => (9, 0, bytes, 0, 0, 0),
             Self::Restarted { bitrate_bps } => (10, 0, 0, bitrate_bps, 0, 0),
+            Self::Window { pictures } => (11, pictures, 0, 0, 0, 0),
         };
         let mut bytes = [0; Self::LEN];
         (bytes[0], bytes[1]) = (kind, flags);
@@ -148,6 +154,7 @@ impl FlightEntry {
             8 => Self::Answered { is_answered: flags & 1 != 0 },
             9 => Self::Forgotten { bytes: small },
             10 => Self::Restarted { bitrate_bps: middle },
+            11 => Self::Window { pictures: flags },
             _ => return None,
         })
     }

@@ -1,5 +1,6 @@
 //! Every capacity of the core, its reason, and the proofs that they fit together.
 
+use crate::fec::BLOCK_PARITY_MAX;
 use crate::wire::handshake::{ANSWER_MAX, RESPONSE_MAX};
 
 /// UDP payload every path is assumed to carry (SPEC §3.1): what IPv6's minimum MTU leaves, rounded down.
@@ -11,6 +12,17 @@ pub const DATAGRAM_MAX: usize = 8952;
 /// Most shards, data and parity, of one picture: 1280 of 1150 bytes are 1.4 MB, six times a large key picture
 /// at 1080p, and their bitmap is 160 bytes.
 pub const SHARDS_MAX: usize = 1280;
+
+/// Pictures before its own that a parity shard may cover (SPEC §11.13): at 60 pictures a second what a round trip of
+/// 80 ms leaves time for.
+pub const WINDOW_PICTURES_MAX: usize = 3;
+
+/// Parity shards of a picture that may cover others: rows of the code that a window takes for each of its pictures.
+pub const WINDOW_PARITY_MAX: usize = 8;
+
+/// Shards solved for at once, and parity shards used for it: what all parity of a window can restore. It bounds the
+/// matrix at 2 KiB of stack and the work at 32 sums over a window's shards.
+pub const WINDOW_UNKNOWN_MAX: usize = (WINDOW_PICTURES_MAX + 1) * WINDOW_PARITY_MAX;
 
 /// Rectangles of one picture: enough for a moved window and its surroundings; a host merges beyond that.
 pub const RECTANGLES_MAX: usize = 16;
@@ -146,6 +158,8 @@ const _: () = {
         FEEDBACK_PACKETS_MAX * 2 + 64 <= DATAGRAM_MIN,
         "a full feedback frame fits the smallest datagram"
     );
+    assert!(WINDOW_UNKNOWN_MAX <= BLOCK_PARITY_MAX, "every picture of a window has rows of its own");
+    assert!(WINDOW_PARITY_MAX <= 8 && WINDOW_PICTURES_MAX < 8, "both are told apart by the bits of a byte");
     assert!(
         INPUT_PER_DATAGRAM_MAX * 8 + KEYS_HELD_MAX * 2 + GAMEPADS_MAX * 16 + CONTACTS_MAX * 4 + 64
             <= DATAGRAM_MIN,

@@ -88,6 +88,7 @@ proptest! {
             FlightEntry::Silence { at },
             FlightEntry::Forgotten { bytes },
             FlightEntry::Restarted { bitrate_bps: numbers.0 },
+            FlightEntry::Window { pictures: numbers.0 as u8 },
             FlightEntry::PictureRate { millihertz: numbers.0 },
             FlightEntry::Answered { is_answered: flag },
             FlightEntry::Grant { bitrate_bps: numbers.0, pacing_bps: numbers.1, parity_permille: bytes },

@@ -283,6 +283,7 @@ fn congestion_control_is_told_of_no_probe() {
         | FlightEntry::Silence { .. }
         | FlightEntry::Forgotten { .. }
         | FlightEntry::Restarted { .. }
+        | FlightEntry::Window { .. }
         | FlightEntry::PictureRate { .. }
         | FlightEntry::Answered { .. }
         | FlightEntry::Grant { .. } => false,

@@ -142,7 +142,7 @@ impl Watch {
             FrameType::Input => !is_host && self.permissions.is_some(),
             // Pictures may overtake the admission (SPEC §6.1).
             FrameType::Repair | FrameType::Capabilities => !is_host,
-            FrameType::TileReport | FrameType::MoreParity => !is_host && self.permissions.is_some(),
+            FrameType::TileReport | FrameType::MoreParity | FrameType::Window => !is_host && self.permissions.is_some(),
             FrameType::InputAcknowledged => is_host && self.permissions.is_some(),
             FrameType::Rumble => {
                 is_host && self.permissions.is_some_and(|granted| granted.contains(Permissions::GAMEPAD))
@@ -152,7 +152,8 @@ impl Watch {
             | FrameType::StreamParameters
             | FrameType::VideoPosition
             | FrameType::CaptureState
-            | FrameType::Shard => is_host && is_viewed,
+            | FrameType::Shard
+            | FrameType::WindowShard => is_host && is_viewed,
             FrameType::Audio => {
                 let right = if is_host { Permissions::AUDIO } else { Permissions::MICROPHONE };
                 self.permissions.is_some_and(|granted| granted.contains(right))

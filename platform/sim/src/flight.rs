@@ -43,6 +43,7 @@ pub fn replay(config: &Config, record: &[FlightEntry]) -> Replay {
             FlightEntry::Restarted { bitrate_bps } => delta = begin(bitrate_bps),
             FlightEntry::PictureRate { millihertz } => delta.set_picture_rate(millihertz),
             FlightEntry::Answered { is_answered } => delta.set_answered(is_answered),
+            FlightEntry::Window { pictures } => delta.set_window(pictures),
             FlightEntry::Grant { .. } => {
                 let budget = delta.budget();
                 if FlightEntry::of_budget(&budget) != *entry && replay.diverged_at.is_none() {

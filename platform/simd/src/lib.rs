@@ -2,21 +2,26 @@
 //!
 //! The field's products are what costs in it, and a processor has faster ways than the core's portable one: GFNI
 //! multiplies 64 or 32 bytes by any constant in one instruction (an affine map over GF(2) is a product in every
-//! representation of the field), and SSSE3 and AVX2 look up 16 or 32 halves of bytes at once (Plank, Greenan, Miller,
+//! representation of the field), and SSSE3, AVX2 and NEON look up 16 or 32 halves of bytes at once (Plank, Greenan, Miller,
 //! "Screaming Fast Galois Field Arithmetic Using Intel SIMD Instructions", FAST '13). Which of them there are is found
 //! when the program runs.
 //!
 //! All terms of a sum are added up in registers before the sum is stored: the source is then the only thing read.
 //!
 //! Invariant: every kernel makes the bytes that [`rift::fec::Portable`] makes; tests hold them to it. It knows nothing of
-//! shards and matrices. Other processors than x86-64 have the portable kernel.
+//! shards and matrices. 64-bit ARM has NEON's look-up of 16 bytes; other processors have the portable kernel.
 
-#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector instructions behind detection"))]
+#![cfg_attr(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    expect(unsafe_code, reason = "vector instructions behind detection")
+)]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod gfni;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod ssse3;
 mod tables;
@@ -39,6 +44,9 @@ pub enum Kernel {
     /// Two look-ups of 16 bytes.
     #[cfg(target_arch = "x86_64")]
     Ssse3,
+    /// Two look-ups of 16 bytes, on 64-bit ARM.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// The core's own.
     Portable,
 }
@@ -54,6 +62,8 @@ impl Kernel {
         Self::Avx2,
         #[cfg(target_arch = "x86_64")]
         Self::Ssse3,
+        #[cfg(target_arch = "aarch64")]
+        Self::Neon,
         Self::Portable,
     ];
 
@@ -71,6 +81,8 @@ impl Kernel {
             Self::Avx2 => std::is_x86_feature_detected!("avx2"),
             #[cfg(target_arch = "x86_64")]
             Self::Ssse3 => std::is_x86_feature_detected!("ssse3"),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
             Self::Portable => true,
         }
     }
@@ -96,6 +108,9 @@ impl Kernel {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Ssse3 => unsafe { ssse3::add(destination, terms) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => unsafe { neon::add(destination, terms) },
             Self::Portable => Portable.mul_add_all(destination, terms),
         }
     }

@@ -8,7 +8,7 @@ use rift::fec::field::mul;
 pub(crate) static AFFINE: [u64; 256] = affine_table();
 
 /// For each coefficient the products of the low halves of bytes, then those of the high halves.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) static HALVES: [[[u8; 16]; 2]; 256] = halves_table();
 
 /// The product with a coefficient, for the ends of slices that no vector fills.
@@ -16,6 +16,7 @@ pub(crate) const fn product(coefficient: u8, byte: u8) -> u8 {
     mul(coefficient, byte)
 }
 
+#[cfg(target_arch = "x86_64")]
 const fn affine_table() -> [u64; 256] {
     let mut table = [0; 256];
     let mut coefficient = 0;
@@ -37,6 +38,7 @@ const fn affine_table() -> [u64; 256] {
     table
 }
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 const fn halves_table() -> [[[u8; 16]; 2]; 256] {
     let mut table = [[[0; 16]; 2]; 256];
     let mut coefficient = 0;

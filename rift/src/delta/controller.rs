@@ -14,6 +14,10 @@ pub trait Controller {
     fn is_answered(&self) -> bool;
     /// See [`Delta::set_answered`].
     fn set_answered(&mut self, is_answered: bool);
+    /// See [`Delta::window`].
+    fn window(&self) -> u8;
+    /// See [`Delta::set_window`].
+    fn set_window(&mut self, pictures: u8);
     /// See [`Delta::on_sent`].
     fn on_sent(&mut self, now: Instant, bytes: usize);
     /// See [`Delta::on_forgotten`].
@@ -28,6 +32,8 @@ pub trait Controller {
     fn budget(&self) -> Budget;
     /// See [`Delta::parity_for`].
     fn parity_for(&self, data_shards: usize) -> usize;
+    /// See [`Delta::cover_for`].
+    fn cover_for(&self, data_shards: usize) -> (usize, u8);
     /// See [`Delta::sendable_bytes`].
     fn sendable_bytes(&self, now: Instant) -> usize;
     /// See [`Delta::stats`].
@@ -49,6 +55,14 @@ impl Controller for Delta {
 
     fn set_answered(&mut self, is_answered: bool) {
         self.set_answered(is_answered);
+    }
+
+    fn window(&self) -> u8 {
+        self.window()
+    }
+
+    fn set_window(&mut self, pictures: u8) {
+        self.set_window(pictures);
     }
 
     #[inline]
@@ -78,6 +92,10 @@ impl Controller for Delta {
 
     fn parity_for(&self, data_shards: usize) -> usize {
         self.parity_for(data_shards)
+    }
+
+    fn cover_for(&self, data_shards: usize) -> (usize, u8) {
+        self.cover_for(data_shards)
     }
 
     #[inline]
@@ -110,6 +128,12 @@ impl Controller for Steady {
 
     fn set_answered(&mut self, _: bool) {}
 
+    fn window(&self) -> u8 {
+        0
+    }
+
+    fn set_window(&mut self, _: u8) {}
+
     fn on_sent(&mut self, _: Instant, _: usize) {}
 
     fn on_forgotten(&mut self, _: usize) {}
@@ -138,6 +162,10 @@ impl Controller for Steady {
 
     fn parity_for(&self, _: usize) -> usize {
         0
+    }
+
+    fn cover_for(&self, _: usize) -> (usize, u8) {
+        (0, 0)
     }
 
     fn sendable_bytes(&self, _: Instant) -> usize {

@@ -1,5 +1,8 @@
 //! Loss: how much, in what bursts, and how much parity answers it.
 
+use crate::fec::BLOCK_DATA_MAX;
+use crate::limits::{WINDOW_PARITY_MAX, WINDOW_PICTURES_MAX};
+
 /// Length of a slot of the loss history, on the sender's clock.
 const SLOT_US: u64 = 250_000;
 /// Slots: eight seconds, so a loss is remembered for about as long as it tends to come back.
@@ -41,11 +44,20 @@ pub(super) struct Loss {
     reported: u64,
     /// What is lacking can be asked for in time.
     is_answered: bool,
+    /// Pictures before its own that a picture's parity may cover.
+    window: u8,
 }
 
 impl Loss {
     pub(super) const fn new() -> Self {
-        Self { slots: [Slot::EMPTY; SLOTS], newest: 0, last_was_lost: false, reported: 0, is_answered: false }
+        Self {
+            slots: [Slot::EMPTY; SLOTS],
+            newest: 0,
+            last_was_lost: false,
+            reported: 0,
+            is_answered: false,
+            window: 0,
+        }
     }
 
     /// Whether what is lacking can be asked for in time.
@@ -55,6 +67,15 @@ impl Loss {
 
     pub(super) const fn set_answered(&mut self, is_answered: bool) {
         self.is_answered = is_answered;
+    }
+
+    /// Pictures before its own that a picture's parity may cover.
+    pub(super) const fn window(&self) -> u8 {
+        self.window
+    }
+
+    pub(super) const fn set_window(&mut self, pictures: u8) {
+        self.window = pictures;
     }
 
     /// Takes the fate of the next packet in the order of sending.
@@ -102,22 +123,51 @@ impl Loss {
     ///
     /// Where what is lacking can be asked for in time, what is to be expected and a third of a deviation are enough:
     /// more costs every picture what only few need (`cargo rig bench fec` compares).
+    ///
+    /// Where parity goes over several pictures, all of them are taken as one, and each carries its share: a burst that is
+    /// rare for one picture is no rarer for four, and is paid for once.
     pub(super) fn parity_for(&self, data_shards: usize) -> usize {
+        self.cover_for(data_shards).0.div_ceil(1000)
+    }
+
+    /// Parity in thousandths of a shard, and over how many pictures before its own.
+    pub(super) fn cover_for(&self, data_shards: usize) -> (usize, u8) {
+        let before =
+            if data_shards <= BLOCK_DATA_MAX { self.window.min(self.worthwhile_window()) } else { 0 };
+        let parity_milli = self.parity_milli(data_shards, u64::from(before) + 1);
+        if before > 0 && parity_milli > WINDOW_PARITY_MAX * 1000 {
+            return (self.parity_milli(data_shards, 1), 0);
+        }
+        (parity_milli, before)
+    }
+
+    /// Over how many pictures before its own a burst is worth spreading.
+    fn worthwhile_window(&self) -> u8 {
+        match self.burst_milli() {
+            0..1_500 => 1,
+            1_500..3_000 => 2,
+            _ => WINDOW_PICTURES_MAX as u8,
+        }
+    }
+
+    fn parity_milli(&self, data_shards: usize, pictures: u64) -> usize {
         let shards = data_shards.min(100_000) as u64;
         let loss_ppm = self.answered_ppm();
         if loss_ppm == 0 {
-            return usize::from(data_shards >= FLOOR_SHARDS);
+            return usize::from(data_shards >= FLOOR_SHARDS) * 1000;
         }
-        let mean_milli = shards * loss_ppm * 1000 / (1_000_000 - loss_ppm);
+        let mean_milli = pictures * shards * loss_ppm * 1000 / (1_000_000 - loss_ppm);
         let spread_milli = 2 * self.burst_milli().min(BURST_MILLI_MAX) - 1000;
         let deviation_milli = (mean_milli * spread_milli).isqrt();
         let parity = if self.is_answered {
-            ((mean_milli + deviation_milli / 3 + 500) / 1000).max(1)
+            ((mean_milli + deviation_milli / 3 + 500) / 1000).max(1) * 1000
+        } else if pictures == 1 {
+            (mean_milli + 3 * deviation_milli + 500).div_ceil(1000) * 1000
         } else {
-            (mean_milli + 3 * deviation_milli + 500).div_ceil(1000)
+            (mean_milli + 3 * deviation_milli + 500) / pictures
         };
         // Half of what is sent at most: where pictures are a shard or two, more would crowd them out.
-        parity.min(shards) as usize
+        parity.min(shards * 1000) as usize
     }
 
     fn answered_ppm(&self) -> u64 {

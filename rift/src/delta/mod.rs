@@ -212,6 +212,17 @@ impl Delta {
         self.loss.set_answered(is_answered);
     }
 
+    /// Over how many pictures before its own a picture's parity may go.
+    #[must_use]
+    pub const fn window(&self) -> u8 {
+        self.loss.window()
+    }
+
+    /// Says over how many pictures before its own a picture's parity may go; what it restores is then restored later.
+    pub const fn set_window(&mut self, pictures: u8) {
+        self.loss.set_window(pictures);
+    }
+
     /// Takes note of a datagram that left: everything that feedback will report, media or not.
     pub fn on_sent(&mut self, now: Instant, bytes: usize) {
         self.now = now;
@@ -315,6 +326,13 @@ impl Delta {
     #[must_use]
     pub fn parity_for(&self, data_shards: usize) -> usize {
         self.loss.parity_for(data_shards)
+    }
+
+    /// The same in thousandths of a shard, and over how many pictures before its own it goes: no more than
+    /// [`Self::window`], fewer where losses come one by one, none where the picture is large or most of it is lost.
+    #[must_use]
+    pub fn cover_for(&self, data_shards: usize) -> (usize, u8) {
+        self.loss.cover_for(data_shards)
     }
 
     /// Bytes of media that may leave before more feedback: what the grant sends in a round trip and the time feedback

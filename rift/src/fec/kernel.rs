@@ -32,7 +32,7 @@ pub struct Term<'a> {
 const TERMS_MAX: usize = 32;
 
 /// Adds all terms there are, as many at once as are gathered.
-pub(super) fn add_all<'a>(
+pub(crate) fn add_all<'a>(
     kernel: &impl MulAdd,
     destination: &mut [u8],
     terms: impl IntoIterator<Item = Term<'a>>,

@@ -11,11 +11,12 @@
 
 pub mod field;
 mod kernel;
+pub mod window;
 
 use core::ops::Range;
 
 use field::{div, mul};
-use kernel::add_all;
+pub(crate) use kernel::add_all;
 pub use kernel::{MulAdd, Portable, Term};
 
 /// Data shards a block holds at most. More parity for a picture is cheaper in one block than in several, so a
@@ -341,7 +342,7 @@ impl Repair {
 }
 
 /// The coefficient of a data shard in a parity shard, both by their position within the block.
-fn coefficient(row: usize, column: usize) -> u8 {
+pub(crate) fn coefficient(row: usize, column: usize) -> u8 {
     coefficients(row).get(column).copied().unwrap_or(0)
 }
 

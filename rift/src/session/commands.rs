@@ -1,6 +1,5 @@
 //! What an application tells a session to do (SPEC §8–§14).
 
-use super::mtu::shard_len;
 use super::sent::Carried;
 use super::{CloseReason, SendError, Session};
 use crate::channel::capture::CaptureState;
@@ -89,9 +88,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let granted_bps = self.delta.budget().pacing_bps;
         let is_first = self.video_out.peek().is_none();
         self.queued_for_bps = if is_first { granted_bps } else { granted_bps.max(self.queued_for_bps) };
-        let shard_len = shard_len(self.picture_datagram_len());
-        let parity = self.delta.parity_for(picture.len().div_ceil(shard_len));
-        self.video_out.push(picture, shard_len, parity).map_err(|error| match error {
+        let (shard_len, parity, before) = self.cut(picture.len());
+        self.video_out.push(picture, shard_len, parity, before).map_err(|error| match error {
             QueueError::Full => SendError::Full,
             QueueError::TooLarge => SendError::TooLarge,
             QueueError::MissingReference => SendError::MissingReference,

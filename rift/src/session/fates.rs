@@ -12,7 +12,7 @@ use crate::wire::feedback::{Ecn, Feedback};
 
 /// Longest round trip in which asking for more parity takes the place of sending it beforehand, in µs: a picture and a
 /// half at 60 Hz, which nobody sees. Once it does, a quarter more keeps it so.
-const ANSWERED_US: u64 = 25_000;
+pub(super) const ANSWERED_US: u64 = 25_000;
 
 /// Pictures that wait may take so long at a grant that has halved, in µs: longer than a key picture made for it.
 const OUTDATED_US: u64 = 500_000;
@@ -91,6 +91,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     fn tell(&mut self, now: Instant) {
         let round_trip = self.round_trip_us();
         self.settle_parity(round_trip);
+        self.settle_window(round_trip);
         let patience = (round_trip / 4).clamp(2_000, 50_000);
         let overdue = round_trip + REPORT_PATIENCE_US;
         let (ring, mut recorder) = self.memory.flight();

@@ -14,7 +14,7 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 14]);
+pub(crate) struct Latches([Latch; 15]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
@@ -36,6 +36,7 @@ impl Latches {
             latch(Carried::SUCCESSOR),
             latch(Carried::PATHS),
             latch(Carried::DATAGRAM_LIMIT),
+            latch(Carried::WINDOW),
         ])
     }
 

@@ -92,6 +92,8 @@ use welcome::Trial;
 const ROUND_TRIP_US_DEFAULT: u64 = 100_000;
 /// A missing shard may be this late in any case before more parity is asked for: a batch's length.
 const ASK_US: u64 = 1_000;
+/// Parity of a later picture is waited for this long at most for each picture between, where pictures come seldom.
+const WINDOW_PERIOD_US_MAX: u64 = 50_000;
 /// Bytes of the seal behind every datagram.
 pub(crate) const TAG_LEN: usize = 16;
 
@@ -214,7 +216,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             cursor: CursorPosition::default(),
             capture: None,
             told: Told::default(),
-            viewer: Viewer::default(),
+            viewer: Viewer::new(),
             video_out: VideoSender::new(),
             video_in: VideoReceiver::new(),
             input_out: InputSender::new(),
@@ -470,6 +472,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             reorder_us,
             late_us: late_us.max(ASK_US),
             answer_us: (is_known && has_room).then_some(answer_us),
+            period_us: period_us.min(WINDOW_PERIOD_US_MAX),
         }
     }
 

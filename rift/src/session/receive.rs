@@ -18,7 +18,7 @@ use crate::wire::feedback::{Ecn, Feedback};
 use crate::wire::handshake::TOKEN_LEN;
 use crate::wire::header::{DataHeader, Kind};
 use crate::wire::input::{InputAcknowledged, InputMessage, InputShownMessage, RumbleMessage};
-use crate::wire::shard::ShardHead;
+use crate::wire::shard::{ShardHead, WindowHead};
 use crate::wire::stream::{StreamAcknowledged, StreamPart};
 use crate::wire::video::{Repair, StreamParametersMessage, VideoPosition};
 use crate::wire::{Frame, FrameType, Frames};
@@ -222,7 +222,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             FrameType::Input | FrameType::InputAcknowledged | FrameType::Repair => {
                 return self.handle_steering(received_at, frame);
             }
-            FrameType::Capabilities | FrameType::TileReport | FrameType::MoreParity => {
+            FrameType::Capabilities | FrameType::TileReport | FrameType::MoreParity | FrameType::Window => {
                 return self.handle_viewer(number, frame);
             }
             // Said in a handshake, and of no meaning after it.
@@ -235,7 +235,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             | FrameType::CaptureState
             | FrameType::Rumble
             | FrameType::InputShown
-            | FrameType::Shard => return self.handle_from_host(now, received_at, number, frame),
+            | FrameType::Shard
+            | FrameType::WindowShard => return self.handle_from_host(now, received_at, number, frame),
             FrameType::Audio => return self.on_audio(received_at, body),
             FrameType::Stream => {
                 let part = StreamPart::parse(body).ok_or(Discard::Malformed)?;
@@ -348,10 +349,15 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.advance_video(now);
             return Ok(());
         }
-        let (head, bytes) = ShardHead::parse(body).ok_or(Discard::Malformed)?;
-        (self.shard_at, self.is_flowing) = (Some(received_at), true);
         let kernel = M::Kernel::default();
-        let taken = self.video_in.on_shard(&kernel, self.memory.pictures(), &head, bytes, received_at);
+        let taken = if frame.frame_type == FrameType::WindowShard {
+            let (head, bytes) = WindowHead::parse(body).ok_or(Discard::Malformed)?;
+            self.video_in.on_window_shard(&kernel, self.memory.pictures(), &head, bytes, received_at)
+        } else {
+            let (head, bytes) = ShardHead::parse(body).ok_or(Discard::Malformed)?;
+            self.video_in.on_shard(&kernel, self.memory.pictures(), &head, bytes, received_at)
+        };
+        (self.shard_at, self.is_flowing) = (Some(received_at), true);
         self.advance_video(now);
         match taken {
             Taken::Fine => Ok(()),

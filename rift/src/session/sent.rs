@@ -44,6 +44,8 @@ bitflags::bitflags! {
         const KEYS = 1 << 15;
         /// The longest datagram taken.
         const DATAGRAM_LIMIT = 1 << 19;
+        /// Over how many pictures parity may go.
+        const WINDOW = 1 << 22;
         /// Nothing but length.
         const MTU_PROBE = 1 << 21;
         /// A part of the clipboard stream.

@@ -381,9 +381,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         out: &mut [u8],
     ) -> Option<usize> {
         let (kernel, body) = (M::Kernel::default(), DataHeader::LEN + ShardHead::FRAME_LEN);
+        let is_window = self.video_out.peek().is_some_and(|next| next.is_window);
         let head = self.video_out.take(&kernel, now, pictures, out.get_mut(body..body + shard_len)?)?;
         let mut writer = Writer::new(&mut out[DataHeader::LEN..body]);
-        emit_last(&mut writer, FrameType::Shard)?;
+        emit_last(&mut writer, if is_window { FrameType::WindowShard } else { FrameType::Shard })?;
         head.emit(&mut writer)?;
         let len = self.seal(out, ShardHead::FRAME_LEN + shard_len)?;
         self.note_sent(now, len, Carried::MEDIA | Carried::ELICITING);

@@ -57,6 +57,10 @@ pub enum FrameType {
     Shard,
     /// `0x17`: parity that the viewer still needs.
     MoreParity,
+    /// `0x30`: a parity shard over several pictures.
+    WindowShard,
+    /// `0x31`: over how many pictures parity may go for this viewer.
+    Window,
     /// `0x20`: sound.
     Audio,
     /// `0x18`: a part of a reliable stream.
@@ -113,6 +117,8 @@ impl FrameType {
             Self::Capabilities => 0x15,
             Self::TileReport => 0x16,
             Self::MoreParity => 0x17,
+            Self::WindowShard => 0x30,
+            Self::Window => 0x31,
             Self::Audio => 0x20,
             Self::Stream => 0x18,
             Self::StreamAcknowledged => 0x19,
@@ -154,6 +160,8 @@ impl FrameType {
             0x15 => Self::Capabilities,
             0x16 => Self::TileReport,
             0x17 => Self::MoreParity,
+            0x30 => Self::WindowShard,
+            0x31 => Self::Window,
             0x20 => Self::Audio,
             0x18 => Self::Stream,
             0x19 => Self::StreamAcknowledged,

@@ -1,6 +1,8 @@
 //! A shard of a picture (SPEC §11.4).
 
 use super::{Reader, Writer};
+use crate::fec::{BLOCK_DATA_MAX, BLOCK_PARITY_MAX};
+use crate::limits::{WINDOW_PARITY_MAX, WINDOW_PICTURES_MAX};
 
 /// One of the k data or m parity shards of a picture. Always the last frame of its datagram.
 ///
@@ -37,13 +39,7 @@ impl ShardHead {
     #[must_use]
     pub fn parse(body: &[u8]) -> Option<(Self, &[u8])> {
         let mut reader = Reader::new(body);
-        let head = Self {
-            picture: reader.u16()?,
-            shard: reader.u16()?,
-            data_shards: reader.u16()?,
-            parity_shards: reader.u8()?,
-            shard_len: reader.u16()?,
-        };
+        let head = Self::read(&mut reader)?;
         let bytes = reader.rest();
         let total = head.data_shards.checked_add(u16::from(head.parity_shards))?;
         if head.data_shards == 0 || head.shard >= total || bytes.is_empty() {
@@ -58,6 +54,16 @@ impl ShardHead {
         len_is_right.then_some((head, bytes))
     }
 
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            picture: reader.u16()?,
+            shard: reader.u16()?,
+            data_shards: reader.u16()?,
+            parity_shards: reader.u8()?,
+            shard_len: reader.u16()?,
+        })
+    }
+
     /// Its bytes.
     pub(crate) fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
         writer.u16(self.picture)?;
@@ -65,5 +71,54 @@ impl ShardHead {
         writer.u16(self.data_shards)?;
         writer.u8(self.parity_shards)?;
         writer.u16(self.shard_len)
+    }
+}
+
+/// A parity shard that covers pictures before its own as well (SPEC §11.13). Always the last frame of its datagram.
+///
+/// ```text
+/// (type) 0                   9                   12
+/// +------+-------------------+-------------------+--------...
+/// | 0xb0 | as of a shard     | k of the 3 before | bytes
+/// |      |                   | 0 = not covered   |
+/// +------+-------------------+-------------------+--------...
+/// a picture is covered only if those between are; shards of all are equally long
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowHead {
+    /// The shard, one of parity, of a picture in one block.
+    pub shard: ShardHead,
+    /// Data shards of the picture before, of the one before that and so on; 0 = not covered.
+    pub before: [u8; WINDOW_PICTURES_MAX],
+}
+
+impl WindowHead {
+    /// Bytes of the frame that other shards' frames do not have.
+    pub const MORE_LEN: usize = WINDOW_PICTURES_MAX;
+
+    /// Reads a body: the head and the shard's bytes. `None` when the numbers contradict each other or the bytes.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<(Self, &[u8])> {
+        let mut reader = Reader::new(body);
+        let shard = ShardHead::read(&mut reader)?;
+        let before = *reader.bytes(WINDOW_PICTURES_MAX)?.first_chunk()?;
+        let bytes = reader.rest();
+        let reach = before.iter().take_while(|&&shards| shards > 0).count();
+        let row = shard.shard.checked_sub(shard.data_shards)?;
+        let is_sound = (1..=BLOCK_DATA_MAX).contains(&usize::from(shard.data_shards))
+            && usize::from(shard.parity_shards) <= BLOCK_PARITY_MAX
+            && usize::from(row) < WINDOW_PARITY_MAX
+            && row < u16::from(shard.parity_shards)
+            && before.iter().skip(reach).all(|&shards| shards == 0)
+            && before.iter().all(|&shards| usize::from(shards) <= BLOCK_DATA_MAX)
+            && !bytes.is_empty()
+            && bytes.len() == usize::from(shard.shard_len);
+        is_sound.then_some((Self { shard, before }, bytes))
+    }
+
+    /// How many pictures before its own it covers.
+    #[must_use]
+    pub fn reach(&self) -> usize {
+        self.before.iter().take_while(|&&shards| shards > 0).count()
     }
 }

@@ -155,3 +155,29 @@ impl MoreParity {
         writer.u8(self.parity)
     }
 }
+
+/// Over how many pictures before its own parity may go: those that the viewer keeps (SPEC §11.13).
+///
+/// ```text
+/// 0          1
+/// +----------+
+/// | pictures |
+/// +----------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Pictures; 0 = parity goes over its own alone.
+    pub pictures: u8,
+}
+
+impl Window {
+    /// Reads a body.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        Some(Self { pictures: Reader::new(body).u8()? })
+    }
+
+    pub(crate) fn emit(self, writer: &mut Writer<'_>) -> Option<()> {
+        writer.u8(self.pictures)
+    }
+}

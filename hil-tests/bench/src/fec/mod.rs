@@ -2,7 +2,8 @@
 //!
 //! Losses are played packet by packet in virtual time ([`play`]); a picture that is whole later than a period and a
 //! round trip after its capture counts as lost. Our own scheme is what sessions do: Reed–Solomon parity of each picture,
-//! little where the client can ask for more in time, and a request for what is lacking (SPEC §11.12).
+//! little where the client can ask for more in time, and a request for what is lacking (SPEC §11.12); where there is no
+//! time for that, parity over the pictures of a window (SPEC §11.13).
 
 mod line;
 mod play;
@@ -39,12 +40,13 @@ const fn reed_solomon(name: &'static str, parity: f64, ask: Ask) -> Scheme {
 const NONE: Scheme = Scheme { name: "none", code: Code::None, parity: 0.0, ask: Ask::No };
 const XOR: Scheme = Scheme { name: "xor-19+1", code: Code::Xor(19), parity: 2.0, ask: Ask::No };
 const RS_20: Scheme = reed_solomon("rs-20", 7.0, Ask::No);
+const RS_12: Scheme = reed_solomon("rs-12", 4.2, Ask::No);
 const RS_11: Scheme = reed_solomon("rs-11", 3.85, Ask::No);
 const NACK: Scheme = Scheme { name: "nack-only", code: Code::None, parity: 0.0, ask: Ask::Again };
 
-/// The best code there could be over windows of three pictures, without asking.
-const fn ideal(parity: f64) -> Scheme {
-    Scheme { name: "ideal-window", code: Code::Window { back: 2 }, parity, ask: Ask::No }
+/// The best code there could be over windows of so many pictures and their own, without asking.
+const fn ideal(parity: f64, back: u64) -> Scheme {
+    Scheme { name: "ideal-window", code: Code::Window { back }, parity, ask: Ask::No }
 }
 
 /// Where the path carries pictures three times as fast as they are made, and where it is the limit and pictures leave
@@ -84,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Vec<Row> {
                 path: Path { rtt_us: 20_000, spread_permille },
                 ours: reed_solomon("rift", parity, OURS),
                 rivals: vec![NONE, XOR, RS_11, RS_20],
-                ideal: ideal(3.85),
+                ideal: ideal(3.85, 2),
                 goal: goal.filter(|_| spread_permille == WIDE),
             });
         }
@@ -102,12 +104,14 @@ pub(crate) fn run_arq(options: &Options) -> Vec<Row> {
         line: CASES[1],
         path: Path { rtt_us, spread_permille },
         ours,
-        rivals: vec![NONE, XOR, RS_20, NACK],
-        ideal: ideal(4.2),
+        rivals: vec![NONE, XOR, RS_12, RS_20, NACK],
+        // A picture of this round trip is in time with the parity of three more, and none is with a fourth's.
+        ideal: ideal(4.2, 3),
         goal,
     };
     let asking = reed_solomon("rift", 1.0, OURS);
-    let alone = reed_solomon("rift", 4.2, OURS);
+    // Too far to ask: parity goes over the pictures that follow in time (SPEC §11.13).
+    let alone = Scheme { name: "rift", code: Code::Window { back: 3 }, parity: 4.2, ask: OURS };
     let tables = [
         table("rtt20", (20_000, WIDE), asking, Some((0.1, 8.0))),
         table("rtt20-tight", (20_000, TIGHT), asking, None),

@@ -105,6 +105,8 @@ struct Picture {
     missing: u64,
     /// Parity of its own that may still come.
     parity_left: u64,
+    /// Parity made of it so far.
+    parity: u64,
     /// What was asked for, and until when it may come.
     asked: Vec<(u64, u64)>,
     is_shown: bool,
@@ -126,7 +128,6 @@ struct Play<F: Field> {
     solver: Solver<F>,
     outcome: Outcome,
     shown_at: u64,
-    rows: u64,
     /// From packet to packet, in µs.
     space: u64,
     answers_free: u64,
@@ -145,10 +146,9 @@ pub(super) fn play<F: Field>(case: &Case, path: Path, scheme: &Scheme, seed: u64
         order: 0,
         equations: Vec::new(),
         pictures: VecDeque::new(),
-        solver: Solver::new(scheme.code.back()),
+        solver: Solver::new(),
         outcome: Outcome::default(),
         shown_at: 0,
-        rows: 0,
         space: 0,
         answers_free: 0,
     };
@@ -179,7 +179,6 @@ impl<F: Field> Play<F> {
         if self.is_idle(number) && self.line.good() >= total {
             self.line.skip(total);
             self.outcome.extra += parity;
-            self.rows += parity;
             self.show(begin, 0);
             return;
         }
@@ -190,6 +189,7 @@ impl<F: Field> Play<F> {
             deadline,
             missing: 0,
             parity_left: parity,
+            parity,
             asked: Vec::new(),
             is_shown: false,
             is_over: false,
@@ -235,10 +235,9 @@ impl<F: Field> Play<F> {
                 if data < DATA {
                     return None;
                 }
-                self.rows += 1;
                 let oldest = self.pictures.front().map_or(number, |picture| picture.number);
                 let from = number.saturating_sub(back).max(oldest);
-                Some(Equation { row: Some(self.rows), from, to: number, first: 0, end: data })
+                Some(Equation { row: Some(sent), from, to: number, first: 0, end: data })
             }
         }
     }
@@ -315,8 +314,11 @@ impl<F: Field> Play<F> {
             }
             Event::Request { picture, count, shards } => self.answer(at, picture, count, shards),
             Event::Answer { picture, shards: 0 } => {
-                self.rows += 1;
-                let row = Some(self.rows);
+                let row = self.find(picture).map(|picture| {
+                    picture.parity += 1;
+                    picture.parity - 1
+                });
+                let row = Some(row.unwrap_or_default());
                 self.send(at, Equation { row, from: picture, to: picture, first: 0, end: DATA });
             }
             Event::Answer { picture, shards } => {

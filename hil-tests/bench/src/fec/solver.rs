@@ -7,9 +7,13 @@
 use std::sync::LazyLock;
 
 use super::line::Random;
+use rift::fec::{BLOCK_DATA_MAX, BLOCK_PARITY_MAX};
+use rift::limits::WINDOW_PARITY_MAX;
 
 /// Shards a picture has at most.
 pub(super) const SHARDS: u64 = 64;
+/// Rows of the matrix that a window takes for each of its pictures.
+const PARITY: u64 = WINDOW_PARITY_MAX as u64;
 
 /// A field, and the coefficients of a code over it.
 pub(crate) trait Field {
@@ -21,11 +25,12 @@ pub(crate) trait Field {
     fn mul(a: Self::Element, b: Self::Element) -> Self::Element;
     /// `1 / a` of what is not 0.
     fn inverse(a: Self::Element) -> Self::Element;
-    /// The coefficient of a shard in an equation, not 0; windows reach `back` pictures back.
-    fn coefficient(row: u64, picture: u64, shard: u64, back: u64) -> Self::Element;
+    /// The coefficient of a shard of picture `of` in parity shard `row` of picture `to`, not 0.
+    fn coefficient(row: u64, to: u64, of: u64, shard: u64) -> Self::Element;
 }
 
-/// The core's field with a Cauchy matrix: columns for the shards of the pictures of one window, rows of what is left.
+/// The core's field with the coefficients of the core's code: a Cauchy matrix, of whose rows a window takes eight further
+/// ones for each picture back (SPEC §11.13). Its columns' scale changes no rank.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gf256;
 
@@ -49,12 +54,9 @@ impl Field for Gf256 {
         rift::fec::field::div(1, a)
     }
 
-    fn coefficient(row: u64, picture: u64, shard: u64, back: u64) -> u8 {
-        let pictures = back + 1;
-        let columns = pictures * SHARDS;
-        let column = picture % pictures * SHARDS + shard;
-        let row = columns + row % (256 - columns);
-        Self::inverse((row ^ column) as u8)
+    fn coefficient(row: u64, to: u64, of: u64, shard: u64) -> u8 {
+        let row = ((to - of) * PARITY + row) % BLOCK_PARITY_MAX as u64 + BLOCK_DATA_MAX as u64;
+        Self::inverse((row ^ shard) as u8)
     }
 }
 
@@ -87,8 +89,9 @@ impl Field for Wide {
         power
     }
 
-    fn coefficient(row: u64, picture: u64, shard: u64, _: u64) -> u64 {
-        Random::new((row * 0x1f12_3bb5) ^ (picture * SHARDS + shard)).next() % (PRIME - 1) + 1
+    fn coefficient(row: u64, to: u64, of: u64, shard: u64) -> u64 {
+        let row = to * SHARDS + row;
+        Random::new((row * 0x1f12_3bb5) ^ (of * SHARDS + shard)).next() % (PRIME - 1) + 1
     }
 }
 
@@ -128,12 +131,11 @@ struct Row<E> {
 pub(super) struct Solver<F: Field> {
     columns: Vec<(u64, u64)>,
     rows: Vec<Row<F::Element>>,
-    back: u64,
 }
 
 impl<F: Field> Solver<F> {
-    pub(super) const fn new(back: u64) -> Self {
-        Self { columns: Vec::new(), rows: Vec::new(), back }
+    pub(super) const fn new() -> Self {
+        Self { columns: Vec::new(), rows: Vec::new() }
     }
 
     pub(super) fn clear(&mut self) {
@@ -150,9 +152,10 @@ impl<F: Field> Solver<F> {
                 let shard = u64::from(left.trailing_zeros());
                 left &= left - 1;
                 let at = self.column(picture, shard, &mut terms);
-                let row = equation.row.unwrap_or(0);
-                let (picture, shard) = if equation.row.is_some() { (picture, shard) } else { (0, 0) };
-                terms[at] = F::coefficient(row, picture, shard, self.back);
+                // A plain sum is a row of equal coefficients.
+                let (row, to, of, shard) =
+                    equation.row.map_or((0, 0, 0, 0), |row| (row, equation.to, picture, shard));
+                terms[at] = F::coefficient(row, to, of, shard);
             }
         }
         for row in &self.rows {

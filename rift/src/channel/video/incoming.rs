@@ -6,22 +6,26 @@
 
 mod asking;
 mod lending;
+mod slot;
+mod window;
+#[cfg(test)]
+mod window_tests;
 
 pub(crate) use lending::{announce, lent, release, swap};
+pub use slot::PictureSlot;
+pub(crate) use window::window_of;
 
 use core::ops::Range;
 
-use asking::Asking;
+use slot::State;
 
 use super::PictureId;
-use crate::fec::{self, Layout, MulAdd};
+use crate::fec::{Layout, MulAdd};
 use crate::limits::{DELIVERED_HISTORY, SHARDS_MAX};
 use crate::time::Instant;
 use crate::wire::picture::PictureHead;
 use crate::wire::shard::ShardHead;
 use crate::wire::video::Repair;
-
-const WORDS: usize = SHARDS_MAX / 64;
 
 /// How long what is missing is waited for, in µs.
 #[derive(Clone, Copy, Debug)]
@@ -32,137 +36,8 @@ pub(crate) struct Patience {
     pub(crate) late_us: u64,
     /// For an answer; `None` = there is no time or room for one, and nothing is asked for.
     pub(crate) answer_us: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Free,
-    Assembling,
-    /// Whole, and not yet delivered.
-    Whole,
-    /// Delivered: lent to the application, which may not have been told yet.
-    Lent,
-}
-
-/// Where one picture is reassembled.
-#[derive(Debug)]
-pub struct PictureSlot<B> {
-    buffer: Option<B>,
-    state: State,
-    id: PictureId,
-    layout: Option<Layout>,
-    received: [u64; WORDS],
-    count: u16,
-    first_at: Instant,
-    last_at: Instant,
-    sent_after_us: u32,
-    asking: Asking,
-    repaired: bool,
-    announced: bool,
-    reference: Option<PictureId>,
-    payload: (u32, u32),
-}
-
-impl<B> PictureSlot<B> {
-    /// A slot without a buffer.
-    pub const EMPTY: Self = Self {
-        buffer: None,
-        state: State::Free,
-        id: PictureId(0),
-        layout: None,
-        received: [0; WORDS],
-        count: 0,
-        first_at: Instant::ZERO,
-        last_at: Instant::ZERO,
-        sent_after_us: 0,
-        asking: Asking::NOTHING,
-        repaired: false,
-        announced: false,
-        reference: None,
-        payload: (0, 0),
-    };
-
-    pub(crate) const fn lend(&mut self, buffer: B) -> Option<B> {
-        self.buffer.replace(buffer)
-    }
-
-    fn has(&self, shard: usize) -> bool {
-        self.received.get(shard / 64).is_some_and(|word| word >> (shard % 64) & 1 == 1)
-    }
-
-    fn payload_range(&self) -> Range<usize> {
-        self.payload.0 as usize..self.payload.1 as usize
-    }
-}
-
-impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
-    fn begin(&mut self, id: PictureId, layout: Layout, now: Instant) {
-        self.state = State::Assembling;
-        self.asking = Asking::begin(&layout);
-        self.id = id;
-        self.layout = Some(layout);
-        self.received = [0; WORDS];
-        self.count = 0;
-        self.first_at = now;
-        self.sent_after_us = 0;
-        self.repaired = false;
-        self.announced = false;
-    }
-
-    /// Stores a shard; `false` when it was there already.
-    fn store(&mut self, layout: &Layout, shard: usize, bytes: &[u8], now: Instant) -> bool {
-        if self.has(shard) {
-            return false;
-        }
-        let Some(buffer) = self.buffer.as_mut() else { return false };
-        let at = shard * layout.shard_len();
-        let Some(place) = buffer.as_mut().get_mut(at..at + layout.shard_len()) else { return false };
-        let (data, padding) = place.split_at_mut(bytes.len());
-        data.copy_from_slice(bytes);
-        padding.fill(0);
-        if shard == 0
-            && let Some(sent) = data.get_mut(PictureHead::SENT_AT..PictureHead::SENT_AT + 4)
-        {
-            // Parity was computed with zeros here (SPEC §11.3).
-            self.sent_after_us = sent.iter().fold(0, |value, &byte| value << 8 | u32::from(byte));
-            sent.fill(0);
-        }
-        self.received[shard / 64] |= 1 << (shard % 64);
-        self.count += 1;
-        self.last_at = now;
-        self.asking.on_shard(layout, shard, self.count, now);
-        true
-    }
-
-    /// Restores what is missing if enough is there, and reads the head. `None` while shards are missing;
-    /// `Some(false)` when the whole turns out to be no picture.
-    fn complete(&mut self, kernel: &impl MulAdd, layout: &Layout) -> Option<bool> {
-        if usize::from(self.count) < layout.data_shards() {
-            return None;
-        }
-        let received = self.received;
-        let has = |shard: usize| received.get(shard / 64).is_some_and(|word| word >> (shard % 64) & 1 == 1);
-        let missing = (0..layout.data_shards()).any(|shard| !has(shard));
-        let buffer = self.buffer.as_mut()?.as_mut();
-        if missing {
-            if !layout.is_recoverable(&has) || fec::recover_with(kernel, layout, buffer, &has).is_err() {
-                return None;
-            }
-            self.repaired = true;
-        }
-        let end = layout.data_shards() * layout.shard_len();
-        let parsed = buffer.get(..end).and_then(PictureHead::parse);
-        let Some((head, start)) = parsed.filter(|(head, _)| head.total_len as usize <= end) else {
-            return Some(false);
-        };
-        self.reference = head.reference(self.id);
-        // A distance that reaches before the first picture is no reference anybody could have.
-        if head.reference_distance != 0 && self.reference.is_none() {
-            return Some(false);
-        }
-        self.payload = (start as u32, head.total_len);
-        Some(true)
-    }
+    /// From one picture to the next.
+    pub(crate) period_us: u64,
 }
 
 /// A whole picture, lent where it was reassembled.
@@ -222,6 +97,8 @@ pub(crate) struct VideoReceiver {
     given_up: Option<PictureId>,
     /// The longest time lately from a shard to the next of its picture, in µs.
     space_us: u64,
+    /// Pictures before its own that the newest parity covers.
+    reach: u8,
     pub(crate) lost: u64,
     pub(crate) delivered_count: u64,
     pub(crate) repaired_count: u64,
@@ -238,6 +115,7 @@ impl VideoReceiver {
             repair_sent: None,
             given_up: None,
             space_us: asking::SPACE_US,
+            reach: 0,
             lost: 0,
             delivered_count: 0,
             repaired_count: 0,
@@ -260,50 +138,83 @@ impl VideoReceiver {
         bytes: &[u8],
         now: Instant,
     ) -> Taken {
-        let ahead = head.picture.wrapping_sub(self.seen.0 as u16) as i16;
-        let Some(id) = self.seen.0.checked_add_signed(i32::from(ahead)).map(PictureId) else {
-            return Taken::Malformed;
+        // Parity of pictures that are whole without it tells what comes, too.
+        if head.shard == head.data_shards {
+            self.reach = 0;
+        }
+        let (index, layout) = match self.place(slots, head, now) {
+            Ok(Some(place)) => place,
+            Ok(None) => return Taken::Fine,
+            Err(taken) => return taken,
         };
-        if id <= self.delivered || id.0 == 0 {
+        let slot = &mut slots[index];
+        if slot.state != State::Assembling || !slot.store(&layout, usize::from(head.shard), bytes, now) {
             return Taken::Fine;
+        }
+        let taken = self.complete(kernel, slots, index, now);
+        self.solve(kernel, slots, now);
+        taken
+    }
+
+    /// Where the picture of a shard is reassembled, and how it is cut; `None` when it is of no use any more.
+    fn place<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        slots: &mut [PictureSlot<B>],
+        head: &ShardHead,
+        now: Instant,
+    ) -> Result<Option<(usize, Layout)>, Taken> {
+        let ahead = head.picture.wrapping_sub(self.seen.0 as u16) as i16;
+        let id = self.seen.0.checked_add_signed(i32::from(ahead)).map(PictureId).ok_or(Taken::Malformed)?;
+        if id <= self.delivered || id.0 == 0 {
+            return Ok(None);
         }
         let shard_len = usize::from(head.shard_len);
         let data_len = usize::from(head.data_shards) * shard_len;
-        let Some(layout) = Layout::new(data_len, shard_len, usize::from(head.parity_shards)) else {
-            return Taken::Malformed;
-        };
+        let layout =
+            Layout::new(data_len, shard_len, usize::from(head.parity_shards)).ok_or(Taken::Malformed)?;
         if layout.shards() > SHARDS_MAX || layout.parity_shards() != usize::from(head.parity_shards) {
-            return Taken::Malformed;
+            return Err(Taken::Malformed);
         }
         let index = match slots.iter().position(|slot| slot.state != State::Free && slot.id == id) {
             Some(index) => index,
             // Parity that does not fit beside the data is done without.
-            None => match self.free_slot(slots, data_len, id) {
-                Some(index) => {
-                    slots[index].begin(id, layout, now);
-                    index
-                }
-                None => return Taken::NoRoom,
-            },
+            None => {
+                let index = self.free_slot(slots, data_len, id).ok_or(Taken::NoRoom)?;
+                slots[index].begin(id, layout, now);
+                index
+            }
         };
         self.seen = self.seen.max(id);
         self.note_space(&slots[index], usize::from(head.shard), now);
         let slot = &mut slots[index];
-        let Some(layout) = slot.layout.and_then(|known| known.joined(&layout)) else {
-            return Taken::Malformed;
-        };
+        let layout = slot.layout.and_then(|known| known.joined(&layout)).ok_or(Taken::Malformed)?;
         slot.layout = Some(layout);
-        if slot.state == State::Assembling && slot.store(&layout, usize::from(head.shard), bytes, now) {
-            match slot.complete(kernel, &layout) {
-                Some(true) => slot.state = State::Whole,
-                Some(false) => {
-                    slot.state = State::Free;
-                    return Taken::Malformed;
+        Ok(Some((index, layout)))
+    }
+
+    /// Reads the picture if it is whole, and what it lets others be restored of.
+    fn complete<B: AsRef<[u8]> + AsMut<[u8]>>(
+        &mut self,
+        kernel: &impl MulAdd,
+        slots: &mut [PictureSlot<B>],
+        index: usize,
+        now: Instant,
+    ) -> Taken {
+        let (mut taken, mut next) = (Taken::Fine, Some(index));
+        while let Some(index) = next {
+            let slot = &mut slots[index];
+            slot.has_more = false;
+            match slot.layout.and_then(|layout| slot.complete(kernel, &layout)) {
+                Some(true) => {
+                    (slot.state, slot.last_at) = (State::Whole, now);
+                    window::settle(kernel, slots, index);
                 }
+                Some(false) => (slot.state, taken) = (State::Free, Taken::Malformed),
                 None => {}
             }
+            next = slots.iter().position(|slot| slot.has_more && slot.state == State::Assembling);
         }
-        Taken::Fine
+        taken
     }
 
     /// An empty slot for a picture of `len` bytes. When all are busy the newest undelivered picture after `id`
@@ -318,6 +229,10 @@ impl VideoReceiver {
             |slot: &PictureSlot<B>| slot.buffer.as_ref().is_some_and(|buffer| buffer.as_ref().len() >= len);
         if let Some(free) = slots.iter().position(|slot| slot.state == State::Free && fits(slot)) {
             return Some(free);
+        }
+        let kept = (0..slots.len()).filter(|&index| slots[index].state == State::Kept && fits(&slots[index]));
+        if let Some(oldest) = kept.min_by_key(|&index| slots[index].id) {
+            return Some(oldest);
         }
         let busy = |slot: &PictureSlot<B>| matches!(slot.state, State::Assembling | State::Whole);
         (0..slots.len())
@@ -396,8 +311,9 @@ impl VideoReceiver {
                 slot.state = State::Free;
                 self.lost += 1;
             }
-            if slot.id == id && slot.repaired {
-                self.repaired_count += 1;
+            if slot.id == id {
+                slot.is_kept = self.reach > 0;
+                self.repaired_count += u64::from(slot.repaired);
             }
         }
         if self.position.is_some_and(|(position, _)| position <= id) {
@@ -430,6 +346,7 @@ impl VideoReceiver {
         }
         let evidence = self.overtaken_at(slots, slot)?;
         let due = evidence.max(slot.last_at).plus_micros(patience_us);
+        let due = due.max(self.window_due(slots, slot, evidence, patience));
         Some((Some(index), slot.id, slot.asking.answered_by(patience).map_or(due, |answer| answer.max(due))))
     }
 

@@ -4,12 +4,15 @@ use heapless::deque::DequeInner;
 
 use super::PictureId;
 use super::pictures::{PictureRef, PictureStore};
+use crate::fec::window::add_picture_with;
 use crate::fec::{self, Layout, MulAdd};
-use crate::limits::{DELIVERED_HISTORY, PICTURES_QUEUED_MAX, SHARDS_MAX};
+use crate::limits::{
+    DELIVERED_HISTORY, PICTURES_QUEUED_MAX, SHARDS_MAX, WINDOW_PARITY_MAX, WINDOW_PICTURES_MAX,
+};
 use crate::profile::Profile;
 use crate::time::Instant;
 use crate::wire::picture::PictureHead;
-use crate::wire::shard::ShardHead;
+use crate::wire::shard::{ShardHead, WindowHead};
 use crate::wire::video::{MoreParity, Repair};
 
 /// What the wire's 8-bit m can say.
@@ -35,13 +38,30 @@ struct Outgoing {
     layout: Layout,
     next_shard: u16,
     sent_after_us: u32,
+    /// Pictures before it that its parity may cover.
+    reach: u8,
+}
+
+impl Outgoing {
+    /// Whether a shard covers several pictures (SPEC §11.13).
+    fn is_window(&self, shard: usize) -> bool {
+        let data_shards = self.layout.data_shards();
+        self.reach > 0 && (data_shards..data_shards + WINDOW_PARITY_MAX).contains(&shard)
+    }
+
+    /// Bytes of its longest shard with what its frame has beyond other shards' frames.
+    fn longest(&self) -> usize {
+        self.layout.shard_len() + if self.reach > 0 { WindowHead::MORE_LEN } else { 0 }
+    }
 }
 
 /// The next shard to leave.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NextShard {
-    /// Bytes of the shard itself.
+    /// Bytes of the shard itself, and those that its frame has beyond other shards' frames.
     pub(crate) len: usize,
+    /// Whether it covers several pictures.
+    pub(crate) is_window: bool,
     /// Whether the picture has left whole with it; parity that was asked for later ends nothing.
     pub(crate) is_last: bool,
 }
@@ -123,12 +143,14 @@ impl<P: Profile> VideoSender<P> {
         self.left_captured_at
     }
 
-    /// Queues a picture in shards of `shard_len` with `parity` parity shards (fewer where the code has a limit).
+    /// Queues a picture in shards of `shard_len` with `parity` parity shards (fewer where the code has a limit), which
+    /// cover up to `reach` pictures before it if that is in one block.
     pub(crate) fn push(
         &mut self,
         picture: PictureRef,
         shard_len: usize,
         parity: usize,
+        reach: u8,
     ) -> Result<(), QueueError> {
         if picture.id <= self.newest || !self.has(picture.reference) {
             return Err(QueueError::MissingReference);
@@ -138,8 +160,9 @@ impl<P: Profile> VideoSender<P> {
         if layout.shards() > SHARDS_MAX {
             return Err(QueueError::TooLarge);
         }
+        let reach = if layout.blocks() == 1 { reach } else { 0 };
         self.queue
-            .push_back(Outgoing { picture, layout, next_shard: 0, sent_after_us: 0 })
+            .push_back(Outgoing { picture, layout, next_shard: 0, sent_after_us: 0, reach })
             .map_err(|_| QueueError::Full)?;
         let step = picture.id.0 - self.newest.0;
         self.queued = self.queued.checked_shl(step).unwrap_or(0) | 1;
@@ -167,12 +190,12 @@ impl<P: Profile> VideoSender<P> {
 
     /// Bytes of the longest shard that waits.
     pub(crate) fn longest_shard(&self) -> usize {
-        self.queue.iter().map(|outgoing| outgoing.layout.shard_len()).max().unwrap_or(0)
+        self.queue.iter().map(Outgoing::longest).max().unwrap_or(0)
     }
 
     /// More parity is made only of pictures whose shards are no longer than this.
     pub(crate) fn keep_shorter(&mut self, shard_len_max: usize) {
-        if self.kept.iter().any(|outgoing| outgoing.layout.shard_len() > shard_len_max) {
+        if self.kept.iter().any(|outgoing| outgoing.longest() > shard_len_max) {
             self.kept.clear();
             self.asked.clear();
         }
@@ -244,7 +267,7 @@ impl<P: Profile> VideoSender<P> {
         let Some(kept) = self.kept.iter_mut().find(is_it) else { return };
         let Some(layout) = wanted(kept) else { return };
         let next_shard = kept.layout.shards() as u16;
-        if self.asked.push_back(Outgoing { layout, next_shard, ..*kept }).is_ok() {
+        if self.asked.push_back(Outgoing { layout, next_shard, reach: 0, ..*kept }).is_ok() {
             kept.layout = layout;
         }
     }
@@ -266,7 +289,13 @@ impl<P: Profile> VideoSender<P> {
         let data_shards = front.layout.data_shards();
         let len =
             if shard < data_shards { front.layout.data_range(shard).len() } else { front.layout.shard_len() };
-        Some(NextShard { len, is_last: self.asked.is_empty() && shard + 1 == front.layout.shards() })
+        let is_window = front.is_window(shard);
+        let len = if is_window { len + WindowHead::MORE_LEN } else { len };
+        Some(NextShard {
+            len,
+            is_window,
+            is_last: self.asked.is_empty() && shard + 1 == front.layout.shards(),
+        })
     }
 
     /// The largest number of bytes that one more batch of equal shards may hold, counted in shards.
@@ -274,7 +303,15 @@ impl<P: Profile> VideoSender<P> {
         self.leaving().map_or(0, |front| {
             let shard = usize::from(front.next_shard);
             let data_shards = front.layout.data_shards();
-            if shard < data_shards { data_shards - shard } else { front.layout.shards() - shard }
+            let shards = front.layout.shards();
+            let end = if shard < data_shards {
+                data_shards
+            } else if front.is_window(shard) {
+                shards.min(data_shards + WINDOW_PARITY_MAX)
+            } else {
+                shards
+            };
+            end - shard
         })
     }
 
@@ -300,6 +337,16 @@ impl<P: Profile> VideoSender<P> {
         };
         if shard < data_shards {
             out.copy_from_slice(&bytes[front.layout.data_range(shard)]);
+        } else if front.is_window(shard) {
+            let (before, out) = out.split_first_chunk_mut::<WINDOW_PICTURES_MAX>()?;
+            fec::parity_shard_with(kernel, &front.layout, bytes, shard - data_shards, out);
+            *before = cover(
+                kernel,
+                front,
+                |id| self.kept.iter().find(|other| other.picture.id == id),
+                pictures,
+                out,
+            );
         } else {
             fec::parity_shard_with(kernel, &front.layout, bytes, shard - data_shards, out);
         }
@@ -323,4 +370,31 @@ impl<P: Profile> VideoSender<P> {
         }
         Some(head)
     }
+}
+
+/// Adds the pictures before `front` to its next shard, which is parity, as far as they are still there and cut alike; says
+/// how many data shards each has.
+fn cover<'a>(
+    kernel: &impl MulAdd,
+    front: &Outgoing,
+    kept: impl Fn(PictureId) -> Option<&'a Outgoing>,
+    pictures: &impl PictureStore,
+    out: &mut [u8],
+) -> [u8; WINDOW_PICTURES_MAX] {
+    let mut before = [0; WINDOW_PICTURES_MAX];
+    let parity = usize::from(front.next_shard) - front.layout.data_shards();
+    for (back, shards) in (1..=usize::from(front.reach)).zip(&mut before) {
+        let id = front.picture.id.0.checked_sub(back as u32).map(PictureId);
+        let older = id.and_then(&kept).filter(|older| {
+            older.layout.blocks() == 1 && older.layout.shard_len() == front.layout.shard_len()
+        });
+        let Some((older, bytes)) = older.and_then(|older| Some((older, pictures.bytes(&older.picture)?)))
+        else {
+            break;
+        };
+        let Ok(count) = u8::try_from(older.layout.data_shards()) else { break };
+        add_picture_with(kernel, &older.layout, bytes, (back, parity), out);
+        *shards = count;
+    }
+    before
 }

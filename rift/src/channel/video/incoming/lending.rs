@@ -30,10 +30,13 @@ pub(crate) fn lent<B: AsRef<[u8]>>(slots: &[PictureSlot<B>], id: PictureId) -> O
 }
 
 /// Trades the lent picture `id` for `spare`; gives `spare` back when there is none.
-pub(crate) fn swap<B: AsRef<[u8]>>(
+///
+/// A picture that later parity covers stays where it is, and what is handed out is a copy: its bytes are
+/// few, as windows go over small pictures only.
+pub(crate) fn swap<B: AsRef<[u8]> + AsMut<[u8]>>(
     slots: &mut [PictureSlot<B>],
     id: PictureId,
-    spare: B,
+    mut spare: B,
 ) -> Result<TakenMedia<B>, B> {
     let Some(slot) = slots.iter_mut().find(|slot| slot.state == State::Lent && slot.id == id) else {
         return Err(spare);
@@ -41,8 +44,17 @@ pub(crate) fn swap<B: AsRef<[u8]>>(
     let parsed = slot.buffer.as_ref().and_then(|buffer| PictureHead::parse(buffer.as_ref()));
     let Some((mut head, _)) = parsed else { return Err(spare) };
     let Some(buffer) = slot.buffer.take() else { return Err(spare) };
-    slot.buffer = Some(spare);
-    slot.state = State::Free;
+    let end = slot.payload_range().end;
+    let copied = buffer.as_ref().get(..end).zip(spare.as_mut().get_mut(..end)).filter(|_| slot.is_kept);
+    let (buffer, kept) = if let Some((from, to)) = copied {
+        to.copy_from_slice(from);
+        slot.state = State::Kept;
+        (spare, buffer)
+    } else {
+        slot.state = State::Free;
+        (buffer, spare)
+    };
+    slot.buffer = Some(kept);
     head.sent_after_us = slot.sent_after_us;
     Ok(TakenMedia {
         head,
@@ -57,6 +69,6 @@ pub(crate) fn swap<B: AsRef<[u8]>>(
 /// Gives the lent picture `id` back unused or used.
 pub(crate) fn release<B>(slots: &mut [PictureSlot<B>], id: PictureId) {
     if let Some(slot) = slots.iter_mut().find(|slot| slot.state == State::Lent && slot.id == id) {
-        slot.state = State::Free;
+        slot.state = if slot.is_kept { State::Kept } else { State::Free };
     }
 }
