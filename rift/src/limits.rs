@@ -31,6 +31,9 @@ pub const RECTANGLES_MAX: usize = 16;
 /// a burst that the application did not expect. Beyond that the application must skip (SPEC §11.7).
 pub const PICTURES_QUEUED_MAX: usize = 4;
 
+/// Pixels of a rectangle of JPEG beside tiles (SPEC §11.10): what a chip's engine decodes into 48 KiB of eight bits a colour.
+pub const JPEG_PIXELS_MAX: usize = 128 * 128;
+
 /// Codecs that a viewer may tell of: more than there are.
 pub const CODECS_MAX: usize = 8;
 

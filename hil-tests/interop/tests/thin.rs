@@ -14,23 +14,29 @@ use rift::{
     Codec, Config, Event, InputEvent, Instant, Noise, Opening, Permissions, PictureId, PictureInfo, Pictures,
     PublicKey, Rectangle, RectangleData, Scancode, Session, StreamParameters,
 };
-use rift_hal::{Frame, PixelFormat, Plane};
+use rift_hal::{Decoder, Frame, PixelFormat, Plane};
+use rift_jpeg::JpegEncoder;
 use rift_sim::Random;
 use rift_smoltcp::{Decision, HostApplication, HostDriver};
-use rift_tiles::{Encoder, Grid, Parts as EncoderParts, Request, Rgb565, Sizes, TileRecord};
+use rift_tiles::{Encoder, Grid, Parts as EncoderParts, Request, Rgb565, Sizes, TileRecord, TileSet};
 use wavry_interop::board::{PORT, Place, network, set_clock, stack};
 use wavry_interop::frames::Card;
 use wavry_interop::parties::{HostStorage, host_identity};
 use wavry_interop::{End, Wire};
 use wavry_thin::{
-    Entropy, InputSource, Memory, Observer, Parts, PinnedHost, Provision, Report, Room, Stage, State, Surface,
+    Entropy, InputSource, Memory, Observer, Parts, PinnedHost, Provision, Report, Room, Stage, State,
+    Surface, WithEngine,
 };
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
 
 const WIDTH: u16 = 160;
 const HEIGHT: u16 = 120;
 const FRAME_LEN: usize = WIDTH as usize * HEIGHT as usize * 2;
 const STEP_US: u64 = 500;
 const HANG_US: u64 = 60_000_000;
+/// What is shown as JPEG now and then: the first tile.
+const PHOTO: Rectangle = Rectangle { x: 0, y: 0, width: 64, height: 64 };
 const HOST: Place = Place::new(0, 2);
 
 type Shared<T> = Rc<RefCell<T>>;
@@ -53,6 +59,31 @@ impl Surface for Pixels {
 
     fn written(&mut self, _: Rectangle) {
         self.1.borrow_mut().copy_from_slice(&self.0);
+    }
+}
+
+/// An engine for JPEG, in software; counts what it decodes.
+struct Engine {
+    pixels: Vec<u8>,
+    decoded: Shared<u32>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no JPEG")]
+struct NoJpeg;
+
+impl Decoder for Engine {
+    type Error = NoJpeg;
+
+    fn decode(&mut self, data: &[u8], captured_at: Instant) -> Result<Option<Frame<'_>>, NoJpeg> {
+        let mut decoder = JpegDecoder::new(ZCursor::new(data));
+        let rgb = decoder.decode().map_err(|_| NoJpeg)?;
+        let (width, height) = decoder.dimensions().ok_or(NoJpeg)?;
+        self.pixels = rgb.chunks_exact(3).flat_map(|rgb| [rgb[2], rgb[1], rgb[0], 0]).collect();
+        *self.decoded.borrow_mut() += 1;
+        let planes = [Plane { data: &self.pixels, stride: width * 4 }, Plane::EMPTY, Plane::EMPTY];
+        let (width, height) = (width as u32, height as u32);
+        Ok(Some(Frame::new(PixelFormat::Bgrx, width, height, planes, captured_at).map_err(|_| NoJpeg)?))
     }
 }
 
@@ -149,6 +180,8 @@ struct Seen {
     flash: Shared<Vec<u8>>,
     starts: Shared<Vec<(PublicKey, u32)>>,
     is_watching: Shared<bool>,
+    /// Rectangles of JPEG that its engine was given.
+    decoded: Shared<u32>,
 }
 
 impl Board {
@@ -156,7 +189,11 @@ impl Board {
         set_clock(now);
         let (stack, mut runner) = stack(end, Place::new(0, 1), seed);
         let parts = Parts {
-            surface: Pixels(vec![0; FRAME_LEN], Rc::clone(&seen.pixels)),
+            surface: WithEngine::new(
+                Pixels(vec![0; FRAME_LEN], Rc::clone(&seen.pixels)),
+                Codec::Jpeg,
+                Engine { pixels: Vec::new(), decoded: Rc::clone(&seen.decoded) },
+            ),
             input: Script(Rc::clone(&seen.typed)),
             entropy: Dice(Random::new(seed)),
             flash: Flash(Rc::clone(&seen.flash)),
@@ -201,8 +238,11 @@ struct Sharer {
     random: Random,
     encoder: Encoder<Rgb565, Vectors>,
     pictures: Pictures<Vec<u8>, 8>,
+    jpeg: JpegEncoder,
     frame: Vec<u8>,
     id: u32,
+    /// The next picture tells again what was lost.
+    mends: bool,
     is_watched: bool,
     got: Vec<InputEvent>,
 }
@@ -223,8 +263,10 @@ impl Sharer {
             random: Random::new(seed),
             encoder: Encoder::new(grid, memory).expect("the memory is as large as it says"),
             pictures: Pictures::new([(); 8].map(|()| vec![0; 100_000])),
+            jpeg: JpegEncoder::new(),
             frame: vec![0x55; FRAME_LEN],
             id: 0,
+            mends: true,
             is_watched: false,
             got: Vec::new(),
         }
@@ -248,17 +290,34 @@ impl Sharer {
         let planes = [plane, Plane::EMPTY, Plane::EMPTY];
         let frame =
             Frame::new(PixelFormat::Rgb565, WIDTH.into(), HEIGHT.into(), planes, now).expect("it fits");
-        let request = Request { id: self.id + 1, damage: None, soft_len: None, refines: false, checks: 2 };
+        let is_lent =
+            self.id.is_multiple_of(5) && session.capabilities().is_some_and(|can| can.can(Codec::Jpeg));
+        let mut photo = Vec::new();
+        if is_lent {
+            // The first tile is shown as JPEG, and told exactly by the pictures that follow.
+            self.jpeg.encode(&frame, PHOTO, 80, &mut photo).expect("it is a part of the frame");
+            let grid = self.encoder.grid();
+            let mut words = vec![0; TileSet::words(grid)];
+            let mut set = TileSet::new(grid, &mut words).expect("there is room");
+            set.insert(0);
+            self.encoder.lend(self.id + 1, &frame, &set).expect("it is of the screen's size");
+        }
+        let id = self.id + 1;
+        let request = Request { id, damage: None, soft_len: None, refines: !is_lent, checks: 2 };
         let mut bytes = vec![0; 90_000];
         let made = self.encoder.encode(&frame, &request, &mut bytes).expect("there is room");
         self.id += 1;
-        let reference = (!made.stands_alone).then(|| PictureId(self.id - 1));
+        // One that mends tells all that the viewer may lack; any other needs the one before.
+        let reference = (!core::mem::take(&mut self.mends)).then(|| PictureId(self.id - 1));
         let info = PictureInfo { id: PictureId(self.id), reference, captured_at: now, encoded_at: now };
         let place = Rectangle::sized(WIDTH, HEIGHT);
-        let rectangle = RectangleData { place, codec: Codec::Tiles, parts: &[&bytes[..made.len]] };
-        let picture = self.pictures.push(&info, &[rectangle]).expect("it fits");
+        let tiles = RectangleData { place, codec: Codec::Tiles, parts: &[&bytes[..made.len]] };
+        let jpeg = RectangleData { place: PHOTO, codec: Codec::Jpeg, parts: &[&photo] };
+        let both = [jpeg, tiles];
+        let picture = self.pictures.push(&info, if is_lent { &both } else { &both[1..] }).expect("it fits");
         if session.send_picture(now, picture).is_err() {
             self.encoder.restart();
+            self.mends = true;
         }
     }
 }
@@ -291,9 +350,11 @@ impl HostApplication<Box<HostStorage>, Noise> for Sharer {
             };
             session.set_stream(PictureId(self.id + 1), parameters).expect("established");
             self.encoder.restart();
+            self.mends = true;
             self.is_watched = true;
         } else if let Event::RepairWanted { after } = event {
             self.encoder.repair(after.map_or(0, |after| after.0));
+            self.mends = true;
         } else if let Event::Input(event) = event {
             self.got.push(event);
         } else if let Event::Closed(_) = event {
@@ -366,6 +427,7 @@ fn board_shows_what_is_drawn_and_comes_back_from_everything() {
             flash: Rc::new(RefCell::new(vec![0xff; 4096])),
             starts: Rc::default(),
             is_watching: Rc::default(),
+            decoded: Rc::default(),
         };
         let host = |end, now| {
             let network = network(end, HOST, PORT, seed, now);
@@ -394,5 +456,6 @@ fn board_shows_what_is_drawn_and_comes_back_from_everything() {
         let starts = seen.starts.borrow();
         assert!(starts.len() == 2 && starts[0].0 == starts[1].0, "it is who it was: {starts:?}");
         assert_eq!((starts[0].1, starts[1].1), (1, 2));
+        assert!(*seen.decoded.borrow() > 10, "its engine was used: {} times", seen.decoded.borrow());
     }
 }

@@ -1,7 +1,7 @@
 //! Licences of what we link, as SPDX expressions.
 
 /// Licences whose terms the AGPL, version 3, can be met together with.
-pub const COMPATIBLE: [&str; 21] = [
+pub const COMPATIBLE: [&str; 22] = [
     "0BSD",
     "AGPL-3.0-only",
     "AGPL-3.0-or-later",
@@ -12,6 +12,7 @@ pub const COMPATIBLE: [&str; 21] = [
     "BSL-1.0",
     "CC0-1.0",
     "GPL-3.0-or-later",
+    "IJG",
     "ISC",
     "LGPL-3.0-or-later",
     "MIT",

@@ -70,6 +70,12 @@ pub fn start(
             Lane::H264 => Track::new(lane, Box::new(Coder::new(rate))),
             Lane::Tiles888 => Track::new(lane, Box::new(TileCoder::<Rgb888>::new(rate, picture_len_max))),
             Lane::Tiles565 => Track::new(lane, Box::new(TileCoder::<Rgb565>::new(rate, picture_len_max))),
+            Lane::Photos888 => {
+                Track::new(lane, Box::new(TileCoder::<Rgb888>::with_photos(rate, picture_len_max)))
+            }
+            Lane::Photos565 => {
+                Track::new(lane, Box::new(TileCoder::<Rgb565>::with_photos(rate, picture_len_max)))
+            }
         }),
         next: PictureId(1),
         through: Passthrough::new(rate),
@@ -268,10 +274,12 @@ impl Capture {
     }
 
     fn wait(&self, until: Option<Instant>, for_source: bool) -> Result<(), CaptureError> {
-        let [h264, tiles888, tiles565] = Lane::ALL.map(|lane| self.orders.of(lane).event());
+        const LANES: usize = Lane::ALL.len();
+        let orders = Lane::ALL.map(|lane| self.orders.of(lane).event());
         let source = self.source.poll_fd();
-        let mut fds = [&h264, &tiles888, &tiles565, &source].map(|fd| PollFd::new(fd, PollFlags::IN));
-        let fds = if for_source { &mut fds[..] } else { &mut fds[..3] };
+        let all: [_; LANES + 1] = core::array::from_fn(|at| orders.get(at).unwrap_or(&source));
+        let mut fds = all.map(|fd| PollFd::new(fd, PollFlags::IN));
+        let fds = if for_source { &mut fds[..] } else { &mut fds[..LANES] };
         let timeout = until.map(|until| {
             let left = until.until(self.clock.now());
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
@@ -357,10 +365,14 @@ impl Capture {
             "encoded"
         );
         let info = PictureInfo { id: made.id, reference: made.reference, captured_at, encoded_at };
-        let lane = track.lane;
-        self.orders.of(lane).spend();
-        self.outlet.send(Captured::Picture(Coded { lane, info, place, bytes, parameters: made.parameters }));
+        let (lane, photos) = (track.lane, track.coder.photos().to_vec());
+        self.send(Coded { lane, info, place, bytes, photos, parameters: made.parameters });
         Ok(())
+    }
+
+    fn send(&self, coded: Coded) {
+        self.orders.of(coded.lane).spend();
+        self.outlet.send(Captured::Picture(coded));
     }
 
     /// What had changed anew when one lane asked for its frame has changed for the others too.

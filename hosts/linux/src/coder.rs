@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use crate::chain::{Bounds, Chain, Lead};
 use crate::governor::{is_another_rate, picture_bitrate_bps};
 use crate::orders::WrongTiles;
+use crate::photos::Photo;
 
 /// Encoding threads at most: each more costs every picture a slice and wins less.
 const THREADS_MAX: usize = 4;
@@ -77,6 +78,11 @@ pub(crate) trait LaneCoder: Send {
 
     /// A viewer shows these tiles wrongly.
     fn want_tiles(&mut self, _wrong: &WrongTiles) {}
+
+    /// What of the newest picture's bytes is JPEG: see [`crate::orders::Coded::photos`].
+    fn photos(&self) -> &[Photo] {
+        &[]
+    }
 
     /// See [`Chain::repair_due`].
     fn repair_due(&self, bounds: &Bounds) -> Option<Instant>;

@@ -19,18 +19,22 @@ pub enum Lane {
     Tiles888,
     /// Tiles with five, six and five bits.
     Tiles565,
+    /// The same as the one before the last, with photographs as JPEG.
+    Photos888,
+    /// The same with five, six and five bits.
+    Photos565,
 }
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::H264, Self::Tiles888, Self::Tiles565];
+    pub const ALL: [Self; 5] = [Self::H264, Self::Tiles888, Self::Tiles565, Self::Photos888, Self::Photos565];
 
     /// The codec of its pictures.
     #[must_use]
     pub const fn codec(self) -> Codec {
         match self {
             Self::H264 => Codec::H264,
-            Self::Tiles888 | Self::Tiles565 => Codec::Tiles,
+            Self::Tiles888 | Self::Tiles565 | Self::Photos888 | Self::Photos565 => Codec::Tiles,
         }
     }
 
@@ -41,6 +45,8 @@ impl Lane {
             Self::H264 => 0,
             Self::Tiles888 => 1,
             Self::Tiles565 => 2,
+            Self::Photos888 => 3,
+            Self::Photos565 => 4,
         }
     }
 
@@ -49,8 +55,13 @@ impl Lane {
     pub fn of(capabilities: &Capabilities) -> Option<Self> {
         capabilities.codecs.iter().find_map(|codec| match codec {
             Codec::H264 => Some(Self::H264),
-            Codec::Tiles if capabilities.colours.rgb888 => Some(Self::Tiles888),
-            Codec::Tiles => Some(Self::Tiles565),
+            Codec::Tiles => Some(match (capabilities.colours.rgb888, capabilities.can(Codec::Jpeg)) {
+                (true, false) => Self::Tiles888,
+                (false, false) => Self::Tiles565,
+                (true, true) => Self::Photos888,
+                (false, true) => Self::Photos565,
+            }),
+            // Not a codec of whole pictures here.
             Codec::Jpeg | _ => None,
         })
     }
@@ -76,7 +87,13 @@ impl LaneOrders {
     /// The kernel gave no event descriptor.
     pub fn new(order: Order) -> io::Result<Self> {
         Ok(Self {
-            lanes: [Orders::new(order)?, Orders::new(order)?, Orders::new(order)?],
+            lanes: [
+                Orders::new(order)?,
+                Orders::new(order)?,
+                Orders::new(order)?,
+                Orders::new(order)?,
+                Orders::new(order)?,
+            ],
             has_inputs: AtomicBool::new(false),
             input: AtomicU32::new(NO_INPUT),
         })
@@ -137,9 +154,13 @@ mod tests {
     fn a_viewer_is_given_the_first_of_its_codecs_that_there_is() {
         let of = |codecs: &[Codec]| Lane::of(&Capabilities::of(codecs));
         assert_eq!(of(&[Codec::H264, Codec::Tiles]), Some(Lane::H264));
-        assert_eq!(of(&[Codec::Jpeg, Codec::Tiles, Codec::H264]), Some(Lane::Tiles888));
+        assert_eq!(of(&[Codec::Tiles, Codec::H264]), Some(Lane::Tiles888));
+        assert_eq!(of(&[Codec::Jpeg, Codec::Tiles, Codec::H264]), Some(Lane::Photos888));
+        assert_eq!(of(&[Codec::Jpeg, Codec::H264]), Some(Lane::H264));
         assert_eq!(of(&[Codec::Jpeg]), None);
         let board = Capabilities { colours: Colours::RGB565, ..Capabilities::of(&[Codec::Tiles]) };
         assert_eq!(Lane::of(&board), Some(Lane::Tiles565));
+        let codecs = Capabilities::of(&[Codec::Tiles, Codec::Jpeg]).codecs;
+        assert_eq!(Lane::of(&Capabilities { codecs, ..board }), Some(Lane::Photos565));
     }
 }

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod orders;
 pub mod pairing;
 mod passthrough;
+mod photos;
 pub mod power;
 pub mod process;
 pub mod rotation;

@@ -184,6 +184,8 @@ pub struct Coded {
     pub place: Rectangle,
     /// Its bytes. The buffer goes back when they are copied.
     pub bytes: Vec<u8>,
+    /// Rectangles of JPEG that they begin with, and how long each is; then comes what is of the lane's own codec.
+    pub photos: Vec<(Rectangle, usize)>,
     /// What pictures are from this one on, when that changed.
     pub parameters: Option<StreamParameters>,
 }

@@ -11,13 +11,15 @@ mod browse;
 pub use announce::{Announcement, Announcer};
 pub use browse::{Found, browse};
 
+use rift::crypto::DiscoveryTag;
+
 /// The service's type.
-pub const SERVICE: &str = "_wavry._udp.local.";
+pub const SERVICE: &str = DiscoveryTag::SERVICE;
 /// Longest instance name, in bytes (RFC 6763 §4.1.1).
 pub const NAME_LEN_MAX: usize = 63;
 
-const VERSION_KEY: &str = "v";
-const TAG_KEY: &str = "tag";
+const VERSION_KEY: &str = DiscoveryTag::VERSION_KEY;
+const TAG_KEY: &str = DiscoveryTag::TAG_KEY;
 
 /// Why nothing can be announced or found.
 #[derive(Debug, thiserror::Error)]

@@ -18,6 +18,12 @@ const LABEL: &[u8] = b"wavry discovery";
 pub struct DiscoveryTag([u8; Self::LEN]);
 
 impl DiscoveryTag {
+    /// The service's type, and the keys of its TXT record: the version, in decimal, and the tag.
+    pub const SERVICE: &str = "_wavry._udp.local.";
+    /// See [`Self::SERVICE`].
+    pub const VERSION_KEY: &str = "v";
+    /// See [`Self::SERVICE`].
+    pub const TAG_KEY: &str = "tag";
     /// Bytes of a tag.
     pub const LEN: usize = NONCE_LEN + MAC_LEN;
     /// Characters of its text.

@@ -1,5 +1,7 @@
 //! What a start makes of the settings, and what is written into them while the board runs.
 
+use core::net::SocketAddr;
+
 use embedded_storage::nor_flash::NorFlash;
 use rift::PublicKey;
 
@@ -31,6 +33,20 @@ impl<E, F: NorFlash> Begun<E, F> {
         })
     }
 
+    /// The board belongs to this host from now on.
+    pub(crate) fn belong(&mut self, address: SocketAddr, key: PublicKey) -> Result<(), SettingsError> {
+        if self.settings.host.is_some_and(|known| known.key == Some(key)) {
+            return self.change(|host| host.address = address);
+        }
+        self.settings.host = Some(PinnedHost { address, key: Some(key), successor: None });
+        self.store.save(&self.settings)
+    }
+
+    /// Its host is there now.
+    pub(crate) fn moved(&mut self, address: SocketAddr) -> Result<(), SettingsError> {
+        self.change(|host| host.address = address)
+    }
+
     /// Changes what is known of the host, and writes it down if it is news.
     fn change(&mut self, change: impl FnOnce(&mut PinnedHost)) -> Result<(), SettingsError> {
         let before = self.settings.host;
@@ -59,9 +75,10 @@ pub(crate) fn begin<E: Entropy, F: NorFlash>(
     settings.host = match (provision.host, settings.host) {
         // A key learnt by pairing with the same host stays.
         (Some(PinnedHost { address, key: None, .. }), Some(known)) if known.address == address => Some(known),
-        // So does what a host has said of its next key.
+        // So does what a host has said of its next key, and where it was found when only its key is given.
         (Some(given), Some(known)) if known.key == given.key => {
-            Some(PinnedHost { successor: known.successor, ..given })
+            let address = if given.has_place() { given.address } else { known.address };
+            Some(PinnedHost { successor: known.successor, address, ..given })
         }
         (Some(given), _) => Some(given),
         (None, known) => known,

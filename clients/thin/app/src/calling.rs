@@ -46,6 +46,11 @@ impl Calls {
         Some(Attempt { key: keys[usize::from(self.unanswered / 2 % 2)], opening })
     }
 
+    /// Whether a round of attempts, in both ways, went unanswered just now.
+    pub(crate) const fn is_round_in_vain(&self) -> bool {
+        self.unanswered > 0 && self.unanswered.is_multiple_of(2)
+    }
+
     /// What a call by IK carries. Its counter and its token are spent by this.
     pub(crate) fn callee(&mut self, host: PublicKey) -> Callee {
         self.calls = self.calls.wrapping_add(1);
@@ -61,6 +66,19 @@ impl Calls {
         }
         let is_silent = reason == CloseReason::Unanswered;
         self.unanswered = if is_silent { self.unanswered.wrapping_add(1) } else { 0 };
+    }
+}
+
+/// How long to wait before the next session: long where only a person can mend what is wrong.
+pub(crate) fn patience_ms(reason: CloseReason) -> u64 {
+    const STUBBORN: [CloseReason; 4] =
+        [CloseReason::Refused, CloseReason::Revoked, CloseReason::WrongPeer, CloseReason::WrongPin];
+    if STUBBORN.contains(&reason) {
+        3_000
+    } else if reason == CloseReason::Busy {
+        2_000
+    } else {
+        250
     }
 }
 

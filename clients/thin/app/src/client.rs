@@ -9,17 +9,18 @@ use embassy_time::{Duration, Timer, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
 use rift::channel::capabilities::{Capabilities, Colours};
 use rift::{
-    Callee, CloseReason, Codec, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, PublicKey,
-    Session, Storage,
+    Callee, CloseReason, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, PublicKey, Session,
+    Storage,
 };
 use rift_embassy::{Scratch, now, run_client};
 use rift_tiles::Decoder;
 use zeroize::Zeroizing;
 
 use crate::begun::{Begun, begin};
-use crate::calling::{Attempt, Calls};
+use crate::calling::{Attempt, Calls, patience_ms};
 use crate::cursor::Cursor;
 use crate::entropy::Entropy;
+use crate::finder::Finder;
 use crate::input::{InputQueue, InputSource};
 use crate::report::{Fault, Observer, Report, Stage, show_fault, show_stage};
 use crate::screen::{Screen, Surface};
@@ -134,7 +135,8 @@ pub struct Parts<S, I, E, F, O> {
 /// What the board's owner says beside the settings, at each start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Provision {
-    /// The host it belongs to from now on.
+    /// The host it belongs to from now on. When it is said where that is, no other place is tried; without it, the board
+    /// looks for hosts on its network.
     pub host: Option<PinnedHost>,
 }
 
@@ -192,6 +194,7 @@ where
         window: PairingWindow::new(),
         pin: None,
         calls: Calls::new(begun.settings.boots),
+        finder: Finder::new(&provision),
         begun,
         sessions: 0,
         picture_len: u32::try_from(picture_len).unwrap_or(u32::MAX),
@@ -214,6 +217,7 @@ struct Client<'m, S, I, E, F, O> {
     pin: Option<Pin>,
     sessions: u16,
     calls: Calls,
+    finder: Finder,
     /// Bytes of each picture buffer.
     picture_len: u32,
 }
@@ -232,12 +236,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         }
         loop {
             self.come_to_an_address().await;
-            let Some(host) = self.begun.settings.host else {
-                self.stage(Stage::NoHost, None);
-                self.pause(Duration::from_secs(2)).await;
-                continue;
-            };
-            if host.key.is_none() && !self.window.is_open(now()) {
+            if self.is_unpaired() && !self.window.is_open(now()) {
                 self.pin = None;
                 self.stage(Stage::PairingClosed, None);
                 self.await_hands().await;
@@ -246,6 +245,15 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
                 }
                 continue;
             }
+            let host = match self.whom(&mut socket).await {
+                Ok(Some(host)) => host,
+                Ok(None) => {
+                    self.stage(Stage::NoHost, None);
+                    self.pause(Duration::from_secs(2)).await;
+                    continue;
+                }
+                Err(fault) => return fault,
+            };
             let (back, reason) = match self.visit(&mut socket, storage, place, scratch, host).await {
                 Ok(ended) => ended,
                 Err(fault) => return fault,
@@ -320,7 +328,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
             width_max,
             height_max,
             picture_len_max: self.picture_len,
-            ..Capabilities::of(&[Codec::Tiles])
+            ..Capabilities::of(self.screen.codecs())
         };
         if session.set_capabilities(capabilities).is_err() {
             return Err(Fault::Screen);
@@ -344,17 +352,38 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
             self.calls.ended(key, reason, token);
             if is_let_in {
                 self.begun.prove(key).map_err(Fault::Settings)?;
+                self.begun.moved(host.address).map_err(Fault::Settings)?;
             }
         }
         if let Some(key) = paired {
             self.window.paired();
             self.pin = None;
-            self.begun.prove(key).map_err(Fault::Settings)?;
+            self.begun.belong(host.address, key).map_err(Fault::Settings)?;
             self.observer.report(Report::Paired(key));
         }
         let mut back = None;
         self.observer.with_deep_stack(&mut || back = place.pop().map(Session::into_memory));
         Ok((back.expect("it was put there above, and nobody else has the place"), reason))
+    }
+
+    /// Whom to call next; `None`: nobody is known or found.
+    async fn whom(&mut self, socket: &mut UdpSocket<'static>) -> Result<Option<PinnedHost>, Fault> {
+        let known = self.begun.settings.host;
+        if !self.finder.is_due(known.as_ref(), &self.calls) {
+            return Ok(self.finder.known(known));
+        }
+        self.stage(Stage::Searching, None);
+        let id = self.draw()?.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        if self.bind(socket) {
+            let observer = &mut self.observer;
+            self.finder.search(socket, self.stack, id, known.as_ref(), || observer.alive()).await;
+        }
+        Ok(self.finder.choose(known))
+    }
+
+    /// Whether it belongs to no host yet, and may come to belong to one.
+    fn is_unpaired(&self) -> bool {
+        self.begun.settings.host.map_or(Finder::CAN_SEARCH, |host| host.key.is_none())
     }
 
     /// Gives the socket a port of its own for the next session. Ports from 49152 are never 0 and the socket is closed before,
@@ -371,7 +400,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
 
     /// Draws a PIN that a person may type at the host, unless the board belongs to one or has to wait.
     fn open_window(&mut self) -> Result<(), Fault> {
-        if self.begun.settings.host.is_none_or(|host| host.key.is_some()) {
+        if !self.is_unpaired() {
             return Ok(());
         }
         let drawn = self.draw()?;
@@ -456,17 +485,4 @@ fn approach(
 fn put(place: &mut Place, session: ThinSession) {
     let is_placed = place.push(session).is_ok();
     debug_assert!(is_placed, "the place was left empty");
-}
-
-/// How long to wait before the next session: long where only a person can mend what is wrong.
-fn patience_ms(reason: CloseReason) -> u64 {
-    const STUBBORN: [CloseReason; 4] =
-        [CloseReason::Refused, CloseReason::Revoked, CloseReason::WrongPeer, CloseReason::WrongPin];
-    if STUBBORN.contains(&reason) {
-        3_000
-    } else if reason == CloseReason::Busy {
-        2_000
-    } else {
-        250
-    }
 }

@@ -15,7 +15,11 @@ mod begun;
 mod calling;
 mod client;
 mod cursor;
+#[cfg(feature = "discovery")]
+mod discovery;
+mod engine;
 pub mod entropy;
+mod finder;
 pub mod input;
 mod report;
 pub mod screen;
@@ -24,6 +28,7 @@ mod viewer;
 mod words;
 
 pub use client::{Footprint, Memory, Parts, Provision, Room, State, run};
+pub use engine::WithEngine;
 pub use entropy::Entropy;
 pub use input::InputSource;
 pub use report::{Fault, Observer, Report, Stage, show_fault};

@@ -38,8 +38,10 @@ pub enum Stage {
     NoLink,
     /// No address yet.
     NoAddress,
-    /// No host is known.
+    /// No host is known, and none was found.
     NoHost,
+    /// It looks for a host on the local network.
+    Searching,
     /// It asks its host for a session.
     Connecting,
     /// It shows its own PIN and waits for its host to know it.
@@ -67,6 +69,8 @@ pub enum Report<'a> {
     Pin(&'a str),
     /// It belongs to this host from now on.
     Paired(PublicKey),
+    /// Its host vouches for this key, which it will have next.
+    Successor(PublicKey),
     /// A picture was drawn: its number, bytes, and tiles found wrong.
     Picture {
         /// Its number.
@@ -123,7 +127,8 @@ pub(crate) fn show_stage<S: Surface>(
     let (colour, what) = match stage {
         Stage::NoLink => (AMISS, "no network cable"),
         Stage::NoAddress => (CALM, "waiting for an address"),
-        Stage::NoHost => (AMISS, "no host is known"),
+        Stage::NoHost => (AMISS, "no host is found on this network"),
+        Stage::Searching => (CALM, "looking for a host"),
         Stage::Connecting => (CALM, "connecting"),
         Stage::Pairing => (CALM, "type this PIN at the host"),
         Stage::PairingClosed => (CALM, "press a key to pair"),

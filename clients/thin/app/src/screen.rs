@@ -3,7 +3,8 @@
 //! The memory that is scanned out is borrowed from the board. Pictures are decoded straight into it; words are drawn over
 //! it only while no picture shows, so what a host sends is what is seen, pixel for pixel.
 
-use rift::CursorPosition;
+use rift::limits::JPEG_PIXELS_MAX;
+use rift::{Codec, CursorPosition};
 use rift_tiles::{DecodeError, Decoded, Decoder, TileSet};
 
 use crate::cursor::Cursor;
@@ -20,6 +21,15 @@ pub trait Surface {
     fn bytes(&mut self) -> &mut [u8];
     /// This part of the memory was written: for boards with a cache or a controller of their own.
     fn written(&mut self, place: rift::Rectangle);
+    /// What the board has an engine for, beside tiles; [`crate::WithEngine`] adds one.
+    fn engine(&self) -> Option<Codec> {
+        None
+    }
+    /// Draws what that engine makes of these bytes, in this place, which lies within the surface. `false`: nothing was
+    /// drawn.
+    fn draw_coded(&mut self, _place: rift::Rectangle, _bytes: &[u8]) -> bool {
+        false
+    }
 }
 
 /// The screen; see the module.
@@ -39,6 +49,8 @@ pub enum ShowError {
     Codec,
     /// The bytes are no picture.
     Decode(DecodeError),
+    /// The board's engine makes nothing of the bytes.
+    Engine,
 }
 
 impl<'m, S: Surface> Screen<'m, S> {
@@ -118,6 +130,48 @@ impl<'m, S: Surface> Screen<'m, S> {
         };
         self.surface.written(decoded.damage);
         Ok(decoded)
+    }
+
+    /// Draws what the board's engine makes of these bytes into a place.
+    ///
+    /// # Errors
+    /// [`ShowError`]; nothing is drawn then.
+    pub fn show_coded(
+        &mut self,
+        codec: Codec,
+        place: rift::Rectangle,
+        bytes: &[u8],
+    ) -> Result<(), ShowError> {
+        if self.surface.engine() != Some(codec) {
+            return Err(ShowError::Codec);
+        }
+        let (across, down) = self.surface.size();
+        let fits = |at: u16, len: u16, most: u16| at.checked_add(len).is_some_and(|end| end <= most);
+        // Whole pictures may be larger than a part.
+        let is_large = usize::from(place.width) * usize::from(place.height) > JPEG_PIXELS_MAX;
+        if (is_large && codec == Codec::Jpeg)
+            || place.is_empty()
+            || !fits(place.x, place.width, across)
+            || !fits(place.y, place.height, down)
+        {
+            return Err(ShowError::TooLarge);
+        }
+        self.cursor.erase(&mut self.surface);
+        let is_drawn = self.surface.draw_coded(place, bytes);
+        if is_drawn {
+            self.surface.written(place);
+        }
+        self.cursor.draw(&mut self.surface);
+        if is_drawn { Ok(()) } else { Err(ShowError::Engine) }
+    }
+
+    /// What this board can decode, the best first: an engine for whole pictures before tiles, one for parts of them after.
+    pub(crate) fn codecs(&self) -> &'static [Codec] {
+        match self.surface.engine() {
+            Some(Codec::H264) => &[Codec::H264, Codec::Tiles],
+            Some(Codec::Jpeg) => &[Codec::Tiles, Codec::Jpeg],
+            Some(Codec::Tiles | _) | None => &[Codec::Tiles],
+        }
     }
 
     /// Blackens all of it.

@@ -19,12 +19,27 @@ const HASH_AT: usize = RECORD_LEN - 32;
 /// A host that a board belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinnedHost {
-    /// Where it is.
+    /// Where it is; at port 0 = wherever it is found.
     pub address: SocketAddr,
     /// Its key; `None` = not paired yet.
     pub key: Option<PublicKey>,
     /// The key it will have next, on its own word.
     pub successor: Option<PublicKey>,
+}
+
+impl PinnedHost {
+    /// The host with this key, wherever it is found.
+    #[must_use]
+    pub const fn anywhere(key: PublicKey) -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+        Self { address: nowhere, key: Some(key), successor: None }
+    }
+
+    /// Whether it is said where it is.
+    #[must_use]
+    pub const fn has_place(&self) -> bool {
+        self.address.port() != 0
+    }
 }
 
 /// What a board remembers.

@@ -15,7 +15,7 @@ use crate::begun::Begun;
 use crate::entropy::Entropy;
 use crate::input::{InputQueue, InputSource};
 use crate::report::{Fault, Observer, Report, Stage};
-use crate::screen::{Screen, ShowError, Surface};
+use crate::screen::{Screen, Surface};
 
 /// Words of a set of tiles: for 2048 of them, as a screen of 2048 × 4096 pixels has.
 const WRONG_WORDS: usize = 64;
@@ -110,10 +110,12 @@ impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> V
             let end = at + rectangle.len as usize;
             let bytes = media.payload.get(at..end).unwrap_or_default();
             at = end;
-            // The host was told what this board takes.
             if rectangle.codec != Codec::Tiles {
-                outcome = Err(ShowError::Codec);
-                break;
+                outcome = self.screen.show_coded(rectangle.codec, rectangle.place, bytes);
+                if outcome.is_err() {
+                    break;
+                }
+                continue;
             }
             match self.screen.show(bytes, size, set.as_mut()) {
                 Ok(decoded) => {
@@ -178,6 +180,7 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, E: Entropy, F: NorFlas
         } else if let Event::AddressToken(token) = event {
             self.token = Some(token);
         } else if let Event::Successor(key) = event {
+            self.observer.report(Report::Successor(key));
             // Waits for the flash memory: once for each key that a host ever has.
             if let Err(error) = self.begun.promise(key) {
                 self.fault = Some(Fault::Settings(error));

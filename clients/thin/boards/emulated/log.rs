@@ -102,6 +102,7 @@ impl Observer for Watch {
             Report::Stage(stage) => defmt::info!("stage {}", defmt::Debug2Format(&stage)),
             Report::Pin(pin) => defmt::info!("pin {=str}", pin),
             Report::Paired(key) => defmt::info!("paired {}", Display2Format(&key)),
+            Report::Successor(key) => defmt::info!("successor {}", Display2Format(&key)),
             Report::Picture { id, len, checked, wrong, took_us } => {
                 self.pictures += 1;
                 self.right += checked - wrong;

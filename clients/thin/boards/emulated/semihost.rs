@@ -22,7 +22,7 @@ pub fn seed() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// The host named on the command line, if one is.
+/// The host named on the command line, if one is: where it is, who it is, or both.
 pub fn provision() -> Provision {
     const LINE_LEN: usize = 256;
     let Ok(words) = semihosting::experimental::env::args::<LINE_LEN>() else { return Provision::default() };
@@ -34,5 +34,6 @@ pub fn provision() -> Provision {
             key = text.parse::<PublicKey>().ok();
         }
     }
-    Provision { host: address.map(|address| PinnedHost { address, key, successor: None }) }
+    let there = address.map(|address| PinnedHost { address, key, successor: None });
+    Provision { host: there.or(key.map(PinnedHost::anywhere)) }
 }

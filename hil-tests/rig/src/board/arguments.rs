@@ -118,7 +118,7 @@ cargo rig board NAME [--show | --test | --soak | --latency] [--yes] [--no-setup]
 
 Builds the client for a board with Debian's compiler (rustc-web, beside any other toolchain) and prints what it takes of
 flash and RAM. Boards: qemu-vexpress-a9 (screen, keyboard, mouse), qemu-mps2-an500 (a microcontroller without a screen),
-stm32h735g-dk (a real board with a touch screen: built here, never run here).
+stm32h735g-dk (a real board with a touch screen: built here, never run here), template (no board: what a new one begins with).
 
       --show       opens the board's window in QEMU, beside a host with a terminal on a virtual screen
       --test       runs it in QEMU against a host: pictures pixel for pixel, keys and mouse exactly, over a link that loses

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::found::Network;
 use super::toolchain::cache;
 use crate::Failure;
 use crate::vm::packages;
@@ -36,9 +37,9 @@ pub(super) fn ready() -> Result<Emulator, Failure> {
 }
 
 impl Emulator {
-    /// The emulator, ready for its arguments.
-    pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+    /// The emulator, ready for its arguments, in this network.
+    pub(super) fn command(&self, network: Network<'_>) -> Command {
+        let mut command = network.command(&self.program);
         if let Some(root) = &self.root {
             command.arg("-L").arg(root.join("usr/share/qemu"));
             command.env("LD_LIBRARY_PATH", packages::libraries(root));

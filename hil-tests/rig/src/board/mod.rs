@@ -6,6 +6,7 @@
 pub(crate) mod arguments;
 mod budget;
 mod emulator;
+mod found;
 mod latency;
 mod lossy;
 mod sections;
@@ -49,7 +50,7 @@ pub struct Model {
 }
 
 /// All boards.
-pub const MODELS: [Model; 3] = [
+pub const MODELS: [Model; 4] = [
     Model {
         name: "qemu-vexpress-a9",
         target: "armv7a-none-eabi",
@@ -81,6 +82,17 @@ pub const MODELS: [Model; 3] = [
         is_whole: true,
         chip: Some("STM32H735IGKx"),
         variants: &[("without a log", &["--no-default-features"])],
+    },
+    // No board, but what a program for one is made from.
+    Model {
+        name: "template",
+        target: "thumbv7em-none-eabihf",
+        flash: 512 << 10,
+        ram: 512 << 10,
+        machine: None,
+        is_whole: true,
+        chip: None,
+        variants: &[("without looking for hosts", &["--no-default-features"])],
     },
 ];
 
@@ -140,10 +152,13 @@ pub fn run(options: &Board) -> Result<(), Failure> {
 pub fn flash(options: &Flash) -> Result<(), Failure> {
     let model = options.model;
     let Some(chip) = model.chip else {
-        return Err(Failure::unusable(format!(
-            "{} is QEMU's: there is nothing to write to. `cargo rig board {} --show` runs it",
-            model.name, model.name
-        )));
+        return Err(Failure::unusable(match model.machine {
+            Some(_) => format!(
+                "{} is QEMU's: there is nothing to write to. `cargo rig board {} --show` runs it",
+                model.name, model.name
+            ),
+            None => format!("{} is no board, but what a program for one is made from", model.name),
+        }));
     };
     let is_there = Command::new(WRITER).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !is_there.is_ok_and(|status| status.success()) {

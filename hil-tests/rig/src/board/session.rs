@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::emulator::Emulator;
+use super::found::Network;
 use crate::display::Screen;
 use crate::process::{Keeper, Running, wait_until};
 use crate::{Failure, cargo, demo};
@@ -46,15 +47,20 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Switches a board on that is told `words` on its command line.
+    /// Switches a board on that is told `words` on its command line, in a network.
     ///
     /// # Errors
     /// QEMU does not start, or does not let itself be steered.
-    pub(super) fn start(parts: &Parts<'_>, words: &[String], has_window: bool) -> Result<Self, Failure> {
+    pub(super) fn start(
+        parts: &Parts<'_>,
+        network: Network<'_>,
+        words: &[String],
+        has_window: bool,
+    ) -> Result<Self, Failure> {
         let scratch = parts.keeper.scratch().to_path_buf();
         let (flash, socket, log) =
             (scratch.join("flash"), scratch.join("monitor"), scratch.join("board-log.log"));
-        let mut command = parts.emulator.command();
+        let mut command = parts.emulator.command(network);
         let memory = if parts.is_whole { ",memory-backend=ram" } else { "" };
         command.arg("-M").arg(format!("{}{memory}", parts.machine)).arg("-kernel").arg(parts.program);
         command.args(["-display", if has_window { "gtk" } else { "none" }, "-serial", "stdio", "-monitor"]);
@@ -211,14 +217,19 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Starts a host of `screen`.
+    /// Starts a host of `screen` that listens at a free port of `address`, which is one of `network`.
     ///
     /// # Errors
     /// It does not say where it listens.
-    pub(super) fn start(keeper: &Keeper, screen: &Screen) -> Result<Self, Failure> {
-        let state = keeper.scratch().join("host");
-        let mut host = Self { address: "127.0.0.1:0".to_owned(), id: String::new(), state, server: None };
-        host.begin(keeper, screen)?;
+    pub(super) fn start(
+        keeper: &Keeper,
+        network: Network<'_>,
+        address: &str,
+        screen: &Screen,
+    ) -> Result<Self, Failure> {
+        let state = keeper.scratch().join(format!("host-at-{address}"));
+        let mut host = Self { address: format!("{address}:0"), id: String::new(), state, server: None };
+        host.begin(keeper, network, screen)?;
         Ok(host)
     }
 
@@ -226,11 +237,16 @@ impl Host {
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub(super) fn begin(&mut self, keeper: &Keeper, screen: &Screen) -> Result<(), Failure> {
+    pub(super) fn begin(
+        &mut self,
+        keeper: &Keeper,
+        network: Network<'_>,
+        screen: &Screen,
+    ) -> Result<(), Failure> {
         self.server = None;
         let port_file = keeper.scratch().join("address");
         let _ = fs::remove_file(&port_file);
-        let mut command = server();
+        let mut command = network.command(&server());
         command.arg("--source").arg(format!("x11:{}", screen.display)).args(["--listen", &self.address]);
         command.arg("--state").arg(&self.state).arg("--port-file").arg(&port_file);
         screen.aim(&mut command);
@@ -271,9 +287,18 @@ impl Host {
         self.told(&["pair", "--pin", pin])
     }
 
+    /// Makes the key that it will have next, or puts that in place: then it must not run.
+    ///
+    /// # Errors
+    /// The program fails.
+    pub(super) fn rotate_key(&self, does_switch: bool) -> Result<(), Failure> {
+        self.told(if does_switch { &["rotate-key", "--switch"] } else { &["rotate-key"] })
+    }
+
     /// Runs a command of the host's program to its end.
     fn told(&self, words: &[&str]) -> Result<(), Failure> {
-        let output = server().args(words).arg("--state").arg(&self.state).stdin(Stdio::null()).output();
+        let output =
+            Command::new(server()).args(words).arg("--state").arg(&self.state).stdin(Stdio::null()).output();
         let output = output.map_err(|error| Failure::failed(format!("cannot run wavry-server: {error}")))?;
         if output.status.success() {
             return Ok(());
@@ -283,6 +308,6 @@ impl Host {
     }
 }
 
-fn server() -> Command {
-    Command::new(cargo::target_dir().join("release/wavry-server"))
+fn server() -> PathBuf {
+    cargo::target_dir().join("release/wavry-server")
 }

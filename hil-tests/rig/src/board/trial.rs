@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::budget;
+use super::found::{self, Network};
 use super::lossy::Link;
 use super::session::{Board, Host, LIMIT, Parts};
 use crate::display::Screen;
@@ -15,7 +16,7 @@ use crate::{Failure, cargo, demo, say};
 
 /// The board's screen, and so the host's.
 pub(super) const WIDTH: u32 = 800;
-const HEIGHT: u32 = 600;
+pub(super) const HEIGHT: u32 = 600;
 /// What is typed at the board: QEMU's names of keys, and what they enter.
 const TYPED: [(&str, &str); 12] = [
     ("w", "w"),
@@ -44,6 +45,8 @@ const ATTEMPTS: u32 = 12;
 const BETWEEN: Duration = Duration::from_secs(5);
 /// How long a key is held while the cable is pulled: longer than any silence a host takes for letting go.
 const HELD: Duration = Duration::from_secs(5);
+/// How often that is done.
+const UNPLUGGED: u32 = 3;
 
 /// A host's screen with a terminal, a board that shows it, and a link between them.
 pub(super) struct Stage<'a, 'p> {
@@ -63,7 +66,7 @@ impl<'a, 'p> Stage<'a, 'p> {
         let screen = Screen::virtual_screen(parts.keeper, "host-screen", WIDTH, HEIGHT)?;
         let typed = parts.keeper.scratch().join("typed");
         let terminal = terminal(parts, &screen, &typed, "green on black")?;
-        let host = Host::start(parts.keeper, &screen)?;
+        let host = Host::start(parts.keeper, Network::Own, "127.0.0.1", &screen)?;
         let address: SocketAddr = host
             .address
             .parse()
@@ -74,7 +77,7 @@ impl<'a, 'p> Stage<'a, 'p> {
         if !parts.is_whole {
             words.push(format!("id={}", host.id));
         }
-        let mut board = Board::start(parts, &words, has_window)?;
+        let mut board = Board::start(parts, Network::Own, &words, has_window)?;
         let identity = board.expect("identity ", 0)?;
         let id = identity.split_whitespace().next().unwrap_or_default();
         if parts.is_whole {
@@ -97,26 +100,7 @@ impl<'a, 'p> Stage<'a, 'p> {
 
     /// Waits until the board shows what the host's screen shows.
     pub(super) fn sees_the_screen(&mut self, what: &str) -> Result<(), Failure> {
-        let mut last = String::new();
-        let same = wait_until(LIMIT, || {
-            let outcome = self.board.shot().and_then(|shot| probe(&["rgb565"], &self.screen, Some(&shot)));
-            last = outcome.unwrap_or_else(|failure| failure.message);
-            last.starts_with("{\"different\":0,").then(|| last.clone())
-        });
-        let Some(same) = same else {
-            let kept = cargo::target_dir().join("board/wrong.png");
-            if let Ok(shot) = self.board.shot() {
-                let _ = fs::copy(shot, &kept);
-            }
-            let words = self.board.last_words();
-            return Err(Failure::failed(format!("{what}: {last}, see {}\n{words}", kept.display())));
-        };
-        let cursor = demo::number_in(&same, "near_pointer").unwrap_or(0.0);
-        say::result(format_args!(
-            "{what}: every one of {} pixels is the host's, but {cursor} of the cursor",
-            WIDTH * HEIGHT
-        ));
-        Ok(())
+        sees(&mut self.board, &self.screen, what)
     }
 
     /// Types at the board and waits until exactly that arrives.
@@ -196,6 +180,24 @@ impl<'a, 'p> Stage<'a, 'p> {
         self._terminal.end();
         self._terminal = terminal(self.parts, &self.screen, &self.typed, colours)?;
         Ok(())
+    }
+
+    /// The host gets another key: the one that it vouched for while the board watched.
+    fn follows_a_new_key(&mut self) -> Result<(), Failure> {
+        let old = self.host.id.clone();
+        self.host.rotate_key(false)?;
+        let next = self.board.expect("successor ", 0)?;
+        self.host.kill();
+        self.host.rotate_key(true)?;
+        self.changes("white on maroon")?;
+        self.host.begin(self.parts.keeper, Network::Own, &self.screen)?;
+        if self.host.id == old || self.host.id != next {
+            return Err(Failure::failed(format!(
+                "the host was {old}, vouched for {next} and is {}",
+                self.host.id
+            )));
+        }
+        self.sees_the_screen("the host has another key, and the board follows")
     }
 
     /// The cable is pulled while a key is held, and plugged in again.
@@ -278,6 +280,30 @@ impl<'a, 'p> Stage<'a, 'p> {
     }
 }
 
+/// Waits until a board shows what a host's screen shows.
+pub(super) fn sees(board: &mut Board, screen: &Screen, what: &str) -> Result<(), Failure> {
+    let mut last = String::new();
+    let same = wait_until(LIMIT, || {
+        let outcome = board.shot().and_then(|shot| probe(&["rgb565"], screen, Some(&shot)));
+        last = outcome.unwrap_or_else(|failure| failure.message);
+        last.starts_with("{\"different\":0,").then(|| last.clone())
+    });
+    let Some(same) = same else {
+        let kept = cargo::target_dir().join("board/wrong.png");
+        if let Ok(shot) = board.shot() {
+            let _ = fs::copy(shot, &kept);
+        }
+        let words = board.last_words();
+        return Err(Failure::failed(format!("{what}: {last}, see {}\n{words}", kept.display())));
+    };
+    let cursor = demo::number_in(&same, "near_pointer").unwrap_or(0.0);
+    say::result(format_args!(
+        "{what}: every one of {} pixels is the host's, but {cursor} of the cursor",
+        WIDTH * HEIGHT
+    ));
+    Ok(())
+}
+
 /// Opens the board's window beside a host with a terminal, until it is closed.
 pub(super) fn show(parts: &Parts<'_>) -> Result<(), Failure> {
     let mut stage = Stage::set(parts, true)?;
@@ -301,17 +327,21 @@ pub(super) fn run(parts: &Parts<'_>) -> Result<(), Failure> {
     stage.changes("yellow on maroon")?;
     stage.sees_the_screen("a picture over a bad link")?;
     stage.link.set(0, Duration::ZERO);
-    stage.loses_its_cable()?;
+    (0..UNPLUGGED).try_for_each(|_| stage.loses_its_cable())?;
     stage.changes("black on white")?;
     stage.sees_the_screen("the cable is back")?;
     stage.types("keyboard with the cable back")?;
     stage.host.kill();
     stage.changes("cyan on black")?;
-    stage.host.begin(parts.keeper, &stage.screen)?;
+    stage.host.begin(parts.keeper, Network::Own, &stage.screen)?;
     stage.sees_the_screen("the host is back")?;
     stage.types("keyboard after all that")?;
     stage.clicks("mouse after all that")?;
-    stage.figures()
+    stage.follows_a_new_key()?;
+    stage.types("keyboard for the host with another key")?;
+    stage.figures()?;
+    drop(stage);
+    found::run(parts)
 }
 
 /// What a board without a screen must be able to do: every tile whose hash its host tells is right, whatever breaks.
@@ -331,7 +361,7 @@ pub(super) fn run_blind(parts: &Parts<'_>) -> Result<(), Failure> {
     }
     stage.host.kill();
     let from = stage.board.log().len();
-    stage.host.begin(parts.keeper, &stage.screen)?;
+    stage.host.begin(parts.keeper, Network::Own, &stage.screen)?;
     stage.board.expect("stage Watching", from)?;
     stage.checks_tiles("the host is back", "cyan on black")?;
     stage.figures()
@@ -339,7 +369,12 @@ pub(super) fn run_blind(parts: &Parts<'_>) -> Result<(), Failure> {
 
 /// A terminal that says a few lines, then gives away every byte that it is given: keys, and clicks as sequences. Returns when
 /// it takes them: what is typed before a window is there goes nowhere.
-fn terminal(parts: &Parts<'_>, screen: &Screen, typed: &Path, colours: &str) -> Result<Running, Failure> {
+pub(super) fn terminal(
+    parts: &Parts<'_>,
+    screen: &Screen,
+    typed: &Path,
+    colours: &str,
+) -> Result<Running, Failure> {
     const SCRIPT: &str = "i=0; while [ $i -lt 28 ]; do i=$((i+1)); \
         echo \"$i  the quick brown fox jumps over the lazy dog  $1  0123456789\"; done; \
         printf '\\033[?1000h\\033[?25l'; stty raw -echo; : > \"$2\"; exec cat >> \"$0\"";

@@ -95,7 +95,14 @@ impl Capture {
         self.orders.of(lane).spend();
         let info = PictureInfo { id, reference: passed.reference, captured_at, encoded_at: now };
         let place = Rectangle::sized(size.0, size.1);
-        self.outlet.send(Captured::Picture(Coded { lane, info, place, bytes, parameters: passed.stream }));
+        self.outlet.send(Captured::Picture(Coded {
+            lane,
+            info,
+            place,
+            bytes,
+            photos: Vec::new(),
+            parameters: passed.stream,
+        }));
         true
     }
 }

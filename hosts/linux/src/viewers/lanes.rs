@@ -1,6 +1,6 @@
 //! Who is sent what: each viewer its lane's pictures, each lane what its viewers' networks take.
 
-use rift::{CloseReason, Instant, PictureId, PublicKey, RectangleData, SessionIndex};
+use rift::{CloseReason, Codec, Instant, PictureId, PublicKey, RectangleData, SessionIndex};
 use tracing::{info, warn};
 
 use super::viewer::{Viewer, give, load, tell_stream};
@@ -103,7 +103,7 @@ impl Viewers {
 
     /// Gives a picture to everybody who can use it.
     pub(super) fn deliver(&mut self, now: Instant, driver: &mut Driver, coded: Coded) {
-        let Coded { lane, info, place, bytes, parameters } = coded;
+        let Coded { lane, info, place, bytes, photos, parameters } = coded;
         if let Some(parameters) = parameters {
             self.streams[lane.index()] = Some(parameters);
             for (index, _, session) in driver.sessions_mut() {
@@ -114,8 +114,18 @@ impl Viewers {
             }
         }
         self.newest = self.newest.max(info.id);
-        let data = RectangleData { place, codec: lane.codec(), parts: &[&bytes] };
-        let pushed = self.pictures.push(&info, &[data]);
+        let (mut parts, mut rest) = (Vec::with_capacity(photos.len() + 1), &bytes[..]);
+        for (place, len) in photos {
+            let (photo, after) = rest.split_at(len);
+            parts.push((place, Codec::Jpeg, [photo]));
+            rest = after;
+        }
+        parts.push((place, lane.codec(), [rest]));
+        let rectangles: Vec<_> = parts
+            .iter()
+            .map(|(place, codec, parts)| RectangleData { place: *place, codec: *codec, parts })
+            .collect();
+        let pushed = self.pictures.push(&info, &rectangles);
         // No place for it: the capture thread makes another.
         let _ = self.feed.spare.try_send(bytes);
         let picture = match pushed {

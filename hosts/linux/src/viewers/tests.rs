@@ -117,6 +117,7 @@ impl Rig {
             lane: Lane::H264,
             info,
             place: Rectangle::sized(64, 64),
+            photos: Vec::new(),
             bytes: vec![7; 3000],
             parameters,
         };

@@ -17,11 +17,15 @@ pub struct TileRecord {
     pub(super) is_open: bool,
     /// It is looked at in this picture.
     pub(super) is_touched: bool,
+    /// Something else than this encoder has shown it about as it should be: it is owed only when it changes again, or when
+    /// what is coarse is told exactly.
+    pub(super) is_lent: bool,
 }
 
 impl TileRecord {
     /// Nothing was ever sent.
-    pub const EMPTY: Self = Self { changed_in: 0, is_owed: true, is_open: true, is_touched: false };
+    pub const EMPTY: Self =
+        Self { changed_in: 0, is_owed: true, is_open: true, is_touched: false, is_lent: false };
 }
 
 /// How long each of [`Parts`] must be.

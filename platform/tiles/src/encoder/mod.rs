@@ -135,7 +135,7 @@ impl<P: Pixel, M: Memory> Encoder<P, M> {
     /// Everything is told again, in pictures that need none before them.
     pub fn restart(&mut self) {
         for tile in self.memory.parts().tiles {
-            tile.is_owed = true;
+            (tile.is_owed, tile.is_lent) = (true, false);
         }
     }
 
@@ -144,7 +144,9 @@ impl<P: Pixel, M: Memory> Encoder<P, M> {
     pub fn repair(&mut self, after: u32) -> bool {
         let mut is_any = false;
         for tile in self.memory.parts().tiles {
-            tile.is_owed |= tile.changed_in > after;
+            let is_lost = tile.changed_in > after;
+            tile.is_owed |= is_lost;
+            tile.is_lent &= !is_lost;
             is_any |= tile.is_owed;
         }
         is_any
@@ -158,9 +160,54 @@ impl<P: Pixel, M: Memory> Encoder<P, M> {
         let tiles = self.memory.parts().tiles;
         for tile in wrong.iter() {
             if let Some(tile) = tiles.get_mut(tile as usize) {
-                tile.is_owed = true;
+                (tile.is_owed, tile.is_lent) = (true, false);
             }
         }
+    }
+
+    /// Adds the tiles that differ from what shows, or should, within the damage: those that the next picture would tell.
+    ///
+    /// # Errors
+    /// [`EncodeError::Size`] and [`EncodeError::Format`].
+    pub fn differing(
+        &mut self,
+        frame: &Frame<'_>,
+        damage: Option<Rectangle>,
+        found: &mut TileSet<'_>,
+    ) -> Result<(), EncodeError> {
+        let source = self.source(frame)?;
+        let Parts { shown, tiles, .. } = self.memory.parts();
+        for tile in change::tiles(self.grid, &damage.unwrap_or(self.grid.whole())) {
+            let is_owed = tiles.get(tile as usize).is_some_and(|tile| tile.is_owed && !tile.is_lent);
+            if is_owed || source.differs(shown, &self.grid.place(tile)) {
+                found.insert(tile);
+            }
+        }
+        Ok(())
+    }
+
+    /// Picture `id`, the next one, shows these tiles about as the frame has them by other means, before what is encoded
+    /// into it (SPEC §8). They are told exactly by pictures that refine; until then every picture stands alone.
+    ///
+    /// # Errors
+    /// [`EncodeError::Size`] and [`EncodeError::Format`].
+    pub fn lend(&mut self, id: u32, frame: &Frame<'_>, lent: &TileSet<'_>) -> Result<(), EncodeError> {
+        let source = self.source(frame)?;
+        let Parts { shown, tiles, .. } = self.memory.parts();
+        for tile in lent.iter().filter(|_| lent.grid() == self.grid) {
+            source.copy(shown, &self.grid.place(tile));
+            if let Some(tile) = tiles.get_mut(tile as usize) {
+                (tile.changed_in, tile.is_owed, tile.is_open, tile.is_lent) = (id, true, true, true);
+            }
+        }
+        Ok(())
+    }
+
+    fn source<'f>(&self, frame: &Frame<'f>) -> Result<Source<'f, P>, EncodeError> {
+        if (frame.width(), frame.height()) != (self.grid.width().into(), self.grid.height().into()) {
+            return Err(EncodeError::Size);
+        }
+        Source::new(frame).ok_or(EncodeError::Format)
     }
 
     /// Whether the next picture can be drawn whatever shows.
@@ -178,13 +225,10 @@ impl<P: Pixel, M: Memory> Encoder<P, M> {
         request: &Request,
         out: &mut [u8],
     ) -> Result<Encoded, EncodeError> {
-        if (frame.width(), frame.height()) != (self.grid.width().into(), self.grid.height().into()) {
-            return Err(EncodeError::Size);
-        }
+        let source = self.source(frame)?;
         if out.len() < Self::OUT_MIN {
             return Err(EncodeError::Room);
         }
-        let source = Source::<P>::new(frame).ok_or(EncodeError::Format)?;
         let parts = self.memory.parts();
         let stands_alone = parts.tiles.iter().any(|tile| tile.is_owed);
         let mut work = Work::new(

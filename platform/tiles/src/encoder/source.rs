@@ -2,8 +2,10 @@
 
 use core::marker::PhantomData;
 
+use rift::Rectangle;
 use rift_hal::{Frame, PixelFormat, Plane};
 
+use crate::grid::Grid;
 use crate::pixel::{Pixel, Rgb565, to_rgb888};
 
 /// Reads a frame's rows as pixels of `P`.
@@ -43,6 +45,25 @@ impl<'f, P: Pixel> Source<'f, P> {
                 *pixel =
                     if P::CODE == Rgb565::CODE { value } else { P::of_rgb888(to_rgb888::<Rgb565>(value)) };
             }
+        }
+    }
+
+    /// Whether a tile is not as `shown` has it.
+    pub(super) fn differs(&self, shown: &[u32], tile: &Rectangle) -> bool {
+        let mut row = [0; Grid::TILE as usize];
+        let row = &mut row[..tile.width.into()];
+        (tile.y..tile.y + tile.height).any(|y| {
+            self.row(tile.x.into(), y.into(), row);
+            let at = usize::from(y) * self.width + usize::from(tile.x);
+            *row != shown[at..at + row.len()]
+        })
+    }
+
+    /// Makes a tile of `shown` as it is here.
+    pub(super) fn copy(&self, shown: &mut [u32], tile: &Rectangle) {
+        for y in tile.y..tile.y + tile.height {
+            let at = usize::from(y) * self.width + usize::from(tile.x);
+            self.row(tile.x.into(), y.into(), &mut shown[at..at + usize::from(tile.width)]);
         }
     }
 }

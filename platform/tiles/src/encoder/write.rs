@@ -96,12 +96,15 @@ impl<'a, P: Pixel> Work<'a, P> {
     /// Marks the tiles that this picture has to do with.
     pub(super) fn touch(&mut self) {
         for tile in &mut *self.parts.tiles {
-            tile.is_touched = tile.is_owed || tile.is_open;
+            tile.is_touched = (tile.is_owed || tile.is_open) && (self.refines || !tile.is_lent);
         }
-        for tile in tiles(self.grid, &self.damage) {
-            if let Some(tile) = self.parts.tiles.get_mut(tile as usize) {
-                tile.is_touched = true;
+        for index in tiles(self.grid, &self.damage) {
+            let Some(tile) = self.parts.tiles.get_mut(index as usize) else { continue };
+            if tile.is_lent && !self.refines {
+                // What is lent comes back when it changes again.
+                tile.is_lent = !self.source.differs(self.parts.shown, &self.grid.place(index));
             }
+            tile.is_touched = self.refines || !tile.is_lent;
         }
         self.measure();
     }
@@ -297,6 +300,7 @@ impl<'a, P: Pixel> Work<'a, P> {
             let whole = self.grid.place(tile);
             if let Some(record) = self.parts.tiles.get_mut(tile as usize) {
                 record.is_owed &= intersection(&whole, &place) != whole;
+                record.is_lent &= record.is_owed;
             }
         }
     }
@@ -363,6 +367,7 @@ impl<'a, P: Pixel> Work<'a, P> {
             record.is_open = record.is_owed || differs;
             self.is_exact &= !record.is_open;
         }
+        self.is_exact &= !self.parts.tiles.iter().any(|tile| tile.is_lent);
     }
 
     /// Tells the hashes of the next tiles in turn, from `first` on; gives the one after them.

@@ -39,6 +39,7 @@ impl Observer for Watch {
             Report::Address(address) => defmt::info!("address {}", Display2Format(&address)),
             Report::Stage(stage) => defmt::info!("stage {}", Debug2Format(&stage)),
             Report::Paired(key) => defmt::info!("paired {}", Display2Format(&key)),
+            Report::Successor(key) => defmt::info!("successor {}", Display2Format(&key)),
             Report::Refused(error) => defmt::warn!("picture refused: {}", Debug2Format(&error)),
             Report::Stats(stats) => defmt::info!(
                 "figures: rtt {=u32} us, {=u64} bytes, {=u64} lost",
