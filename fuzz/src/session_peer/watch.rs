@@ -142,7 +142,9 @@ impl Watch {
             FrameType::Input => !is_host && self.permissions.is_some(),
             // Pictures may overtake the admission (SPEC §6.1).
             FrameType::Repair | FrameType::Capabilities => !is_host,
-            FrameType::TileReport | FrameType::MoreParity | FrameType::Window => !is_host && self.permissions.is_some(),
+            FrameType::TileReport | FrameType::MoreParity | FrameType::Window => {
+                !is_host && self.permissions.is_some()
+            }
             FrameType::InputAcknowledged => is_host && self.permissions.is_some(),
             FrameType::Rumble => {
                 is_host && self.permissions.is_some_and(|granted| granted.contains(Permissions::GAMEPAD))
