@@ -27,7 +27,7 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     let failure = parse("paint").unwrap_err();
     assert!(
         failure.message.contains(
-            "setup, test, demo, bench, vm, fuzz, board, flash, soak, sizes, sim, coverage, mutate, help"
+            "setup, test, demo, bench, vm, fuzz, board, flash, soak, sizes, sim, coverage, mutate, dist, help"
         ),
         "{failure}"
     );

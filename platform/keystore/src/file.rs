@@ -39,16 +39,12 @@ pub fn read_text(path: &Path) -> Result<Option<String>, KeystoreError> {
     }
 }
 
-/// Changes the text at `path` as [`replace`] does, one change at a time whichever program makes it: a file beside it,
-/// with the ending `lock`, is locked meanwhile. `change` gets what [`read_text`] gives and returns the new text and an
-/// answer of its own. Directories that are missing are made.
+/// Waits until no program of this machine holds what belongs to `path`, and holds it until the result is dropped: a file beside
+/// it, with the ending `lock`. Directories that are missing are made.
 ///
 /// # Errors
-/// What `change` says, and [`KeystoreError::Io`]; the file is then as before.
-pub fn change_text<T, E: From<KeystoreError>>(
-    path: &Path,
-    change: impl FnOnce(Option<String>) -> Result<(String, T), E>,
-) -> Result<T, E> {
+/// [`KeystoreError::Io`].
+pub fn lock_beside(path: &Path) -> Result<File, KeystoreError> {
     if let Some(parent) = path.parent() {
         directory(parent)?;
     }
@@ -57,6 +53,20 @@ pub fn change_text<T, E: From<KeystoreError>>(
     let lock =
         options.write(true).create(true).truncate(false).open(&beside).map_err(failed("lock", &beside))?;
     lock.lock().map_err(failed("lock", &beside))?;
+    Ok(lock)
+}
+
+/// Changes the text at `path` as [`replace`] does, one change at a time whichever program makes it, under
+/// [`lock_beside`]. `change` gets what [`read_text`] gives and returns the new text and an
+/// answer of its own. Directories that are missing are made.
+///
+/// # Errors
+/// What `change` says, and [`KeystoreError::Io`]; the file is then as before.
+pub fn change_text<T, E: From<KeystoreError>>(
+    path: &Path,
+    change: impl FnOnce(Option<String>) -> Result<(String, T), E>,
+) -> Result<T, E> {
+    let _lock = lock_beside(path)?;
     let (text, answer) = change(read_text(path)?)?;
     replace(path, text.as_bytes())?;
     Ok(answer)

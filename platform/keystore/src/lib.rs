@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use rift::Identity;
 use zeroize::Zeroizing;
 
-pub use file::{change_text, directory, read_text, replace};
+pub use file::{change_text, directory, lock_beside, read_text, replace};
 
 /// The first line of every key file.
 pub const HEADER: &str = "wavry identity 1 (secret, keep it to yourself)";

@@ -127,6 +127,6 @@ mod tests {
         let bgrx = [0, 0, 255, 7, 0, 255, 0, 7, 255, 0, 0, 7, 255, 255, 255, 7];
         assert_eq!(drawn(PixelFormat::Bgrx, &bgrx, 8, place), Some(wanted));
         assert_eq!(drawn(PixelFormat::Bgrx, &bgrx, 8, Rectangle { width: 1, ..place }), None);
-        assert_eq!(drawn(PixelFormat::Nv12, &[0; 32], 8, place), None);
+        assert_eq!(drawn(PixelFormat::Yuyv, &[0; 32], 8, place), None);
     }
 }

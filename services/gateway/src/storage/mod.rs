@@ -35,6 +35,9 @@ pub enum StorageError {
         /// Why.
         source: sqlx::migrate::MigrateError,
     },
+    /// It could not be kept from others while it was opened.
+    #[error(transparent)]
+    Lock(#[from] rift_keystore::KeystoreError),
 }
 
 /// Remembers. Each call is whole or has not happened, also when the machine loses power in it.

@@ -47,6 +47,8 @@ impl Sqlite {
             .disable_statement_logging();
         let path = path.to_owned();
         let wrong = |source| StorageError::Database { path: path.clone(), source };
+        // The library does not keep two programs from making the same table.
+        let _lock = rift_keystore::lock_beside(&path)?;
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(wrong)?;
         let migrated = migrations().run(&mut connection).await;
         migrated.map_err(|source| StorageError::Migration { path: path.clone(), source })?;
