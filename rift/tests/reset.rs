@@ -5,8 +5,11 @@ use core::time::Duration;
 
 use rift::wire::path::Reset;
 use rift::wire::{DataHeader, Kind};
-use rift::{Callee, CloseReason, Config, Discard, Endpoint, Event, Identity, Instant, Noise, Route};
-use rift_sim::peer::{ClientPeer, Pair, PairConfig, Peer};
+use rift::{
+    Callee, Channel, CloseReason, Config, Discard, Endpoint, Event, Identity, Instant, Noise, Permissions,
+    Route,
+};
+use rift_sim::peer::{ClientPeer, Pair, PairConfig, Parcel, Peer, Repertoire, Typist};
 use rift_sim::{Fate, LinkConfig, Loss, Random, Time};
 
 const SEEDS: core::ops::Range<u64> = 1..9;
@@ -85,6 +88,32 @@ fn lost_resets_are_made_up_for() {
         let took = restart(&config(seed, 25, 0.2), Duration::from_millis(300));
         assert!(took < Duration::from_millis(1500), "seed {seed}: {took:?}");
     }
+}
+
+/// SPEC §6.6/1. Dozens of packets are under way to a host that answers each.
+#[test]
+fn client_that_sends_a_lot_over_a_long_path_believes_its_host() {
+    let mut most = 0;
+    for seed in SEEDS {
+        let config = PairConfig { permissions: Permissions::all(), ..config(seed, 100, 0.0) };
+        let mut pair = Pair::new(&config);
+        pair.network.act(pair.client, |peer, now| {
+            peer.client_mut().parcel = Some(Parcel::new(Channel::File, vec![7; 4_000_000]));
+            let random = Random::new(seed);
+            peer.client_mut().typist = Some(Typist::new(random, Repertoire::Everything, 10_000, 1_000, now));
+        });
+        pair.network.run_until(Time::from_millis(3_000 + seed * 7));
+        let sent = |pair: &Pair| {
+            pair.client().session().stats(Pair::CLIENT_CLOCK.local(pair.network.now())).packets_sent
+        };
+        let before = sent(&pair);
+        pair.network.run_for(Duration::from_millis(200));
+        most = most.max(sent(&pair) - before);
+        pair.network.act(pair.host, |peer, _| peer.host_mut().restart());
+        pair.network.run_for(Duration::from_millis(500));
+        assert_eq!(pair.client().closed(), Some(CloseReason::Reset), "seed {seed}");
+    }
+    assert!(most > 32, "{most} packets in a round trip");
 }
 
 #[test]

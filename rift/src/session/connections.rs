@@ -12,8 +12,9 @@ use crate::wire::Writer;
 use crate::wire::frame::{FrameType, emit};
 use crate::wire::path::{NewConnection, Reset};
 
-/// Packets of which a client remembers what a reset would have to answer.
-const REMEMBERED: usize = 32;
+/// Of so many of the last packets a client remembers what a reset would have to answer, and of as many of those before whose
+/// number is a multiple of that: answers are told a round trip later, and hundreds may have left by then.
+const REMEMBERED: u32 = 16;
 
 /// The ids of one side's packets.
 #[derive(Clone, Debug)]
@@ -25,29 +26,41 @@ pub(super) struct Connections {
     /// Client: the largest number that any of its paths ever had. None gets it again, whatever the host says: an id that
     /// was on the wire before would tell that two paths are one session's, and its packet numbers were used (SPEC §16.1).
     opened: u16,
-    /// Client: low bits of the number and end of the tag of packets sent lately.
-    sent: [(u32, [u8; TRIGGER_LEN]); REMEMBERED],
+    /// Client: low bits of the number and end of the tag of packets sent lately, and of some sent before.
+    sent: [[(u32, [u8; TRIGGER_LEN]); REMEMBERED as usize]; 2],
 }
 
 impl Connections {
     pub(super) const fn new() -> Self {
-        Self { known: Vec::new(), next: 0, opened: 0, sent: [(u32::MAX, [0; TRIGGER_LEN]); REMEMBERED] }
+        Self {
+            known: Vec::new(),
+            next: 0,
+            opened: 0,
+            sent: [[(u32::MAX, [0; TRIGGER_LEN]); REMEMBERED as usize]; 2],
+        }
     }
 
     /// Client: a packet was sealed.
     pub(super) fn remember(&mut self, packet_number: u32, tag: &[u8; 16]) {
-        if let Some(trigger) = tag.last_chunk() {
-            self.sent[packet_number as usize % REMEMBERED] = (packet_number, *trigger);
+        let Some(trigger) = tag.last_chunk() else { return };
+        let [lately, before] = &mut self.sent;
+        lately[(packet_number % REMEMBERED) as usize] = (packet_number, *trigger);
+        if packet_number.is_multiple_of(REMEMBERED) {
+            before[(packet_number / REMEMBERED % REMEMBERED) as usize] = (packet_number, *trigger);
         }
     }
 
     /// Client: whether a reset answers a packet that was sent.
     fn is_reset(&self, reset: &Reset) -> bool {
         let known = self.known.iter().find(|known| known.connection == reset.connection);
-        let (number, trigger) = &self.sent[reset.packet_number as usize % REMEMBERED];
-        known.is_some_and(|known| {
-            *number == reset.packet_number && reset::verify(&known.token, trigger, &reset.proof)
-        })
+        let number = reset.packet_number;
+        let [lately, before] = &self.sent;
+        let places =
+            [&lately[(number % REMEMBERED) as usize], &before[(number / REMEMBERED % REMEMBERED) as usize]];
+        let sent = places.into_iter().find(|(sent, _)| *sent == number);
+        known
+            .zip(sent)
+            .is_some_and(|(known, (_, trigger))| reset::verify(&known.token, trigger, &reset.proof))
     }
 
     /// Client: the id of a path that was never open.
