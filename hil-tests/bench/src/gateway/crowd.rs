@@ -172,7 +172,7 @@ impl Crowd {
             while self.clock.now() < due {
                 self.turn(due);
             }
-            due = due + pause;
+            due += pause;
             let index = 2 * (number % clients) + 1;
             let (now, peer) = (self.clock.now(), self.devices[index - 1].key);
             let device = &mut self.devices[index];
