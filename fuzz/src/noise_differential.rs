@@ -92,7 +92,7 @@ fn hybrid(identities: &[Identity; 2], opening: Opening, mut noise: Filler, bytes
             match bytes.u8() % 4 {
                 0 => damaged.truncate(usize::from(bytes.u16()) % len),
                 // Coefficients that are none, where a key of the encapsulation may be.
-                1 => damaged[40..400].fill(0xff),
+                1 if len > 400 => damaged[40..400].fill(0xff),
                 _ => {
                     let at = usize::from(bytes.u16()) % len;
                     damaged[at] ^= bytes.u8().max(1);

@@ -106,7 +106,8 @@ impl Watch {
     }
 
     fn on_datagram(&self, datagram: &mut [u8], attacker: &mut Attacker) {
-        if datagram.first() == Some(&0x12) {
+        // A confirmation that nobody answers, and the initiation with it (SPEC §4.5).
+        if matches!(datagram.first(), Some(0x10 | 0x12)) {
             return;
         }
         let text = attacker.open(datagram);

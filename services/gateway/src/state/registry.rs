@@ -282,20 +282,23 @@ impl Registry {
 
     /// Storage has looked at the token of [`Effect::Redeem`]: the device's name if it has enrolled.
     pub fn on_redeemed(&mut self, session: SessionIndex, key: PublicKey, outcome: Option<DeviceName>) {
-        if let Some(name) = &outcome {
+        if let Some(present) = self.sessions.get_mut(&session).filter(|present| present.key == key) {
+            present.is_redeeming = false;
+        }
+        if let Some(name) = outcome {
             // It may have enrolled in another session meanwhile: whom it lets be introduced stays.
             let grants = self.devices.remove(&key).map(|device| device.grants).unwrap_or_default();
             self.add(key, name.as_str().to_owned(), grants);
+            // Or it may have called again, and is no stranger where it is now.
+            let Some(&at) = self.by_key.get(&key) else { return };
+            let Some(present) = self.sessions.get(&at) else { return };
+            self.strangers.remove(&(present.since, at));
+            let welcome = Signal::Welcome { is_enrolled: true, seen: present.seen };
+            return self.effects.push_back(Effect::Say(at, welcome));
         }
         let Some(present) = self.sessions.get_mut(&session).filter(|present| present.key == key) else {
             return;
         };
-        present.is_redeeming = false;
-        if outcome.is_some() {
-            self.strangers.remove(&(present.since, session));
-            let welcome = Signal::Welcome { is_enrolled: true, seen: present.seen };
-            return self.effects.push_back(Effect::Say(session, welcome));
-        }
         present.wrong_tokens += 1;
         let is_over = present.wrong_tokens == TOKENS_WRONG_MAX;
         self.refuse(session, 0, SignalReason::Token);
