@@ -213,6 +213,7 @@ impl<M: Memory, S: FlightSink> Memory for Recorded<M, S> {
     type Buffer = M::Buffer;
     type Kernel = M::Kernel;
     type Profile = M::Profile;
+    const PICTURES: usize = M::PICTURES;
 
     fn sent(&mut self) -> &mut [SentPacket] {
         self.memory.sent()

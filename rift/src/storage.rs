@@ -33,6 +33,8 @@ pub trait Memory {
     type Kernel: MulAdd + Default;
     /// What the session is for.
     type Profile: Profile;
+    /// How many [`Self::pictures`] there are.
+    const PICTURES: usize;
 
     /// What was sent and not yet accounted for; a power of two long.
     fn sent(&mut self) -> &mut [SentPacket];
@@ -180,6 +182,7 @@ where
     type Buffer = B;
     type Kernel = K;
     type Profile = P;
+    const PICTURES: usize = PICTURES;
 
     fn sent(&mut self) -> &mut [SentPacket] {
         &mut self.deref_mut().sent

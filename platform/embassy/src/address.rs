@@ -2,7 +2,9 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use embassy_net::{ConfigV4, ConfigV6, DhcpConfig, Ipv4Cidr, Ipv6Cidr, StaticConfigV4, StaticConfigV6};
+use embassy_net::{ConfigV4, DhcpConfig, Ipv4Cidr, StaticConfigV4};
+#[cfg(feature = "ipv6")]
+use embassy_net::{ConfigV6, Ipv6Cidr, StaticConfigV6};
 
 /// Where IPv4 addresses come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub struct StaticIpv6 {
 pub struct Addressing {
     /// IPv4.
     pub ipv4: Ipv4Addressing,
-    /// IPv6, beside it.
+    /// IPv6, beside it; there is none where this crate is built without `ipv6`.
     pub ipv6: Option<StaticIpv6>,
 }
 
@@ -59,6 +61,7 @@ pub fn configuration(addressing: &Addressing) -> embassy_net::Config {
             dns_servers: Default::default(),
         }),
     };
+    #[cfg(feature = "ipv6")]
     if let Some(given) = addressing.ipv6 {
         configuration.ipv6 = ConfigV6::Static(StaticConfigV6 {
             address: Ipv6Cidr::new(given.address, given.prefix_len.min(128)),

@@ -103,8 +103,7 @@ impl<'a, 's> Link<'a, 's> {
     pub(crate) async fn flush(&mut self) -> bool {
         while !self.left.is_empty() {
             let next = self.next();
-            let to = (self.to.ip(), self.to.port());
-            let sending = self.socket.send_to(&self.outgoing[next.clone()], to);
+            let sending = send(self.socket, &self.outgoing[next.clone()], self.to);
             // The first future is looked at first: what can be sent is sent, and the second never waits.
             match select(sending, core::future::ready(())).await {
                 Either::First(
@@ -132,7 +131,7 @@ impl<'a, 's> Link<'a, 's> {
             if next.is_empty() {
                 core::future::pending::<()>().await;
             }
-            let _ = self.socket.send_to(&self.outgoing[next.clone()], (self.to.ip(), self.to.port())).await;
+            let _ = send(self.socket, &self.outgoing[next.clone()], self.to).await;
         };
         // The first that is ready counts. A socket or a session may be ready each time, and is served whatever ended the wait;
         // the caller is heard only here.
@@ -157,4 +156,15 @@ impl<'a, 's> Link<'a, 's> {
 pub(crate) fn not_before(due: Option<Instant>, polled_at: Instant) -> Option<Instant> {
     const PAUSE_US: u64 = 500;
     due.map(|due| if due <= polled_at { polled_at.plus_micros(PAUSE_US) } else { due })
+}
+
+/// Sends one datagram as soon as the socket has room for it. An address that this stack has no words for has no route.
+async fn send(socket: &UdpSocket<'_>, datagram: &[u8], to: SocketAddr) -> Result<(), SendError> {
+    #[cfg(feature = "ipv6")]
+    return socket.send_to(datagram, (to.ip(), to.port())).await;
+    #[cfg(not(feature = "ipv6"))]
+    match to {
+        SocketAddr::V4(to) => socket.send_to(datagram, (*to.ip(), to.port())).await,
+        SocketAddr::V6(_) => Err(SendError::NoRoute),
+    }
 }

@@ -5,6 +5,7 @@ use crate::channel::capture::CaptureState;
 use crate::channel::permissions::Permissions;
 use crate::channel::video::PictureId;
 use crate::channel::video::incoming::Taken;
+use crate::channel::video::incoming::window_of;
 use crate::crypto::{AddressToken, Handshake, Side};
 use crate::flight::FlightEntry;
 use crate::session::sent::Carried;
@@ -351,6 +352,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         let kernel = M::Kernel::default();
         let taken = if frame.frame_type == FrameType::WindowShard {
+            // Known when it is built: a board that keeps no picture carries no code for it.
+            if window_of(M::PICTURES) == 0 {
+                return Err(Discard::Unexpected);
+            }
             let (head, bytes) = WindowHead::parse(body).ok_or(Discard::Malformed)?;
             self.video_in.on_window_shard(&kernel, self.memory.pictures(), &head, bytes, received_at)
         } else {

@@ -117,7 +117,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     /// Client: how many pictures before the newest its memory keeps; a host is told if there are any.
     fn offer_window(&mut self) {
-        let pictures = window_of(self.memory.pictures_ref().len());
+        let pictures = window_of(M::PICTURES);
         if self.side == Side::Initiator && pictures > 0 {
             self.viewer.window = Window { pictures };
             self.latches.set(Carried::WINDOW, self.sent.next());

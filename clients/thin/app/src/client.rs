@@ -281,8 +281,9 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
                 self.observer.alive();
             }
         }
-        let own_v4 = stack.config_v4().map(|config| IpAddr::V4(config.address.address()));
-        let own = own_v4.or(stack.config_v6().map(|config| IpAddr::V6(config.address.address())));
+        let own = stack.config_v4().map(|config| IpAddr::V4(config.address.address()));
+        #[cfg(feature = "ipv6")]
+        let own = own.or(stack.config_v6().map(|config| IpAddr::V6(config.address.address())));
         if let Some(own) = own {
             self.observer.report(Report::Address(own));
         }
