@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
-use clap::{Args, Command, FromArgMatches};
+use clap::{Args, Command};
 use rift_settings::{Loaded, Places, Schema, SettingsError};
 
 use crate::args::{Place, RunArgs};
@@ -36,7 +36,7 @@ const NO_SHELL: &str = "give a program and its arguments, at most 32 words, as [
                         reads them";
 
 fn options() -> Command {
-    RunArgs::augment_args(Command::new("wavry-server").no_binary_name(true))
+    RunArgs::augment_args(Command::new("wavry-server"))
 }
 
 /// What files and the environment say; of files only `place.config`, if it is given.
@@ -58,11 +58,7 @@ pub fn read(
 ) -> Result<RunArgs, SettingsError> {
     let command = options();
     let loaded = rift_settings::load(&schema(&command), places, asked, environment)?;
-    let words = loaded.words(command.get_arguments(), &[]);
-    let matches = command.try_get_matches_from(words);
-    let said = matches.and_then(|matches| RunArgs::from_arg_matches(&matches));
-    let said = said.map_err(|error| SettingsError::Together { what: error.to_string() })?;
-    Ok(RunArgs { power: power(&loaded)?, ..said })
+    Ok(RunArgs { power: power(&loaded)?, ..loaded.parse(command)? })
 }
 
 /// Writes what the host goes by, and where it comes from; `typed` are the words behind `settings`.

@@ -4,7 +4,7 @@ use core::fmt;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::Arg;
+use clap::{Arg, Command, FromArgMatches};
 
 use crate::DROP_INS_MAX;
 use crate::error::SettingsError;
@@ -251,6 +251,17 @@ impl Loaded {
             }));
         }
         words
+    }
+
+    /// What was said, as `command`'s own parser takes it: its options are the fields of `A`.
+    ///
+    /// # Errors
+    /// [`SettingsError::Together`], where each may be said and all together may not.
+    pub fn parse<A: FromArgMatches>(&self, command: Command) -> Result<A, SettingsError> {
+        let words = self.words(command.get_arguments(), &[]);
+        let said = command.no_binary_name(true).try_get_matches_from(words);
+        let said = said.and_then(|matches| A::from_arg_matches(&matches));
+        said.map_err(|error| SettingsError::Together { what: error.to_string() })
     }
 }
 

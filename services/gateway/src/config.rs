@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
-use clap::{Args, Command, FromArgMatches};
+use clap::{Args, Command};
 use rift_settings::{Places, Schema, SettingsError};
 
 use crate::args::{Place, RunArgs};
 
 fn options() -> Command {
-    RunArgs::augment_args(Command::new("wavry-gateway").no_binary_name(true))
+    RunArgs::augment_args(Command::new("wavry-gateway"))
 }
 
 /// What files and the environment say; of files only `place.config`, if it is given.
@@ -32,10 +32,7 @@ pub fn read(
 ) -> Result<RunArgs, SettingsError> {
     let command = options();
     let schema = Schema::new("gateway", command.get_arguments());
-    let loaded = rift_settings::load(&schema, places, asked, environment)?;
-    let words = loaded.words(command.get_arguments(), &[]);
-    let said = command.try_get_matches_from(words).and_then(|matches| RunArgs::from_arg_matches(&matches));
-    said.map_err(|error| SettingsError::Together { what: error.to_string() })
+    rift_settings::load(&schema, places, asked, environment)?.parse(command)
 }
 
 /// Writes what the gateway goes by, and where it comes from; `typed` are the words behind `settings`.
