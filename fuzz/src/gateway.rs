@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rift::paths::{CandidateKind, Candidates};
-use rift::wire::signal::{EnrolmentToken, Signal};
+use rift::wire::signal::{EnrolmentToken, Signal, SignalReason};
 use rift::{Ecn, Identity, Instant, PublicKey, SessionIndex};
 use wavry_gateway::state::limits::{GRANTS_MAX, STRANGERS_MAX, STUN_BURST};
 use wavry_gateway::state::{Effect, Gateway, Registry};
@@ -51,6 +51,9 @@ struct Play {
     /// Host and client.
     grants: BTreeSet<(PublicKey, PublicKey)>,
     redeeming: Vec<(SessionIndex, PublicKey)>,
+    /// Hosts that let everybody be introduced while they pair (SPEC §18.11), and whether the list that one is telling says so.
+    pairing: BTreeSet<SessionIndex>,
+    listing: BTreeMap<SessionIndex, bool>,
     drawn: u64,
 }
 
@@ -62,11 +65,12 @@ impl Play {
             match bytes.u8() % 8 {
                 0 => {
                     let key = key(bytes.u8());
+                    self.leave(session);
                     self.at.insert(session, key);
                     self.registry.connect(self.now, session, key, address(bytes.u8()));
                 }
                 1 => {
-                    self.at.remove(&session);
+                    self.leave(session);
                     self.registry.disconnect(session);
                 }
                 2 => self.registry.moved(session, address(bytes.u8())),
@@ -75,7 +79,15 @@ impl Play {
                     self.registry.handle_timeout(self.now);
                 }
                 4 => self.redeem(bytes),
-                _ => self.say(session, bytes),
+                _ => {
+                    let said = self.say(session, bytes);
+                    let refused = self.effects();
+                    if let Some(said) = said {
+                        self.pair(session, &said, refused);
+                    }
+                    self.check();
+                    continue;
+                }
             }
             self.effects();
             self.check();
@@ -91,7 +103,50 @@ impl Play {
         self.registry.on_redeemed(session, key, outcome);
     }
 
-    fn say(&mut self, session: SessionIndex, bytes: &mut Bytes<'_>) {
+    /// A session is over.
+    fn leave(&mut self, session: SessionIndex) {
+        self.at.remove(&session);
+        self.pairing.remove(&session);
+        self.listing.remove(&session);
+    }
+
+    /// A host that names itself pairs.
+    fn pair(&mut self, session: SessionIndex, said: &Signal, refused: Option<SignalReason>) {
+        let Some(&me) = self.at.get(&session).filter(|key| self.enrolled.contains(*key)) else { return };
+        let pairs = match (said, refused) {
+            (Signal::Grant { peer, may }, None) if *peer == me => *may,
+            (Signal::Grants(page), None) => {
+                if page.is_first {
+                    self.listing.insert(session, false);
+                }
+                let Some(pairs) = self.listing.get_mut(&session) else { return };
+                *pairs |= page.keys.contains(&me);
+                if !page.is_last {
+                    return;
+                }
+                self.listing.remove(&session).unwrap_or_default()
+            }
+            (Signal::Grants(_), Some(SignalReason::Full)) => {
+                self.listing.remove(&session);
+                return;
+            }
+            _ => return,
+        };
+        if pairs {
+            self.pairing.insert(session);
+        } else {
+            self.pairing.remove(&session);
+        }
+    }
+
+    /// Whether `client` may be introduced to `host`.
+    fn lets(&self, host: PublicKey, client: PublicKey) -> bool {
+        self.grants.contains(&(host, client))
+            || self.pairing.iter().any(|session| self.at.get(session) == Some(&host))
+    }
+
+    /// What was said, if anything.
+    fn say(&mut self, session: SessionIndex, bytes: &mut Bytes<'_>) -> Option<Signal> {
         let peer = key(bytes.u8());
         let mut candidates = Candidates::new();
         let _ = candidates.push(CandidateKind::Host, address(bytes.u8()));
@@ -104,30 +159,34 @@ impl Play {
             // Any message at all, also what only a gateway says.
             _ => {
                 let kind = bytes.u8();
-                match Signal::parse(kind, bytes.run(400)) {
-                    Some(signal) => signal,
-                    None => return,
-                }
+                Signal::parse(kind, bytes.run(400))?
             }
         };
         self.drawn += 1;
         let mut entropy = [0; 32];
         entropy[..8].copy_from_slice(&self.drawn.to_be_bytes());
-        self.registry.hear(self.now, session, signal, entropy);
+        self.registry.hear(self.now, session, signal.clone(), entropy);
+        Some(signal)
     }
 
-    /// What the registry wants is what it may want.
-    fn effects(&mut self) {
+    /// What the registry wants is what it may want. Says why it refused something, if it did.
+    fn effects(&mut self) -> Option<SignalReason> {
         let (mut introduced, mut count, mut stored) = (Vec::new(), 0, 0);
+        let mut refused = None;
         while let Some(effect) = self.registry.poll_effect() {
             // A list of grants changes each of those it names and each of those before.
             count += usize::from(!matches!(effect, Effect::Store(_)));
             // A minute may end every stranger at once.
             assert!(count <= EFFECTS_MAX + usize::from(SESSIONS), "it wants more and more");
             match effect {
-                Effect::Say(session, signal) => self.said(session, signal, &mut introduced),
+                Effect::Say(session, signal) => {
+                    if let Signal::Refused { reason, .. } = signal {
+                        refused = Some(reason);
+                    }
+                    self.said(session, signal, &mut introduced);
+                }
                 Effect::Close(session) => {
-                    self.at.remove(&session);
+                    self.leave(session);
                     self.registry.disconnect(session);
                 }
                 Effect::Redeem { session, key, .. } => {
@@ -147,6 +206,7 @@ impl Play {
             }
         }
         assert!(introduced.len() == 2 || introduced.is_empty(), "an introduction has two sides");
+        refused
     }
 
     fn said(&self, session: SessionIndex, signal: Signal, introduced: &mut Vec<PublicKey>) {
@@ -154,12 +214,12 @@ impl Play {
         match signal {
             Signal::Introduction(introduction) => {
                 let pair = if introduction.calls { (introduction.peer, me) } else { (me, introduction.peer) };
-                assert!(self.grants.contains(&pair), "introduced without a grant");
+                assert!(self.lets(pair.0, pair.1), "introduced without a grant");
                 assert!(self.enrolled.contains(&pair.0) && self.enrolled.contains(&pair.1), "a stranger");
                 introduced.push(me);
             }
             Signal::Found { peer, is_present: true } => {
-                assert!(self.enrolled.contains(&me) && self.grants.contains(&(peer, me)), "told of {peer}");
+                assert!(self.enrolled.contains(&me) && self.lets(peer, me), "told of {peer}");
                 assert!(self.at.values().any(|key| *key == peer), "told of one who is not there");
             }
             Signal::Welcome { is_enrolled, .. } => assert_eq!(is_enrolled, self.enrolled.contains(&me)),
