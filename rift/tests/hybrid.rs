@@ -226,6 +226,29 @@ fn damaged_fragment_costs_nothing_and_the_true_one_is_still_taken() {
     assert!(host.session.is_some());
 }
 
+/// SPEC §4.20.
+#[test]
+fn flight_of_a_stranger_is_dealt_with_while_the_pairing_window_is_open() {
+    for is_open in [true, false] {
+        let mut host = Host::new();
+        host.endpoint.set_pairing_window(is_open);
+        let handshake = HybridNoise::hybrid_initiator(&client_identity(), &entropy(1), Opening::XX);
+        let memory = Box::new(Memory::new());
+        let mut stranger = Session::approach(&config(), handshake, 77, memory, PathId(0), START);
+        let first = sent(&mut stranger, START);
+        if !is_open {
+            assert!(matches!(host.route(START, address(1), &first[0]), Err(Discard::Authentication)));
+            continue;
+        }
+        let mut cookie = host.take(START, address(1), &mut first[0].clone());
+        stranger.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut cookie).expect("a cookie");
+        for fragment in &mut sent(&mut stranger, START) {
+            host.take(START, address(1), fragment);
+        }
+        assert_eq!((host.handshakes, host.endpoint.pending()), (1, 1));
+    }
+}
+
 #[test]
 fn flights_half_arrived_are_few_and_the_newest_is_among_them() {
     let mut host = Host::new();

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use rift::crypto::{CookieKey, Mac1Key, mac2};
-use rift::wire::Kind;
+use rift::wire::{DataHeader, Kind};
 use rift::wire::handshake::{
     ANSWER_LEN, CALL_LEN, CallPayload, CookieReply, FirstFlight, Reply, Versions, connection_of,
 };
@@ -385,4 +385,38 @@ fn request_travels_with_the_last_message_of_either_handshake() {
     let established = host.lets_in(START, address(1), &out[..len]).expect("let in");
     assert_eq!(established.wanted(), Permissions::view_only());
     assert_eq!(connection_of(&out[1..5]), Some(established.connection()));
+}
+
+/// SPEC §6.6.
+#[test]
+fn who_is_half_way_in_or_was_told_to_stay_out_hears_of_no_lost_session() {
+    let mut host = Host::new();
+    let says = |host: &mut Host, connection| {
+        let mut packet = DataHeader { phase: false, connection, packet_number: 1 }.to_bytes().to_vec();
+        packet.resize(60, 0x5a);
+        match host.take(START, address(1), &packet) {
+            Ok(Route::Reply(len)) => Some(host.reply[..len].to_vec()),
+            Err(Discard::UnknownConnection) => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    let handshake = Noise::initiator(&client(1), [33; 32], Opening::XX);
+    let (key, memory) = (self::host().public(), Box::new(Memory::new()));
+    let mut client: Client =
+        Session::connect(&Config::default(), handshake, key, 77, memory, PathId(0), START);
+    let mut out = [0; 1500];
+    let len = client.poll_transmit(START, &NoPictures, &mut out).expect("an initiation").len;
+    let mut response = host.says(START, address(1), &out[..len]);
+    client.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut response).expect("the response");
+    let len = client.poll_transmit(START, &NoPictures, &mut out).expect("a confirmation").len;
+    let connection = connection_of(&out[1..5]).expect("the host's id");
+    assert_eq!(host.endpoint.pending(), 1);
+    assert_eq!(says(&mut host, connection), None, "half way in");
+    let route = host.take(START, address(1), &out[..len]);
+    let Ok(Route::Established(established)) = route else { panic!("{route:?}") };
+    let mut refusal = [0; 200];
+    assert!(host.endpoint.refuse(established, CloseReason::Refused, &mut refusal) > 0);
+    assert_eq!(says(&mut host, connection), None, "told to stay out");
+    let reset = says(&mut host, connection ^ 1).expect("an id that is nobody's");
+    assert_eq!(Kind::of(reset[0]), Some(Kind::Reset));
 }

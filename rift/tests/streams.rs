@@ -145,6 +145,15 @@ fn streams_without_the_right_are_refused_and_go_on_when_it_comes_back() {
     let admit = |pair: &mut Pair, permissions| {
         pair.network.act(pair.host, |peer, now| peer.host_mut().session_mut(0).admit(now, permissions));
     };
+    // The two streams of the protocol itself need no right.
+    admit(&mut pair, Permissions::VIEW);
+    for channel in [Channel::Control, Channel::Cursor] {
+        let host =
+            pair.network.act(pair.host, |peer, now| peer.host_mut().session_mut(0).write(now, channel, b"x"));
+        assert_eq!(host, Ok(1), "{channel:?}");
+    }
+    pair.network.run_for(Duration::from_secs(1));
+    assert_eq!((&pair.client().control[..], &pair.client().cursors[..]), (&b"x"[..], &b"x"[..]));
     admit(&mut pair, everything());
     pair.network.run_for(Duration::from_secs(1));
     let copied = bytes(1, 40_000);

@@ -115,6 +115,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     Some(Came { at_us, ce }) => {
                         stats.packets_arrived += 1;
                         latches.on_arrived(told.carried, told.packet_number);
+                        // SPEC §12.2: a peer that stood still is no queue.
                         at_us.map(|at_us| Outcome::Arrived { at_us, ce })
                     }
                     None => {
@@ -127,7 +128,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     }
                 };
                 let Some(outcome) = outcome else {
-                    // SPEC §12.2: a peer that stood still is no queue.
+                    // It has arrived, whenever that was.
                     if told.carried.intersects(Carried::BULK) {
                         bulk.on_arrived(told.bytes);
                     }
