@@ -3,11 +3,11 @@
 use core::net::SocketAddr;
 
 use rift::crypto::{CookieKey, Mac1Key, mac2};
-use rift::wire::{DataHeader, Kind};
 use rift::wire::handshake::{
     ANSWER_LEN, CALL_LEN, CallPayload, CookieReply, FirstFlight, Reply, Versions, connection_of,
 };
 use rift::wire::request;
+use rift::wire::{DataHeader, Kind};
 use rift::{
     AddressToken, Callee, CloseReason, Config, Discard, Ecn, Endpoint, Established, Event, Handshake,
     Identity, Instant, NoPictures, Noise, Opening, PathId, Permissions, PublicKey, Route, Session,
