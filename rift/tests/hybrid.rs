@@ -149,6 +149,7 @@ fn admitted(opening: Opening, seed: u64, loss: u64) -> Option<(u64, u8)> {
     panic!("seed {seed}: neither admitted nor given up");
 }
 
+/// SPEC §4.19.
 #[test]
 fn hybrid_handshake_costs_one_round_trip_more() {
     // Cookie, flight, and what a classical one takes: half a millisecond of rounding for each way.

@@ -144,7 +144,10 @@ fn silence_releases_what_is_held_within_a_second_and_return_makes_it_right() {
         let released = pair.host().guests[0].input[2..].to_vec();
         assert_eq!(held(&received(&pair)), (vec![], vec![]), "seed {seed}");
         let last = released.last().expect("releases were delivered").0;
-        assert!(last - silent_from <= Duration::from_secs(1), "seed {seed}: {:?}", last - silent_from);
+        // Round trips are measured, and take a little longer than the way is.
+        let most = (3 * Duration::from_millis(2 * delay_ms + 10)).max(Duration::from_millis(400));
+        let took = last - silent_from;
+        assert!(took <= most.min(Duration::from_secs(1)), "seed {seed}: {took:?} of {most:?}");
 
         pair.network.link_mut(pair.upward).loss = Loss::None;
         pair.network.run_for(Duration::from_secs(1));

@@ -420,3 +420,30 @@ fn who_is_half_way_in_or_was_told_to_stay_out_hears_of_no_lost_session() {
     let reset = says(&mut host, connection ^ 1).expect("an id that is nobody's");
     assert_eq!(Kind::of(reset[0]), Some(Kind::Reset));
 }
+
+/// SPEC §4.10.
+#[test]
+fn window_that_closes_takes_with_it_who_came_through_it_half_way() {
+    let mut host = Host::new();
+    host.endpoint.set_pairing_window(true);
+    let (config, mut out) = (Config::default(), [0; 1500]);
+    let noise = |number| Noise::initiator(&client(number), [number; 32], Opening::XX);
+    let memory = || Box::new(Memory::new());
+    let mut stranger: Client = Session::approach(&config, noise(1), 77, memory(), PathId(0), START);
+    let key = self::host().public();
+    let mut known: Client = Session::connect(&config, noise(2), key, 78, memory(), PathId(0), START);
+    for (at, client) in [&mut stranger, &mut known].into_iter().enumerate() {
+        let len = client.poll_transmit(START, &NoPictures, &mut out).expect("an initiation").len;
+        let from = address(u8::try_from(at).expect("two"));
+        let mut response = host.says(START, from, &out[..len]);
+        client.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut response).expect("the response");
+    }
+    host.endpoint.set_pairing_window(true);
+    assert_eq!(host.endpoint.pending(), 2, "opened again, it is as it was");
+    host.endpoint.set_pairing_window(false);
+    assert_eq!(host.endpoint.pending(), 1);
+    let len = stranger.poll_transmit(START, &NoPictures, &mut out).expect("a confirmation").len;
+    assert!(host.lets_in(START, address(0), &out[..len]).is_none(), "too late");
+    let len = known.poll_transmit(START, &NoPictures, &mut out).expect("a confirmation").len;
+    assert!(host.lets_in(START, address(1), &out[..len]).is_some(), "it knew whom it called");
+}

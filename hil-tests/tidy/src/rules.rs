@@ -38,11 +38,12 @@ pub fn names(spec: &str) -> Vec<String> {
     musts(spec).into_iter().flat_map(each).collect()
 }
 
-/// What a text cites: `4.7`, `4.12/2`.
+/// What a text cites of the specification: `4.7`, `4.12/2`.
 #[must_use]
 pub fn cited(text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for piece in text.split('§').skip(1) {
+    let pieces = text.split('§').zip(text.split('§').skip(1));
+    for (_, piece) in pieces.filter(|(before, _)| !is_elsewhere(before)) {
         let end = piece.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | '/'));
         let number = piece[..end.unwrap_or(piece.len())].trim_end_matches(['.', '/']);
         if number.contains('.') {
@@ -50,6 +51,13 @@ pub fn cited(text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether what stands before a section's sign names another text than the specification: an RFC, a draft, a standard.
+fn is_elsewhere(before: &str) -> bool {
+    let mut words = before.split_whitespace().rev();
+    let (last, but_one) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    last.ends_with("draft") || but_one.ends_with("RFC") || but_one.ends_with("FIPS")
 }
 
 /// The tests of a file, each with what the comment above it cites.

@@ -175,7 +175,7 @@ fn must_without_a_test_or_code_is_told() {
     let spec =
         "**1.1** A peer MUST sing.\n**1.2** It MUST NOT whistle, and\nMUST bow. MAY dance.\n**1.3** No.\n";
     assert_eq!(rules::names(spec), ["1.1", "1.2/1", "1.2/2"]);
-    assert_eq!(rules::cited("SPEC §1.1, §1.2/2. See §3 and RFC 1 §7.2."), ["1.1", "1.2/2", "7.2"]);
+    assert_eq!(rules::cited("SPEC §1.1, §1.2/2. See §3, RFC 1 §7.2 and §7.3."), ["1.1", "1.2/2", "7.3"]);
     let code = file("rift/src/a.rs", "/// SPEC §1.1\nfn sing() {} // SPEC §1.2\n");
     let tests = "/// SPEC §1.1\n#[test]\nfn one() {}\n/// It bows: SPEC §1.2/2.\n#[test]\nfn two() {}\n";
     let tests = file("rift/tests/a.rs", tests);
