@@ -242,6 +242,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             FrameType::Stream => {
                 let part = StreamPart::parse(body).ok_or(Discard::Malformed)?;
                 let sender = self.side.other();
+                // SPEC §6.1, §8.4: before admission there are no rights at all.
                 if !self.permissions.is_some_and(|granted| granted.allow_stream(sender, part.channel)) {
                     return Err(Discard::Unexpected);
                 }
@@ -268,6 +269,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             self.input_out.on_acknowledged(message.next);
             return Ok(());
         }
+        // SPEC §6.1.
         let granted = self.permissions.ok_or(Discard::Unexpected)?;
         if frame.frame_type == FrameType::Repair {
             let request = Repair::parse(frame.body).ok_or(Discard::Malformed)?;
