@@ -12,6 +12,8 @@ use crate::audio::Output;
 pub const PORT_DEFAULT: u16 = 4747;
 /// The sound device unless somebody says otherwise: the one that ALSA's configuration or a sound server makes the default.
 const AUDIO_DEVICE: &str = "default";
+/// Files sent at a time: each is open until it is there.
+const FILES_MAX: usize = 256;
 
 /// Shows and steers a Wavry host.
 ///
@@ -36,6 +38,8 @@ pub enum Command {
     Pair(Pair),
     /// Shows the hosts that announce themselves on the local network, and which of them this client knows
     List(List),
+    /// Sends files to a host that takes them (`wavry-server --files`); it must let this client: `allow ID --permit file-send`
+    Send(SendFiles),
     /// Switches the machine behind a host's capture card; the host must let this client: `allow ID --permit power`
     Power(Power),
     /// Shows each setting, and the file, variable or option it comes from
@@ -171,6 +175,29 @@ pub struct Power {
     pub common: Common,
 }
 
+/// What `send` takes.
+#[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
+pub struct SendFiles {
+    /// The host: a name or an address, `HOST`, `HOST:PORT` or `[IPv6]:PORT`, or a link of its own, `wavry://…`
+    pub host: String,
+    /// What to send: plain files. What was broken off goes on where it ended
+    #[arg(required = true, value_name = "FILE", num_args = 1..=FILES_MAX)]
+    pub files: Vec<PathBuf>,
+    /// With what to enrol at the gateway of a link, needed once: `wavry-gateway token` prints it there
+    #[arg(long, value_name = "TOKEN", value_parser = parse_token)]
+    pub enrol: Option<EnrolmentToken>,
+    /// The host's Wavry ID [default: that of the host paired with]
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub host_id: Option<PublicKey>,
+    /// Whose handshake to use; the first two speak the same
+    #[arg(long, value_enum, default_value_t = HandshakeKind::Rift)]
+    pub handshake: HandshakeKind,
+    /// What to keep: settings and state
+    #[command(flatten)]
+    pub common: Common,
+}
+
 /// What can be done to the machine behind a capture card, as far as its host has been told how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PowerAction {
@@ -285,6 +312,7 @@ impl Arguments {
             Command::Settings(settings) => &settings.common,
             Command::Pair(pair) => &pair.common,
             Command::Power(power) => &power.common,
+            Command::Send(send) => &send.common,
             Command::Id(id) => &id.common,
             Command::List(list) => &list.common,
         }

@@ -147,6 +147,19 @@ pub enum ClientError {
         /// This client's Wavry ID.
         id: PublicKey,
     },
+    /// A file was not sent.
+    #[error("{name:?} was not sent to {host}: {what}")]
+    NotSent {
+        /// The host as it was typed.
+        host: String,
+        /// The file.
+        name: String,
+        /// Why, and what to do.
+        what: String,
+    },
+    /// A file cannot be offered.
+    #[error("{0}")]
+    File(#[from] rift_files::OutgoingError),
     /// The host ended the session for another reason.
     #[error("{host} {what}")]
     Ended {
@@ -206,6 +219,8 @@ impl ClientError {
             | Self::NotIntroduced { .. }
             | Self::NoPath { .. }
             | Self::NoPower { .. }
+            | Self::NotSent { .. }
+            | Self::File(_)
             | Self::Ended { .. }
             | Self::Network { .. }
             | Self::Sound(_)

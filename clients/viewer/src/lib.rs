@@ -31,6 +31,7 @@ pub mod png;
 pub mod power;
 pub mod reconnect;
 pub mod report;
+pub mod send;
 pub mod session;
 pub mod stages;
 pub mod tiles;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
+use rift::wire::signal::EnrolmentToken;
 use rift::{Identity, Permissions, PublicKey, Suite};
 use rift_keystore::link::{HostLink, SCHEME};
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
@@ -118,21 +120,27 @@ struct Place {
 }
 
 impl Place {
-    fn of(options: &Connect) -> Result<Self, ClientError> {
-        let link = options.host.as_deref().filter(|host| host.starts_with(SCHEME));
+    /// Of what was said: `host` is an address or a link.
+    fn of(
+        host: Option<&str>,
+        id: Option<PublicKey>,
+        token: Option<EnrolmentToken>,
+        common: &Common,
+    ) -> Result<Self, ClientError> {
+        let link = host.filter(|host| host.starts_with(SCHEME));
         let Some(link) = link else {
-            let (host, port) = host_place(options.host.as_deref(), options.host_id)?;
-            return Ok(Self { host, port, id: options.host_id, meeting: None });
+            let (host, port) = host_place(host, id)?;
+            return Ok(Self { host, port, id, meeting: None });
         };
         let link: HostLink = link.parse().map_err(|error| ClientError::Usage(format!("{error}")))?;
-        if options.host_id.is_some_and(|id| id != link.host) {
+        if id.is_some_and(|id| id != link.host) {
             return Err(ClientError::Usage("--host-id is another host's than the link's".to_owned()));
         }
         let (meeting, id) = (link.gateway, Some(link.host));
         if let Some(gateway) = meeting {
-            pins::load(&state_dir(&options.common)?)?.expect_gateway(&gateway)?;
+            pins::load(&state_dir(common)?)?.expect_gateway(&gateway)?;
             let host = short_id(&link.host);
-            let meeting = Some(Meeting { gateway, token: options.enrol });
+            let meeting = Some(Meeting { gateway, token });
             return Ok(Self { host, port: args::PORT_DEFAULT, id, meeting });
         }
         let (host, port) = host_place(link.direct.first().map(String::as_str), id)?;
@@ -182,7 +190,8 @@ pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&st
 /// # Errors
 /// [`ClientError`], with words that say what to do.
 pub fn connect(options: &Connect) -> Result<String, ClientError> {
-    let Place { host, port, id, meeting } = Place::of(options)?;
+    let Place { host, port, id, meeting } =
+        Place::of(options.host.as_deref(), options.host_id, options.enrol, &options.common)?;
     let identity = identity(&options.common)?;
     let (key, successor, known) = host_keys(&options.common, id, &host, port)?;
     let clock = Clock::new();
@@ -222,6 +231,7 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         shapes,
         clipboard,
         sound,
+        files: None,
     };
     let network = Network::new(target, clock, ends);
     let ends = view::Ends {

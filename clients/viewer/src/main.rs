@@ -50,6 +50,11 @@ fn run(arguments: &Arguments) -> Result<(), ClientError> {
             let _ = std::io::stdout().write_all(&wavry_client::list(list)?);
         }
         Command::Power(power) => wavry_client::power::power(power)?,
+        Command::Send(send) => {
+            let mut out = std::io::stdout();
+            let is_terminal = out.is_terminal();
+            wavry_client::send::send(send, &mut out, is_terminal)?;
+        }
         Command::Connect(connect) => {
             if let Some(display) = wavry_client::other_display(connect, std::env::var_os("DISPLAY")) {
                 return Err(start_again(display));

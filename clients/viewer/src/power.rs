@@ -66,7 +66,16 @@ pub fn power(options: &Power) -> Result<(), ClientError> {
     // Pictures come as well; with no buffer to put them into, they are given up.
     let ((jobs, _jobs), (_spares, spares), (shapes, _shapes)) =
         (sync_channel(1), sync_channel(1), sync_channel(1));
-    let ends = Ends { link: Arc::clone(&link), orders, jobs, spares, shapes, clipboard: None, sound: None };
+    let ends = Ends {
+        link: Arc::clone(&link),
+        orders,
+        jobs,
+        spares,
+        shapes,
+        clipboard: None,
+        sound: None,
+        files: None,
+    };
     let clock = Clock::new();
     let network = Network::new(target, clock, ends);
     let thread = std::thread::Builder::new().name("network".into()).spawn(|| network.run());

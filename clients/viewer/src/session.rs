@@ -3,8 +3,8 @@
 //! Called by the network's thread between and during turns; it never blocks. Invariant: whatever the viewing thread
 //! has no room for costs a picture, or stays at the host, and never holds up input.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
+use std::sync::{Arc, PoisonError};
 
 use rift::{
     AddressToken, Channel, CloseReason, Event, Instant, Permissions, PictureId, PublicKey, Session,
@@ -20,6 +20,7 @@ use crate::clipboard::Clipboard;
 use crate::cursor::{Shape, ShapeParser};
 use crate::handshake::ChosenHandshake;
 use crate::link::{Job, Link, Order, Status, Traffic};
+use crate::send::SharedSender;
 
 /// Statistics are made public this often.
 const STATS_US: u64 = 250_000;
@@ -48,6 +49,8 @@ pub struct Ends {
     pub clipboard: Option<Clipboard>,
     /// Where sound is handed over, if it is to be heard.
     pub sound: Option<Feed>,
+    /// Files on their way to the host, if there are any.
+    pub files: Option<SharedSender>,
 }
 
 /// See the module.
@@ -60,6 +63,7 @@ pub(crate) struct Service {
     shapes: SyncSender<(u32, Shape)>,
     clipboard: Option<Clipboard>,
     sound: Option<Feed>,
+    files: Option<SharedSender>,
     /// A buffer that was to carry a picture and did not.
     spare: Option<Vec<u8>>,
     /// Counts sessions.
@@ -94,6 +98,7 @@ impl Service {
             shapes: ends.shapes,
             clipboard: ends.clipboard,
             sound: ends.sound,
+            files: ends.files,
             spare: None,
             number: 0,
             parameters: None,
@@ -121,6 +126,9 @@ impl Service {
         }
         if let Some(sound) = &mut self.sound {
             sound.silence();
+        }
+        if let Some(files) = &self.files {
+            files.lock().unwrap_or_else(PoisonError::into_inner).begin();
         }
         if self.waiting.take().is_some() {
             self.link.order_done();
@@ -232,6 +240,9 @@ impl Service {
         self.read_cursor(session);
         if let Some(clipboard) = &mut self.clipboard {
             clipboard.work(session, now);
+        }
+        if let Some(files) = &self.files {
+            files.lock().unwrap_or_else(PoisonError::into_inner).work(now, session);
         }
         let mut ignored = [0; 512];
         while session.read(Channel::Control, &mut ignored) > 0 {}

@@ -22,7 +22,12 @@ fn options(host: &str, id: PublicKey, scratch: &Scratch, more: &[&str]) -> Conne
     let words = words.into_iter().map(Into::into).chain([state.into_os_string()]);
     match Arguments::try_parse_from(words.chain(more.iter().map(Into::into))).unwrap().command {
         Command::Connect(connect) => *connect,
-        Command::Pair(_) | Command::List(_) | Command::Settings(_) | Command::Id(_) | Command::Power(_) => {
+        Command::Pair(_)
+        | Command::List(_)
+        | Command::Settings(_)
+        | Command::Id(_)
+        | Command::Power(_)
+        | Command::Send(_) => {
             panic!("connect was asked for")
         }
     }

@@ -188,6 +188,14 @@ impl Client {
         Guarded::start(&mut command, &self.file(action))
     }
 
+    /// Sends files to an address, taking the host there to be `id`.
+    #[must_use]
+    pub fn send(&self, address: &str, id: &str, files: &[PathBuf]) -> Guarded {
+        let mut command = Command::new(program("wavry-client"));
+        command.args(["send", address, "--host-id", id]).arg("--state").arg(self.file("state"));
+        Guarded::start(command.args(files).env_remove("DISPLAY"), &self.file("sending"))
+    }
+
     /// Connects; `display` is the screen for its window, if it has one.
     #[must_use]
     pub fn connect(&self, host: &Host, display: Option<&str>, arguments: &[&str]) -> Guarded {

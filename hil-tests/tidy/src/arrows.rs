@@ -3,9 +3,9 @@
 use crate::workspaces::{Arrow, Use};
 
 /// Backends that know `rift` alone: drivers, engines, the simulator.
-pub const PLAIN_BACKENDS: [&str; 12] = [
+pub const PLAIN_BACKENDS: [&str; 13] = [
     "mio", "paseto", "smoltcp", "embassy", "tcp", "aead", "simd", "snow", "sim", "keystore", "settings",
-    "systemd",
+    "files", "systemd",
 ];
 
 /// What `rift`'s own tests may lean on.

@@ -274,6 +274,13 @@ pub struct RunArgs {
     /// Share the clipboard of the display, as text, with clients that have the rights clipboard-read or clipboard-write
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub clipboard: Option<bool>,
+    /// Take files into this directory from clients that have the right file-send; it is made if it is not there. Nothing in it
+    /// is replaced [default: none are taken]
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
+    /// The largest file to take, as 500M, 20G or in bytes [default: 4G]
+    #[arg(long, value_name = "SIZE", value_parser = file_size)]
+    pub files_size_max: Option<u64>,
     /// What to let clients hear who have the right audio: a sound device or card that ALSA knows (`wavry doctor` lists
     /// them), or test for a tone [default: nothing]
     #[arg(long, value_name = "DEVICE")]
@@ -326,6 +333,8 @@ impl RunArgs {
             enrol: self.enrol.or(other.enrol),
             input: self.input.or(other.input),
             clipboard: self.clipboard.or(other.clipboard),
+            files: self.files.or(other.files),
+            files_size_max: self.files_size_max.or(other.files_size_max),
             audio_device: self.audio_device.or(other.audio_device),
             audio_bitrate: self.audio_bitrate.or(other.audio_bitrate),
             no_audio: self.no_audio.or(other.no_audio),
@@ -360,6 +369,16 @@ fn rate(text: &str) -> Option<u32> {
         None => text.strip_suffix(['k', 'K']).map_or((text, 1), |digits| (digits, 1000)),
     };
     digits.parse::<u32>().ok().and_then(|number| number.checked_mul(factor))
+}
+
+/// Reads a number of bytes, or of 2²⁰ (`M`) or 2³⁰ (`G`) of them.
+fn file_size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['G', 'g']) {
+        Some(digits) => (digits, 30),
+        None => text.strip_suffix(['M', 'm']).map_or((text, 0), |digits| (digits, 20)),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    size.filter(|size| *size > 0).ok_or_else(|| "a size is as 500M, 20G or 1000000".to_owned())
 }
 
 /// Reads the name of a pixel format; shorter ones are filled with blanks, as the kernel does.
@@ -423,6 +442,8 @@ mod tests {
             ("--bitrate-max", "9999M", "500k to 300M"),
             ("--fps", "0", "1..=240"),
             ("--audio-bitrate", "1M", "24k to 510k"),
+            ("--files-size-max", "0", "500M, 20G"),
+            ("--files-size-max", "99999999999G", "500M, 20G"),
             ("--source", "screen", "app:COMMAND"),
             ("--app-size", "1280", "WIDTHxHEIGHT"),
             ("--capture-size", "1920x", "WIDTHxHEIGHT"),

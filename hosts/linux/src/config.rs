@@ -19,6 +19,8 @@ fn schema(command: &Command) -> Schema {
         .with_names(&[
             ("audio.device", "audio-device"),
             ("audio.bitrate", "audio-bitrate"),
+            ("files.directory", "files"),
+            ("files.size-max", "files-size-max"),
             ("gateway.address", "gateway"),
             ("gateway.id", "gateway-id"),
             ("gateway.enrol", "enrol"),
@@ -135,6 +137,15 @@ mod tests {
         assert!(read("audio-device = \"test\"").unwrap().audio_device == Some(SoundSpec::Test));
         assert!(read("[audio]\nrate = 1").unwrap_err().contains("audio.rate"));
         assert!(read("[audio]\nbitrate = \"1k\"").unwrap_err().contains("24k"));
+    }
+
+    #[test]
+    fn files_have_a_table_of_their_own() {
+        let said = read("[files]\ndirectory = \"/srv/inbox\"\nsize-max = \"20G\"").unwrap();
+        assert_eq!(said.files.as_deref(), Some(Path::new("/srv/inbox")));
+        assert_eq!(said.files_size_max, Some(20 << 30));
+        assert_eq!(read("files = \"/x\"").unwrap().files.as_deref(), Some(Path::new("/x")));
+        assert!(read("").unwrap().files.is_none(), "no files are taken unless somebody says so");
     }
 
     #[test]

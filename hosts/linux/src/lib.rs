@@ -16,6 +16,7 @@ mod commands;
 pub mod config;
 pub mod control;
 mod cursor;
+pub mod files;
 pub mod gateway;
 pub mod governor;
 pub mod guard;
@@ -62,6 +63,7 @@ use args::{CLIENT_NAME, Place, RunArgs};
 use clipboard::SharedClipboard;
 pub use commands::carry_out;
 use control::{Asker, Control, Request};
+use files::SharedFiles;
 use gateway::{Choice, Membership};
 use input::{Injector, InputError, Sink};
 use lane::LaneOrders;
@@ -136,6 +138,14 @@ pub enum ServerError {
     /// The announcement on the local network.
     #[error("cannot announce the host: {0}; --announce=false does without")]
     Announce(#[from] MdnsError),
+    /// The directory for files.
+    #[error("cannot take files into {path}: {source}; name a directory that this user may write, or none")]
+    Files {
+        /// Where.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// The port file.
     #[error("cannot write the port file {path}: {source}")]
     PortFile {
@@ -251,6 +261,7 @@ pub fn serve(
     let is_wanted = settings.clipboard.unwrap_or(false);
     viewers.share_clipboard(SharedClipboard::start(is_wanted, &spec, display, driver.waker()));
     viewers.share_sound(share_sound(settings, &board, &driver)?);
+    viewers.share_files(share_files(settings, &board, &driver)?);
     announce(settings.port_file.as_deref(), &driver, &identity, &spec)?;
     if pair {
         viewers.pair(driver.clock().now(), first_order());
@@ -355,6 +366,13 @@ fn start_capture(
     let thread =
         capture::start(source, (fps, viewers::PICTURE_LEN_MAX), Arc::clone(&orders), outlet, spares)?;
     Ok((Feed { orders, captured, spare, cursor, capture: signal, board }, thread))
+}
+
+/// Where files of clients arrive, if they may.
+fn share_files(settings: &RunArgs, board: &Board, driver: &Driver) -> Result<SharedFiles, ServerError> {
+    let size_max = settings.files_size_max.unwrap_or(files::SIZE_MAX_DEFAULT);
+    SharedFiles::start(settings.files.as_deref(), size_max, driver.waker(), Arc::clone(&board.files))
+        .map_err(|source| ServerError::Files { path: settings.files.clone().unwrap_or_default(), source })
 }
 
 /// The sound that somebody named, unless somebody wants none.

@@ -23,6 +23,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
+use crate::files::FileFigures;
 use crate::metrics::Metrics;
 use crate::process::Holdings;
 use crate::signal;
@@ -61,6 +62,8 @@ pub struct Board {
     pub metrics: Metrics,
     /// Those of the sound.
     pub sound: SoundFigures,
+    /// Those of files.
+    pub files: Arc<FileFigures>,
     source: Mutex<String>,
     capture: Mutex<Option<CaptureState>>,
     moment: Mutex<Option<Moment>>,
@@ -132,6 +135,7 @@ impl Board {
             "viewers": viewers,
             "gateway": *lock(&self.gateway),
             "sound": self.sound.to_json(),
+            "files": self.files.to_json(),
             "figures": self.metrics.to_json(now),
             "process": Holdings::look().to_json(),
         })
@@ -333,6 +337,7 @@ mod tests {
         board.set_moment(Some(Moment::End));
         assert_eq!(board.to_json(since)["capture"]["times"], "frame_end");
         assert_eq!(status["source"], "v4l:/dev/video0");
+        assert_eq!(status["files"]["received"], 0);
         assert!(status["process"]["resident_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{status}");
         assert!(ask(&state, "metrics").expect("an answer").contains("\nprocess_open_fds "));
         assert!(ask(&state, "metrics").expect("an answer").contains("wavry_viewers 0"));

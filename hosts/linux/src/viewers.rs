@@ -5,6 +5,7 @@
 
 mod devices;
 mod lanes;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod viewer;
@@ -25,6 +26,7 @@ use tracing::{debug, error, info, warn};
 use crate::allow::AllowFile;
 use crate::clipboard::SharedClipboard;
 use crate::control::Request;
+use crate::files::SharedFiles;
 use crate::gateway::Membership;
 use crate::governor::Load;
 use crate::handshake::{Implementation, Responder};
@@ -111,6 +113,7 @@ pub struct Viewers {
     injector: Injector,
     clipboard: SharedClipboard,
     sound: SharedSound,
+    files: SharedFiles,
     pictures: Pictures<Vec<u8>, PICTURES>,
     viewers: BTreeMap<SessionIndex, Viewer>,
     /// Who steers.
@@ -149,6 +152,7 @@ impl Viewers {
             injector,
             clipboard: SharedClipboard::default(),
             sound: SharedSound::default(),
+            files: SharedFiles::default(),
             pictures: Pictures::new(core::array::from_fn(|_| vec![0; PICTURE_LEN_MAX])),
             viewers: BTreeMap::new(),
             steering: None,
@@ -166,21 +170,6 @@ impl Viewers {
             is_list_newer: false,
             gateway: None,
         }
-    }
-
-    /// From now on this clipboard is everybody's who may.
-    pub fn share_clipboard(&mut self, clipboard: SharedClipboard) {
-        self.clipboard = clipboard;
-    }
-
-    /// From now on this sound is everybody's who may.
-    pub fn share_sound(&mut self, sound: SharedSound) {
-        self.sound = sound;
-    }
-
-    /// From now on clients on the list find this host by a gateway too.
-    pub fn join(&mut self, gateway: Membership) {
-        self.gateway = Some(gateway);
     }
 
     /// Why capturing ended, once it has.
@@ -256,8 +245,7 @@ impl Viewers {
             }
         }
         self.tell_devices(now, driver);
-        self.clipboard.work(now, driver);
-        self.sound.work(now, driver, |index| self.viewers.get(&index).is_some_and(|viewer| viewer.is_live));
+        self.work_shares(now, driver);
         // Input was injected as it came.
         driver.sessions_mut().for_each(|(_, _, session)| session.input_injected(now));
         self.order(now, driver);
@@ -274,7 +262,7 @@ impl Viewers {
     /// Gives the steering to whoever has been there longest and may, and tells everybody what they may do.
     fn settle_rights(&mut self, now: Instant, driver: &mut Driver) {
         // Who may be a recording takes the steering from nobody.
-        let may_steer = |viewer: &Viewer| viewer.is_live && viewer.client.permissions.may_steer();
+        let may_steer = |viewer: &Viewer| viewer.is_live && viewer.may_steer();
         let holds = self.steering.and_then(|index| self.viewers.get(&index)).is_some_and(may_steer);
         if !holds {
             if self.steering.take().is_some() {
@@ -317,7 +305,7 @@ impl Viewers {
             return session.close(now, CloseReason::Revoked);
         };
         info!(client = %client.name, id = %client.id, %from, "session began");
-        let mut viewer = Viewer::new(client, self.arrivals, now);
+        let mut viewer = Viewer::new(client, session.wanted(), self.arrivals, now);
         self.arrivals += 1;
         show_cursor(now, session, &mut viewer, &self.cursor);
         if let Some(capture) = self.capture {
@@ -333,13 +321,14 @@ impl Viewers {
     fn on_live(&mut self, index: SessionIndex) {
         let Some(viewer) = self.viewers.get_mut(&index) else { return };
         viewer.is_live = true;
-        let (id, may_steer) = (viewer.client.id, viewer.client.permissions.may_steer());
+        // Who asks only to watch, or to send a file, takes the steering from nobody.
+        let (id, true) = (viewer.client.id, viewer.may_steer()) else { return };
         // Who comes back, after a lost connection perhaps, takes over from its former self.
         let former = self.steering.and_then(|steering| self.viewers.get(&steering));
         if former.is_some_and(|former| former.client.id == id) {
             self.steering = Some(index);
             self.injector.release_all();
-        } else if self.steering.is_none() && may_steer {
+        } else if self.steering.is_none() {
             self.steering = Some(index);
         }
     }
@@ -349,6 +338,7 @@ impl Viewers {
             return;
         }
         self.clipboard.end(index);
+        self.files.end(index);
         let Some(viewer) = self.viewers.remove(&index) else { return };
         if self.steering == Some(index) {
             self.steering = None;
@@ -474,6 +464,9 @@ impl HostApplication<SessionMemory, Responder> for Viewers {
             }
             Event::Readable(Channel::Clipboard) | Event::Writable(Channel::Clipboard) => {
                 self.clipboard.on_event(now, index, session, &event);
+            }
+            Event::Readable(Channel::File) | Event::Writable(Channel::File) => {
+                self.files.on_event(index, &event)
             }
             Event::PairingRequested => self.desk.try_pin(now, session, &self.policy.identity),
             Event::Paired(peer) => self.desk.paired(peer),

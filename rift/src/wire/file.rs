@@ -17,7 +17,7 @@ use super::{Reader, Writer};
 pub struct FileHead {
     /// Which message.
     pub kind: u8,
-    /// Which transfer: numbered by the side that offers, by both in its own numbers.
+    /// Which transfer: numbered by the side that offers, a client's by even numbers, a host's by odd ones.
     pub transfer: u32,
     /// Bytes of the body.
     pub len: u16,

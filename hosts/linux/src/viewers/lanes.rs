@@ -27,7 +27,7 @@ pub(super) struct KnownViewer {
 impl Viewers {
     /// Who comes back is shown pictures at once, as it was last time; it will say if it can no longer show them.
     pub(super) fn enter_known_lane(&mut self, index: SessionIndex, session: &mut ViewerSession) {
-        let Some(viewer) = self.viewers.get_mut(&index) else { return };
+        let Some(viewer) = self.viewers.get_mut(&index).filter(|viewer| viewer.watches()) else { return };
         let known = self.known.iter().find(|known| known.id == viewer.client.id);
         let Some(&KnownViewer { lane, picture_len_max, .. }) = known else { return };
         viewer.picture_len_max = picture_len_max;
@@ -45,7 +45,7 @@ impl Viewers {
 
     /// Gives a viewer the lane that its capabilities ask for.
     pub(super) fn choose_lane(&mut self, now: Instant, index: SessionIndex, session: &mut ViewerSession) {
-        let Some(viewer) = self.viewers.get_mut(&index) else { return };
+        let Some(viewer) = self.viewers.get_mut(&index).filter(|viewer| viewer.watches()) else { return };
         let Some(capabilities) = session.capabilities() else { return };
         viewer.picture_len_max = capabilities.picture_len_max as usize;
         let chosen = Lane::of(capabilities);
@@ -66,7 +66,10 @@ impl Viewers {
     /// Settles the lanes of those who have said nothing for too long.
     pub(super) fn settle_lanes(&mut self, now: Instant, driver: &mut Driver) {
         let is_silent = |viewer: &Viewer| {
-            viewer.lane.is_none() && viewer.farewell.is_none() && viewer.since.plus_micros(SILENCE_US) <= now
+            viewer.watches()
+                && viewer.lane.is_none()
+                && viewer.farewell.is_none()
+                && viewer.since.plus_micros(SILENCE_US) <= now
         };
         if !self.viewers.values().any(is_silent) {
             return;

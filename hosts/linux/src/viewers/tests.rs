@@ -1,5 +1,7 @@
 //! A host with its driver, and clients, over loopback; pictures and input are looked at, not made.
 
+mod files;
+
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
@@ -63,7 +65,7 @@ impl Rig {
     fn allow(&self, seed: u8, permissions: Permissions) {
         let id = Identity::from_secret([seed; 32]).public();
         let client = Client { id, name: format!("client {seed}"), permissions, suite: Suite::Classical };
-        allow::change(&self.state, |list| list.add(client)).unwrap();
+        allow::change(&self.state, |list| list.put(client)).unwrap();
     }
 
     fn revoke(&self, seed: u8) {
@@ -72,14 +74,18 @@ impl Rig {
     }
 
     fn connect(&self, seed: u8) -> Guest {
+        self.connect_wanting(seed, Config::default().wanted)
+    }
+
+    fn connect_wanting(&self, seed: u8, wanted: Permissions) -> Guest {
         let identity = Identity::from_secret([seed; 32]);
         let mut ephemeral = [0; 32];
         getrandom::fill(&mut ephemeral).unwrap();
         let handshake = rift::Noise::initiator(&identity, ephemeral, Opening::XX);
         let connection = u32::from_ne_bytes([ephemeral[0] ^ 1, ephemeral[1], ephemeral[2], ephemeral[3]]);
         let (memory, now) = (desktop_memory(true), Clock::new().now());
-        let session =
-            Session::connect(&Config::default(), handshake, self.host, connection, memory, PathId(0), now);
+        let config = Config { wanted, ..Config::default() };
+        let session = Session::connect(&config, handshake, self.host, connection, memory, PathId(0), now);
         let driver =
             ClientDriver::connect(&SocketConfig::default(), self.driver.local_addr(), session).unwrap();
         Guest { driver, rights: Vec::new(), pictures: Vec::new(), capture: None, closed: None }

@@ -3,7 +3,8 @@
 use core::net::{IpAddr, SocketAddr};
 
 use rift::{
-    CaptureState, CloseReason, CursorPosition, Instant, PictureId, PictureRef, SendError, StreamParameters,
+    CaptureState, CloseReason, CursorPosition, Instant, Permissions, PictureId, PictureRef, SendError,
+    StreamParameters,
 };
 use tracing::debug;
 
@@ -26,6 +27,8 @@ const START_BPS_FAR: u32 = 10_000_000;
 #[derive(Debug)]
 pub(super) struct Viewer {
     pub(super) client: Client,
+    /// What it asks to do: it is given no more.
+    pub(super) wanted: Permissions,
     /// The how-manieth to come.
     pub(super) arrival: u64,
     pub(super) since: Instant,
@@ -49,9 +52,10 @@ pub(super) struct Viewer {
 
 impl Viewer {
     /// It has come, as the `arrival`-th.
-    pub(super) fn new(client: Client, arrival: u64, now: Instant) -> Self {
+    pub(super) fn new(client: Client, wanted: Permissions, arrival: u64, now: Instant) -> Self {
         Self {
             client,
+            wanted,
             arrival,
             since: now,
             is_live: false,
@@ -78,6 +82,16 @@ pub(super) fn start_bitrate_bps(from: SocketAddr) -> u32 {
 }
 
 impl Viewer {
+    /// Whether it may steer as far as the list is asked, and asks to.
+    pub(super) fn may_steer(&self) -> bool {
+        (self.client.permissions & self.wanted).may_steer()
+    }
+
+    /// Whether it asks for pictures.
+    pub(super) const fn watches(&self) -> bool {
+        self.wanted.contains(Permissions::VIEW)
+    }
+
     /// What operators are told of it.
     pub(super) fn status(
         &self,
