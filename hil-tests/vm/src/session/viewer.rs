@@ -107,6 +107,7 @@ impl Viewer {
             shapes,
             clipboard: None,
             sound: None,
+            files: None,
         };
         let clock = Clock::new();
         let network = Network::new(target, clock, ends);
