@@ -136,10 +136,18 @@ fn spoken_of(lines: &[&str], at: usize) -> Vec<usize> {
         }
         return taken;
     }
-    below
+    let near = below
         .take(NEAR)
-        .take_while(|&line| depth(lines[line]) >= inside && !lines[line].trim().is_empty())
-        .collect()
+        .take_while(|&line| depth(lines[line]) >= inside && !lines[line].trim().is_empty());
+    let mut taken = Vec::new();
+    for line in near {
+        taken.push(line);
+        // What follows a block is another matter.
+        if depth(lines[line]) == inside && lines[line].trim() == "}" {
+            break;
+        }
+    }
+    taken
 }
 
 /// What a line may be changed into.

@@ -206,7 +206,7 @@ fn lines_are_changed_in_what_they_decide_and_in_nothing_else() {
 #[test]
 fn mutants_stand_where_a_proven_rule_is_cited() {
     let spec = "**4.2** A MUST here.\n\n**4.3** Another MUST.\n";
-    let code = "//! A module (SPEC §4.2): a < b.\n\n/// The most (SPEC §4.2).\nconst MOST: u8 = 3;\n\n/// SPEC §4.3.\nconst NONE: u8 = 4;\n\nfn f(x: u8) {\n    // SPEC §4.2: no more.\n    if x > MOST {\n        return;\n    }\n}\n";
+    let code = "//! A module (SPEC §4.2): a < b.\n\n/// The most (SPEC §4.2).\nconst MOST: u8 = 3;\n\n/// SPEC §4.3.\nconst NONE: u8 = 4;\n\nfn f(x: u8) {\n    // SPEC §4.2: no more.\n    if x > MOST {\n        return;\n    }\n    if x < MOST {}\n}\n";
     let test = "/// SPEC §4.2.\n#[test]\nfn more_than_the_most_is_refused() {}\n";
     let files = [file("rift/src/a.rs", code), file("rift/tests/b.rs", test)];
     let all = mutants::all(spec, &files);
