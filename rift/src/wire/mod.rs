@@ -48,5 +48,5 @@ pub(crate) use bytes::{Reader, Writer};
 pub use frame::{Frame, FrameType, Frames};
 pub use header::{DataHeader, Kind};
 
-/// The protocol version this crate speaks (SPEC §2.2). A change that an old peer would misread raises it.
+/// The protocol version this crate speaks (SPEC §4.17). A change that an old peer would misread raises it.
 pub const VERSION: u8 = 1;
