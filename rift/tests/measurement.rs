@@ -176,3 +176,21 @@ fn drift_of_the_clocks_is_found_and_bounded() {
         assert!(bounds[3] < most, "seed {seed}: {bounds:?}");
     }
 }
+
+/// SPEC §12.2.
+#[test]
+fn feedback_on_much_leaves_every_ten_milliseconds() {
+    let link = LinkConfig { rate: Rate::Constant(40_000_000), ..LinkConfig::default() };
+    let session = Config { bitrate_bps_start: 20_000_000, bitrate_bps_max: 20_000_000, ..Config::default() };
+    let config = PairConfig { session, pictures_per_second: 60, ..PairConfig::new(5, link) };
+    let mut pair = Pair::new(&config);
+    pair.network.record();
+    pair.network.run_until(Time::from_secs(6));
+    let late = |at: Time| (Time::from_secs(4)..Time::from_secs(6)).contains(&at);
+    let sent = pair.network.captured().iter().filter(|sent| late(sent.at));
+    let (up, down): (Vec<_>, Vec<_>) = sent.partition(|sent| sent.from == pair.client);
+    let bytes: usize = down.iter().map(|sent| sent.bytes.len()).sum();
+    println!("{} datagrams back for {} of {bytes} bytes in two seconds", up.len(), down.len());
+    // 4000 bytes come in less than two milliseconds here: it is the interval that decides, while pictures flow.
+    assert!((120..=220).contains(&up.len()), "{} datagrams back for {}", up.len(), down.len());
+}

@@ -447,3 +447,28 @@ fn window_that_closes_takes_with_it_who_came_through_it_half_way() {
     let len = known.poll_transmit(START, &NoPictures, &mut out).expect("a confirmation").len;
     assert!(host.lets_in(START, address(1), &out[..len]).is_some(), "it knew whom it called");
 }
+
+/// SPEC §4.4.
+#[test]
+fn confirmation_counts_for_its_connection_and_from_its_address() {
+    let (mut host, mut out) = (Host::new(), [0; 1500]);
+    let mut confirmations = Vec::new();
+    for number in 1..=2 {
+        let handshake = Noise::initiator(&client(number), [number; 32], Opening::XX);
+        let (key, memory) = (self::host().public(), Box::new(Memory::new()));
+        let mut client: Client =
+            Session::connect(&Config::default(), handshake, key, 77, memory, PathId(0), START);
+        let len = client.poll_transmit(START, &NoPictures, &mut out).expect("an initiation").len;
+        let mut response = host.says(START, address(number), &out[..len]);
+        client.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut response).expect("the response");
+        let len = client.poll_transmit(START, &NoPictures, &mut out).expect("a confirmation").len;
+        confirmations.push(out[..len].to_vec());
+    }
+    for (from, confirmation) in [(2, &confirmations[0]), (1, &confirmations[1]), (3, &confirmations[0])] {
+        let route = host.take(START, address(from), confirmation);
+        assert!(matches!(route, Err(Discard::UnknownConnection)), "{route:?}");
+    }
+    for (from, confirmation) in [(1, &confirmations[0]), (2, &confirmations[1])] {
+        assert!(host.lets_in(START, address(from), confirmation).is_some(), "nothing was lost by that");
+    }
+}

@@ -136,9 +136,8 @@ fn spoken_of(lines: &[&str], at: usize) -> Vec<usize> {
         }
         return taken;
     }
-    let near = below
-        .take(NEAR)
-        .take_while(|&line| depth(lines[line]) >= inside && !lines[line].trim().is_empty());
+    let near =
+        below.take(NEAR).take_while(|&line| depth(lines[line]) >= inside && !lines[line].trim().is_empty());
     let mut taken = Vec::new();
     for line in near {
         taken.push(line);
