@@ -134,8 +134,13 @@ fn silence_releases_what_is_held_within_a_second_and_return_makes_it_right() {
                 peer.client_mut().session_mut().send_input(now, event).expect("the host permits it");
             }
         });
+        pair.network.record();
         pair.network.run_for(Duration::from_secs(4));
         assert_eq!(received(&pair), press, "seed {seed}: held for seconds while the client speaks");
+        let spoken = pair.network.captured().iter().filter(|sent| sent.from == pair.client);
+        let at: Vec<Time> = spoken.map(|sent| sent.at).collect();
+        let most = at.windows(2).map(|two| two[1] - two[0]).max().expect("it speaks");
+        assert!(most <= Duration::from_millis(101), "seed {seed}: silent for {most:?}");
 
         pair.network.link_mut(pair.upward).loss = Loss::Random(1.0);
         pair.network.run_for(Duration::from_millis(delay_ms));
