@@ -93,18 +93,25 @@ impl Kernel {
         Self::ALL.iter().copied().find(|kernel| kernel.is_available()).unwrap_or(Self::Portable)
     }
 
-    /// What the terms that reach as far as the destination add, all at once.
-    fn add_long(self, destination: &mut [u8], terms: &[Term<'_>]) {
+    /// What the terms that reach as far as the destination add to it, or to zeros, all at once.
+    fn add_long(self, destination: &mut [u8], terms: &[Term<'_>], to_zeros: bool) {
+        #[cfg(target_arch = "x86_64")]
+        let has_zeros = matches!(self, Self::Gfni512 | Self::Gfni256 | Self::Avx2);
+        #[cfg(not(target_arch = "x86_64"))]
+        let has_zeros = false;
+        if to_zeros && !has_zeros {
+            destination.fill(0);
+        }
         match self {
             // SAFETY: this kernel is only used where the processor was found to have these instructions.
             #[cfg(target_arch = "x86_64")]
-            Self::Gfni512 => unsafe { gfni::add_512(destination, terms) },
+            Self::Gfni512 => unsafe { gfni::add_512(destination, terms, to_zeros) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Gfni256 => unsafe { gfni::add_256(destination, terms) },
+            Self::Gfni256 => unsafe { gfni::add_256(destination, terms, to_zeros) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { avx2::add(destination, terms) },
+            Self::Avx2 => unsafe { avx2::add(destination, terms, to_zeros) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Ssse3 => unsafe { ssse3::add(destination, terms) },
@@ -128,6 +135,10 @@ impl MulAdd for Simd {
     fn mul_add_all(&self, destination: &mut [u8], terms: &[Term<'_>]) {
         Kernel::detect().mul_add_all(destination, terms);
     }
+
+    fn mul_sum(&self, destination: &mut [u8], terms: &[Term<'_>]) {
+        Kernel::detect().mul_sum(destination, terms);
+    }
 }
 
 /// A kernel that the processor lacks does what the portable one does.
@@ -142,13 +153,23 @@ impl MulAdd for Kernel {
         // Only the last shard of a picture is short: runs of long ones around it stay whole.
         for run in terms.chunk_by(|a, b| (a.source.len() >= len) == (b.source.len() >= len)) {
             if run[0].source.len() >= len {
-                kernel.add_long(destination, run);
+                kernel.add_long(destination, run, false);
                 continue;
             }
             for term in run {
                 let short = &mut destination[..term.source.len()];
-                kernel.add_long(short, core::slice::from_ref(term));
+                kernel.add_long(short, core::slice::from_ref(term), false);
             }
+        }
+    }
+
+    fn mul_sum(&self, destination: &mut [u8], terms: &[Term<'_>]) {
+        let kernel = if self.is_available() { *self } else { Self::Portable };
+        let long = terms.iter().take_while(|term| term.source.len() >= destination.len()).count();
+        let (long, rest) = terms.split_at(long);
+        kernel.add_long(destination, long, true);
+        if !rest.is_empty() {
+            kernel.mul_add_all(destination, rest);
         }
     }
 }

@@ -23,6 +23,32 @@ fn products_are_right_for_every_coefficient_and_byte() {
 }
 
 #[test]
+fn every_length_and_place_is_right_and_what_lies_around_is_left_alone() {
+    let source: Vec<u8> = (0..1500_usize).map(|at| (at * 167 + at / 251) as u8).collect();
+    for kernel in available() {
+        for len in 0..=1400 {
+            let (from, at) = (len % 67, len % 29);
+            let terms = [1, 0, 0x8e, 255, 2]
+                .map(|coefficient| Term { source: &source[from..from + len], coefficient });
+            let mut sum = vec![0x5a; at + len + 64];
+            let mut added = sum.clone();
+            // With an odd number of terms and an even one.
+            kernel.mul_sum(&mut sum[at..at + len], &terms);
+            kernel.mul_add_all(&mut added[at..at + len], &terms[1..]);
+            let around =
+                |bytes: &[u8]| bytes[..at].iter().chain(&bytes[at + len..]).all(|&byte| byte == 0x5a);
+            assert!(around(&sum) && around(&added), "{kernel:?}, {len} bytes");
+            for (index, &byte) in source[from..from + len].iter().enumerate() {
+                let product = |coefficient| field::mul(coefficient, byte);
+                let others = product(0x8e) ^ product(255) ^ product(2);
+                assert_eq!(sum[at + index], byte ^ others, "{kernel:?}, {len} bytes, {index}");
+                assert_eq!(added[at + index], 0x5a ^ others, "{kernel:?}, {len} bytes, {index}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_kernel_that_is_missing_still_adds_right() {
     for kernel in Kernel::ALL {
         let mut out = [7; 3];
@@ -51,6 +77,13 @@ proptest! {
             let mut out = destination.clone();
             kernel.mul_add_all(&mut out, &terms);
             prop_assert_eq!(&out, &expected, "{:?}", kernel);
+            // The sum alone, whatever was there.
+            let mut sum = destination.clone();
+            kernel.mul_sum(&mut sum, &terms);
+            for (sum, before) in sum.iter_mut().zip(&destination) {
+                *sum ^= before;
+            }
+            prop_assert_eq!(&sum, &expected, "{:?}, the sum alone", kernel);
         }
     }
 

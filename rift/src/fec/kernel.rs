@@ -17,6 +17,13 @@ pub trait MulAdd {
             self.mul_add(destination, term.source, term.coefficient);
         }
     }
+
+    /// [`Self::mul_add_all`] to zeros, whatever `destination` holds. An engine that keeps sums in registers need not write
+    /// the zeros first.
+    fn mul_sum(&self, destination: &mut [u8], terms: &[Term<'_>]) {
+        destination.fill(0);
+        self.mul_add_all(destination, terms);
+    }
 }
 
 /// What is added: a slice times a coefficient.
@@ -37,16 +44,42 @@ pub(crate) fn add_all<'a>(
     destination: &mut [u8],
     terms: impl IntoIterator<Item = Term<'a>>,
 ) {
+    combine(kernel, destination, terms, false);
+}
+
+/// Writes the sum of all terms there are.
+pub(crate) fn sum_all<'a>(
+    kernel: &impl MulAdd,
+    destination: &mut [u8],
+    terms: impl IntoIterator<Item = Term<'a>>,
+) {
+    combine(kernel, destination, terms, true);
+}
+
+#[inline]
+fn combine<'a>(
+    kernel: &impl MulAdd,
+    destination: &mut [u8],
+    terms: impl IntoIterator<Item = Term<'a>>,
+    mut to_zeros: bool,
+) {
+    let mut add = |gathered: &[Term<'_>]| {
+        if core::mem::take(&mut to_zeros) {
+            kernel.mul_sum(destination, gathered);
+        } else {
+            kernel.mul_add_all(destination, gathered);
+        }
+    };
     let mut gathered = Vec::<Term<'_>, TERMS_MAX>::new();
     for term in terms {
         if let Err(term) = gathered.push(term) {
-            kernel.mul_add_all(destination, &gathered);
+            add(&gathered);
             gathered.clear();
             // There is room again.
             let _ = gathered.push(term);
         }
     }
-    kernel.mul_add_all(destination, &gathered);
+    add(&gathered);
 }
 
 /// The kernel of the core: no tables beyond the field's, no unsafe code.
