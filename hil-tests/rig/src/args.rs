@@ -42,6 +42,8 @@ pub enum Topic {
     Sim,
     /// `coverage`.
     Coverage,
+    /// `arm`.
+    Arm,
     /// `mutate`.
     Mutate,
     /// `dist`.
@@ -177,6 +179,8 @@ pub enum Command {
     Trials(Trials),
     /// How much of the protocol the committed inputs run through.
     Coverage(Setup),
+    /// Kernels for ARM, in an emulator.
+    Arm(Setup),
     /// Broken rules that tests must notice.
     Mutate(Vec<String>),
     /// Attacks on gateway and relay, one after the other.
@@ -185,7 +189,7 @@ pub enum Command {
     Dist(Setup),
 }
 
-const COMMANDS: [(&str, Topic); 15] = [
+const COMMANDS: [(&str, Topic); 16] = [
     ("setup", Topic::Setup),
     ("test", Topic::Test),
     ("demo", Topic::Demo),
@@ -198,6 +202,7 @@ const COMMANDS: [(&str, Topic); 15] = [
     ("sizes", Topic::Sizes),
     ("sim", Topic::Sim),
     ("coverage", Topic::Coverage),
+    ("arm", Topic::Arm),
     ("mutate", Topic::Mutate),
     ("dist", Topic::Dist),
     ("help", Topic::Rig),
@@ -226,6 +231,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Failu
             Topic::Soak => crate::soak::parse(parser),
             Topic::Sizes => prepared(parser, Topic::Sizes, Command::Sizes),
             Topic::Coverage => prepared(parser, Topic::Coverage, Command::Coverage),
+            Topic::Arm => prepared(parser, Topic::Arm, Command::Arm),
             Topic::Mutate => crate::mutate::parse(parser),
             Topic::Dist => prepared(parser, Topic::Dist, Command::Dist),
             Topic::Sim => crate::trials::parse(parser),
@@ -487,6 +493,7 @@ pub const fn help(topic: Topic) -> &'static str {
         Topic::Soak => crate::soak::HELP,
         Topic::Sim => crate::trials::HELP,
         Topic::Coverage => crate::coverage::HELP,
+        Topic::Arm => crate::arm::HELP,
         Topic::Mutate => crate::mutate::HELP,
         Topic::Dist => crate::dist::HELP,
     }

@@ -6,6 +6,7 @@
 
 pub mod abuse;
 pub mod args;
+pub mod arm;
 pub mod bench;
 pub mod board;
 pub mod cargo;

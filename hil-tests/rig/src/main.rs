@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use wavry_rig::args::{self, Command};
-use wavry_rig::{abuse, bench, board, coverage, demo, dist, fuzz, mutate, say, setup, stages, trials, vm};
+use wavry_rig::{
+    abuse, arm, bench, board, coverage, demo, dist, fuzz, mutate, say, setup, stages, trials, vm,
+};
 
 fn main() -> ExitCode {
     let outcome = args::parse(std::env::args_os().skip(1)).and_then(|command| match command {
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
         Command::Sizes(options) => board::sizes(options),
         Command::Trials(options) => trials::run(&options),
         Command::Coverage(options) => coverage::run(options),
+        Command::Arm(options) => arm::run(options),
         Command::Mutate(words) => mutate::run(&words),
         Command::Abuse => abuse::run(),
         Command::Dist(options) => dist::run(options),

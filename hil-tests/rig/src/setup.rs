@@ -90,6 +90,18 @@ pub const BENCH: Group = Group {
 pub const BOARD: Group =
     Group { purpose: "programs of boards", packages: &["rustc-web", "rust-web-src", "lld-22"] };
 
+/// To compile for 64-bit ARM and to run what was compiled.
+pub const ARM: Group = Group {
+    purpose: "programs for ARM",
+    packages: &[
+        "rustc-web",
+        "rust-web-src",
+        "gcc-aarch64-linux-gnu",
+        "libc6-dev-arm64-cross",
+        "qemu-user-static",
+    ],
+};
+
 /// To read what the compiler's counters counted: the LLVM that it has itself.
 pub const COVERAGE: Group = Group { purpose: "coverage", packages: &["llvm-22"] };
 

@@ -27,7 +27,7 @@ fn misspelt_command_is_refused_with_the_nearest_one() {
     let failure = parse("paint").unwrap_err();
     assert!(
         failure.message.contains(
-            "setup, test, demo, bench, vm, fuzz, board, flash, soak, sizes, sim, coverage, mutate, dist, help"
+            "setup, test, demo, bench, vm, fuzz, board, flash, soak, sizes, sim, coverage, arm, mutate, dist, help"
         ),
         "{failure}"
     );
@@ -48,6 +48,7 @@ fn every_command_has_its_help() {
         ("sizes", Topic::Sizes),
         ("sim", Topic::Sim),
         ("coverage", Topic::Coverage),
+        ("arm", Topic::Arm),
         ("mutate", Topic::Mutate),
     ] {
         assert_eq!(parse(&format!("{word} --help")), Ok(Parsed::Help(topic)));

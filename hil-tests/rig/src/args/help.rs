@@ -12,6 +12,7 @@ cargo rig COMMAND [OPTION…]
   sim     sessions against random faults in a simulated network
   fuzz    look for inputs that break a promise of the protocol
   coverage  how much of the protocol the committed inputs run through
+  arm     the kernels for 64-bit ARM, tried in an emulator
   mutate  break rules of the protocol: the tests that cite them must notice
   board   the client for boards: build it, show it in QEMU, try it against a host
   flash   the client for boards, written to a real one

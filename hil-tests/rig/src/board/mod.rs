@@ -17,6 +17,7 @@ mod toolchain;
 mod trial;
 
 pub use sizes::{is_possible as can_measure_sizes, run as sizes};
+pub(crate) use toolchain::{COMPILER, DOCUMENTER};
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use super::Model;
 use crate::{Failure, cargo, say};
 
-const COMPILER: &str = "/usr/bin/rustc";
-const DOCUMENTER: &str = "/usr/bin/rustdoc";
+pub(crate) const COMPILER: &str = "/usr/bin/rustc";
+pub(crate) const DOCUMENTER: &str = "/usr/bin/rustdoc";
 const LINKER: &str = "/usr/bin/ld.lld-22";
 /// What reads the frames of a board's log, and its version: that of the `defmt` in the boards' lock files.
 const LOG_PRINTER: [&str; 2] = ["defmt-print", "1.2.0"];
