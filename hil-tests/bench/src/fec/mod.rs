@@ -30,8 +30,8 @@ const SEEDS: u64 = 20;
 const PICTURES: u64 = 200_000;
 const QUICK_PICTURES: u64 = 2_000;
 
-/// What our client asks for: twice what is lacking, and four (`incoming/asking.rs`).
-const OURS: Ask = Ask::Parity { more: 1.0, plus: 4 };
+/// What our client asks for: twice what is lacking, and eight (`incoming/asking.rs`).
+const OURS: Ask = Ask::Parity { more: 1.0, plus: 8 };
 
 const fn reed_solomon(name: &'static str, parity: f64, ask: Ask) -> Scheme {
     Scheme { name, code: Code::Window { back: 0 }, parity, ask }

@@ -172,7 +172,7 @@ impl<B> PictureSlot<B> {
         if lacking > 0 {
             // The answer may meet with losses too, and there is no time for another: `cargo rig bench fec` says what this
             // costs and saves.
-            let wanted = 2 * lacking + (layout.data_shards() / 8).clamp(1, 4);
+            let wanted = 2 * lacking + (layout.data_shards() / 4).clamp(1, 8);
             let most = (layout.blocks() * BLOCK_PARITY_MAX)
                 .min(parity_most(layout.data_shards()))
                 .min(PARITY_MAX)
