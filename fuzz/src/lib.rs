@@ -6,6 +6,7 @@
 pub mod bytes;
 pub mod claims;
 pub mod control;
+pub mod dns;
 pub mod endpoint;
 pub mod fec;
 pub mod gateway;
@@ -30,7 +31,7 @@ pub mod wire;
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 17] = [
+pub const SURFACES: [Surface; 18] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
@@ -46,6 +47,7 @@ pub const SURFACES: [Surface; 17] = [
     ("reassembly", reassembly::run),
     ("streams", streams::run),
     ("tiles", tiles::run),
+    ("dns", dns::run),
     ("relay", relay::run),
     ("gateway", gateway::run),
 ];

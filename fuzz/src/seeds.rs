@@ -57,6 +57,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(hybrids());
     seeds.extend(crate::claims::seeds());
     seeds.extend(crate::control::seeds());
+    seeds.extend(crate::dns::seeds());
     seeds.extend(crate::life::seeds());
     seeds.extend(crate::paths::seeds());
     seeds.extend(crate::relay::seeds());

@@ -1,10 +1,8 @@
 //! Looking for hosts on the local network (SPEC §4.18): DNS-SD over mDNS, as one question at a time.
 //!
 //! The question goes to everybody from the client's own port, and so is answered to that port alone (RFC 6762 §5.1, §6.7):
-//! a board needs to belong to no group, and its network card to hear nothing that is sent to many. Answers are read in
-//! `message`. Invariant: whatever comes, and however much, a search ends in time and gives no more places than it may.
-
-mod message;
+//! a board needs to belong to no group, and its network card to hear nothing that is sent to many. Answers are read by
+//! `rift_dns`. Invariant: whatever comes, and however much, a search ends in time and gives no more places than it may.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -14,9 +12,9 @@ use embassy_net::udp::{UdpMetadata, UdpSocket};
 use embassy_time::{Duration, Instant, Timer};
 use rift::PublicKey;
 use rift::wire::VERSION;
+use rift_dns::Announced;
 
 use crate::finder::Places;
-use message::Announced;
 
 /// Where everybody listens (RFC 6762 §3).
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
@@ -38,7 +36,7 @@ pub(crate) async fn search(
     mut alive: impl FnMut(),
 ) -> Places {
     let mut places = Places::new();
-    let question = message::question(id);
+    let question = rift_dns::question(id);
     for _ in 0..QUESTIONS {
         if stack.config_v4().is_some() {
             ask(socket, &question, GROUP_V4.into()).await;
@@ -51,7 +49,7 @@ pub(crate) async fn search(
             alive();
             let tick = Timer::at(until.min(Instant::now() + TICK));
             let answer = socket.recv_from_with(|bytes, UdpMetadata { endpoint, .. }| {
-                for host in message::read(bytes, id) {
+                for host in rift_dns::read(bytes, id) {
                     note(&mut places, keys, &host, endpoint.addr.into());
                 }
             });

@@ -1,8 +1,11 @@
 //! Questions and answers of DNS (RFC 1035), as far as looking for hosts needs them (RFC 6762 §5.1, RFC 6763 §4).
 //!
 //! Everything that comes is a stranger's. Whatever it is, reading it ends: a name is at most 255 bytes and a reference in it
-//! leads towards the beginning of the message, a message has at most [`RECORDS_MAX`] records that count and
-//! [`HOSTS_MAX`] hosts. What is cut short or makes no sense is left out.
+//! leads towards the beginning of the message, a message has at most 64 records that count and
+//! [`HOSTS_MAX`] hosts. What is cut short or makes no sense is left out. Nothing is allocated.
+
+#![no_std]
+#![forbid(unsafe_code)]
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,9 +13,9 @@ use heapless::Vec;
 use rift::crypto::DiscoveryTag;
 
 /// Hosts read from one message.
-pub(super) const HOSTS_MAX: usize = 8;
+pub const HOSTS_MAX: usize = 8;
 /// Addresses kept of each.
-pub(super) const ADDRESSES_MAX: usize = 4;
+pub const ADDRESSES_MAX: usize = 4;
 /// Records looked at: an answer has four for each host and address.
 const RECORDS_MAX: usize = 64;
 /// Bytes of a name (RFC 1035 §2.3.4).
@@ -35,15 +38,16 @@ const INTERNET: u16 = 1;
 
 /// The service's name as DNS writes it.
 const SERVICE: &[u8] = b"\x06_wavry\x04_udp\x05local\0";
-/// Bytes of a question.
-pub(super) const QUESTION_LEN: usize = HEADER_LEN + SERVICE.len() + 4;
+/// Bytes of a [`question`].
+pub const QUESTION_LEN: usize = HEADER_LEN + SERVICE.len() + 4;
 
 /// Who offers the service? Asked from any port but mDNS's own, it is answered to that port alone (RFC 6762 §6.7).
 ///
 /// ```text
 /// id (2) · flags 0 (2) · questions 1, answers 0, authorities 0, additional 0 (2 each) · name · PTR (2) · IN (2)
 /// ```
-pub(super) fn question(id: u16) -> [u8; QUESTION_LEN] {
+#[must_use]
+pub fn question(id: u16) -> [u8; QUESTION_LEN] {
     let mut bytes = [0; QUESTION_LEN];
     bytes[..2].copy_from_slice(&id.to_be_bytes());
     bytes[5] = 1;
@@ -55,19 +59,20 @@ pub(super) fn question(id: u16) -> [u8; QUESTION_LEN] {
 
 /// A host as an answer tells it. Nothing of it is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Announced {
+pub struct Announced {
     /// Its UDP port, not 0.
-    pub(super) port: u16,
+    pub port: u16,
     /// Where a host can be; may be none.
-    pub(super) addresses: Vec<IpAddr, ADDRESSES_MAX>,
+    pub addresses: Vec<IpAddr, ADDRESSES_MAX>,
     /// The newest version it speaks, if it says so.
-    pub(super) version: Option<u8>,
+    pub version: Option<u8>,
     /// Who it is, for those who know it.
-    pub(super) tag: Option<DiscoveryTag>,
+    pub tag: Option<DiscoveryTag>,
 }
 
 /// The hosts in the answer to question `id`; none when it is no such answer.
-pub(super) fn read(message: &[u8], id: u16) -> Vec<Announced, HOSTS_MAX> {
+#[must_use]
+pub fn read(message: &[u8], id: u16) -> Vec<Announced, HOSTS_MAX> {
     let mut hosts = Vec::new();
     let Some(records) = Records::of(message, id) else { return hosts };
     let offers = records.clone().filter(|record| record.kind == PTR && record.name.is(SERVICE));
