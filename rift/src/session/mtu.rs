@@ -404,6 +404,7 @@ mod tests {
         assert_eq!(mtu.len(), 1200);
     }
 
+    /// SPEC §16.9.
     #[test]
     fn long_ones_lost_among_short_ones_that_arrive_are_a_narrower_path_and_nothing_else_is() {
         let wide = PathMtu::new(1452);
@@ -416,6 +417,7 @@ mod tests {
         let short = [(80, true); 2];
         assert_eq!(tell(&[&long_lost[..], &short, &[(1452, false)]].concat()), (true, 1200));
         assert_eq!(tell(&[&long_lost[..], &long_lost, &long_lost].concat()), (false, 1452), "an outage");
+        assert_eq!(tell(&[&short[..], &long_lost, &long_lost].concat()), (false, 1452), "the same, later");
         let spoilt = [&long_lost[..], &short, &[(1452, true)], &long_lost, &short].concat();
         assert_eq!(tell(&spoilt), (false, 1452), "one arrived");
         // A shard that is shorter than the path's new width may arrive all the time.

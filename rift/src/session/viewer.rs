@@ -161,10 +161,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// The states of a client that may be sent now.
     pub(super) fn viewer_states(&self) -> Carried {
         // Who comes to pair has nothing to show (SPEC §8.5).
-        if self.side != Side::Initiator || self.is_stranger {
+        if self.is_stranger {
             return Carried::empty();
         }
-        if self.permissions.is_some() {
+        if self.side == Side::Responder {
+            Carried::empty()
+        } else if self.permissions.is_some() {
             Carried::CAPABILITIES | Carried::DATAGRAM_LIMIT | Carried::TILE_REPORT | Carried::WINDOW
         } else {
             Carried::CAPABILITIES | Carried::DATAGRAM_LIMIT

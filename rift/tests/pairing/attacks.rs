@@ -7,8 +7,8 @@ use rift::wire::handshake::{FirstFlight, Reply, connection_of};
 use rift::wire::pairing::PairingMessage;
 use rift::wire::{DataHeader, FrameType, Frames, Kind};
 use rift::{
-    ChaChaPoly, CloseReason, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity, Instant, NoPictures,
-    Noise, Opening, PairingWindow, PathId, Route, Secrets, Session,
+    Capabilities, ChaChaPoly, CloseReason, Codec, Config, Discard, Ecn, Endpoint, Event, Handshake, Identity,
+    Instant, NoPictures, Noise, Opening, PairingWindow, PathId, Route, Secrets, Session,
 };
 
 use crate::parties::{Memory, Peer, pin};
@@ -50,7 +50,7 @@ impl Attacker {
         victim.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut datagram)
     }
 
-    /// The pairing messages of everything the victim sends now.
+    /// The pairing messages of everything the victim sends now; of all else it may say nothing but what every session does.
     fn hear(&self, victim: &mut Peer) -> Vec<PairingMessage> {
         let (mut found, mut out) = (Vec::new(), [0; 2000]);
         while let Some(transmit) = victim.poll_transmit(START, &NoPictures, &mut out) {
@@ -62,7 +62,16 @@ impl Attacker {
             let (text, tag) = sealed.split_at_mut(transmit.len - DataHeader::LEN - 16);
             let tag: [u8; 16] = (&*tag).try_into().expect("16 bytes");
             assert!(self.ear.open(0, number, head, text, &tag));
-            let frames = Frames::new(text).filter(|frame| frame.frame_type == FrameType::Pairing);
+            let is_pairing = |kind| {
+                let every =
+                    [FrameType::Padding, FrameType::ClockRequest, FrameType::ClockReply, FrameType::Feedback];
+                assert!(
+                    kind == FrameType::Pairing || kind == FrameType::Close || every.contains(&kind),
+                    "{kind:?}"
+                );
+                kind == FrameType::Pairing
+            };
+            let frames = Frames::new(text).filter(|frame| is_pairing(frame.frame_type));
             found.extend(frames.filter_map(|frame| PairingMessage::parse(frame.body)));
         }
         found
@@ -238,6 +247,9 @@ fn host_that_was_not_paired_with_can_show_nothing() {
     assert!(attacker.seal(&mut client, FrameType::StreamParameters, &parameters).is_err());
     assert!(attacker.seal(&mut client, FrameType::Stream, &[0, 0, 0, 0, 0, b'x']).is_err());
     assert_eq!((client.permissions(), events(&mut client)), (None, vec![]));
+    // Nor does the client show what it is.
+    client.set_capabilities(Capabilities::of(&[Codec::Tiles])).expect("a client");
+    assert_eq!(attacker.hear(&mut client), []);
 }
 
 /// SPEC §4.10/2, §8.5.
