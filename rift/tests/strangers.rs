@@ -468,7 +468,8 @@ fn confirmation_counts_for_its_connection_and_from_its_address() {
         let route = host.take(START, address(from), confirmation);
         assert!(matches!(route, Err(Discard::UnknownConnection)), "{route:?}");
     }
-    for (from, confirmation) in [(1, &confirmations[0]), (2, &confirmations[1])] {
-        assert!(host.lets_in(START, address(from), confirmation).is_some(), "nothing was lost by that");
-    }
+    let last = START.plus_micros(10 * SECOND_US - 1);
+    assert!(host.lets_in(last, address(1), &confirmations[0]).is_some(), "nothing was lost by that");
+    let late = host.take(last.plus_micros(1), address(2), &confirmations[1]);
+    assert!(matches!(late, Err(Discard::UnknownConnection)), "{late:?}");
 }
