@@ -22,7 +22,7 @@ use crate::cursor::Cursor;
 use crate::entropy::Entropy;
 use crate::finder::Finder;
 use crate::input::{InputQueue, InputSource};
-use crate::report::{Fault, Observer, Report, Stage, show_fault, show_stage};
+use crate::report::{Fault, Observer, Pace, Report, Sign, Stage, show_fault, show_stage};
 use crate::screen::{Screen, Surface};
 use crate::settings::PinnedHost;
 use crate::viewer::{Pairing, Viewer};
@@ -198,6 +198,7 @@ where
         begun,
         sessions: 0,
         picture_len: u32::try_from(picture_len).unwrap_or(u32::MAX),
+        pace: None,
     };
     let fault = client.live(socket, storage, place, scratch).await;
     show_fault(client.screen.bare(), format_args!("{fault}"));
@@ -220,6 +221,8 @@ struct Client<'m, S, I, E, F, O> {
     finder: Finder,
     /// Bytes of each picture buffer.
     picture_len: u32,
+    /// That of the last session, until it is shown.
+    pace: Option<Pace>,
 }
 
 impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_, S, I, E, F, O> {
@@ -259,7 +262,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
                 Err(fault) => return fault,
             };
             storage = back;
-            self.stage(Stage::Pausing(reason), None);
+            self.stage(Stage::Pausing(reason), Some(host.address));
             self.pause(Duration::from_millis(patience_ms(reason))).await;
         }
     }
@@ -334,18 +337,19 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         if session.set_capabilities(capabilities).is_err() {
             return Err(Fault::Screen);
         }
-        let stage = if host.key.is_some() { Stage::Connecting } else { Stage::Pairing };
-        self.stage(stage, Some(host.address));
+        self.stage(host.key.map_or(Stage::Pairing, |_| Stage::Connecting), Some(host.address));
         let pairing = Pairing { own: self.identity.public(), window: &mut self.window, entropy: *entropy };
         let mut viewer = Viewer::new(
             &mut self.screen,
             (&mut self.input, &mut self.queue),
             &mut self.begun,
             &mut self.observer,
+            Sign { own: self.identity.public(), host: Some(host.address), pin: None, pace: None },
             host.key.is_none().then_some(pairing),
         );
         let reason = run_client(socket, host.address, session, scratch, &mut viewer).await;
         let (fault, paired, token, is_let_in) = (viewer.fault, viewer.paired, viewer.token, viewer.is_let_in);
+        self.pace = viewer.sign.pace;
         if let Some(fault) = fault {
             return Err(fault);
         }
@@ -416,7 +420,10 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
     fn stage(&mut self, stage: Stage, host: Option<SocketAddr>) {
         self.observer.report(Report::Stage(stage));
         let pin = self.pin.as_ref().map(Pin::digits);
-        show_stage(&mut self.screen, stage, &self.identity.public(), host, pin);
+        // What the last session was like is told with its end, and no longer.
+        let pace = self.pace.take();
+        let sign = Sign { own: self.identity.public(), host, pin, pace };
+        show_stage(&mut self.screen, stage, &sign);
     }
 
     /// Waits, while what is done at the board is taken note of.

@@ -116,14 +116,48 @@ pub fn show_fault<S: Surface>(surface: &mut S, why: core::fmt::Arguments<'_>) {
     say(surface, FAULT, "Wavry: fault", &[line(why), line(format_args!("Switch the board off and on."))]);
 }
 
-/// Shows where the client is. `pin` is the PIN that is to be typed at the host.
-pub(crate) fn show_stage<S: Surface>(
-    screen: &mut Screen<'_, S>,
-    stage: Stage,
-    own: &PublicKey,
-    host: Option<core::net::SocketAddr>,
-    pin: Option<&str>,
-) {
+/// What a person reads beside where the client is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sign<'a> {
+    /// Who the board is.
+    pub(crate) own: PublicKey,
+    /// Whom it speaks with.
+    pub(crate) host: Option<core::net::SocketAddr>,
+    /// The PIN that is to be typed at the host.
+    pub(crate) pin: Option<&'a str>,
+    /// How the session goes, or went to the end.
+    pub(crate) pace: Option<Pace>,
+}
+
+/// How fast a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// Microseconds; 0 = not measured.
+    pub(crate) round_trip_us: u32,
+    /// What came lately, in bits per second of UDP payload.
+    pub(crate) received_bps: u64,
+}
+
+impl Pace {
+    /// That of `bytes` within `us` microseconds, at least 1.
+    pub(crate) fn of(round_trip_us: u32, bytes: u64, us: u64) -> Self {
+        Self { round_trip_us, received_bps: bytes.saturating_mul(8_000_000) / us.max(1) }
+    }
+}
+
+impl core::fmt::Display for Pace {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.round_trip_us > 0 {
+            // Tenths of a millisecond.
+            let tenths = self.round_trip_us / 100;
+            write!(f, "round trip {}.{} ms, ", tenths / 10, tenths % 10)?;
+        }
+        write!(f, "{} kbit/s", self.received_bps / 1000)
+    }
+}
+
+/// Shows where the client is.
+pub(crate) fn show_stage<S: Surface>(screen: &mut Screen<'_, S>, stage: Stage, sign: &Sign<'_>) {
     let (colour, what) = match stage {
         Stage::NoLink => (AMISS, "no network cable"),
         Stage::NoAddress => (CALM, "waiting for an address"),
@@ -136,15 +170,17 @@ pub(crate) fn show_stage<S: Surface>(
         Stage::Watching => return,
         Stage::Pausing(reason) => (AMISS, reason_words(reason)),
     };
-    let mut lines: heapless::Vec<_, 4> = heapless::Vec::new();
-    if let Some(pin) = pin {
+    let mut lines: heapless::Vec<_, 5> = heapless::Vec::new();
+    if let Some(pin) = sign.pin {
         let _ = lines.push(line(format_args!("PIN {pin}")));
     }
     let _ = lines.push(line(format_args!("{what}")));
-    if let Some(host) = host {
-        let _ = lines.push(line(format_args!("host {host}")));
-    }
-    let _ = lines.push(line(format_args!("{own}")));
+    // Empty lines keep the box as large as the last one, which it covers.
+    let host = sign.host.map_or_else(Default::default, |host| line(format_args!("host {host}")));
+    let pace = sign.pace.map_or_else(Default::default, |pace| line(format_args!("{pace}")));
+    let _ = lines.push(host);
+    let _ = lines.push(pace);
+    let _ = lines.push(line(format_args!("{}", sign.own)));
     say(screen.bare(), colour, "Wavry", &lines);
 }
 
@@ -162,4 +198,19 @@ fn reason_words(reason: CloseReason) -> &'static str {
         (CloseReason::Idle, "the host fell silent"),
     ];
     WORDS.iter().find(|(known, _)| *known == reason).map_or("the session is over", |&(_, words)| words)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn pace_is_said_in_milliseconds_and_kilobits() {
+        assert_eq!(Pace::of(12_345, 250_000, 500_000).to_string(), "round trip 12.3 ms, 4000 kbit/s");
+        assert_eq!(Pace::of(0, 1_000, 0).to_string(), "8000000 kbit/s");
+        assert!(line(format_args!("{}", Pace::of(u32::MAX, u64::MAX, 0))).ends_with("kbit/s"));
+    }
 }

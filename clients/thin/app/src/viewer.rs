@@ -6,7 +6,7 @@ use embedded_storage::nor_flash::NorFlash;
 use rift::limits::TILE_REPORT_MAX;
 use rift::{
     AddressToken, Channel, CloseReason, Codec, Event, Handshake, InputEvent, Instant, Memory, PairingWindow,
-    PictureId, PublicKey, Session, StreamParameters,
+    PictureId, PublicKey, Session, Stats, StreamParameters,
 };
 use rift_embassy::Application;
 use rift_tiles::{Grid, TileSet};
@@ -14,7 +14,7 @@ use rift_tiles::{Grid, TileSet};
 use crate::begun::Begun;
 use crate::entropy::Entropy;
 use crate::input::{InputQueue, InputSource};
-use crate::report::{Fault, Observer, Report, Stage};
+use crate::report::{Fault, Observer, Pace, Report, Sign, Stage, show_stage};
 use crate::screen::{Screen, Surface};
 
 /// Words of a set of tiles: for 2048 of them, as a screen of 2048 × 4096 pixels has.
@@ -37,9 +37,13 @@ pub(crate) struct Viewer<'a, 'm, S, I, E, F, O> {
     parameters: Option<StreamParameters>,
     has_picture: bool,
     stats_at: Instant,
+    /// What had come by then, in bytes.
+    bytes_at: u64,
     /// When to look again although nothing is done at the board. A time, not a length: the network wakes the driver more
     /// often than that.
     tick_at: Instant,
+    /// What is said while no picture shows.
+    pub(crate) sign: Sign<'a>,
     /// Who has proven, in a session for pairing, that the PIN is known there.
     pub(crate) paired: Option<PublicKey>,
     /// What a session for pairing needs.
@@ -66,6 +70,7 @@ impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> V
         (input, queue): (&'a mut I, &'a mut InputQueue),
         begun: &'a mut Begun<E, F>,
         observer: &'a mut O,
+        sign: Sign<'a>,
         pairing: Option<Pairing<'a>>,
     ) -> Self {
         Self {
@@ -77,7 +82,9 @@ impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> V
             parameters: None,
             has_picture: false,
             stats_at: Instant::ZERO,
+            bytes_at: 0,
             tick_at: Instant::ZERO,
+            sign,
             paired: None,
             pairing,
             token: None,
@@ -93,6 +100,24 @@ impl<'a, 'm, S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> V
         let (width, height) = self.screen.size();
         let x = of_part(x, width, parameters.width);
         InputEvent::PointerAbsolute { x, y: of_part(y, height, parameters.height) }
+    }
+
+    /// Takes note of how the session goes, and shows it while nothing else does.
+    fn tell(&mut self, now: Instant, stats: &Stats) {
+        // The first figures have no time that they are of.
+        if self.stats_at != Instant::ZERO {
+            let bytes = stats.bytes_received.saturating_sub(self.bytes_at);
+            self.sign.pace = Some(Pace::of(stats.round_trip_us, bytes, now.micros_since(self.stats_at)));
+            self.say_admitted();
+        }
+        (self.stats_at, self.bytes_at) = (now, stats.bytes_received);
+    }
+
+    /// Says that the host let this board in, and how the session goes, until a picture shows.
+    fn say_admitted(&mut self) {
+        if self.is_let_in && !self.has_picture {
+            show_stage(self.screen, Stage::Admitted, &self.sign);
+        }
     }
 
     fn show<M: Memory, H: Handshake>(&mut self, now: Instant, session: &mut Session<M, H>, id: PictureId) {
@@ -160,6 +185,7 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, E: Entropy, F: NorFlas
             self.is_let_in = true;
             self.queue.begin();
             self.observer.report(Report::Stage(Stage::Admitted));
+            self.say_admitted();
         } else if let Event::Authenticated(_) = event
             && let Some(attempt) = self.pairing.take()
             && let Some(guess) = attempt.window.guess(now)
@@ -217,8 +243,9 @@ impl<M: Memory, H: Handshake, S: Surface, I: InputSource, E: Entropy, F: NorFlas
         let pause_us = if self.queue.is_waiting() { RETRY_US } else { ALIVE_US };
         self.tick_at = now.plus_micros(pause_us);
         if session.is_established() && now.micros_since(self.stats_at) >= STATS_US {
-            self.stats_at = now;
-            self.observer.report(Report::Stats(&session.stats(now)));
+            let stats = session.stats(now);
+            self.tell(now, &stats);
+            self.observer.report(Report::Stats(&stats));
         }
     }
 }
