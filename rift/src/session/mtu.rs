@@ -407,17 +407,18 @@ mod tests {
     /// SPEC §16.9.
     #[test]
     fn long_ones_lost_among_short_ones_that_arrive_are_a_narrower_path_and_nothing_else_is() {
-        let wide = PathMtu::new(1452);
         let now = Instant::ZERO;
-        let tell = |fates: &[(u16, bool)]| {
-            let mut mtu = wide;
+        let tell_to = |mut mtu: PathMtu, fates: &[(u16, bool)]| {
             (fates.iter().any(|&(len, arrived)| mtu.on_fate(now, len, arrived, 1).is_some()), mtu.len())
         };
+        let tell = |fates: &[(u16, bool)]| tell_to(PathMtu::new(1452), fates);
         let long_lost = [(1452, false); 5];
         let short = [(80, true); 2];
         assert_eq!(tell(&[&long_lost[..], &short, &[(1452, false)]].concat()), (true, 1200));
         assert_eq!(tell(&[&long_lost[..], &long_lost, &long_lost].concat()), (false, 1452), "an outage");
         assert_eq!(tell(&[&short[..], &long_lost, &long_lost].concat()), (false, 1452), "the same, later");
+        let still_under_way = [&long_lost[..], &short, &long_lost].concat();
+        assert_eq!(tell_to(PathMtu::new(1200), &still_under_way), (false, 1200), "it is narrow already");
         let spoilt = [&long_lost[..], &short, &[(1452, true)], &long_lost, &short].concat();
         assert_eq!(tell(&spoilt), (false, 1452), "one arrived");
         // A shard that is shorter than the path's new width may arrive all the time.

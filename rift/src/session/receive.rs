@@ -305,7 +305,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         frame: &Frame<'_>,
     ) -> Result<(), Discard> {
         // A host that has not been paired with is nobody (SPEC §8.5).
-        if self.side != Side::Initiator || self.is_stranger {
+        if self.is_stranger {
+            return Err(Discard::Unexpected);
+        }
+        if self.side == Side::Responder {
             return Err(Discard::Unexpected);
         }
         let body = frame.body;
