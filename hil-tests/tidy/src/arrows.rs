@@ -3,9 +3,9 @@
 use crate::workspaces::{Arrow, Use};
 
 /// Backends that know `rift` alone: drivers, engines, the simulator.
-pub const PLAIN_BACKENDS: [&str; 13] = [
+pub const PLAIN_BACKENDS: [&str; 14] = [
     "mio", "paseto", "smoltcp", "embassy", "tcp", "aead", "simd", "snow", "sim", "keystore", "settings",
-    "files", "systemd",
+    "files", "systemd", "health",
 ];
 
 /// What `rift`'s own tests may lean on.

@@ -1,17 +1,11 @@
-//! How the gateway is, over HTTP, for machines that watch it: `/healthz` (it runs), `/readyz` (it serves), `/metrics` (for
-//! Prometheus). Nothing there changes anything, and no key or address is told.
+//! How the gateway is, for machines that watch it (`rift_health`).
 
 use core::fmt::Write;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
-use axum::routing::get;
+use rift_health::Probe;
 use tokio::net::TcpListener;
 
 use crate::GatewayError;
@@ -34,10 +28,14 @@ impl Health {
     pub fn update(&self, counters: Counters) {
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
     }
+}
 
-    /// As text that Prometheus reads.
-    #[must_use]
-    pub fn metrics(&self) -> String {
+impl Probe for Health {
+    fn unready(&self) -> Option<&'static str> {
+        (!self.is_ready.load(Ordering::Relaxed)).then_some("not ready")
+    }
+
+    fn metrics(&self) -> String {
         let counters = *self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         for (name, kind, help, value) in [
@@ -68,25 +66,8 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, GatewayError> {
 
 /// Answers them; never ends by itself.
 pub async fn serve(listener: TcpListener, health: Arc<Health>) {
-    let router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .with_state(health);
-    if let Err(error) = axum::serve(listener, router).await {
+    if let Err(error) = rift_health::serve(listener, rift_health::CONNECTION, health).await {
         tracing::error!(%error, "health is not told any more");
     }
     core::future::pending().await
-}
-
-async fn ready(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    if health.is_ready.load(Ordering::Relaxed) {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
-    }
-}
-
-async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], health.metrics())
 }

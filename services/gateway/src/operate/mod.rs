@@ -5,7 +5,6 @@
 //! the [`desk`], which has the gateway. Invariant: what is not an operator's learns nothing but that there is a gateway.
 
 pub mod desk;
-mod limits;
 mod routes;
 
 use core::net::SocketAddr;
@@ -42,7 +41,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, GatewayError> {
 
 /// Answers them, each connection for so long at most ([`CONNECTION`]); never ends by itself.
 pub async fn serve(listener: TcpListener, ask: mpsc::Sender<Question>, connection: Duration) {
-    let listener = limits::Bounded::new(listener, connection);
+    let listener = rift_health::Bounded::new(listener, connection);
     if let Err(error) = axum::serve(listener, routes::router(ask)).await {
         tracing::error!(%error, "operators are not answered any more");
     }

@@ -1,4 +1,4 @@
-//! How many may speak with a gateway over HTTP, and for how long: who sends or reads slowly is cut off.
+//! How many may speak with a service over HTTP, and for how long: who sends or reads slowly is cut off.
 
 use core::net::SocketAddr;
 use core::pin::Pin;
@@ -14,19 +14,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 /// Connections at once; another one waits.
-const CONNECTIONS_MAX: usize = 32;
+pub const CONNECTIONS_MAX: usize = 32;
 /// After an error of the system's, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections that are bounded.
-pub(super) struct Bounded {
+/// Accepts connections that are bounded, for [`serve`](fn@axum::serve).
+#[derive(Debug)]
+pub struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
     connection: Duration,
 }
 
 impl Bounded {
-    pub(super) fn new(listener: TcpListener, connection: Duration) -> Self {
+    /// None lasts longer than `connection`, whatever it is doing; [`CONNECTIONS_MAX`] may be open.
+    #[must_use]
+    pub fn new(listener: TcpListener, connection: Duration) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), connection }
     }
 }
@@ -57,7 +60,8 @@ impl Listener for Bounded {
 }
 
 /// A connection that fails when its time is over.
-pub(super) struct Timed {
+#[derive(Debug)]
+pub struct Timed {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
