@@ -190,6 +190,18 @@ fn only_the_expected_host_is_taken() {
     refuses_a_foreign_answer(rift_snow::Snow::initiator(&client, [5; 32], Opening::XX));
 }
 
+/// SPEC §4.5.
+#[test]
+fn handshake_that_cannot_go_back_to_its_beginning_says_so() {
+    fn can<H: Handshake>(mut handshake: H) -> bool {
+        handshake.write_message(&[], &mut [0; 200]).expect("its turn");
+        handshake.reopen()
+    }
+    let client = Identity::from_secret([4; 32]);
+    assert!(can(Noise::initiator(&client, [5; 32], Opening::XX)));
+    assert!(!can(rift_snow::Snow::initiator(&client, [5; 32], Opening::XX)));
+}
+
 /// SPEC §4.4: the session would begin where the client is not, and the client, which says nothing sealed before it has
 /// heard something sealed, could not take it back.
 #[test]

@@ -386,6 +386,17 @@ mod tests {
         assert!(mtu.begin(due, 1452).is_some_and(|len| len < 1452), "it is too long");
     }
 
+    /// SPEC §16.8.
+    #[test]
+    fn length_of_which_three_probes_were_lost_is_too_long() {
+        let (mut mtu, now) = (PathMtu::new(1200), Instant::ZERO);
+        for _ in 0..3 {
+            assert_eq!(mtu.begin(now, 1452), Some(1452));
+            mtu.on_probe(now, false);
+        }
+        assert!(mtu.begin(now, 1452).is_some_and(|len| len < 1452));
+    }
+
     #[test]
     fn length_that_the_system_refuses_is_not_tried_again() {
         let (mut mtu, mut now) = (PathMtu::new(1200), Instant::ZERO);

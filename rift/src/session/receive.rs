@@ -271,6 +271,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         }
         // SPEC §6.1.
         let granted = self.permissions.ok_or(Discard::Unexpected)?;
+
         if frame.frame_type == FrameType::Repair {
             let request = Repair::parse(frame.body).ok_or(Discard::Malformed)?;
             let has_all = request.after == self.video_out.newest() && request.after != PictureId(0);
