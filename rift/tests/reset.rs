@@ -169,6 +169,7 @@ fn forged_and_old_resets_change_nothing() {
     assert!(pair.client().session().is_established());
 }
 
+/// SPEC §6.6.
 #[test]
 fn strangers_packets_are_answered_seldom_and_with_less_than_they_sent() {
     let host = Identity::from_secret([2; 32]).public();
