@@ -17,6 +17,7 @@ pub mod cursor;
 pub mod decode;
 pub mod discover;
 pub mod display;
+mod errand;
 pub mod error;
 pub mod handshake;
 pub mod input;

@@ -4,8 +4,6 @@
 //! key. What comes of it is the host's to log; here it is known that the host took it.
 
 use core::time::Duration;
-use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 
 use rift::{InputEvent, Permissions, Scancode};
 use rift_mio::Clock;
@@ -13,10 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::info;
 
 use crate::args::{CodecKind, Power, PowerAction};
+use crate::errand::Errand;
 use crate::error::ClientError;
 use crate::link::{Link, Order, Orders, Status};
-use crate::net::{Network, Target};
-use crate::session::Ends;
+use crate::net::Target;
 use crate::{host_keys, host_place, identity, state_dir};
 
 /// Longer than any handshake, and than any loss on the way is mended in.
@@ -61,30 +59,10 @@ pub fn power(options: &Power) -> Result<(), ClientError> {
         meeting: None,
     };
     let id = target.identity.public();
-    let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
-    let (sender, orders) = sync_channel(8);
-    // Pictures come as well; with no buffer to put them into, they are given up.
-    let ((jobs, _jobs), (_spares, spares), (shapes, _shapes)) =
-        (sync_channel(1), sync_channel(1), sync_channel(1));
-    let ends = Ends {
-        link: Arc::clone(&link),
-        orders,
-        jobs,
-        spares,
-        shapes,
-        clipboard: None,
-        sound: None,
-        files: None,
-    };
-    let clock = Clock::new();
-    let network = Network::new(target, clock, ends);
-    let thread = std::thread::Builder::new().name("network".into()).spawn(|| network.run());
-    let thread = thread.map_err(|error| ClientError::System("start a thread", error))?;
-    let mut orders = Orders::new(sender, Arc::clone(&link));
-    let asked = ask(options.action, &link, &mut orders, clock);
-    orders.quit();
+    let mut errand = Errand::begin(target, None)?;
+    let asked = ask(options.action, &errand.link, &mut errand.orders, errand.clock);
     // What happened first is what is told.
-    thread.join().map_err(|_| ClientError::NetworkGone)??;
+    errand.end()?;
     match asked {
         Asked::Taken => {
             info!(action = ?options.action, "{host} took it");

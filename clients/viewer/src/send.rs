@@ -6,19 +6,17 @@
 use core::time::Duration;
 use std::io::Write;
 use std::os::fd::AsFd as _;
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rift::{FileReason, Permissions};
 use rift_files::{FileSender, Outcome, OutgoingFile, Progress, Reading};
-use rift_mio::Clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::args::{CodecKind, SendFiles};
+use crate::errand::Errand;
 use crate::error::ClientError;
-use crate::link::{Link, Orders, Status};
-use crate::net::{Network, Target};
-use crate::session::Ends;
+use crate::link::{Link, Status};
+use crate::net::Target;
 use crate::{Place, host_keys, identity, signals, state_dir};
 
 /// How often it is looked how far the files are.
@@ -56,39 +54,20 @@ pub fn send(options: &SendFiles, out: &mut impl Write, is_terminal: bool) -> Res
         meeting,
     };
     let own = target.identity.public();
-    let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
-    let (sender, orders) = sync_channel(8);
-    // Nothing of this comes, since nothing is asked for.
-    let ((jobs, _jobs), (_spares, spares), (shapes, _shapes)) =
-        (sync_channel(1), sync_channel(1), sync_channel(1));
     let files: SharedSender = Arc::new(Mutex::new(FileSender::new(files)));
-    let ends = Ends {
-        link: Arc::clone(&link),
-        orders,
-        jobs,
-        spares,
-        shapes,
-        clipboard: None,
-        sound: None,
-        files: Some(Arc::clone(&files)),
-    };
-    let clock = Clock::new();
-    let network = Network::new(target, clock, ends);
-    let thread = std::thread::Builder::new().name("network".into()).spawn(|| network.run());
-    let thread = thread.map_err(|error| ClientError::System("start a thread", error))?;
-    let mut said_at = clock.now();
-    while !lock(&files).is_over() && link.latest().status != Status::Over {
-        if wait(&link, &signals) {
+    let errand = Errand::begin(target, Some(Arc::clone(&files)))?;
+    let mut said_at = errand.clock.now();
+    while !lock(&files).is_over() && errand.link.latest().status != Status::Over {
+        if wait(&errand.link, &signals) {
             break;
         }
-        let is_due = clock.now().micros_since(said_at) >= SAY_US;
+        let is_due = errand.clock.now().micros_since(said_at) >= SAY_US;
         if is_due {
-            said_at = clock.now();
+            said_at = errand.clock.now();
         }
         teller.tell(&lock(&files), is_due);
     }
-    Orders::new(sender, link).quit();
-    let outcome = thread.join().map_err(|_| ClientError::NetworkGone)?;
+    let outcome = errand.end();
     let files = lock(&files);
     teller.tell(&files, false);
     // What happened first is what is told.
