@@ -160,6 +160,7 @@ fn hybrid_handshake_costs_one_round_trip_more() {
     }
 }
 
+/// SPEC §4.20.
 #[test]
 fn fragments_get_through_where_half_of_all_datagrams_are_lost() {
     for opening in [Opening::IK, Opening::XX] {

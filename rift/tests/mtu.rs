@@ -261,6 +261,23 @@ fn narrower_path_keeps_its_rate() {
     }
 }
 
+/// SPEC §16.9: what the path is known to carry and does not is told.
+#[test]
+fn loss_of_the_longest_datagrams_that_fit_is_loss() {
+    let mut pair = Pair::new(&config(4, 1500, 0.02));
+    pair.network.act(pair.host, |peer, _| peer.host_mut().records_flights = true);
+    pair.network.run_until(Time::from_secs(6));
+    let longest = found(&pair);
+    assert_eq!(longest, 1500 - AROUND);
+    let record = pair.host().guests[0].flight.borrow().clone();
+    let is_lost = |entry: &&FlightEntry| {
+        matches!(entry, FlightEntry::Report(told)
+            if told.outcome == Outcome::Lost && usize::from(told.bytes) == longest)
+    };
+    let lost = record.iter().filter(is_lost).count();
+    assert!(lost > 20, "{lost} of {longest} bytes");
+}
+
 /// SPEC §16.8: a host's flight record holds all that congestion control is told.
 #[test]
 fn congestion_control_is_told_of_no_probe() {
