@@ -8,6 +8,10 @@ use rift::{CloseReason, Ecn, Event, Handshake, Instant, Memory, NoPictures, Path
 use crate::link::{Link, Scratch, Woken, not_before, now};
 use crate::{RECEIVES_PER_ROUND, ROUNDS_MAX};
 
+/// What a session says last waits so long for room in the socket.
+#[cfg(feature = "farewell")]
+const FAREWELL_US: u64 = 200_000;
+
 /// What a client does with its session. Nothing here may block.
 pub trait Application<M: Memory, H: Handshake> {
     /// Something happened in the session. Commands given to it are acted on at once.
@@ -22,7 +26,8 @@ pub trait Application<M: Memory, H: Handshake> {
 }
 
 /// Drives `session`, made with [`Session::connect`] on `PathId(0)`, to its end; its host is at `remote`, and `socket` is
-/// bound. Returns why it ended, when the last datagrams have been given to the stack.
+/// bound. Returns why it ended, when the last datagrams have been given to the stack: it takes none for who is gone from
+/// the cable, and with the feature `farewell` is not waited for long.
 pub async fn run_client<M: Memory, H: Handshake>(
     socket: &UdpSocket<'_>,
     remote: SocketAddr,
@@ -30,7 +35,15 @@ pub async fn run_client<M: Memory, H: Handshake>(
     scratch: &mut Scratch,
     application: &mut impl Application<M, H>,
 ) -> CloseReason {
-    let mut client = Client { link: Link::new(socket, scratch), remote, session, application, closed: None };
+    let mut client = Client {
+        link: Link::new(socket, scratch),
+        remote,
+        session,
+        application,
+        closed: None,
+        #[cfg(feature = "farewell")]
+        until: None,
+    };
     let mut woken = Woken::Driver;
     loop {
         let time = now();
@@ -45,14 +58,19 @@ pub async fn run_client<M: Memory, H: Handshake>(
                 break;
             }
         }
-        let is_empty = client.link.flush().await;
+        let is_said = client.link.flush().await;
+        #[cfg(feature = "farewell")]
+        let is_said = is_said || client.until.is_some_and(|until| until <= time);
         if let Some(reason) = client.closed
             && client.session.is_closed()
-            && is_empty
+            && is_said
         {
             return reason;
         }
-        let due = not_before(client.session.poll_timeout().map(|(due, _)| due), time);
+        let due = client.session.poll_timeout().map(|(due, _)| due);
+        #[cfg(feature = "farewell")]
+        let due = [due, client.until].into_iter().flatten().min();
+        let due = not_before(due, time);
         woken = client.link.wait(due, client.application.wanted()).await;
     }
 }
@@ -63,6 +81,9 @@ struct Client<'a, 's, M: Memory, H: Handshake, A> {
     session: &'a mut Session<M, H>,
     application: &'a mut A,
     closed: Option<CloseReason>,
+    /// Until when its last datagrams may wait.
+    #[cfg(feature = "farewell")]
+    until: Option<Instant>,
 }
 
 impl<M: Memory, H: Handshake, A: Application<M, H>> Client<'_, '_, M, H, A> {
@@ -92,6 +113,8 @@ impl<M: Memory, H: Handshake, A: Application<M, H>> Client<'_, '_, M, H, A> {
         while let Some(event) = self.session.poll_event() {
             if let Event::Closed(reason) = event {
                 self.closed = Some(reason);
+                #[cfg(feature = "farewell")]
+                self.until.get_or_insert(time.plus_micros(FAREWELL_US));
             }
             self.application.event(time, self.session, event);
             any = true;

@@ -5,9 +5,9 @@ use core::net::SocketAddr;
 use embedded_storage::nor_flash::NorFlash;
 use rift::PublicKey;
 
-use crate::client::Provision;
 use crate::entropy::{Draws, Entropy, first_secret};
 use crate::report::Fault;
+use crate::room::Provision;
 use crate::settings::{PinnedHost, Settings, SettingsError, SettingsStore};
 
 /// What a start has made of the settings.

@@ -1,144 +1,34 @@
 //! The client's life, from the network cable to the picture and back.
 
+#[cfg(feature = "gateway")]
+mod introduced;
+
 use core::net::{IpAddr, SocketAddr};
 
 use embassy_futures::select::{Either, select};
 use embassy_net::Stack;
-use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::udp::UdpSocket;
 use embassy_time::{Duration, Timer, with_timeout};
 use embedded_storage::nor_flash::NorFlash;
 use rift::channel::capabilities::{Capabilities, Colours};
 use rift::{
     Callee, CloseReason, Config, Identity, Noise, Opening, PairingWindow, PathId, Pin, PublicKey, Session,
-    Storage,
 };
 use rift_embassy::{Scratch, now, run_client};
-use rift_tiles::Decoder;
 use zeroize::Zeroizing;
 
 use crate::begun::{Begun, begin};
 use crate::calling::{Attempt, Calls, patience_ms};
-use crate::cursor::Cursor;
 use crate::entropy::Entropy;
 use crate::finder::Finder;
+#[cfg(feature = "gateway")]
+use crate::gateway::Desk;
 use crate::input::{InputQueue, InputSource};
 use crate::report::{Fault, Observer, Pace, Report, Sign, Stage, show_fault, show_stage};
+use crate::room::{Memory, Parts, Place, Provision, Room, ThinSession, ThinStorage};
 use crate::screen::{Screen, Surface};
 use crate::settings::PinnedHost;
 use crate::viewer::{Pairing, Viewer};
-
-/// The memory of a board's session: no more than 96 KiB beside its picture buffers.
-type ThinStorage = Storage<&'static mut [u8], 256, 512, 2, 4096>;
-type ThinSession = Session<&'static mut ThinStorage, Noise>;
-/// Where a session lies: empty, it is all zeros.
-type Place = heapless::Vec<ThinSession, 1>;
-const _: () = assert!(size_of::<ThinStorage>() + size_of::<Place>() <= 96 * 1024, "the budget of a session");
-
-/// Bytes of the UDP socket's buffer each way.
-const UDP_LEN: usize = 8 * 1024;
-const UDP_PACKETS: usize = 8;
-
-/// The larger part of a client's memory: all zeros at first, so that a linker gives it no room in a program's image.
-#[derive(Debug)]
-pub struct Memory {
-    storage: ThinStorage,
-    /// The session, while there is one.
-    place: Place,
-    decoder: Decoder,
-    cursor: Cursor,
-    scratch: Scratch,
-    buffers: [[u8; UDP_LEN]; 2],
-}
-
-impl Memory {
-    /// Empty memory; may be a static.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            storage: Storage::new(),
-            place: Place::new(),
-            decoder: Decoder::new(),
-            cursor: Cursor::new(),
-            scratch: Scratch::new(),
-            buffers: [[0; UDP_LEN]; 2],
-        }
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// What the memory of a client is for, in bytes: for a board's budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Footprint {
-    /// The session: its own state and its storage, without its picture buffers.
-    pub session: usize,
-    /// The buffers of the UDP socket.
-    pub sockets: usize,
-}
-
-impl Footprint {
-    /// That of every client.
-    pub const OF_CLIENT: Self =
-        Self { session: size_of::<ThinStorage>() + size_of::<Place>(), sockets: 2 * UDP_LEN };
-}
-
-/// The rest of it, which begins as something else than zeros.
-#[derive(Debug)]
-pub struct State {
-    heads: [[PacketMetadata; UDP_PACKETS]; 2],
-}
-
-impl State {
-    /// Nothing begun; may be a static.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { heads: [[PacketMetadata::EMPTY; UDP_PACKETS]; 2] }
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// All the memory that a client is given.
-#[derive(Debug)]
-pub struct Room {
-    /// The larger part.
-    pub memory: &'static mut Memory,
-    /// The smaller part.
-    pub state: &'static mut State,
-    /// Where pictures come together. The shorter one bounds a picture with its parity; the host is told.
-    pub pictures: [&'static mut [u8]; 2],
-}
-
-/// What a board is made of.
-#[derive(Debug)]
-pub struct Parts<S, I, E, F, O> {
-    /// What shows pixels.
-    pub surface: S,
-    /// Keyboard and mouse.
-    pub input: I,
-    /// The generator of random bytes.
-    pub entropy: E,
-    /// Where the settings are kept.
-    pub flash: F,
-    /// Log and watchdog.
-    pub observer: O,
-}
-
-/// What the board's owner says beside the settings, at each start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Provision {
-    /// The host it belongs to from now on. When it is said where that is, no other place is tried; without it, the board
-    /// looks for hosts on its network.
-    pub host: Option<PinnedHost>,
-}
 
 /// How often, in milliseconds, the client looks whether it lives while it waits.
 const ALIVE_MS: u64 = 500;
@@ -164,7 +54,10 @@ where
     O: Observer,
 {
     let Parts { surface, input, entropy, flash, mut observer } = parts;
-    let Room { memory: Memory { storage, place, decoder, cursor, scratch, buffers }, state, pictures } = room;
+    let Room { memory, state, pictures } = room;
+    #[cfg(feature = "gateway")]
+    let desk = Desk::new(provision.gateway, &mut memory.gateway);
+    let Memory { storage, place, decoder, cursor, scratch, buffers, .. } = memory;
     let [their_heads, own_heads] = &mut state.heads;
     let [incoming, outgoing] = buffers;
     let mut screen = Screen::new(surface, decoder, cursor);
@@ -195,6 +88,8 @@ where
         pin: None,
         calls: Calls::new(begun.settings.boots),
         finder: Finder::new(&provision),
+        #[cfg(feature = "gateway")]
+        desk,
         begun,
         sessions: 0,
         picture_len: u32::try_from(picture_len).unwrap_or(u32::MAX),
@@ -219,6 +114,8 @@ struct Client<'m, S, I, E, F, O> {
     sessions: u16,
     calls: Calls,
     finder: Finder,
+    #[cfg(feature = "gateway")]
+    desk: Desk,
     /// Bytes of each picture buffer.
     picture_len: u32,
     /// That of the last session, until it is shown.
@@ -248,7 +145,11 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
                 }
                 continue;
             }
-            let host = match self.whom(&mut socket).await {
+            #[cfg(not(feature = "gateway"))]
+            let looking = self.whom(&mut socket);
+            #[cfg(feature = "gateway")]
+            let looking = self.whom_by_any_way(&mut socket, scratch);
+            let host = match looking.await {
                 Ok(Some(host)) => host,
                 Ok(None) => {
                     self.stage(Stage::NoHost, None);
@@ -301,7 +202,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
         scratch: &mut Scratch,
         host: PinnedHost,
     ) -> Result<(&'static mut ThinStorage, CloseReason), Fault> {
-        if !self.bind(socket) {
+        if !self.claim_port(socket) {
             return Ok((storage, CloseReason::Unanswered));
         }
         let ephemeral = self.draw()?;
@@ -357,7 +258,7 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
             self.calls.ended(key, reason, token);
             if is_let_in {
                 self.begun.prove(key).map_err(Fault::Settings)?;
-                self.begun.moved(host.address).map_err(Fault::Settings)?;
+                self.keep_place(host.address)?;
             }
         }
         if let Some(key) = paired {
@@ -384,6 +285,25 @@ impl<S: Surface, I: InputSource, E: Entropy, F: NorFlash, O: Observer> Client<'_
             self.finder.search(socket, self.stack, id, known.as_ref(), || observer.alive()).await;
         }
         Ok(self.finder.choose(known))
+    }
+
+    /// Gives the socket a port for the next session: one that a way to the host was made for is kept.
+    fn claim_port(&mut self, socket: &mut UdpSocket<'static>) -> bool {
+        #[cfg(feature = "gateway")]
+        if self.desk.take_way() {
+            return true;
+        }
+        self.bind(socket)
+    }
+
+    /// The host has let the board in there.
+    fn keep_place(&mut self, address: SocketAddr) -> Result<(), Fault> {
+        #[cfg(feature = "gateway")]
+        if self.desk.has_introduced() {
+            // A NAT gives it another address each time, and nobody else may call there.
+            return Ok(());
+        }
+        self.begun.moved(address).map_err(Fault::Settings)
     }
 
     /// Whether it belongs to no host yet, and may come to belong to one.

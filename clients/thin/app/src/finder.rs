@@ -13,7 +13,7 @@ use heapless::Vec;
 use rift::PublicKey;
 
 use crate::calling::Calls;
-use crate::client::Provision;
+use crate::room::Provision;
 use crate::settings::PinnedHost;
 
 /// Places remembered from one search.
@@ -55,6 +55,12 @@ impl Finder {
         let known = known?;
         let address = self.elsewhere.unwrap_or(known.address);
         Some(PinnedHost { address, ..known }).filter(PinnedHost::has_place)
+    }
+
+    /// Whether nothing that was tried lately leads to this host.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn is_at_a_loss(&self, host: &PinnedHost, calls: &Calls) -> bool {
+        self.places.is_empty() && (self.known(Some(*host)).is_none() || calls.is_round_in_vain())
     }
 
     /// Whom to call after a search.
@@ -123,7 +129,7 @@ mod tests {
     #[test]
     fn place_that_was_given_is_the_only_one() {
         let host = PinnedHost { address: place(1), key: Some(key()), successor: None };
-        let finder = Finder::new(&Provision { host: Some(host) });
+        let finder = Finder::new(&Provision::of(Some(host)));
         assert!((0..9).all(|count| !finder.is_due(Some(&host), &calls_in_vain(count))));
         assert_eq!(finder.known(Some(host)), Some(host));
     }

@@ -20,17 +20,23 @@ mod discovery;
 mod engine;
 pub mod entropy;
 mod finder;
+#[cfg(feature = "gateway")]
+mod gateway;
 pub mod input;
 mod report;
+mod room;
 pub mod screen;
 pub mod settings;
 mod viewer;
 mod words;
 
-pub use client::{Footprint, Memory, Parts, Provision, Room, State, run};
+pub use client::run;
 pub use engine::WithEngine;
 pub use entropy::Entropy;
+#[cfg(feature = "gateway")]
+pub use gateway::{NoIntroduction, PinnedGateway};
 pub use input::InputSource;
 pub use report::{Fault, Observer, Report, Stage, show_fault};
+pub use room::{Footprint, Memory, Parts, Provision, Room, State};
 pub use screen::{Screen, Surface};
 pub use settings::{PinnedHost, Settings, SettingsError};

@@ -5,6 +5,8 @@ use core::net::IpAddr;
 use embedded_graphics::pixelcolor::Rgb565;
 use rift::{CloseReason, PublicKey, Stats};
 
+#[cfg(feature = "gateway")]
+use crate::gateway::NoIntroduction;
 use crate::screen::{Screen, Surface};
 use crate::settings::SettingsError;
 use crate::words::{line, say};
@@ -42,6 +44,12 @@ pub enum Stage {
     NoHost,
     /// It looks for a host on the local network.
     Searching,
+    /// It asks its gateway to be introduced to its host.
+    #[cfg(feature = "gateway")]
+    Asking,
+    /// It was not introduced; it waits a moment.
+    #[cfg(feature = "gateway")]
+    NotIntroduced(NoIntroduction),
     /// It asks its host for a session.
     Connecting,
     /// It shows its own PIN and waits for its host to know it.
@@ -163,6 +171,10 @@ pub(crate) fn show_stage<S: Surface>(screen: &mut Screen<'_, S>, stage: Stage, s
         Stage::NoAddress => (CALM, "waiting for an address"),
         Stage::NoHost => (AMISS, "no host is found on this network"),
         Stage::Searching => (CALM, "looking for a host"),
+        #[cfg(feature = "gateway")]
+        Stage::Asking => (CALM, "asking the gateway"),
+        #[cfg(feature = "gateway")]
+        Stage::NotIntroduced(why) => (AMISS, why.words()),
         Stage::Connecting => (CALM, "connecting"),
         Stage::Pairing => (CALM, "type this PIN at the host"),
         Stage::PairingClosed => (CALM, "press a key to pair"),

@@ -35,5 +35,5 @@ pub fn provision() -> Provision {
         }
     }
     let there = address.map(|address| PinnedHost { address, key, successor: None });
-    Provision { host: there.or(key.map(PinnedHost::anywhere)) }
+    Provision::of(there.or(key.map(PinnedHost::anywhere)))
 }

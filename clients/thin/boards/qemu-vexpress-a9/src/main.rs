@@ -2,7 +2,8 @@
 //!
 //! Screen (PL111), PS/2 keyboard and mouse (PL050), Ethernet (LAN9118), settings in the board's CFI flash, log over a
 //! UART by defmt. What a real board has of its own comes from the emulator by semihosting: random bytes, and on the command
-//! line the host it belongs to (`host=ADDRESS:PORT`, `id=WAVRY-ID`).
+//! line the host it belongs to (`host=ADDRESS:PORT`, `id=WAVRY-ID`) and the gateway that
+//! knows it (`gateway=ADDRESS:PORT/WAVRY-ID`, `token=TOKEN`).
 //!
 //! It has run in QEMU only. Caches and the MMU stay off, which silicon would be slow with.
 
@@ -13,6 +14,7 @@ mod deep_stack;
 #[path = "../../emulated/mod.rs"]
 mod emulated;
 mod frame;
+mod gateway;
 mod hands;
 mod machine;
 mod memory;
@@ -46,7 +48,8 @@ async fn network(mut runner: embassy_net::Runner<'static, Lan9118<Mapped>>) -> !
 async fn client(parts: AllParts, stack: embassy_net::Stack<'static>) {
     // SAFETY: this task runs once.
     let room = unsafe { memory::take() };
-    let fault = wavry_thin::run(parts, semihost::provision(), stack, room).await;
+    let provision = semihost::provision().with_gateway(gateway::named());
+    let fault = wavry_thin::run(parts, provision, stack, room).await;
     defmt::error!("fault: {}", defmt::Display2Format(&fault));
 }
 

@@ -58,7 +58,7 @@ async fn client(
 /// The host named when the program was built, if one was.
 fn provision() -> Provision {
     let address = option_env!("WAVRY_HOST").and_then(|text| text.parse().ok());
-    Provision { host: address.map(|address| PinnedHost { address, key: None, successor: None }) }
+    Provision::of(address.map(|address| PinnedHost { address, key: None, successor: None }))
 }
 
 fn begin(spawner: Spawner) {
