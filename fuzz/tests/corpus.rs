@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wavry_fuzz::SURFACES;
 
-const FILES_MAX: usize = 260;
+const FILES_MAX: usize = 300;
 const BYTES_MAX: u64 = 1 << 20;
 
 fn corpus() -> PathBuf {
