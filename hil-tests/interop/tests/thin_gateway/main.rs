@@ -30,6 +30,17 @@ fn clock() -> MutexGuard<'static, ()> {
     CLOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// A board, a host and a gateway that go by value while they are made take more than a test's usual stack where little is
+/// optimised.
+const STACK: usize = 16 << 20;
+
+fn on_a_deep_stack(test: fn()) {
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(test).expect("a thread");
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 /// A board, a host behind its NAT, and a gateway.
 struct World {
     wire: Shared<Wire>,
@@ -108,6 +119,10 @@ fn anywhere() -> PinnedHost {
 
 #[test]
 fn board_is_introduced_to_a_host_that_is_not_where_it_was_and_comes_back() {
+    on_a_deep_stack(introduced);
+}
+
+fn introduced() {
     let _clock = clock();
     let gone = SocketAddr::from((Ipv4Addr::new(10, 93, 0, 77), PORT));
     for (seed, loss, host) in [(1, 0.0, anywhere()), (2, 0.1, PinnedHost { address: gone, ..anywhere() })] {
@@ -131,6 +146,10 @@ fn board_is_introduced_to_a_host_that_is_not_where_it_was_and_comes_back() {
 
 #[test]
 fn gateway_with_another_key_is_told_nothing_and_said_to_be_another() {
+    on_a_deep_stack(another_key);
+}
+
+fn another_key() {
     let _clock = clock();
     let other = PinnedGateway { key: Identity::from_secret([78; 32]).public(), ..gateway() };
     let mut world = World::new(3, 0.0, anywhere(), other);
@@ -143,6 +162,10 @@ fn gateway_with_another_key_is_told_nothing_and_said_to_be_another() {
 
 #[test]
 fn who_has_not_the_hosts_key_is_not_let_in_by_an_introduction() {
+    on_a_deep_stack(impostor);
+}
+
+fn impostor() {
     let _clock = clock();
     let mut world = World::new(4, 0.0, anywhere(), gateway());
     // The gateway leads to somebody who knows the host's public key, and no more.
