@@ -309,6 +309,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         if self.is_stranger {
             return Err(Discard::Unexpected);
         }
+        // And what is a host's to say is not a client's.
         if self.side == Side::Responder {
             return Err(Discard::Unexpected);
         }
