@@ -50,7 +50,7 @@ use rift_keystore::link::{HostLink, SCHEME};
 use rift_mio::{Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
 
-use crate::args::{Common, Connect, DisplayKind};
+use crate::args::{CodecKind, Common, Connect, DisplayKind, HandshakeKind};
 use crate::audio::Feed;
 use crate::clipboard::Clipboard;
 use crate::error::ClientError;
@@ -147,6 +147,31 @@ impl Place {
         let (host, port) = host_place(link.direct.first().map(String::as_str), id)?;
         Ok(Self { host, port, id, meeting: None })
     }
+
+    /// Whom to call there with such a handshake, and what to ask for.
+    fn target(
+        self,
+        common: &Common,
+        handshake: HandshakeKind,
+        wanted: Permissions,
+    ) -> Result<Target, ClientError> {
+        let (key, successor, known) = host_keys(common, self.id, &self.host, self.port)?;
+        Ok(Target {
+            host: self.host,
+            port: self.port,
+            key,
+            identity: identity(common)?,
+            handshake,
+            codec: CodecKind::Auto,
+            datagram_len: rift::limits::DATAGRAM_MIN as u16,
+            wanted,
+            state: state_dir(common)?,
+            successor,
+            suite: known.max(handshake.suite()),
+            known,
+            meeting: self.meeting,
+        })
+    }
 }
 
 /// Of an ID people look at the beginning.
@@ -191,10 +216,13 @@ pub fn other_display(connect: &Connect, display: Option<OsString>) -> Option<&st
 /// # Errors
 /// [`ClientError`], with words that say what to do.
 pub fn connect(options: &Connect) -> Result<String, ClientError> {
-    let Place { host, port, id, meeting } =
-        Place::of(options.host.as_deref(), options.host_id, options.enrol, &options.common)?;
-    let identity = identity(&options.common)?;
-    let (key, successor, known) = host_keys(&options.common, id, &host, port)?;
+    let place = Place::of(options.host.as_deref(), options.host_id, options.enrol, &options.common)?;
+    let host = place.host.clone();
+    let target = Target {
+        codec: options.codec,
+        datagram_len: options.datagram,
+        ..place.target(&options.common, options.handshake, wanted(options))?
+    };
     let clock = Clock::new();
     let link = Link::new().map_err(|error| ClientError::System("make an eventfd", error))?;
     let (orders, orders_end) = sync_channel(ORDERS_MAX);
@@ -205,21 +233,6 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
         // The channel has room for all of them, and its receiver is here.
         let _ = spares.try_send(vec![0; PICTURE_BUFFER_LEN]);
     }
-    let target = Target {
-        host: host.clone(),
-        port,
-        key,
-        identity,
-        handshake: options.handshake,
-        codec: options.codec,
-        datagram_len: options.datagram,
-        wanted: wanted(options),
-        state: state_dir(&options.common)?,
-        successor,
-        suite: known.max(options.handshake.suite()),
-        known,
-        meeting,
-    };
     let display = options.x_display.as_deref();
     let (sound, speaker) = sound(options, &link, clock)?.unzip();
     let clipboard = options.clipboard.then(|| Clipboard::start(display, link.clone())).flatten();

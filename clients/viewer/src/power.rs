@@ -10,12 +10,11 @@ use rift_mio::Clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::info;
 
-use crate::args::{CodecKind, Power, PowerAction};
+use crate::args::{Power, PowerAction};
 use crate::errand::Errand;
 use crate::error::ClientError;
 use crate::link::{Link, Order, Orders, Status};
-use crate::net::Target;
-use crate::{host_keys, host_place, identity, state_dir};
+use crate::{Place, host_place};
 
 /// Longer than any handshake, and than any loss on the way is mended in.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,22 +41,9 @@ impl PowerAction {
 /// [`ClientError`], with words that say what to do.
 pub fn power(options: &Power) -> Result<(), ClientError> {
     let (host, port) = host_place(options.host.as_deref(), options.host_id)?;
-    let (key, successor, known) = host_keys(&options.common, options.host_id, &host, port)?;
-    let target = Target {
-        host: host.clone(),
-        port,
-        key,
-        identity: identity(&options.common)?,
-        handshake: options.handshake,
-        codec: CodecKind::Auto,
-        datagram_len: 1200,
-        wanted: Permissions::VIEW | Permissions::KEYBOARD | Permissions::POWER,
-        state: state_dir(&options.common)?,
-        successor,
-        suite: known.max(options.handshake.suite()),
-        known,
-        meeting: None,
-    };
+    let place = Place { host: host.clone(), port, id: options.host_id, meeting: None };
+    let wanted = Permissions::VIEW | Permissions::KEYBOARD | Permissions::POWER;
+    let target = place.target(&options.common, options.handshake, wanted)?;
     let id = target.identity.public();
     let mut errand = Errand::begin(target, None)?;
     let asked = ask(options.action, &errand.link, &mut errand.orders, errand.clock);

@@ -12,12 +12,11 @@ use rift::{FileReason, Permissions};
 use rift_files::{FileSender, Outcome, OutgoingFile, Progress, Reading};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::args::{CodecKind, SendFiles};
+use crate::args::SendFiles;
 use crate::errand::Errand;
 use crate::error::ClientError;
 use crate::link::{Link, Status};
-use crate::net::Target;
-use crate::{Place, host_keys, identity, signals, state_dir};
+use crate::{Place, signals};
 
 /// How often it is looked how far the files are.
 const LOOK: Duration = Duration::from_millis(50);
@@ -35,24 +34,9 @@ pub fn send(options: &SendFiles, out: &mut impl Write, is_terminal: bool) -> Res
     let signals = signals().map_err(|error| ClientError::System("catch signals", error))?;
     let mut teller = Teller { out, is_terminal, told: Vec::new() };
     let Some(files) = read_all(options, &mut teller, &signals)? else { return Err(interrupted(options)) };
-    let Place { host, port, id, meeting } =
-        Place::of(Some(&options.host), options.host_id, options.enrol, &options.common)?;
-    let (key, successor, known) = host_keys(&options.common, id, &host, port)?;
-    let target = Target {
-        host: host.clone(),
-        port,
-        key,
-        identity: identity(&options.common)?,
-        handshake: options.handshake,
-        codec: CodecKind::Auto,
-        datagram_len: 1200,
-        wanted: Permissions::FILE_SEND,
-        state: state_dir(&options.common)?,
-        successor,
-        suite: known.max(options.handshake.suite()),
-        known,
-        meeting,
-    };
+    let place = Place::of(Some(&options.host), options.host_id, options.enrol, &options.common)?;
+    let host = place.host.clone();
+    let target = place.target(&options.common, options.handshake, Permissions::FILE_SEND)?;
     let own = target.identity.public();
     let files: SharedSender = Arc::new(Mutex::new(FileSender::new(files)));
     let errand = Errand::begin(target, Some(Arc::clone(&files)))?;
