@@ -4,8 +4,10 @@
 
 use core::net::SocketAddr;
 
+use rift::crypto::{CookieKey, Mac1Key, mac2};
 use rift::limits::{DATAGRAM_MIN, REPLY_MAX};
 use rift::wire::Kind;
+use rift::wire::handshake::{CookieReply, Fragment};
 use rift::{
     Callee, Config, Discard, Ecn, Endpoint, Event, Handshake, HybridNoise, Identity, Instant, NoPictures,
     Noise, Opening, PathId, Permissions, Route, Session, SessionIndex, Storage, Suite,
@@ -226,6 +228,65 @@ fn damaged_fragment_costs_nothing_and_the_true_one_is_still_taken() {
         host.take(START, address(1), &mut fragment.clone());
     }
     assert!(host.session.is_some());
+}
+
+/// Both fragments of a flight to the host once `change` has been at work, each with MACs that are right.
+fn sealed_again(mut fragments: Vec<Vec<u8>>, cookie: [u8; 16], change: impl Fn(&mut [u8])) -> Vec<Vec<u8>> {
+    let key = Mac1Key::new(&host_identity().public());
+    for fragment in &mut fragments {
+        change(fragment);
+        let (with_mac1, last) = fragment.split_last_chunk_mut::<16>().expect("a whole fragment");
+        let (text, place) = with_mac1.split_last_chunk_mut::<16>().expect("a whole fragment");
+        *place = key.mac1(text);
+        *last = mac2(&cookie, with_mac1);
+    }
+    fragments
+}
+
+/// SPEC §4.20: who has a cookie and knows the host's key can seal any fragment; what they make up must agree with itself.
+#[test]
+fn fragments_that_belie_their_flight_are_refused() {
+    const HEAD: usize = 12;
+    type Change = fn(&mut [u8]);
+    let changes: [(&str, Change); 4] = [
+        ("its own mac1, after the half that names it", |fragment| {
+            if fragment[3] == 1 {
+                let end = fragment[HEAD..HEAD + Fragment::PIECE_LEN].iter().rposition(|&byte| byte != 0);
+                fragment[HEAD + end.expect("it ends with a MAC")] ^= 1;
+            }
+        }),
+        ("the newest version", |fragment| fragment[2] += 1),
+        ("the newest version inside", |fragment| {
+            if fragment[3] == 0 {
+                fragment[HEAD + 2] += 1;
+            }
+        }),
+        ("the name", |fragment| fragment[4] ^= 1),
+    ];
+    for opening in [Opening::IK, Opening::XX] {
+        let (mut host, mut client) = (Host::new(), client(opening));
+        let first = sent(&mut client, START);
+        let mut reply = host.take(START, address(1), &mut first[0].clone());
+        let sealed = CookieReply::parse(&reply).expect("a cookie").sealed;
+        let mac1 = Fragment::parse(&first[0]).expect("a fragment").mac1;
+        let key = CookieKey::new(&host_identity().public());
+        let cookie = key.open(&mac1, &sealed).expect("sealed for this fragment");
+        client.handle_datagram(START, PathId(0), START, Ecn::NotEct, &mut reply).expect("a cookie");
+        let fragments = sent(&mut client, START);
+        assert_eq!(sealed_again(fragments.clone(), cookie, |_| {}), fragments);
+        for (what, change) in changes {
+            let changed = sealed_again(fragments.clone(), cookie, change);
+            let first = host.route(START, address(1), &changed[0]);
+            assert!(matches!(first, Err(Discard::Unexpected)), "{opening:?}, {what}: {first:?}");
+            let whole = host.route(START, address(1), &changed[1]);
+            assert!(matches!(whole, Err(Discard::Authentication)), "{opening:?}, {what}: {whole:?}");
+            assert_eq!((host.handshakes, host.endpoint.pending()), (0, 0), "{opening:?}, {what}");
+        }
+        for fragment in &fragments {
+            host.take(START, address(1), &mut fragment.clone());
+        }
+        assert_eq!(host.handshakes, 1);
+    }
 }
 
 /// SPEC §4.20.

@@ -162,6 +162,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     Some(&pause) => *due = now.plus_micros(pause),
                     None => self.phase = Phase::Closed,
                 }
+                // SPEC §4.13: whoever is not known to be there is told no more than that, of its end either.
+                if self.is_room_spent() {
+                    return None;
+                }
                 let (keys, path) = (self.keys.as_ref()?, &self.active);
                 let len = sealing::seal_close(
                     keys.send(),
@@ -173,6 +177,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
                     out,
                 )?;
                 self.note_sent(now, len, super::Carried::empty());
+                self.spend_trial(len);
                 len
             }
             Phase::Initiating(_) | Phase::Confirming(_) | Phase::Established | Phase::Closed => {

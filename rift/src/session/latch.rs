@@ -3,10 +3,30 @@
 use super::sent::Carried;
 use crate::time::Instant;
 
+/// What is told so.
+const STATES: [Carried; 15] = [
+    Carried::ADMITTED,
+    Carried::PARAMETERS,
+    Carried::CURSOR,
+    Carried::POSITION,
+    Carried::CAPTURE,
+    Carried::TOKEN,
+    Carried::RUMBLE,
+    Carried::CAPABILITIES,
+    Carried::TILE_REPORT,
+    Carried::KEYS,
+    Carried::CONNECTIONS,
+    Carried::SUCCESSOR,
+    Carried::PATHS,
+    Carried::DATAGRAM_LIMIT,
+    Carried::WINDOW,
+];
+
 #[derive(Clone, Copy, Debug)]
 struct Latch {
-    carried: Carried,
     wanted: bool,
+    /// So many packets after the first that carries the newest value left the last one that does.
+    repeated: u32,
     /// Packets from this number on carry the newest value.
     since: u64,
     resend_at: Instant,
@@ -14,72 +34,70 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; 15]);
+pub(crate) struct Latches([Latch; STATES.len()]);
 
 impl Latches {
     pub(crate) const fn new() -> Self {
-        const fn latch(carried: Carried) -> Latch {
-            Latch { carried, wanted: false, since: 0, resend_at: Instant::ZERO }
-        }
-        Self([
-            latch(Carried::ADMITTED),
-            latch(Carried::PARAMETERS),
-            latch(Carried::CURSOR),
-            latch(Carried::POSITION),
-            latch(Carried::CAPTURE),
-            latch(Carried::TOKEN),
-            latch(Carried::RUMBLE),
-            latch(Carried::CAPABILITIES),
-            latch(Carried::TILE_REPORT),
-            latch(Carried::KEYS),
-            latch(Carried::CONNECTIONS),
-            latch(Carried::SUCCESSOR),
-            latch(Carried::PATHS),
-            latch(Carried::DATAGRAM_LIMIT),
-            latch(Carried::WINDOW),
-        ])
+        Self([Latch { wanted: false, repeated: 0, since: 0, resend_at: Instant::ZERO }; STATES.len()])
+    }
+
+    fn of(&self, carried: Carried) -> impl Iterator<Item = &Latch> {
+        let of_it = move |(_, state): &(_, _)| carried.contains(*state);
+        self.0.iter().zip(STATES).filter(of_it).map(|(latch, _)| latch)
+    }
+
+    fn of_mut(&mut self, carried: Carried) -> impl Iterator<Item = &mut Latch> {
+        let of_it = move |(_, state): &(_, _)| carried.contains(*state);
+        self.0.iter_mut().zip(STATES).filter(of_it).map(|(latch, _)| latch)
     }
 
     /// A value changed; packets from `next_packet` on carry it.
     pub(crate) fn set(&mut self, which: Carried, next_packet: u64) {
-        for latch in self.0.iter_mut().filter(|latch| latch.carried == which) {
-            (latch.wanted, latch.since, latch.resend_at) = (true, next_packet, Instant::ZERO);
+        for latch in self.of_mut(which) {
+            *latch = Latch { wanted: true, repeated: 0, since: next_packet, resend_at: Instant::ZERO };
         }
     }
 
     /// A value need not be told any more.
     pub(crate) fn clear(&mut self, which: Carried) {
-        for latch in self.0.iter_mut().filter(|latch| latch.carried == which) {
-            latch.wanted = false;
-        }
+        self.of_mut(which).for_each(|latch| latch.wanted = false);
     }
 
     pub(crate) fn is_due(&self, which: Carried, now: Instant) -> bool {
-        self.0.iter().any(|latch| latch.carried == which && latch.wanted && latch.resend_at <= now)
+        self.due(which).is_some_and(|due| due <= now)
     }
 
     /// When the next repetition of one of `which` is due.
     pub(crate) fn due(&self, which: Carried) -> Option<Instant> {
-        let wanted = |latch: &&Latch| latch.wanted && which.contains(latch.carried);
-        self.0.iter().filter(wanted).map(|latch| latch.resend_at).min()
+        self.of(which).filter(|latch| latch.wanted).map(|latch| latch.resend_at).min()
     }
 
-    /// A packet carrying these leaves; they are repeated after `timeout_us` unless it arrives.
-    pub(crate) fn on_sent(&mut self, carried: Carried, now: Instant, timeout_us: u64) {
-        for latch in self.0.iter_mut().filter(|latch| carried.contains(latch.carried)) {
+    /// Packet `packet_number`, carrying these, leaves; they are repeated after `timeout_us` unless it arrives.
+    pub(crate) fn on_sent(&mut self, carried: Carried, packet_number: u64, now: Instant, timeout_us: u64) {
+        for latch in self.of_mut(carried) {
+            latch.repeated = u32::try_from(packet_number.saturating_sub(latch.since)).unwrap_or(u32::MAX);
             latch.resend_at = now.plus_micros(timeout_us);
         }
     }
 
     pub(crate) fn on_arrived(&mut self, carried: Carried, packet_number: u64) {
-        for latch in self.0.iter_mut().filter(|latch| carried.contains(latch.carried)) {
+        for latch in self.of_mut(carried) {
             latch.wanted &= packet_number < latch.since;
         }
     }
 
+    /// A packet is lost.
     pub(crate) fn on_lost(&mut self, carried: Carried, packet_number: u64) {
-        for latch in self.0.iter_mut().filter(|latch| carried.contains(latch.carried)) {
-            if packet_number >= latch.since {
+        for latch in self.of_mut(carried).filter(|latch| packet_number >= latch.since) {
+            latch.resend_at = Instant::ZERO;
+        }
+    }
+
+    /// A packet is forgotten for want of room. What a later one carried as well is not said again for it: each repetition
+    /// would make room for another, without end.
+    pub(crate) fn on_forgotten(&mut self, carried: Carried, packet_number: u64) {
+        for latch in self.of_mut(carried) {
+            if packet_number >= latch.since + u64::from(latch.repeated) {
                 latch.resend_at = Instant::ZERO;
             }
         }

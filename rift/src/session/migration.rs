@@ -339,6 +339,10 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         frame: &Frame<'_>,
         at: Option<usize>,
     ) -> Result<(), Discard> {
+        // Who only pairs stays where it is (SPEC §8.5).
+        if self.is_stranger {
+            return Err(Discard::Unexpected);
+        }
         let body = frame.body;
         if frame.frame_type == FrameType::PathsInUse {
             return self.on_paths(now, &PathsInUse::parse(body).ok_or(Discard::Malformed)?);

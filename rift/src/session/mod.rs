@@ -466,12 +466,13 @@ impl<M: Memory, H: Handshake> Session<M, H> {
         let rate = self.parameters.map_or(0, |message| message.parameters.rate_millihertz);
         let period_us = 1_000_000_000 / u64::from(rate.max(1));
         let places = self.memory.pictures_ref().len() as u64;
-        let is_known = self.clock.round_trip_us(0) > 0;
+        // Nothing is asked before admission (SPEC §6.1).
+        let may_ask = self.permissions.is_some() && self.clock.round_trip_us(0) > 0;
         let has_room = answer_us + period_us <= places.saturating_sub(1) * period_us;
         Patience {
             reorder_us,
             late_us: late_us.max(ASK_US),
-            answer_us: (is_known && has_room).then_some(answer_us),
+            answer_us: (may_ask && has_room).then_some(answer_us),
             period_us: period_us.min(WINDOW_PERIOD_US_MAX),
         }
     }

@@ -43,7 +43,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
 
     fn say_again(&mut self, now: Instant, told: &Told) {
         let round_trip = self.round_trip_us();
-        self.latches.on_lost(told.carried, told.packet_number);
+        self.latches.on_forgotten(told.carried, told.packet_number);
         for (stream, carried) in self.streams.iter_mut().zip(Carried::STREAMS) {
             if told.carried.contains(carried) {
                 stream.on_lost(now, round_trip);

@@ -128,7 +128,7 @@ impl<M: Memory, H: Handshake> Session<M, H> {
             return None;
         }
         let len = self.seal(out, payload_len)?;
-        self.latches.on_sent(carried, now, self.repeat_us());
+        self.latches.on_sent(carried, self.sent.next(), now, self.repeat_us());
         self.note_sent(now, len, carried);
         Some(realtime(self.active.id, len))
     }

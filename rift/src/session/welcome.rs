@@ -165,7 +165,8 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// A packet of the client has opened.
     pub(super) fn on_live(&mut self) {
         if self.trial.take().is_some() {
-            self.pending.live = true;
+            // Of a session that is over nothing is told any more.
+            self.pending.live = !self.is_closing();
             self.tell_datagram_limit();
         }
     }
@@ -180,6 +181,12 @@ impl<M: Memory, H: Handshake> Session<M, H> {
     /// Whether nothing more can be sent before the client's first packet.
     pub(super) fn is_trial_spent(&self) -> bool {
         self.trial.is_some_and(|trial| trial.answer.is_none() && trial.room < PACKET_MIN)
+            || self.active.room.is_some_and(|room| room < PACKET_MIN as u64)
+    }
+
+    /// Whether nothing more can be sent, the answer included, before the client has shown that it is there.
+    pub(super) fn is_room_spent(&self) -> bool {
+        self.trial.is_some_and(|trial| trial.room < PACKET_MIN)
             || self.active.room.is_some_and(|room| room < PACKET_MIN as u64)
     }
 

@@ -189,6 +189,9 @@ impl VideoReceiver {
         let slot = &mut slots[index];
         let layout = slot.layout.and_then(|known| known.joined(&layout)).ok_or(Taken::Malformed)?;
         slot.layout = Some(layout);
+        if slot.count == 0 && slot.pending == 0 {
+            slot.asking.learn(&layout);
+        }
         Ok(Some((index, layout)))
     }
 

@@ -56,11 +56,22 @@ impl Asking {
         Self { parity: layout.parity_shards() as u16, ..Self::NOTHING }
     }
 
-    /// A shard was stored; `count` are there now.
+    /// The first shard of its own comes for a picture that was begun because another's parity covers it.
+    pub(super) fn learn(&mut self, layout: &Layout) {
+        let parity = layout.parity_shards() as u16;
+        self.asked = (self.parity + self.asked).saturating_sub(parity);
+        self.parity = parity;
+    }
+
+    /// A shard counts as received from now on.
+    pub(super) fn note_there(&mut self, layout: &Layout, shard: usize) {
+        self.came += u16::from(shard >= self.own(layout));
+    }
+
+    /// A shard came; `count` count as received now.
     pub(super) fn on_shard(&mut self, layout: &Layout, shard: usize, count: u16, now: Instant) {
-        let own = layout.data_shards() + usize::from(self.parity);
+        let own = self.own(layout);
         if shard >= own {
-            self.came += 1;
             return;
         }
         (self.highest, self.ended) = (self.highest.max(shard as u16), false);
@@ -71,6 +82,11 @@ impl Asking {
         } else if self.asked == 0 {
             self.short_at.get_or_insert(now);
         }
+    }
+
+    /// Shards that it came with.
+    fn own(&self, layout: &Layout) -> usize {
+        layout.data_shards() + usize::from(self.parity)
     }
 
     /// Until when an answer may come.
@@ -162,8 +178,8 @@ impl VideoReceiver {
 impl<B> PictureSlot<B> {
     fn ask(&mut self, now: Instant, has_ended: bool) -> Option<MoreParity> {
         let layout = self.layout?;
-        let own = layout.data_shards() + usize::from(self.asking.parity);
-        let coming = if has_ended { 0 } else { own - 1 - usize::from(self.asking.highest) };
+        let coming =
+            if has_ended { 0 } else { self.asking.own(&layout) - 1 - usize::from(self.asking.highest) };
         let lacking = if has_ended || layout.blocks() == 1 { self.lacking(&layout, coming) } else { 0 };
         self.asking.short_at = None;
         self.asking.ended |= has_ended;

@@ -129,6 +129,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
         }
         self.received[shard / 64] |= 1 << (shard % 64);
         self.count += 1;
+        self.asking.note_there(layout, shard);
         if let Some(parity) =
             shard.checked_sub(layout.data_shards()).filter(|&parity| parity < WINDOW_PARITY_MAX)
         {
@@ -145,6 +146,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
         if let Some(word) = self.received.get_mut(shard / 64).filter(|word| **word >> (shard % 64) & 1 == 0) {
             *word |= 1 << (shard % 64);
             self.count += 1;
+            if let Some(layout) = &self.layout {
+                self.asking.note_there(layout, shard);
+            }
         }
     }
 
