@@ -18,6 +18,7 @@ pub mod noise_differential;
 pub mod pair;
 pub mod pairing;
 pub mod paths;
+pub mod pictures;
 pub mod reassembly;
 pub mod relay;
 pub mod seeds;
@@ -25,13 +26,15 @@ pub mod session_hostile;
 pub mod session_peer;
 pub mod streams;
 pub mod tiles;
+pub mod upnp;
+pub mod windows;
 pub mod wire;
 
 /// A surface: its name, which is that of its corpus directory and of its program for the fuzzer, and its function.
 pub type Surface = (&'static str, fn(&[u8]));
 
 /// All surfaces.
-pub const SURFACES: [Surface; 18] = [
+pub const SURFACES: [Surface; 20] = [
     ("endpoint", endpoint::run),
     ("session_hostile", session_hostile::run),
     ("session_peer", session_peer::run),
@@ -45,9 +48,11 @@ pub const SURFACES: [Surface; 18] = [
     ("noise_differential", noise_differential::run),
     ("fec", fec::run),
     ("reassembly", reassembly::run),
+    ("windows", windows::run),
     ("streams", streams::run),
     ("tiles", tiles::run),
     ("dns", dns::run),
+    ("upnp", upnp::run),
     ("relay", relay::run),
     ("gateway", gateway::run),
 ];

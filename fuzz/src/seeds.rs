@@ -58,10 +58,12 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(crate::claims::seeds());
     seeds.extend(crate::control::seeds());
     seeds.extend(crate::dns::seeds());
+    seeds.extend(crate::windows::seeds());
     seeds.extend(crate::life::seeds());
     seeds.extend(crate::paths::seeds());
     seeds.extend(crate::relay::seeds());
     seeds.extend(crate::gateway::seeds());
+    seeds.extend(crate::upnp::seeds());
     seeds
 }
 

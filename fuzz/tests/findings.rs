@@ -2,7 +2,7 @@
 
 use rift::crypto::Side;
 use rift::{
-    Codec, Config, CursorPosition, Ecn, Event, Handshake, InputEvent, Instant, Memory, NoPictures,
+    Channel, Codec, Config, CursorPosition, Ecn, Event, Handshake, InputEvent, Instant, Memory, NoPictures,
     Permissions, PictureId, PictureInfo, Pictures, Rectangle, RectangleData, Session, StreamParameters,
 };
 use wavry_fuzz::known::Known;
@@ -150,4 +150,35 @@ fn proven_peer_is_not_replaced_by_an_expected_one() {
     assert_eq!(initiator.peer(), Some(identities[1].public()));
     let len = initiator.write_message(&[], &mut message).expect("its turn");
     responder.read_message(&message[..len], &mut payload).expect("still the same handshake");
+}
+
+/// What is said again for want of an answer is not said again the more often for that (SPEC §7.3): a session that remembers
+/// few packets forgets repetitions of what it still repeats.
+#[test]
+fn silent_peer_is_told_little_however_few_packets_are_remembered() {
+    let (_, mut gateway) = pair::signalling(&Config::default());
+    gateway.admit(START, Permissions::empty());
+    gateway.announce_successor(rift::Identity::from_secret([7; 32]).public()).expect("it was let in");
+    gateway.write(START, Channel::Control, &[7; 60]).expect("there is room");
+    // It is there, a millisecond away, and then it is not.
+    let device = Attacker::of(Side::Responder, gateway.connection());
+    put(&mut gateway, &device, 0, &[(0x01, Body::default().u32(1))]);
+    drain(&mut gateway, START);
+    let asked_us = u32::try_from(START.as_micros()).expect("early");
+    let mut text = Vec::new();
+    messages::frame(&mut text, 0x02, &Body::default().u32(asked_us).u64(77).u32(0).0);
+    let at = START.plus_micros(1_000);
+    gateway.handle_datagram(at, PATH, at, Ecn::NotEct, &mut device.seal(1, &text)).expect("an answer");
+    assert_eq!(gateway.stats(at).round_trip_us, 1_000);
+    let mut sent = 0;
+    for step_ms in 1..u64::from(Config::default().idle_us / 1000) {
+        let now = START.plus_micros(step_ms * 1000);
+        gateway.handle_timeout(now);
+        let mut out = [0; 65_536];
+        let here =
+            core::iter::from_fn(|| gateway.poll_transmit(now, &NoPictures, &mut out)).take(100).count();
+        assert!(here <= 4, "{here} datagrams in one millisecond, the {step_ms}th");
+        sent += here;
+    }
+    assert!((10..300).contains(&sent), "{sent} datagrams");
 }

@@ -155,6 +155,10 @@ impl Apps {
         token: AddressToken,
         bytes: &mut Bytes<'_>,
     ) {
+        // What has ended takes nothing more.
+        if self.closed[0].is_some() {
+            return;
+        }
         match bytes.below(13) {
             0 => self.show(now, host, pictures, usize::from(bytes.u16()) % 11_000),
             1 => {
