@@ -248,7 +248,7 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         let due = self.session.poll_timeout().map(|(due, _)| due);
         let meeting = self.met.as_ref().and_then(|met| met.due());
         let due = due.into_iter().chain(meeting).min();
-        Wait { deadline: not_before(due, polled_at), is_blocked: self.outbox.is_blocked() }
+        Wait { deadline: due.map(|due| not_before(due, polled_at)), is_blocked: self.outbox.is_blocked() }
     }
 
     /// Takes what came, tells and sends again.
@@ -275,6 +275,9 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         while let Some(room) = self.outbox.urgent_room() {
             let Some(transmit) = self.session.poll_transmit(now, &NoPictures, room) else { break };
             let to = met.and_then(|met| met.place(transmit.path)).unwrap_or(remote);
+            for other in met.into_iter().flat_map(|met| met.others(transmit.path)) {
+                sender.put_small(other, &room[..transmit.len]);
+            }
             self.outbox.send_urgent(sender, Destination { to, source: None }, transmit);
         }
         if let Some((to, len)) = sender.take_too_long() {

@@ -1,5 +1,9 @@
 //! A client that a gateway is to introduce to its host, before there is a session: see [`Finder`]. Once it has found a way
 //! it becomes the driver of the session that begins there, which it goes on looking for better ways for ([`Met`]).
+//!
+//! Where somebody has said where the host may be ([`Finder::with_places`]), a session begins at once: its call goes to all
+//! these places, and the one from which the host's answer comes is where its first path leads. What checks find
+//! before is called instead, and later takes that path's place, as ever.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -20,6 +24,9 @@ use crate::sys;
 
 /// Receive calls of one turn.
 const RECEIVES_PER_TURN: usize = 4;
+
+/// Places that somebody may name: as many as a link has.
+const NAMED_MAX: usize = 8;
 
 /// Which way a session goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +85,26 @@ impl Finder {
         self
     }
 
+    /// The host may be at these places, of which eight are heeded: [`Self::turn`] says at once that a session is to begin, which
+    /// calls it at all of them while the gateway is asked. A place where it is not costs some datagrams. To be called
+    /// before the first turn.
+    #[must_use]
+    pub fn with_places(mut self, places: &[SocketAddr]) -> Self {
+        let canonical = |place: &SocketAddr| SocketAddr::new(place.ip().to_canonical(), place.port());
+        let is_v6 = self.socket.local_addr().is_ipv6();
+        let reachable = places.iter().map(canonical).filter(|place| is_v6 || place.is_ipv4());
+        let named: Vec<_> = reachable.take(NAMED_MAX).collect();
+        self.met.begin = (!named.is_empty()).then_some(Begin::Named);
+        self.met.caller.set_named(named);
+        self
+    }
+
+    /// How the gateway is, and what it has said.
+    #[must_use]
+    pub const fn asked(&self) -> Asked {
+        self.met.asked()
+    }
+
     /// How the gateway is.
     #[must_use]
     pub const fn state(&self) -> GatewayState {
@@ -88,6 +115,12 @@ impl Finder {
     #[must_use]
     pub const fn refused(&self) -> Option<SignalReason> {
         self.met.caller.refused()
+    }
+
+    /// Whether the way that was found leads straight to somebody who has answered this client's checks.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        matches!(self.met.begin, Some(Begin::Way(place)) if way::tag(place).is_none())
     }
 
     /// Ends the wait of [`Self::turn`] from another thread.
@@ -121,13 +154,39 @@ impl Finder {
     }
 }
 
+/// How things stand with a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// How it is.
+    pub state: GatewayState,
+    /// Why it did not introduce this client the last time, if it did not.
+    pub refused: Option<SignalReason>,
+    /// How often it has introduced this client.
+    pub introductions: u64,
+    /// There is no way by it yet, and the host has not answered where it was said to be.
+    pub is_open: bool,
+}
+
+/// Where a session is to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// At all places at which somebody said that the host is.
+    Named,
+    /// There.
+    Way(SocketAddr),
+}
+
 /// What finds ways for a session, and where its paths lead.
 #[derive(Debug)]
 pub(crate) struct Met {
     pub(crate) caller: Caller,
     places: Vec<(PathId, SocketAddr)>,
     /// A session is to begin there, and to take the place of the one there is.
-    pub(crate) begin: Option<SocketAddr>,
+    pub(crate) begin: Option<Begin>,
+    /// The path of a session that was called at named places, until it goes another way.
+    named: Option<PathId>,
+    /// Nobody has answered there yet.
+    is_calling: bool,
     is_established: bool,
     due: Option<Instant>,
     is_touched: bool,
@@ -135,8 +194,9 @@ pub(crate) struct Met {
 
 impl Met {
     fn new(caller: Caller) -> Self {
-        let (places, begin) = (Vec::new(), None);
-        Self { caller, places, begin, is_established: false, due: None, is_touched: true }
+        let (places, begin, named, is_calling) = (Vec::new(), None, None, false);
+        let (is_established, due, is_touched) = (false, None, true);
+        Self { caller, places, begin, named, is_calling, is_established, due, is_touched }
     }
 
     /// When something is due.
@@ -149,6 +209,20 @@ impl Met {
         self.places.iter().rev().find(|(known, _)| *known == path).map(|&(_, place)| place)
     }
 
+    /// Where else a datagram of this path goes: a call goes to every place that was named.
+    pub(crate) fn others(&self, path: PathId) -> impl Iterator<Item = SocketAddr> {
+        let called = if self.is_calling { self.places.as_slice() } else { &[] };
+        let last = called.len().saturating_sub(1);
+        called[..last].iter().filter(move |(known, _)| *known == path).map(|&(_, place)| place)
+    }
+
+    /// How things stand with the gateway.
+    pub(crate) const fn asked(&self) -> Asked {
+        let is_open = self.is_calling || self.places.is_empty();
+        let (state, refused) = (self.caller.state(), self.caller.refused());
+        Asked { state, refused, introductions: self.caller.introductions(), is_open }
+    }
+
     /// The newest path that leads there.
     pub(crate) fn path_to(&self, place: SocketAddr) -> Option<PathId> {
         self.places.iter().rev().find(|(_, known)| *known == place).map(|&(path, _)| path)
@@ -156,11 +230,24 @@ impl Met {
 
     /// The session that was asked for begins; where.
     pub(crate) fn begin_session(&mut self, path: PathId) -> Option<SocketAddr> {
-        let way = self.begin.take()?;
+        let begin = self.begin.take()?;
         (self.is_established, self.is_touched) = (false, true);
+        self.is_calling = begin == Begin::Named;
+        self.named = self.is_calling.then_some(path);
         self.places.clear();
-        self.places.push((path, way));
-        Some(way)
+        match begin {
+            Begin::Named => self.places.extend(self.caller.named().iter().map(|&place| (path, place))),
+            Begin::Way(way) => self.places.push((path, way)),
+        }
+        self.place(path)
+    }
+
+    /// The host may have answered there: then this is where the path leads that was called at many places.
+    fn settle(&mut self, path: PathId, from: SocketAddr, is_established: bool) {
+        if self.is_calling && is_established {
+            self.is_calling = false;
+            self.places.retain(|&known| known == (path, from));
+        }
     }
 
     /// Before there is a session: does and sends what is due.
@@ -170,7 +257,7 @@ impl Met {
             && let Some(step) = self.caller.poll_step(now)
         {
             if let CallerStep::Begin(way) = step {
-                self.begin = Some(way);
+                self.begin = Some(Begin::Way(way));
             }
         }
         self.send(now, sender);
@@ -208,7 +295,11 @@ impl Met {
             && let Some(step) = self.caller.poll_step(now)
         {
             match step {
-                CallerStep::Begin(way) => self.begin = Some(way),
+                CallerStep::Begin(way) => self.begin = Some(Begin::Way(way)),
+                // The first path of a session that was called at named places has a name that others would get.
+                CallerStep::Open(path, _) if session.uses_path(path) => {
+                    self.caller.on_not_opened(now, path);
+                }
                 CallerStep::Open(path, way) => {
                     self.places.retain(|&(known, _)| known != path && session.uses_path(known));
                     self.places.push((path, way));
@@ -217,7 +308,12 @@ impl Met {
                     }
                 }
                 // A path that failed meanwhile is told by an event.
-                CallerStep::Use(path) => drop(session.use_path(now, path)),
+                CallerStep::Use(path) => {
+                    let is_used = session.use_path(now, path).is_ok();
+                    if let Some(named) = self.named.take_if(|named| is_used && *named != path) {
+                        session.close_path(named);
+                    }
+                }
                 CallerStep::Close(path) => session.close_path(path),
             }
         }
@@ -281,10 +377,12 @@ impl Met {
                 } else if let Some(path) = path {
                     let len = datagram.len();
                     session.handle_datagrams(now, path, at, ecn, datagram, len);
+                    self.settle(path, from, session.is_established());
                 }
             }
         } else if let Some(path) = path {
             session.handle_datagrams(now, path, at, ecn, bytes, stride);
+            self.settle(path, from, session.is_established());
         }
     }
 
@@ -296,7 +394,8 @@ impl Met {
 
     /// Which way the session goes.
     pub(crate) fn in_use(&self) -> Option<UsedWay> {
-        match self.caller.in_use()? {
+        let named = || Some(Via::Direct(self.place(self.named.filter(|_| !self.is_calling)?)?));
+        match self.caller.in_use().or_else(named)? {
             via @ Via::Direct(address) => Some(UsedWay { via, address, is_streamed: false }),
             via @ Via::Relay => {
                 Some(UsedWay { via, address: self.caller.relay()?, is_streamed: self.caller.is_streamed() })

@@ -9,7 +9,7 @@ use std::io;
 use rift::limits::SESSIONS_MAX;
 use rift::{
     CloseReason, Config, Endpoint, Event, Handshake, Identity, Instant, Memory, Opening, Permissions,
-    PictureStore, PublicKey, Session, SessionIndex, Suite,
+    PictureStore, PublicKey, Session, SessionIndex, Suite, Timer,
 };
 
 use crate::clock::Clock;
@@ -105,6 +105,23 @@ pub struct HostStats {
     pub replies_dropped: u64,
 }
 
+/// When something paced left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// When it was to leave.
+    pub due: Instant,
+    /// When the kernel had it.
+    pub left: Instant,
+}
+
+impl Departure {
+    /// How late it was, in microseconds.
+    #[must_use]
+    pub const fn late_us(&self) -> u64 {
+        self.left.micros_since(self.due)
+    }
+}
+
 /// Drives a host's sessions; see the module.
 pub struct HostDriver<M: Memory, H: Handshake> {
     network: Network<H>,
@@ -113,6 +130,10 @@ pub struct HostDriver<M: Memory, H: Handshake> {
     /// Whose turn it is to send pictures.
     next: usize,
     poller: Poller,
+    /// The paced departure that was waited for last, until it has been.
+    awaited: Option<Instant>,
+    /// The latest of those nobody has asked for yet.
+    departure: Option<Departure>,
     clock: Clock,
     stats: HostStats,
 }
@@ -156,6 +177,8 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             slots: (0..SESSIONS_MAX).map(|_| None).collect(),
             next: 0,
             poller,
+            awaited: None,
+            departure: None,
             clock,
             stats: HostStats::default(),
         })
@@ -210,6 +233,18 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         self.network.endpoint.set_pairing_window(is_open);
     }
 
+    /// Polls the last `micros` before each paced departure without sleep, at most [`BUSY_POLL_US_MAX`](crate::BUSY_POLL_US_MAX), for machines that
+    /// wake threads late: departures come closer to their times, for that much of a processor. 0, as at first: it sleeps.
+    pub fn set_busy_poll(&mut self, micros: u32) {
+        self.poller.set_busy_poll(micros);
+    }
+
+    /// Of the paced departures since it was asked last the latest one, of all sessions; `None` where nothing had to wait for
+    /// its time.
+    pub const fn take_departure(&mut self) -> Option<Departure> {
+        self.departure.take()
+    }
+
     /// A session, to give it commands; they are acted on when the next turn begins. `None` once it is gone.
     pub fn session_mut(&mut self, index: SessionIndex) -> Option<&mut Session<M, H>> {
         self.slots.get_mut(usize::from(index.0))?.as_mut().map(|slot| &mut slot.session)
@@ -241,10 +276,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             polled_at = self.transmit(host.pictures());
         }
         self.remove_closed(host);
-        let dues = self.slots.iter().flatten().filter_map(|slot| slot.session.poll_timeout());
-        let meeting = self.network.meeting.as_ref().and_then(|meeting| meeting.due());
-        let due = not_before(dues.map(|(due, _)| due).chain(meeting).min(), polled_at);
-        self.poller.wait(due, self.network.outbox.is_blocked())?;
+        self.wait(polled_at)?;
         self.receive(host)?;
         let now = self.clock.now();
         for (_, slot) in occupied(&mut self.slots) {
@@ -255,6 +287,26 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
         self.transmit(host.pictures());
         self.remove_closed(host);
         Ok(())
+    }
+
+    /// Waits for what is due next, to the microsecond where that is a paced departure.
+    fn wait(&mut self, polled_at: Instant) -> io::Result<()> {
+        let is_blocked = self.network.outbox.is_blocked();
+        let dues = self.slots.iter().flatten().filter_map(|slot| slot.session.poll_timeout());
+        let first = dues.min_by_key(|&(due, timer)| (due, timer != Timer::Pacing));
+        let meeting = self.network.meeting.as_ref().and_then(|meeting| meeting.due());
+        match first {
+            // What has no room leaves when there is some.
+            Some((due, Timer::Pacing)) if !is_blocked && meeting.is_none_or(|meeting| due <= meeting) => {
+                self.awaited = Some(due);
+                self.poller.wait_to_depart(not_before(due, polled_at), is_blocked)
+            }
+            first => {
+                self.awaited = None;
+                let due = first.map(|(due, _)| due).into_iter().chain(meeting).min();
+                self.poller.wait(due.map(|due| not_before(due, polled_at)), is_blocked)
+            }
+        }
     }
 
     /// Does what is due for those whom a gateway introduces.
@@ -290,6 +342,11 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             {
                 outbox.send_batch(sender, slot.place(transmit.path), transmit);
                 quiet = 0;
+                if let Some(due) = self.awaited.take_if(|due| *due <= now) {
+                    let departure = Departure { due, left: self.clock.now() };
+                    let is_later = |before: Departure| before.late_us() < departure.late_us();
+                    self.departure = self.departure.filter(|before| !is_later(*before)).or(Some(departure));
+                }
             }
         }
         if let Some((to, len)) = sender.take_too_long() {

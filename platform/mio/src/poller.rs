@@ -1,7 +1,8 @@
 //! Waits for a socket, a deadline or a waker, to the microsecond.
 //!
 //! The timeout of `epoll` counts whole milliseconds; pacing needs better. So deadlines are met by a timer file that
-//! is polled along with the socket.
+//! is polled along with the socket. A machine that wakes threads late can have the last microseconds before a paced
+//! departure polled without sleep: the timer is set that much earlier then.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -14,6 +15,10 @@ use rift::Instant;
 use crate::clock::Clock;
 use crate::socket::Socket;
 use crate::sys;
+
+/// The longest time before a paced departure that may be polled without sleep, in µs: less than half of what is
+/// mostly between two departures of a session, so that one does not make its thread spin.
+pub const BUSY_POLL_US_MAX: u32 = 200;
 
 const SOCKET: Token = Token(0);
 const TIMER: Token = Token(1);
@@ -42,6 +47,8 @@ pub(crate) struct Poller {
     /// The socket; whoever replaces it says so.
     socket: RawFd,
     armed: Option<Instant>,
+    /// What is left of the time to a paced departure when it is no longer slept, in µs.
+    busy_poll_us: u64,
     /// Whether room in the socket is waited for.
     is_writable_wanted: bool,
     /// The socket may hold datagrams: told by an edge, so remembered until it is found empty.
@@ -63,6 +70,7 @@ impl Poller {
             clock: Clock::new(),
             socket: socket.as_raw_fd(),
             armed: None,
+            busy_poll_us: 0,
             is_writable_wanted: false,
             is_readable: true,
         })
@@ -82,10 +90,30 @@ impl Poller {
         Ok(())
     }
 
+    /// The last microseconds before a paced departure are polled without sleep from now on; 0 = none are.
+    pub(crate) fn set_busy_poll(&mut self, micros: u32) {
+        self.busy_poll_us = u64::from(micros.min(BUSY_POLL_US_MAX));
+    }
+
+    /// As [`Self::wait`], for the departure of what is paced.
+    pub(crate) fn wait_to_depart(&mut self, due: Instant, is_blocked: bool) -> io::Result<()> {
+        self.want_writable(is_blocked)?;
+        let mut is_over = self.wait_or_wake(Some(due.minus_micros(self.busy_poll_us)))?;
+        while !is_over && self.clock.now() < due {
+            is_over = self.look(Some(core::time::Duration::ZERO))?;
+        }
+        Ok(())
+    }
+
     /// Waits until the socket is readable, or has room if `is_blocked`, the deadline has come, or somebody wakes.
     /// Returns at once, having looked, while datagrams are known to wait.
     pub(crate) fn wait(&mut self, deadline: Option<Instant>, is_blocked: bool) -> io::Result<()> {
         self.want_writable(is_blocked)?;
+        self.wait_or_wake(deadline).map(|_| ())
+    }
+
+    /// Whether there is anything to do but for the deadline.
+    fn wait_or_wake(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
         let is_due = deadline.is_some_and(|deadline| deadline <= self.clock.now());
         let timeout = if self.is_readable || is_due {
             Some(core::time::Duration::ZERO)
@@ -93,21 +121,30 @@ impl Poller {
             self.arm(deadline)?;
             None
         };
+        self.look(timeout)
+    }
+
+    /// Polls everything for so long; whether anything but the timer ended it.
+    fn look(&mut self, timeout: Option<core::time::Duration>) -> io::Result<bool> {
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             // A signal: the caller may want to look at why.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(error),
         }
+        let mut is_over = self.is_readable;
         for event in &self.events {
             match event.token() {
                 // An error of the socket is told by reading it.
-                SOCKET => self.is_readable |= event.is_readable() || event.is_error(),
+                SOCKET => {
+                    self.is_readable |= event.is_readable() || event.is_error();
+                    is_over = true;
+                }
                 TIMER => self.armed = None,
-                _ => {}
+                _ => is_over = true,
             }
         }
-        Ok(())
+        Ok(is_over)
     }
 
     /// Room is asked for only while it is missing: each sent datagram would wake the driver otherwise.
@@ -132,9 +169,9 @@ impl Poller {
 
 /// When to act again on a deadline that was already due when everything was last polled: a session that asks for
 /// the past, or one that cannot be served while the socket has no room, must not make the driver spin.
-pub(crate) fn not_before(deadline: Option<Instant>, polled_at: Instant) -> Option<Instant> {
+pub(crate) const fn not_before(deadline: Instant, polled_at: Instant) -> Instant {
     const PAUSE_US: u64 = 500;
-    deadline.map(|deadline| if deadline <= polled_at { polled_at.plus_micros(PAUSE_US) } else { deadline })
+    if deadline.as_micros() <= polled_at.as_micros() { polled_at.plus_micros(PAUSE_US) } else { deadline }
 }
 
 #[cfg(test)]
@@ -163,12 +200,37 @@ mod tests {
     }
 
     #[test]
+    fn departure_is_polled_for_without_sleep_and_ends_with_what_else_comes() {
+        let socket = Socket::bind(&SocketConfig::default(), "127.0.0.1:0".parse().expect("an address"))
+            .expect("a free port");
+        let mut poller = Poller::new(&socket).expect("files are to be had");
+        poller.is_readable = false;
+        poller.set_busy_poll(u32::MAX);
+        assert_eq!(poller.busy_poll_us, u64::from(BUSY_POLL_US_MAX), "nobody spins longer than is said");
+        let clock = Clock::new();
+        for wait_us in [0, 50, 300, 2000] {
+            let due = clock.now().plus_micros(wait_us);
+            poller.wait_to_depart(due, false).expect("polling works");
+            assert!(clock.now() >= due, "woke early");
+        }
+        poller.waker().wake();
+        let due = clock.now().plus_micros(3_600_000_000);
+        poller.wait_to_depart(due, false).expect("polling works");
+        assert!(clock.now() < due, "a wake ends the wait");
+        // What wakes while it is polled for without sleep ends that, too.
+        poller.waker().wake();
+        poller
+            .wait_to_depart(clock.now().plus_micros(u64::from(BUSY_POLL_US_MAX) / 2), false)
+            .expect("polling works");
+        assert!(!poller.look(Some(core::time::Duration::ZERO)).expect("polling works"), "the wake was taken");
+    }
+
+    #[test]
     fn deadline_that_was_due_already_waits_a_moment() {
         let now = Instant::from_millis(5);
-        assert_eq!(not_before(None, now), None);
-        assert!(not_before(Some(Instant::ZERO), now) > Some(now));
-        assert!(not_before(Some(now), now) > Some(now));
+        assert!(not_before(Instant::ZERO, now) > now);
+        assert!(not_before(now, now) > now);
         let later = now.plus_micros(1);
-        assert_eq!(not_before(Some(later), now), Some(later));
+        assert_eq!(not_before(later, now), later);
     }
 }

@@ -11,7 +11,7 @@ use rift::{Event, Handshake, Instant, Memory, Session};
 
 use crate::client::{ClientDriver, Core, Wait};
 use crate::clock::Clock;
-use crate::finder::UsedWay;
+use crate::finder::{Asked, UsedWay};
 use crate::poller::{Poller, Waker};
 use crate::socket::SocketStats;
 
@@ -71,6 +71,12 @@ impl<M: Memory, H: Handshake> SharedClient<M, H> {
     /// Begins again with another session on the same socket. Returns the old one.
     pub fn begin_again(&mut self, session: Session<M, H>) -> Session<M, H> {
         lock(&self.shared).core.begin_again(session)
+    }
+
+    /// How things stand with the gateway, of a client that one introduces.
+    #[must_use]
+    pub fn asked(&self) -> Option<Asked> {
+        lock(&self.shared).core.met.as_ref().map(|met| met.asked())
     }
 
     /// Which way the session goes, of a client that was introduced.

@@ -18,8 +18,9 @@ use crate::meet::way;
 use crate::outbox::{Blocked, Wire};
 use crate::sys::{self, Letter};
 
-/// Bytes of one receive buffer: what a batch of the kernel can have.
-const RECEIVE_LEN: usize = 65_536;
+/// Bytes of one receive buffer: what a batch of the kernel can have, and some more, since buffers a power of two apart would
+/// share the few lines of a processor's cache.
+pub(crate) const RECEIVE_LEN: usize = 65_536 + 33 * 64;
 /// Batches taken by one system call.
 const RECEIVE_BATCHES: usize = 8;
 
@@ -102,7 +103,7 @@ pub struct Received<'a> {
     pub from: SocketAddr,
     /// Which of this machine's addresses they were sent to, if the kernel said so.
     pub local: Option<IpAddr>,
-    /// When the kernel had them.
+    /// When the kernel had them; on a socket that does not tell, when they were taken.
     pub received_at: Instant,
     /// What the network wrote on them.
     pub ecn: Ecn,
@@ -115,19 +116,22 @@ pub struct Received<'a> {
 /// A UDP socket; see the module.
 #[derive(Debug)]
 pub struct Socket {
-    sender: Sender,
+    pub(crate) sender: Sender,
     clock: Clock,
     receive_buffer: usize,
     send_buffer: usize,
-    buffers: Vec<u8>,
-    letters: Box<[Letter; RECEIVE_BATCHES]>,
+    pub(crate) buffers: Vec<u8>,
+    /// As many as there are buffers: [`RECEIVE_BATCHES`], or more on a socket with a thread of its own.
+    pub(crate) letters: Vec<Letter>,
+    /// Whether the kernel notes when datagrams came.
+    pub(crate) tells_arrivals: bool,
 }
 
 /// The half that sends: used while what was received is still looked at.
 #[derive(Debug)]
 pub struct Sender {
-    socket: socket2::Socket,
-    local: SocketAddr,
+    pub(crate) socket: socket2::Socket,
+    pub(crate) local: SocketAddr,
     /// The one peer of a connected socket.
     peer: Option<SocketAddr>,
     /// Whether the kernel still cuts batches for us.
@@ -176,7 +180,8 @@ impl Socket {
             },
             clock: Clock::new(),
             buffers: vec![0; RECEIVE_LEN * RECEIVE_BATCHES],
-            letters: Box::new([const { Letter::new() }; RECEIVE_BATCHES]),
+            letters: vec![Letter::new(); RECEIVE_BATCHES],
+            tells_arrivals: true,
         })
     }
 
@@ -250,12 +255,19 @@ impl Socket {
     ///
     /// # Errors
     /// Only what means that the socket itself is unusable.
-    pub fn receive_and_answer(
+    pub fn receive_and_answer(&mut self, take: impl FnMut(&mut Sender, Received<'_>)) -> io::Result<usize> {
+        self.take_batches::<RECEIVE_BATCHES>(false, take)
+    }
+
+    /// At most `N` batches, which are as many as there are letters or fewer; with `waits` the first may be still to come.
+    pub(crate) fn take_batches<const N: usize>(
         &mut self,
+        waits: bool,
         mut take: impl FnMut(&mut Sender, Received<'_>),
     ) -> io::Result<usize> {
         let count = loop {
-            match sys::receive(&self.sender.socket, &mut self.buffers, RECEIVE_LEN, &mut self.letters) {
+            let (socket, buffers) = (&self.sender.socket, &mut self.buffers);
+            match sys::receive::<N>(socket, buffers, RECEIVE_LEN, &mut self.letters, waits) {
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
                 Err(error) if is_fatal(&error) => return Err(error),
@@ -263,7 +275,8 @@ impl Socket {
                 Err(error) => self.sender.stats.count(&error),
             }
         };
-        let mapping = self.clock.realtime_mapping();
+        let mapping = self.tells_arrivals.then(|| self.clock.realtime_mapping());
+        let taken_at = self.clock.now();
         let parts = self.buffers.chunks_exact_mut(RECEIVE_LEN);
         for (letter, part) in self.letters.iter().zip(parts).take(count) {
             let Some(bytes) = part.get_mut(..letter.len).filter(|bytes| !bytes.is_empty()) else { continue };
@@ -275,7 +288,9 @@ impl Socket {
             let received = Received {
                 from,
                 local: notes.local,
-                received_at: notes.received_at.map_or_else(|| self.clock.now(), |time| mapping.map(time)),
+                received_at: mapping
+                    .zip(notes.received_at)
+                    .map_or(taken_at, |(mapping, time)| mapping.map(time)),
                 ecn: notes.ecn,
                 bytes,
                 stride,

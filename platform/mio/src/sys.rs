@@ -1,5 +1,5 @@
 //! The few system calls that no crate offers: clocks, the timer file, `sendmsg` with control messages, forced
-//! buffer sizes. Nothing else in this crate is unsafe.
+//! buffer sizes, the time slice of a thread. Nothing else in this crate is unsafe.
 
 #![expect(unsafe_code, reason = "system calls")]
 
@@ -98,9 +98,12 @@ pub(crate) fn send(
     }
     // SAFETY: every pointer in `head` leads to memory of the named length that is borrowed until the call returns;
     // the kernel only reads it.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const head, libc::MSG_NOSIGNAL) };
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const head, SEND_FLAGS) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
+
+/// No signal, and no waiting for room, on a socket whose reception waits either.
+const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 /// A batch as the kernel describes it.
 #[repr(C, align(8))]
@@ -129,12 +132,14 @@ impl Letter {
     }
 }
 
-/// Takes the batches that wait, each into `part_len` bytes of `buffer` and the letter beside it. Returns how many.
+/// Takes at most `N` of the batches that are there, each into `part_len` bytes of `buffer` and the letter beside it; with
+/// `waits` for the first as long as the socket says. Returns how many.
 pub(crate) fn receive<const N: usize>(
     socket: &Socket,
     buffer: &mut [u8],
     part_len: usize,
-    letters: &mut [Letter; N],
+    letters: &mut [Letter],
+    waits: bool,
 ) -> io::Result<usize> {
     // SAFETY: all zeros is a valid mmsghdr: null pointers with zero lengths.
     let mut heads = unsafe { MaybeUninit::<[libc::mmsghdr; N]>::zeroed().assume_init() };
@@ -159,7 +164,7 @@ pub(crate) fn receive<const N: usize>(
             socket.as_raw_fd(),
             heads.as_mut_ptr(),
             count,
-            libc::MSG_DONTWAIT as _,
+            if waits { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT } as _,
             core::ptr::null_mut(),
         )
     };
@@ -171,18 +176,55 @@ pub(crate) fn receive<const N: usize>(
     Ok(taken)
 }
 
+/// Waits until something can be received, `wait_ms` milliseconds at most.
+pub(crate) fn await_readable(socket: &Socket, wait_ms: u16) -> io::Result<()> {
+    let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: `asked` is one pollfd of ours that outlives the call.
+    let result = unsafe { libc::poll(&raw mut asked, 1, wait_ms.into()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Sets a buffer size beyond what the administrator allows everybody; needs `CAP_NET_ADMIN`.
 pub(crate) fn force_buffer(socket: &Socket, option: libc::c_int, bytes: usize) -> io::Result<()> {
-    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set(socket, libc::SOL_SOCKET, option, libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX))
+}
+
+/// Sets an option of a socket that is a number.
+pub(crate) fn set(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: `value` is ours, outlives the call and has the length that is named.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_SOCKET,
+            level,
             option,
             (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes the time slice of this thread `slice_ns`, where the kernel lets a thread choose its own (Linux 6.12).
+pub(crate) fn set_slice(slice_ns: u64) -> io::Result<()> {
+    const LEN: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
+    // SAFETY: all zeros is a valid sched_attr: numbers only.
+    let mut attributes = unsafe { MaybeUninit::<libc::sched_attr>::zeroed().assume_init() };
+    // SAFETY: the pointer leads to `attributes`, which is as long as is said and outlives the call; 0 = this thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, LEN, 0) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Somebody gave it a policy with other ideas of its times.
+    if attributes.sched_policy != libc::SCHED_OTHER as u32 {
+        return Ok(());
+    }
+    (attributes.size, attributes.sched_runtime) = (LEN, slice_ns);
+    // SAFETY: `attributes` is ours, has the length it says and outlives the call; 0 = this thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

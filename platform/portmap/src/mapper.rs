@@ -14,7 +14,7 @@ const RENEW_US_MIN: u64 = 10_000_000;
 const RETRY_US: u64 = 250_000;
 const TRIES: u32 = 7;
 /// A router that does not answer, or does not want to, is asked again after this long: it may be another one then.
-const PAUSE_US: u64 = 600_000_000;
+pub(crate) const PAUSE_US: u64 = 600_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -56,18 +56,22 @@ impl Mapper {
     /// behind this one.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddrV4> {
-        let ip = self.mapped?.0.ip().to_bits();
-        let is_within = |net: [u8; 4], bits: u32| (ip ^ Ipv4Addr::from(net).to_bits()) >> (32 - bits) == 0;
-        let is_private = [([0, 0, 0, 0], 8), ([10, 0, 0, 0], 8), ([100, 64, 0, 0], 10), ([127, 0, 0, 0], 8)]
-            .into_iter()
-            .chain([
-                ([169, 254, 0, 0], 16),
-                ([172, 16, 0, 0], 12),
-                ([192, 168, 0, 0], 16),
-                ([224, 0, 0, 0], 3),
-            ])
-            .any(|(net, bits)| is_within(net, bits));
-        self.mapped.filter(|_| !is_private).map(|(address, _)| address)
+        self.mapped.map(|(address, _)| address).filter(|address| is_public(*address.ip()))
+    }
+
+    /// Whether the router has opened the port, wherever.
+    pub(crate) const fn is_mapped(&self) -> bool {
+        self.mapped.is_some()
+    }
+
+    /// Whether the router knows NAT-PMP and not PCP.
+    pub(crate) const fn is_pmp(&self) -> bool {
+        self.is_pmp
+    }
+
+    /// Whether nothing is open, and nothing asked for a while.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.mapped.is_none() && self.step == Step::Rest
     }
 
     /// Whether an answer is awaited.
@@ -171,4 +175,13 @@ impl Mapper {
         self.mapped = Some((address, now.plus_micros(lifetime_us)));
         self.rest(now, (lifetime_us / 2).max(RENEW_US_MIN));
     }
+}
+
+/// Whether the whole internet can reach this address: it is none of a private network, of a provider's own or of many.
+pub(crate) fn is_public(ip: Ipv4Addr) -> bool {
+    let is_within =
+        |net: [u8; 4], bits: u32| (ip.to_bits() ^ Ipv4Addr::from(net).to_bits()) >> (32 - bits) == 0;
+    let private = [([0, 0, 0, 0], 8), ([10, 0, 0, 0], 8), ([100, 64, 0, 0], 10), ([127, 0, 0, 0], 8)];
+    let others = [([169, 254, 0, 0], 16), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16), ([224, 0, 0, 0], 3)];
+    !private.into_iter().chain(others).any(|(net, bits)| is_within(net, bits))
 }

@@ -19,6 +19,7 @@ mod ffi;
 mod memory;
 mod output;
 mod references;
+mod scale;
 
 use core::ffi::CStr;
 
@@ -31,6 +32,7 @@ use crate::output::{Collector, Sink, Store};
 use crate::references::References;
 
 pub use crate::memory::release_large_blocks;
+pub use crate::scale::{Reduction, Scaler};
 
 /// How much the encoder searches: slower ones spend time of both ends for fewer bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use core::net::SocketAddr;
 
-use rift::paths::{Agent, Candidates, Step, Via};
+use rift::paths::{Agent, CandidateKind, Candidates, Step, Via};
 use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
 use rift::wire::fleet::Way;
 use rift::wire::relay::{ENVELOPE_LEN, Envelope};
@@ -22,6 +22,8 @@ const AGAIN_US_MAX: u64 = 5_000_000;
 const LEASE_US: u64 = 300_000;
 /// A lease that ends within this long is not kept when there is another.
 const LEASE_LEFT_S: u64 = 600;
+/// Leases of one introduction.
+const LEASES: u8 = 2;
 /// An answer to an introduction is awaited this long.
 const ANSWER_US: u64 = 3_000_000;
 
@@ -47,6 +49,8 @@ pub struct Caller {
     host: PublicKey,
     local: SocketAddr,
     candidates: Candidates,
+    /// Where somebody said that the host is.
+    named: Vec<SocketAddr>,
     agent: Agent,
     binding: Option<(Leg, u64)>,
     /// When that lease came.
@@ -56,6 +60,12 @@ pub struct Caller {
     /// The way that the sender does not know yet.
     is_changed: bool,
     request: u16,
+    /// That request was not answered yet. Every answer makes this client send to where it says, so that a request has one: who
+    /// has the gateway shall not make it send to whom he likes more often than it asks.
+    is_asked: bool,
+    /// How many leases that answer may still bring.
+    leases_left: u8,
+    introductions: u64,
     /// It is to be introduced at this time.
     ask_at: Option<Instant>,
     again_us: u64,
@@ -82,12 +92,16 @@ impl Caller {
             host,
             local,
             candidates: Candidates::new(),
+            named: Vec::new(),
             agent: Agent::new(),
             binding: None,
             leased_at: now,
             spare: None,
             is_changed: false,
             request: 0,
+            is_asked: false,
+            leases_left: 0,
+            introductions: 0,
             ask_at: Some(now),
             again_us: AGAIN_US,
             met: None,
@@ -112,6 +126,12 @@ impl Caller {
         self.refused
     }
 
+    /// Introductions so far.
+    #[must_use]
+    pub const fn introductions(&self) -> u64 {
+        self.introductions
+    }
+
     /// Which way the session goes.
     #[must_use]
     pub fn in_use(&self) -> Option<Via> {
@@ -133,6 +153,16 @@ impl Caller {
     /// From now on the gateway and relays are reached by streams where UDP brings no answer.
     pub(crate) fn set_streams(&mut self, lend: super::LendStream) {
         self.gateway.set_streams(lend, self.local);
+    }
+
+    /// The host may be at these places, whatever the gateway says.
+    pub(crate) fn set_named(&mut self, places: Vec<SocketAddr>) {
+        self.named = places;
+    }
+
+    /// Where somebody said that the host is.
+    pub(crate) fn named(&self) -> &[SocketAddr] {
+        &self.named
     }
 
     /// Whether datagrams from there are for [`Self::handle_datagram`], whatever they are.
@@ -312,8 +342,9 @@ impl Caller {
             self.request = self.request.checked_add(1).unwrap_or(1);
             let (request, peer, candidates) = (self.request, self.host, self.candidates.clone());
             let asked = self.gateway.say(now, &Signal::Introduce { request, peer, candidates });
-            // In a session the agent says when it is asked again.
-            if !self.is_established || asked.is_err() {
+            self.is_asked = asked.is_ok();
+            // In a session that the agent leads it says when it is asked again.
+            if !self.is_led() || asked.is_err() {
                 self.ask_at = Some(now.plus_micros(ANSWER_US));
             }
         }
@@ -323,8 +354,9 @@ impl Caller {
     fn tell_way(&mut self, now: Instant) {
         let way = match self.agent.in_use() {
             _ if !self.is_established => Way::None,
-            None => Way::None,
-            Some(Via::Direct(_)) => Way::Direct,
+            // It was called where somebody said that it is.
+            None if self.named.is_empty() => Way::None,
+            None | Some(Via::Direct(_)) => Way::Direct,
             Some(Via::Relay) if self.is_streamed() => Way::Stream,
             Some(Via::Relay) => Way::Relay,
         };
@@ -337,14 +369,19 @@ impl Caller {
         if let Signal::Relays(places) = signal {
             self.nearest.begin(now, &self.gateway, places);
         } else if let Signal::Lease(lease) = signal {
+            let Some(left) = self.leases_left.checked_sub(1) else { return };
+            self.leases_left = left;
             self.on_lease(now, lease);
             if let Some((met, _)) = self.met.take() {
                 self.meet(now, &met);
             }
         } else if let Signal::Introduction(met) = signal {
-            if met.peer != self.host || !met.calls {
+            let is_answer = met.calls && met.peer == self.host && met.request == self.request;
+            if !is_answer || !core::mem::take(&mut self.is_asked) {
                 return;
             }
+            self.introductions += 1;
+            self.leases_left = if met.has_lease { LEASES } else { 0 };
             (self.ask_at, self.refused, self.again_us) = (None, None, AGAIN_US);
             if met.has_lease && self.binding.is_none() {
                 self.met = Some((met, now.plus_micros(LEASE_US)));
@@ -353,16 +390,25 @@ impl Caller {
             }
         } else if let Signal::Refused { reason, .. } = signal {
             self.refused = Some(reason);
-            if !self.is_established {
+            if !self.is_led() {
                 self.ask_at = Some(now.plus_micros(self.again_us));
                 self.again_us = (2 * self.again_us).min(AGAIN_US_MAX);
             }
         }
     }
 
+    /// Whether there is a session whose paths are the agent's: not one that was called at a named place.
+    fn is_led(&self) -> bool {
+        self.is_established && self.agent.in_use().is_some()
+    }
+
     fn meet(&mut self, now: Instant, met: &Introduction) {
-        let has_relay = self.binding.is_some();
-        self.agent.meet(now, &met.secret, &self.candidates, &met.candidates, has_relay);
+        let (has_relay, mut candidates) = (self.binding.is_some(), met.candidates.clone());
+        for &place in &self.named {
+            // One that is no candidate, or for which there is no room, has been called.
+            let _ = candidates.push(CandidateKind::Mapped, place);
+        }
+        self.agent.meet(now, &met.secret, &self.candidates, &candidates, has_relay);
     }
 
     /// Keeps the first lease: its way may be in use. The gateway renews it under the same tag. The second one of an
