@@ -13,28 +13,46 @@ async function ask(method, path) {
   return value;
 }
 
-function cell(row, text, kind) {
-  const cell = row.insertCell();
-  cell.textContent = text;
-  if (kind) cell.className = kind;
-  return cell;
+// The next cell of a line that is being written: the one that is there already, if there is.
+function cell(line, text, kind) {
+  const cell = line.row.cells[line.at] || line.row.insertCell();
+  line.at += 1;
+  if (cell.textContent !== text) cell.textContent = text;
+  cell.className = kind || "";
 }
 
-function action(cell, label, question, method, path) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = label;
-  button.addEventListener("click", async () => {
-    if (question && button.dataset.sure !== "yes") {
-      // The second click means it.
-      button.dataset.sure = "yes";
-      button.textContent = question;
-      button.className = "bad";
-      return;
-    }
-    await act(method, path);
+// The next cell, with buttons. One that is there already stays the element that it is.
+function actions(line, wanted) {
+  const cell = line.row.cells[line.at] || line.row.insertCell();
+  line.at += 1;
+  const known = new Map([...cell.children].map((button) => [button.dataset.does, button]));
+  const buttons = wanted.map(([label, question, method, path]) => {
+    const does = method + " " + path;
+    return known.get(does) || action(does, label, question, method, path);
   });
-  cell.append(button, " ");
+  const isSame = buttons.length === cell.children.length && buttons.every((button, at) => cell.children[at] === button);
+  if (!isSame) cell.replaceChildren(...buttons.flatMap((button) => [button, " "]));
+}
+
+function action(does, label, question, method, path) {
+  const button = document.createElement("button");
+  const ask = (isSure) => {
+    button.dataset.sure = isSure ? "yes" : "no";
+    button.textContent = isSure ? question : label;
+    button.className = isSure ? "bad" : "";
+  };
+  button.type = "button";
+  button.dataset.does = does;
+  ask(false);
+  button.addEventListener("click", async () => {
+    // The second click means it.
+    if (question && button.dataset.sure !== "yes") return ask(true);
+    button.disabled = true;
+    await act(method, path);
+    button.disabled = false;
+    ask(false);
+  });
+  return button;
 }
 
 async function act(method, path) {
@@ -48,12 +66,23 @@ async function act(method, path) {
   await refresh();
 }
 
-function fill(id, values, write) {
+// A row stays the element that it is while what it is about is there: a refresh takes nothing from under a person's hand, neither
+// a button that is being pressed nor a question that waits for its second click.
+function fill(id, values, name, write) {
   const body = byId(id);
-  // A question that waits for its second click is not taken away.
-  if (body.querySelector("[data-sure]") && document.activeElement && body.contains(document.activeElement)) return;
-  body.replaceChildren();
-  for (const value of values) write(body.insertRow(), value);
+  const names = new Set(values.map(name));
+  const known = new Map([...body.rows].map((row) => [row.dataset.about, row]));
+  for (const [about, row] of known) if (!names.has(about)) row.remove();
+  values.forEach((value, at) => {
+    const about = name(value, at);
+    let row = known.get(about);
+    if (!row) {
+      row = document.createElement("tr");
+      row.dataset.about = about;
+    }
+    if (body.rows[at] !== row) body.insertBefore(row, body.rows[at] || null);
+    write({ row, at: 0 }, value);
+  });
 }
 
 const path = encodeURIComponent;
@@ -66,9 +95,9 @@ function device(row, value) {
   cell(row, session ? (session.is_host ? "host" : "yes") : "no");
   cell(row, session ? session.seen : "");
   cell(row, session ? session.paths.map((one) => one.way + " → " + one.peer.slice(0, 8)).join(", ") : "");
-  const acts = row.insertCell();
-  action(acts, "Revoke", "Really revoke", "DELETE", "devices/" + path(value.id));
-  if (!value.is_banned) action(acts, "Ban", "Really ban", "PUT", "bans/" + path(value.id));
+  const acts = [["Revoke", "Really revoke", "DELETE", "devices/" + path(value.id)]];
+  if (!value.is_banned) acts.push(["Ban", "Really ban", "PUT", "bans/" + path(value.id)]);
+  actions(row, acts);
 }
 
 function relay(row, value) {
@@ -80,7 +109,7 @@ function relay(row, value) {
   cell(row, state, value.is_usable ? "" : "bad");
   cell(row, beat ? beat.leases + " of " + beat.leases_max : "");
   cell(row, beat ? beat.load_permille / 10 + " %" : "");
-  action(row.insertCell(), value.is_drained ? "Use again" : "Drain", null, value.is_drained ? "DELETE" : "PUT", "relays/" + path(value.id) + "/drain");
+  actions(row, [[value.is_drained ? "Use again" : "Drain", null, value.is_drained ? "DELETE" : "PUT", "relays/" + path(value.id) + "/drain"]]);
 }
 
 async function refresh() {
@@ -95,13 +124,13 @@ async function refresh() {
   byId("summary").textContent = `${overview.present} of ${overview.devices} devices there, ${overview.introductions} introductions` + (overview.is_draining ? ", introducing nobody" : "");
   byId("drain").textContent = overview.is_draining ? "Introduce again" : "Introduce nobody";
   byId("drain").dataset.method = overview.is_draining ? "DELETE" : "PUT";
-  fill("devices", devices, device);
-  fill("relays", relays, relay);
-  fill("bans", bans, (row, value) => {
+  fill("devices", devices, (value) => value.id, device);
+  fill("relays", relays, (value) => value.id, relay);
+  fill("bans", bans, (value) => value.id, (row, value) => {
     cell(row, value.id, "id");
-    action(row.insertCell(), "Let in again", null, "DELETE", "bans/" + path(value.id));
+    actions(row, [["Let in again", null, "DELETE", "bans/" + path(value.id)]]);
   });
-  fill("audit", audit, (row, line) => {
+  fill("audit", audit, (_, at) => String(at), (row, line) => {
     cell(row, time(line.at_s));
     cell(row, line.actor, "id");
     cell(row, line.action);

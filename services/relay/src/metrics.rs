@@ -24,10 +24,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn forwarded(&self, packets: usize, bytes: usize, resided_us: u64) {
-        let packets = packets as u64;
-        self.packets.fetch_add(packets, Ordering::Relaxed);
+    pub(crate) fn forwarded(&self, packets: usize, bytes: usize) {
+        self.packets.fetch_add(packets as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// So many packets, of which it was asked, were here for so long.
+    pub(crate) fn resided(&self, packets: usize, resided_us: u64) {
+        let packets = packets as u64;
         let class = CLASSES_US.iter().position(|&end| resided_us <= end).unwrap_or(CLASSES_US.len());
         self.resided[class].fetch_add(packets, Ordering::Relaxed);
         self.resided_sum_us.fetch_add(packets * resided_us, Ordering::Relaxed);
@@ -102,7 +106,9 @@ impl Metrics {
         let name = "wavry_relay_residence_seconds";
         put(
             &mut text,
-            format_args!("# HELP {name} From the kernel's having a datagram to its being sent on.\n"),
+            format_args!(
+                "# HELP {name} From the kernel's having a datagram to its being sent on, of those of one turn in 16.\n"
+            ),
         );
         put(&mut text, format_args!("# TYPE {name} histogram\n"));
         let mut sum = 0;

@@ -1,7 +1,7 @@
 //! Datagrams to one address that came one by one leave as one batch: the kernel's way out is paid once for all of them.
 
 use rift::{Ecn, Instant};
-use rift_mio::{Clock, Sender};
+use rift_mio::Sender;
 
 use crate::state::Onward;
 use crate::worker::{Shared, send};
@@ -19,23 +19,22 @@ pub(crate) struct Outbox {
     /// Bytes of each datagram but the last.
     stride: usize,
     count: usize,
-    /// When the first of them came.
-    since: Instant,
+    /// When the first of them came, if that was asked.
+    since: Option<Instant>,
 }
 
 impl Outbox {
     pub(crate) fn new() -> Self {
-        Self { bytes: Vec::with_capacity(BYTES_MAX), to: None, stride: 0, count: 0, since: Instant::ZERO }
+        Self { bytes: Vec::with_capacity(BYTES_MAX), to: None, stride: 0, count: 0, since: None }
     }
 
-    /// Adds a datagram that came at `received_at`; what cannot go with it is sent before.
+    /// Adds a datagram that came at `since`; what cannot go with it is sent before.
     pub(crate) fn put(
         &mut self,
         shared: &Shared,
-        clock: &Clock,
         sender: &mut Sender,
         (onward, ecn): (Onward, Ecn),
-        received_at: Instant,
+        since: Option<Instant>,
         datagram: &[u8],
     ) {
         let goes_along = self.to == Some((onward, ecn))
@@ -44,18 +43,19 @@ impl Outbox {
             && self.count < DATAGRAMS_MAX
             && self.bytes.len() + datagram.len() <= BYTES_MAX;
         if !goes_along {
-            self.flush(shared, clock, sender);
-            (self.to, self.stride, self.since) = (Some((onward, ecn)), datagram.len(), received_at);
+            self.flush(shared, sender);
+            (self.to, self.stride, self.since) = (Some((onward, ecn)), datagram.len(), since);
         }
         self.bytes.extend_from_slice(datagram);
         self.count += 1;
     }
 
     /// Sends it.
-    pub(crate) fn flush(&mut self, shared: &Shared, clock: &Clock, sender: &mut Sender) {
+    pub(crate) fn flush(&mut self, shared: &Shared, sender: &mut Sender) {
         if let Some((onward, ecn)) = self.to.take() {
             send(shared, sender, onward, ecn, &self.bytes, self.stride);
-            shared.metrics.forwarded(self.count, self.bytes.len(), clock.now().micros_since(self.since));
+            shared.metrics.forwarded(self.count, self.bytes.len());
+            shared.resided(self.count, self.since);
         }
         self.bytes.clear();
         self.count = 0;

@@ -106,6 +106,7 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
     let relay = |_| Ok(Mutex::new(Relay::new(rift_keystore::load(&path)?, secret, limits)));
     let shared = Arc::new(Shared {
         shards: (0..shards).map(relay).collect::<Result<_, ServeError>>()?,
+        keeps: (0..shards).map(|_| AtomicBool::new(false)).collect(),
         tokens,
         metrics: Metrics::default(),
         turns: (0..count).map(|_| AtomicU64::new(0)).collect(),
@@ -187,8 +188,7 @@ fn start(
     for (number, socket) in sockets.into_iter().enumerate() {
         let shared = Arc::clone(shared);
         let name = format!("relay-{number}");
-        let thread =
-            thread::Builder::new().name(name).spawn(move || worker::work(&shared, socket, number, count));
+        let thread = thread::Builder::new().name(name).spawn(move || worker::work(&shared, socket, number));
         let what = "cannot start a thread";
         threads.push(thread.map_err(|source| ServeError::System { what: what.to_owned(), source })?);
     }

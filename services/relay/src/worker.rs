@@ -5,18 +5,15 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
 use rift::paths::relay::RELAY_ID_LEN;
 use rift::wire::bind::{BIND_LEN_MAX, BindMessage};
 use rift::wire::fleet::LeaseKeys;
 use rift::wire::relay::{ENVELOPE_FIRST, ENVELOPE_LEN};
 use rift::wire::{Kind, stun};
-use rift::{Class, Ecn, PathId, PublicKey, Transmit};
-use rift_mio::{Clock, Destination, Received, Sender, Socket};
+use rift::{Class, Ecn, Instant, PathId, PublicKey, Transmit};
+use rift_mio::{Clock, DedicatedSocket, Destination, Received, Sender, Socket};
 use rift_paseto::Verifier;
 
 use crate::metrics::Metrics;
@@ -25,11 +22,20 @@ use crate::state::{Cause, Onward, PACKET_LEN_MAX, Relay, Tokens, Verdict, tag_of
 
 /// How long a thread sleeps at most.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long it does while packets wait that their leases do not allow yet.
+const KEPT_MS: u16 = 1;
+/// Of one turn in so many it is measured how long its packets were here: the kernel's note of each packet's arrival costs as
+/// much as a tenth of taking it.
+const MEASURED_EACH: u64 = 16;
+/// Full turns after which what was kept has waited long enough.
+const FULL_TURNS: usize = 2;
 
 /// What all threads share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) shards: Box<[Mutex<Relay>]>,
+    /// Which of them have packets that wait, or have dropped some: so that nobody has to ask each.
+    pub(crate) keeps: Box<[AtomicBool]>,
     pub(crate) tokens: Trusted,
     pub(crate) metrics: Metrics,
     /// How often each thread has looked for packets: one that stands still is stuck.
@@ -53,8 +59,15 @@ impl Shared {
     }
 
     /// The tags are random, so any of their bits will do.
-    fn shard_of(&self, tag: u64) -> MutexGuard<'_, Relay> {
-        self.shard((tag % self.shards.len() as u64) as usize)
+    const fn place_of(&self, tag: u64) -> usize {
+        (tag % self.shards.len() as u64) as usize
+    }
+
+    /// Packets that came at `since` have been sent on, if that was asked.
+    pub(crate) fn resided(&self, packets: usize, since: Option<Instant>) {
+        if let Some(since) = since {
+            self.metrics.resided(packets, Clock::new().now().micros_since(since));
+        }
     }
 
     fn unix_s(&self) -> u64 {
@@ -103,48 +116,54 @@ impl Tokens for Trusted {
     }
 }
 
-/// Serves a socket until it is told to stop; `number` of `count` threads.
-pub(crate) fn work(shared: &Shared, mut socket: Socket, number: usize, count: usize) -> io::Result<()> {
-    let mut poll = Poll::new()?;
-    let mut events = Events::with_capacity(4);
-    poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(0), Interest::READABLE)?;
+/// Serves a socket until it is told to stop, as this one of the threads.
+pub(crate) fn work(shared: &Shared, socket: Socket, number: usize) -> io::Result<()> {
+    let mut socket = DedicatedSocket::new(socket, IDLE)?;
     let clock = Clock::new();
     let mut outbox = Outbox::new();
-    let mut has_kept = false;
+    let (mut has_kept, mut full_turns, mut turn) = (false, 0, 0_u64);
     while !shared.stop.load(Ordering::Relaxed) {
-        let timeout = if has_kept { Duration::from_millis(1) } else { IDLE };
-        match poll.poll(&mut events, Some(timeout)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            result => result?,
-        }
+        turn = turn.wrapping_add(1);
+        let is_measured = turn % MEASURED_EACH == 0;
+        socket.tell_arrivals(is_measured)?;
+        let take = |sender: &mut Sender, received: Received<'_>| {
+            let now = if is_measured { clock.now() } else { received.received_at };
+            serve(shared, (now, is_measured), sender, &mut outbox, received);
+        };
+        let taken = if has_kept {
+            socket.wait_shortly_and_answer(KEPT_MS, take)?
+        } else {
+            socket.wait_and_answer(take)?
+        };
         shared.turns[number].fetch_add(1, Ordering::Relaxed);
-        let mut turns = 0;
-        while socket
-            .receive_and_answer(|sender, received| serve(shared, &clock, sender, &mut outbox, received))?
-            > 0
-        {
-            turns += 1;
-            // What was kept has waited long enough.
-            if turns % 16 == 0 {
-                shared.turns[number].fetch_add(1, Ordering::Relaxed);
-                send_kept(shared, &clock, socket.sender(), number, count);
-            }
+        // What comes next may go along with what came last, and is there already.
+        if taken == DedicatedSocket::BATCHES && full_turns < FULL_TURNS {
+            full_turns += 1;
+            continue;
         }
-        outbox.flush(shared, &clock, socket.sender());
-        has_kept = send_kept(shared, &clock, socket.sender(), number, count);
+        full_turns = 0;
+        outbox.flush(shared, socket.sender());
+        has_kept = send_kept(shared, &clock, socket.sender());
     }
     Ok(())
 }
 
 /// Everything that came at once from one address.
-fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, outbox: &mut Outbox, received: Received<'_>) {
+fn serve(
+    shared: &Shared,
+    (now, is_measured): (Instant, bool),
+    sender: &mut Sender,
+    outbox: &mut Outbox,
+    received: Received<'_>,
+) {
     let Received { from, local, received_at, ecn, bytes, stride } = received;
+    let since = is_measured.then_some(received_at);
     let mut rest = &*bytes;
     while let Some(&first) = rest.first() {
         let one = &rest[..stride.min(rest.len())];
         if first != ENVELOPE_FIRST {
             if BindMessage::is_kind(first) {
-                bind(shared, clock, sender, (from, local), one);
+                bind(shared, now, sender, (from, local), one);
             } else if Kind::of(first) == Some(Kind::Stun) {
                 stun(shared, sender, (from, local), one);
             } else {
@@ -156,20 +175,24 @@ fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, outbox: &mut Outbo
         let (run, after) = rest.split_at(run_len(rest, stride));
         rest = after;
         let packets = run.len().div_ceil(stride);
-        let now = clock.now();
         let Some(tag) = tag_of(run) else {
             shared.metrics.dropped(Cause::Malformed, packets);
             continue;
         };
-        let verdict = shared.shard_of(tag).forward(now, from, ecn, run, stride);
+        let place = shared.place_of(tag);
+        let verdict = shared.shard(place).forward(now, from, ecn, run, stride);
+        if matches!(verdict, Verdict::Kept | Verdict::Drop(Cause::OverRate)) {
+            shared.keeps[place].store(true, Ordering::Relaxed);
+        }
         match verdict {
             Verdict::Forward(onward) if packets == 1 => {
-                outbox.put(shared, clock, sender, (onward, ecn), received_at, run);
+                outbox.put(shared, sender, (onward, ecn), since, run);
             }
             Verdict::Forward(onward) => {
-                outbox.flush(shared, clock, sender);
+                outbox.flush(shared, sender);
                 send(shared, sender, onward, ecn, run, stride);
-                shared.metrics.forwarded(packets, run.len(), clock.now().micros_since(received_at));
+                shared.metrics.forwarded(packets, run.len());
+                shared.resided(packets, since);
             }
             Verdict::Kept => shared.metrics.kept(packets),
             Verdict::Drop(cause) => shared.metrics.dropped(cause, packets),
@@ -181,7 +204,7 @@ fn serve(shared: &Shared, clock: &Clock, sender: &mut Sender, outbox: &mut Outbo
 fn stun(shared: &Shared, sender: &mut Sender, (from, source): (SocketAddr, Option<IpAddr>), question: &[u8]) {
     let mut reply = [0; stun::ANSWER_LEN_MAX];
     let seen = SocketAddr::new(from.ip().to_canonical(), from.port());
-    match stun::answer(question, seen, &mut reply).filter(|&len| !stun::is_longer(question, len)) {
+    match rift_stun::answer(question, seen, &mut reply).filter(|&len| !stun::is_longer(question, len)) {
         Some(len) => {
             shared.metrics.answered();
             send(shared, sender, Onward { to: from, source }, Ecn::NotEct, &reply[..len], len);
@@ -200,16 +223,22 @@ fn run_len(bytes: &[u8], stride: usize) -> usize {
 
 fn bind(
     shared: &Shared,
-    clock: &Clock,
+    now: Instant,
     sender: &mut Sender,
     (from, local): (SocketAddr, Option<IpAddr>),
     message: &[u8],
 ) {
     let mut reply = [0; BIND_LEN_MAX];
     let tag = tag_of(message).unwrap_or(0);
-    let (now, unix_s) = (clock.now(), shared.unix_s());
-    let answer =
-        shared.shard_of(tag).handle_bind(now, unix_s, (from, local), message, &shared.tokens, &mut reply);
+    let unix_s = shared.unix_s();
+    let answer = shared.shard(shared.place_of(tag)).handle_bind(
+        now,
+        unix_s,
+        (from, local),
+        message,
+        &shared.tokens,
+        &mut reply,
+    );
     match answer {
         Ok(len) => {
             shared.metrics.answered();
@@ -219,22 +248,31 @@ fn bind(
     }
 }
 
-/// Sends what was kept and may go on, of this thread's part of the leases; returns whether anything still waits.
-fn send_kept(shared: &Shared, clock: &Clock, sender: &mut Sender, number: usize, count: usize) -> bool {
-    let mut packet = [0; PACKET_LEN_MAX];
+/// Sends what was kept and may go on; returns whether anything still waits.
+fn send_kept(shared: &Shared, clock: &Clock, sender: &mut Sender) -> bool {
     let mut waits = false;
-    for place in (number..shared.shards.len()).step_by(count.max(1)) {
-        let now = clock.now();
-        // The lock is not held while the kernel works.
-        while let Some(departure) = { shared.shard(place).poll_transmit(now, &mut packet) } {
-            let bytes = &packet[..departure.len];
-            send(shared, sender, departure.onward, departure.ecn, bytes, bytes.len());
-            shared.metrics.forwarded(1, bytes.len(), 0);
+    for (place, keeps) in shared.keeps.iter().enumerate() {
+        if keeps.load(Ordering::Relaxed) {
+            waits |= send_kept_of(shared, place, clock.now(), sender);
         }
-        let mut shard = shared.shard(place);
-        shared.metrics.made_room(shard.take_dropped());
-        waits |= shard.waiting() > 0;
     }
+    waits
+}
+
+/// The same, of one part of the leases.
+fn send_kept_of(shared: &Shared, place: usize, now: Instant, sender: &mut Sender) -> bool {
+    let mut packet = [0; PACKET_LEN_MAX];
+    // The lock is not held while the kernel works.
+    while let Some(departure) = { shared.shard(place).poll_transmit(now, &mut packet) } {
+        let bytes = &packet[..departure.len];
+        send(shared, sender, departure.onward, departure.ecn, bytes, bytes.len());
+        shared.metrics.forwarded(1, bytes.len());
+    }
+    let mut shard = shared.shard(place);
+    shared.metrics.made_room(shard.take_dropped());
+    let waits = shard.waiting() > 0;
+    // Under the lock, so that nobody's word of a packet that came meanwhile is lost.
+    shared.keeps[place].store(waits, Ordering::Relaxed);
     waits
 }
 

@@ -27,6 +27,12 @@ pub const RELAYS_MAX: usize = 64;
 /// A relay that was not heard for so many microseconds gets no more leases: three beats.
 pub const BEAT_LATE_US: u64 = 45_000_000;
 
+/// Devices that are told of a new relay at once: what they measure then is a few datagrams each.
+pub const TELLINGS_AT_ONCE: usize = 8;
+
+/// And as many more after so many microseconds: all sessions in less than half a minute.
+pub const TELLINGS_INTERVAL_US: u64 = 50_000;
+
 /// Peers with whom a device may say to be connected.
 pub const PATHS_TOLD_MAX: usize = 16;
 
@@ -48,4 +54,5 @@ pub const REPLIES_MAX: usize = 256;
 /// How long an enrolment token is good, in seconds: a day.
 pub const TOKEN_S: u64 = 86_400;
 
+const _: () = assert!(SESSIONS_MAX as u64 / TELLINGS_AT_ONCE as u64 * TELLINGS_INTERVAL_US <= 30_000_000);
 const _: () = assert!(SESSIONS_MAX <= u16::MAX as usize, "a session's index fits");

@@ -183,7 +183,7 @@ const fn changed(is_news: bool) -> Outcome {
 impl<E: FnMut() -> [u8; 32]> Gateway<E> {
     /// Does what an operator wants.
     pub fn obey(&mut self, now: Instant, order: Order) -> Outcome {
-        let outcome = self.registry.obey(order);
+        let outcome = self.registry.change_relays(now, |registry| registry.obey(order));
         self.act(now);
         outcome
     }

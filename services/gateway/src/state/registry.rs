@@ -20,6 +20,7 @@ use super::limits::{
     TOKENS_WRONG_MAX,
 };
 use super::relays::Relays;
+use super::tellings::{RelaySet, Tellings};
 
 /// What storage remembers of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub(super) struct Present {
     times: RelayTimes,
     /// With whom it says to be connected.
     pub(super) paths: BTreeMap<PublicKey, Way>,
-    is_told_relays: bool,
+    pub(super) told_relays: RelaySet,
     /// Whom it lets be introduced, of a list that is not whole yet.
     listed: Option<BTreeSet<PublicKey>>,
     /// It pairs just now: every device may be introduced to it.
@@ -114,6 +115,7 @@ pub struct Registry {
     strangers: BTreeSet<(Instant, SessionIndex)>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) relays: Relays,
+    pub(super) tellings: Tellings,
     pub(super) lease_keys: LeaseKeys,
     /// Nobody is introduced any more.
     pub(super) is_draining: bool,
@@ -177,7 +179,7 @@ impl Registry {
             offer: None,
             times: RelayTimes::new(),
             paths: BTreeMap::new(),
-            is_told_relays: false,
+            told_relays: 0,
             listed: None,
             pairs: false,
             wrong_tokens: 0,
@@ -193,18 +195,6 @@ impl Registry {
         }
         self.effects.push_back(Effect::Say(session, Signal::Welcome { is_enrolled, seen }));
         self.tell_relays(now, session);
-    }
-
-    /// A device is told once in each session which relays there are, if there are any by then.
-    fn tell_relays(&mut self, now: Instant, session: SessionIndex) {
-        let places = self.relays.places(now);
-        let Some(present) = self.sessions.get_mut(&session) else { return };
-        if !places.is_empty()
-            && self.devices.contains_key(&present.key)
-            && !core::mem::replace(&mut present.is_told_relays, true)
-        {
-            self.effects.push_back(Effect::Say(session, Signal::Relays(places)));
-        }
     }
 
     /// A device is seen elsewhere now.
@@ -237,7 +227,8 @@ impl Registry {
             if !self.relays.knows(&key) {
                 return self.refuse(session, 0, SignalReason::NotEnrolled);
             }
-            self.relays.on_beat(now, &key, present.seen, beat);
+            let seen = present.seen;
+            self.change_relays(now, |registry| registry.relays.on_beat(now, &key, seen, beat));
             return self.effects.push_back(Effect::Say(session, Signal::LeaseKeys(self.lease_keys.clone())));
         }
         let Some(device) = self.devices.get_mut(&key) else {
@@ -307,7 +298,7 @@ impl Registry {
         }
     }
 
-    /// Who has not enrolled in time has to go.
+    /// Who has not enrolled in time has to go, and who has is told of new relays.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(&(since, session)) = self.strangers.first()
             && now.micros_since(since) >= STRANGER_US
@@ -315,12 +306,14 @@ impl Registry {
             self.disconnect(session);
             self.effects.push_back(Effect::Close(session));
         }
+        self.tell_next(now);
     }
 
     /// When [`Self::handle_timeout`] has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.strangers.first().map(|(since, _)| since.plus_micros(STRANGER_US))
+        let stranger = self.strangers.first().map(|(since, _)| since.plus_micros(STRANGER_US));
+        stranger.into_iter().chain(self.next_telling()).min()
     }
 
     /// What is to be done next.

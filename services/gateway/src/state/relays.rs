@@ -11,6 +11,7 @@ use rift::wire::fleet::{Beat, RelayPlace, RelayPlaces, RelayTimes};
 use rift::{Instant, PublicKey};
 
 use super::limits::{BEAT_LATE_US, RELAYS_MAX};
+use super::tellings::RelaySet;
 
 /// What a relay that a device has not measured counts as, in units of 0.1 ms.
 const UNMEASURED: u32 = 2_000;
@@ -107,12 +108,18 @@ impl Relays {
         relay.map(|relay| relay.is_drained = is_drained).is_some()
     }
 
-    /// What devices are told of, to measure.
+    /// What devices are told of, to measure, and which of all that are.
     #[must_use]
-    pub fn places(&self, now: Instant) -> RelayPlaces {
-        let usable = self.all.iter().filter(|relay| relay.is_usable(now));
-        let places = usable.filter_map(|relay| Some(RelayPlace { key: relay.key, address: relay.address? }));
-        places.take(RELAYS_TOLD_MAX).collect()
+    pub(super) fn places(&self, now: Instant) -> (RelayPlaces, RelaySet) {
+        let (mut places, mut set) = (RelayPlaces::new(), 0);
+        let usable = self.all.iter().enumerate().filter(|(_, relay)| relay.is_usable(now));
+        for (place, relay) in usable.take(RELAYS_TOLD_MAX) {
+            let Some(address) = relay.address else { continue };
+            if places.push(RelayPlace { key: relay.key, address }).is_ok() {
+                set |= 1 << place;
+            }
+        }
+        (places, set)
     }
 
     /// Whether there is one that may get a lease.

@@ -75,10 +75,16 @@ fn operator_enrols_sees_bans_and_revokes_a_device_and_it_all_outlives_a_restart(
     assert_eq!(status, 201);
     let token = EnrolmentToken::parse(made["token"].as_str().unwrap()).unwrap();
     let mut device = Device::call(gateway.address, key, &identity, 1);
-    device.line.say(&Signal::Enrol { token, name: "<b>laptop</b>".try_into().unwrap() }).unwrap();
+    device
+        .line
+        .say(&Signal::Enrol { token, name: "<b>laptop</b>'); DROP TABLE devices; --".try_into().unwrap() })
+        .unwrap();
     while !device.welcome().0 {}
     let (_, devices) = gateway.ask("GET", "/api/v1/devices");
-    assert_eq!((devices[0]["id"].as_str(), devices[0]["name"].as_str()), (Some(&*id), Some("<b>laptop</b>")));
+    assert_eq!(
+        (devices[0]["id"].as_str(), devices[0]["name"].as_str()),
+        (Some(&*id), Some("<b>laptop</b>'); DROP TABLE devices; --"))
+    );
     let seen = device.socket.local_addr().unwrap().to_string();
     assert_eq!(devices[0]["session"]["seen"].as_str(), Some(&*seen));
     let ban = format!("/api/v1/bans/{id}");

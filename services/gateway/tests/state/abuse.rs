@@ -2,6 +2,8 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 
+use rift::Identity;
+use rift::wire::fleet::Beat;
 use rift::wire::signal::{Signal, SignalReason};
 use rift::wire::stun;
 use wavry_gateway::state::DEVICE_BYTES;
@@ -67,6 +69,30 @@ fn text_that_does_not_print_ends_the_session_and_markup_stays_text() {
     house.say(at, &Signal::Enrol { token: TOKEN(2), name: "two\nlines".try_into().expect("it fits") });
     assert!(house.is_closed(at), "a name with a line break is none");
     assert_eq!(house.gateway.counters().devices, 1);
+
+    let key = Identity::from_secret([51; 32]).public();
+    let mut house = House::with_relays(&[(key, Some(([203, 0, 113, 51], 4749).into()))]);
+    let beat = |region: &str| {
+        Signal::Beat(Beat {
+            leases: 0,
+            leases_max: 1,
+            load_permille: 0,
+            is_draining: false,
+            address: "0.0.0.0:0".parse().expect("an address"),
+            region: region.try_into().expect("it fits"),
+            version: "1".try_into().expect("it fits"),
+        })
+    };
+    let at = house.add(51);
+    house.say(at, &beat("<b>'; --"));
+    let region = |house: &House| {
+        let relays = house.gateway.relays();
+        relays[0].beat.as_ref().expect("it was heard").1.region.as_str().to_owned()
+    };
+    assert_eq!(region(&house), "<b>'; --");
+    house.say(at, &beat("\u{1b}[2J"));
+    assert!(house.is_closed(at), "a region that steers a terminal is none");
+    assert_eq!(region(&house), "<b>'; --");
 }
 
 #[test]
@@ -89,6 +115,25 @@ fn device_that_asks_without_end_is_refused_and_others_are_not() {
     assert!((75..=85).contains(&refused), "{refused} of 100 in two seconds");
     house.say(1, &Signal::LookUp { peer: nobody });
     assert!(matches!(house.heard(1)[..], [Signal::Found { .. }]));
+}
+
+/// A device that falls silent the moment its session has begun, with what it was told on its way: what is said again then is
+/// little, at no time without end, and others are served meanwhile.
+#[test]
+fn device_that_falls_silent_at_once_is_told_little_and_keeps_nobody_waiting() {
+    for live_ms in 1..=60 {
+        let mut house = House::new();
+        let at = house.call(1);
+        house.run(live_ms);
+        house.mute(at);
+        let told = house.told(at);
+        house.run(8_000);
+        let again = house.told(at) - told;
+        assert!(again <= 500, "{again} datagrams to a silent device, which was there for {live_ms} ms");
+        assert_eq!(house.gateway.counters().sessions, 0, "{live_ms} ms: it is gone");
+        let other = house.add(2);
+        assert!(matches!(house.heard(other)[..], [Signal::Welcome { .. }]));
+    }
 }
 
 /// The figure is for operators who reckon memory.

@@ -104,6 +104,62 @@ fn devices_are_told_of_relays_once_to_measure_them() {
     assert_eq!(told[0].iter().map(|relay| relay.address).collect::<Vec<_>>(), [0, 1, 2].map(relay_at));
 }
 
+/// How many relays a device was told of each time since it was last asked.
+fn told(house: &mut House, at: usize) -> Vec<usize> {
+    let all = |said: &Signal| if let Signal::Relays(all) = said { Some(all.len()) } else { None };
+    house.heard(at).iter().filter_map(all).collect()
+}
+
+/// SPEC §18.9.
+#[test]
+fn devices_hear_of_a_relay_that_comes_later_a_few_at_a_time_and_once() {
+    const DEVICES: usize = 12;
+    let named: Vec<_> = (0..2).map(|number| (relay_key(number), None)).collect();
+    let mut house = House::with_relays(&named);
+    let devices: Vec<usize> = (0..DEVICES as u8)
+        .map(|number| {
+            let at = house.add(number);
+            let name = "a device".try_into().expect("it fits");
+            house.say(at, &Signal::Enrol { token: TOKEN(number), name });
+            house.say(at, &Signal::Present { is_host: true, candidates: candidates() });
+            at
+        })
+        .collect();
+    let relays = [0, 1].map(|number| house.add(RELAYS[number]));
+    let beat_at = |number| {
+        let Signal::Beat(beat) = beat(0, 0, false) else { panic!("a beat") };
+        Signal::Beat(Beat { address: relay_at(number), ..beat })
+    };
+    for &at in &devices {
+        assert!(told(&mut house, at).is_empty(), "nobody knows where the relays are");
+    }
+    house.say(relays[0], &beat_at(0));
+    let early: usize = devices.iter().map(|&at| told(&mut house, at).len()).sum();
+    assert!((1..DEVICES).contains(&early), "{early} heard at once");
+    house.run(1_000);
+    let late: usize = devices.iter().map(|&at| told(&mut house, at).len()).sum();
+    assert_eq!(early + late, DEVICES, "each heard once");
+    // The second comes, goes and comes again; the first is silent for too long and comes back.
+    house.say(relays[1], &beat_at(1));
+    house.run(1_000);
+    for &at in &devices {
+        assert_eq!(told(&mut house, at), [2], "both are told");
+    }
+    house.obey(Order::DrainRelay(relay_id(&relay_key(1)), true));
+    house.obey(Order::DrainRelay(relay_id(&relay_key(1)), false));
+    house.run(50_000);
+    let latecomer = house.add(99);
+    house.say(latecomer, &Signal::Enrol { token: TOKEN(99), name: "a device".try_into().expect("it fits") });
+    house.say(latecomer, &Signal::Present { is_host: true, candidates: candidates() });
+    assert!(told(&mut house, latecomer).is_empty(), "no relay was heard of for long");
+    house.say(relays[0], &beat_at(0));
+    house.run(1_000);
+    assert_eq!(told(&mut house, latecomer), [1], "it hears of the one that is back");
+    for &at in &devices {
+        assert!(told(&mut house, at).is_empty(), "which is no news for the others");
+    }
+}
+
 #[test]
 fn relay_that_is_full_late_or_draining_gets_no_leases() {
     let mut house = house();

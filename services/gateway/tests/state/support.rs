@@ -25,6 +25,8 @@ struct Device {
     key: PublicKey,
     heard: Vec<Signal>,
     is_pulled: bool,
+    /// Datagrams that were sent to it.
+    told: usize,
 }
 
 /// All of them, and the clock.
@@ -64,8 +66,15 @@ impl House {
         }
     }
 
-    /// A device of this key comes; its place.
+    /// A device of this key comes, and has time to be there; its place.
     pub(crate) fn add(&mut self, seed: u8) -> usize {
+        let place = self.call(seed);
+        self.run(100);
+        place
+    }
+
+    /// A device of this key calls; its place.
+    pub(crate) fn call(&mut self, seed: u8) -> usize {
         self.drawn += 1;
         let identity = Identity::from_secret([seed; 32]);
         let place = self.devices.len();
@@ -85,9 +94,19 @@ impl House {
             key: identity.public(),
             heard: Vec::new(),
             is_pulled: false,
+            told: 0,
         });
-        self.run(100);
         place
+    }
+
+    /// From now on a device says nothing, and hears nothing.
+    pub(crate) fn mute(&mut self, at: usize) {
+        self.devices[at].is_pulled = true;
+    }
+
+    /// How many datagrams were sent to a device.
+    pub(crate) fn told(&self, at: usize) -> usize {
+        self.devices[at].told
     }
 
     /// What an operator wants; everybody has time to hear of it.
@@ -132,6 +151,7 @@ impl House {
         let (mut sent, mut out) = (Vec::new(), [0; 2048]);
         while let Some((len, to)) = self.gateway.poll_transmit(self.now, &mut out) {
             sent.push((to, out[..len].to_vec()));
+            assert!(sent.len() < 10_000, "no end at {:?}", self.now);
         }
         sent
     }
@@ -161,8 +181,9 @@ impl House {
                 }
             }
             for (to, mut bytes) in self.sent() {
-                let device = self.devices.iter_mut().find(|device| device.at == to && !device.is_pulled);
-                if let Some(device) = device {
+                let Some(device) = self.devices.iter_mut().find(|device| device.at == to) else { continue };
+                device.told += 1;
+                if !device.is_pulled {
                     let session = &mut device.session;
                     let _ = session.handle_datagram(self.now, PathId(0), self.now, Ecn::NotEct, &mut bytes);
                 }
