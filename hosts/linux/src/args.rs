@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use rift::wire::signal::EnrolmentToken;
 use rift::{Permissions, Pin, PublicKey};
+use rift_mio::BUSY_POLL_US_MAX;
 use rift_v4l::{Edid, FourCc};
 
 use crate::allow::permission;
@@ -224,6 +225,14 @@ pub struct RunArgs {
     /// Pictures a second at most, 1 to 240 [default: 60]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=240))]
     pub fps: Option<u32>,
+    /// Make pictures smaller, 3/4 or 1/2 each way, while things move on a network too narrow for all their pixels (H.264; not of
+    /// cards that encode) [default: true]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub resolution_steps: Option<bool>,
+    /// Poll the last N microseconds before each paced departure without sleep, 0 to 200, for machines that wake programs late:
+    /// datagrams leave closer to their times, for that much more of a processor [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(BUSY_POLL_US_MAX)))]
+    pub busy_poll: Option<u32>,
     /// Write a line `ADDR:PORT ID` to this file once the host listens; with 127.0.0.1 for a wildcard address
     #[arg(long, value_name = "FILE")]
     pub port_file: Option<PathBuf>,
@@ -258,7 +267,7 @@ pub struct RunArgs {
     /// The gateway by which clients find this host from anywhere: HOST or HOST:PORT, port 4748 unless said
     #[arg(long, value_name = "ADDR", value_parser = gateway::address)]
     pub gateway: Option<String>,
-    /// Ask this machine's router to open the port (PCP, NAT-PMP), so that clients whom the gateway introduces find a direct way
+    /// Ask this machine's router to open the port (PCP, NAT-PMP, UPnP), so that clients whom the gateway introduces find a direct way
     /// more often; strangers are not answered there either [default: yes, if there is a gateway]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     pub map_port: Option<bool>,
@@ -317,6 +326,8 @@ impl RunArgs {
             handshake: self.handshake.or(other.handshake),
             bitrate_max: self.bitrate_max.or(other.bitrate_max),
             fps: self.fps.or(other.fps),
+            resolution_steps: self.resolution_steps.or(other.resolution_steps),
+            busy_poll: self.busy_poll.or(other.busy_poll),
             port_file: self.port_file.or(other.port_file),
             capture_input: self.capture_input.or(other.capture_input),
             capture_format: self.capture_format.or(other.capture_format),
@@ -441,6 +452,7 @@ mod tests {
             ("--bitrate-max", "1k", "500k to 300M"),
             ("--bitrate-max", "9999M", "500k to 300M"),
             ("--fps", "0", "1..=240"),
+            ("--busy-poll", "201", "0..=200"),
             ("--audio-bitrate", "1M", "24k to 510k"),
             ("--files-size-max", "0", "500M, 20G"),
             ("--files-size-max", "99999999999G", "500M, 20G"),

@@ -24,7 +24,7 @@ use rustix::time::Timespec;
 use tracing::{debug, info};
 
 use crate::chain::Bounds;
-use crate::coder::{Coder, Job, LaneCoder, Outcome};
+use crate::coder::{Coder, Job, LaneCoder, Made, Outcome};
 use crate::governor::{Action, Need, Pace, Purpose, Quality};
 use crate::lane::{Lane, LaneOrders};
 use crate::metrics::Cause;
@@ -317,6 +317,7 @@ impl Capture {
         let job = Job {
             now,
             bitrate_bps: order.bitrate_bps,
+            reduction: order.reduction,
             bounds: bounds(order),
             boost,
             damage,
@@ -364,15 +365,31 @@ impl Capture {
             took_us = encoded_at.micros_since(now),
             "encoded"
         );
-        let info = PictureInfo { id: made.id, reference: made.reference, captured_at, encoded_at };
-        let (lane, photos) = (track.lane, track.coder.photos().to_vec());
-        self.send(Coded { lane, info, place, bytes, photos, parameters: made.parameters });
+        self.send(index, &made, purpose, (captured_at, encoded_at), bytes);
         Ok(())
     }
 
-    fn send(&self, coded: Coded) {
-        self.orders.of(coded.lane).spend();
-        self.outlet.send(Captured::Picture(coded));
+    /// Hands a picture over that was made for this purpose, with when it was captured and encoded.
+    fn send(
+        &self,
+        index: usize,
+        made: &Made,
+        purpose: Purpose,
+        (captured_at, encoded_at): (Instant, Instant),
+        bytes: Vec<u8>,
+    ) {
+        let track = &self.tracks[index];
+        self.orders.of(track.lane).spend();
+        self.outlet.send(Captured::Picture(Coded {
+            lane: track.lane,
+            info: PictureInfo { id: made.id, reference: made.reference, captured_at, encoded_at },
+            place: Rectangle::sized(made.size.0, made.size.1),
+            bytes,
+            photos: track.coder.photos().to_vec(),
+            parameters: made.parameters,
+            reduction: made.reduction,
+            is_change: purpose == Purpose::Change,
+        }));
     }
 
     /// What had changed anew when one lane asked for its frame has changed for the others too.

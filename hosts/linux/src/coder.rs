@@ -1,11 +1,11 @@
 //! The encoder, kept in step with the chain of references.
 //!
-//! A new one is made when frames change their size. It knows neither when to encode nor who watches.
+//! A new one is made when frames change their size, or are to be made smaller. It knows neither when to encode nor who watches.
 
 use rift::{Codec, Instant, PictureId, Rectangle, StreamParameters};
 use rift_hal::{EncodeRequest, Encoder, EncoderSettings, Frame};
 use rift_mio::Clock;
-use rift_x264::{Options, X264Encoder, X264Error};
+use rift_x264::{Options, Reduction, Scaler, X264Encoder, X264Error};
 use tracing::{info, warn};
 
 use crate::chain::{Bounds, Chain, Lead};
@@ -27,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) now: Instant,
     /// The rate granted.
     pub(crate) bitrate_bps: u32,
+    /// How much smaller than the frame the picture is to be, where that can be done.
+    pub(crate) reduction: Option<Reduction>,
     /// What bounds repairs.
     pub(crate) bounds: Bounds,
     /// Whether to aim for the quality of a still picture.
@@ -48,6 +50,10 @@ pub(crate) struct Made {
     pub(crate) reference: Option<PictureId>,
     /// How it led on.
     pub(crate) lead: Lead,
+    /// Pixels across and down.
+    pub(crate) size: (u16, u16),
+    /// How much smaller than the frame it is.
+    pub(crate) reduction: Option<Reduction>,
     /// Its mean quantiser.
     pub(crate) quantiser: u8,
     /// What pictures are from this one on, when that changed.
@@ -106,6 +112,8 @@ pub(crate) trait LaneCoder: Send {
 #[derive(Debug)]
 pub(crate) struct Coder {
     encoder: Option<(X264Encoder, StreamParameters)>,
+    /// While pictures are smaller than their source.
+    scaler: Option<Scaler>,
     chain: Chain,
     rate_millihertz: u32,
     is_announced: bool,
@@ -114,7 +122,17 @@ pub(crate) struct Coder {
 impl Coder {
     /// Numbers pictures from 1.
     pub(crate) fn new(rate_millihertz: u32) -> Self {
-        Self { encoder: None, chain: Chain::new(PictureId(1), 1), rate_millihertz, is_announced: false }
+        let chain = Chain::new(PictureId(1), 1);
+        Self { encoder: None, scaler: None, chain, rate_millihertz, is_announced: false }
+    }
+
+    /// Makes pictures of frames of this size so much smaller from now on, or leaves them as they are. Returns their size.
+    fn reduce(&mut self, from: (u32, u32), reduction: Option<Reduction>) -> (u32, u32) {
+        let is_so = |scaler: &Scaler| reduction.is_some_and(|reduction| scaler.scales() == (from, reduction));
+        if !self.scaler.as_ref().is_some_and(is_so) {
+            self.scaler = reduction.and_then(|reduction| Scaler::new(from, reduction));
+        }
+        self.scaler.as_ref().map_or(from, Scaler::size)
     }
 
     /// Makes an encoder for frames of this size unless there is one.
@@ -164,19 +182,35 @@ impl LaneCoder for Coder {
     }
 
     fn encode(&mut self, frame: &Frame<'_>, job: &Job, bytes: &mut Vec<u8>) -> Result<Outcome, X264Error> {
-        self.fit((frame.width(), frame.height()), job.bitrate_bps)?;
+        let size = self.reduce((frame.width(), frame.height()), job.reduction);
+        self.fit(size, job.bitrate_bps)?;
         let (encoder, parameters) = self.encoder.as_mut().expect("it was made to fit");
         self.chain.skip_to(job.number);
         let lead = lead(encoder, &mut self.chain, job);
         let boost = job.boost && lead != Lead::Key;
         tune(encoder, picture_bitrate_bps(job.bitrate_bps, boost), boost);
-        let damage = job.damage.filter(|_| lead == Lead::On);
+        let mut reduction = None;
+        let (frame, damage) = match &mut self.scaler {
+            Some(scaler) => {
+                reduction = Some(scaler.scales().1);
+                match scaler.scale(frame, job.damage) {
+                    Ok(small) => small,
+                    Err(error) => {
+                        warn!(%error, "a picture was not made smaller");
+                        self.scaler = None;
+                        return Ok(Outcome::Failed);
+                    }
+                }
+            }
+            None => (*frame, job.damage),
+        };
+        let damage = damage.filter(|_| lead == Lead::On);
         let request = EncodeRequest { id: self.chain.next(), key: lead == Lead::Key, damage };
         let reference = encoder.reference();
         // What is wrong with a frame is said by the encoder itself.
-        let is_copied = encoder.convert(frame, &request).unwrap_or(false);
+        let is_copied = encoder.convert(&frame, &request).unwrap_or(false) || reduction.is_some();
         let converted_at = Clock::new().now();
-        let encoded = match encoder.encode(frame, &request, &mut |part| bytes.extend_from_slice(part)) {
+        let encoded = match encoder.encode(&frame, &request, &mut |part| bytes.extend_from_slice(part)) {
             Ok(encoded) => encoded,
             Err(error) => {
                 warn!(%error, "a picture was not encoded");
@@ -184,6 +218,7 @@ impl LaneCoder for Coder {
                 return Ok(Outcome::Failed);
             }
         };
+        let size = (parameters.width, parameters.height);
         let parameters = (!self.is_announced).then_some(*parameters);
         self.is_announced = true;
         let id = self.chain.encoded(job.now, encoded.key);
@@ -191,6 +226,8 @@ impl LaneCoder for Coder {
             id,
             reference: reference.filter(|_| !encoded.key),
             lead,
+            size,
+            reduction,
             quantiser: encoded.quantiser,
             parameters,
             is_partial: damage.is_some(),

@@ -3,7 +3,7 @@
 //! It names the gateway, tells it who may be introduced, and says how things are. What is said on the wire is
 //! `rift-mio`'s; who gets in is the list's, whoever was introduced.
 
-use core::net::SocketAddr;
+use core::net::{SocketAddr, SocketAddrV4};
 use core::time::Duration;
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
@@ -17,7 +17,7 @@ use rift::wire::signal::EnrolmentToken;
 use rift::{CloseReason, Identity, Instant, PublicKey};
 use rift_keystore::link::{GatewayName, HostLink, gateway_address};
 use rift_mio::{Enrolment, GatewayPlace, GatewayState, Trouble, Waker};
-use rift_portmap::PortMapping;
+use rift_portmap::{PortMapping, Way};
 use tracing::{info, warn};
 
 use crate::ServerError;
@@ -94,6 +94,8 @@ pub struct Membership {
     resolver: Option<Resolver>,
     /// The port at this machine's router.
     mapping: Option<PortMapping>,
+    /// Where that was open when it was last looked, and how.
+    opened: Option<(SocketAddrV4, Way)>,
     looked_at: Option<Instant>,
     /// How the gateway is, and whether it is reached by a stream.
     state: Option<(GatewayState, bool)>,
@@ -124,6 +126,7 @@ impl Membership {
             identity: identity.clone(),
             resolver: Some(resolver),
             mapping,
+            opened: None,
             looked_at,
             state,
             board,
@@ -149,11 +152,18 @@ impl Membership {
         self.looked_at = Some(now);
         let Some(callee) = driver.callee() else { return };
         callee.grant(now, peers);
-        let mapped = self.mapping.as_ref().and_then(PortMapping::address);
-        callee.set_mapped(mapped.map(SocketAddr::V4));
+        let opened = self.mapping.as_ref().and_then(PortMapping::opened);
+        callee.set_mapped(opened.map(|(address, _)| SocketAddr::V4(address)));
         let state = (callee.state(), callee.is_streamed());
         if self.state.replace(state) != Some(state) {
             self.tell(state);
+        }
+        if self.opened != opened {
+            self.opened = opened;
+            match opened {
+                Some((address, way)) => info!(%address, ?way, "this machine's router opened the port"),
+                None => info!("this machine's router does not keep the port open any more"),
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Composition only. One thread serves the network ([`viewers`]), one captures and encodes ([`capture`]), one injects
 //! input ([`input`]), one hears ([`sound`]), one waits for signals ([`watch`]). What is decided rather than done is pure and tested with
-//! virtual time: how much to encode ([`governor`]) and what a picture refers to ([`chain`]).
+//! virtual time: how much to encode ([`governor`]), how often and how large ([`ladders`]), and what a picture refers to ([`chain`]).
 
 pub mod allow;
 pub mod app_session;
@@ -22,6 +22,7 @@ pub mod governor;
 pub mod guard;
 pub mod handshake;
 pub mod input;
+pub mod ladders;
 pub mod lane;
 pub mod metrics;
 pub mod orders;
@@ -30,6 +31,7 @@ mod passthrough;
 mod photos;
 pub mod power;
 pub mod process;
+pub mod resolution;
 pub mod rotation;
 pub mod signal;
 pub mod sound;
@@ -231,7 +233,7 @@ pub fn serve(
     let sink = if view_only { None } else { Sink::open(settings.input.unwrap_or_default(), &spec, display)? };
     let switch = Switch::start(settings.power.clone())?;
     let mut injector = Injector::start(sink, switch)?;
-    let mut driver = listen(settings.listen, &identity, &state)?;
+    let mut driver = listen(settings, &identity, &state)?;
     injector.heed_rumble(driver.waker())?;
     let bitrate_bps_max = settings.bitrate_max.unwrap_or(BITRATE_BPS_MAX);
     let session = Config {
@@ -248,6 +250,7 @@ pub fn serve(
         session,
         period_us: 1_000_000 / u64::from(fps),
         shares_screen: matches!(spec, Spec::X11(_)),
+        resizes: settings.resolution_steps.unwrap_or(true),
     };
     let board = Arc::new(Board::default());
     board.set_source(&spec.public_name());
@@ -322,14 +325,14 @@ fn open(spec: &Spec, display: Option<&str>, fps: u32, choice: &CaptureChoice) ->
     }
 }
 
-fn listen(address: Option<SocketAddr>, identity: &Identity, state: &Path) -> Result<Driver, ServerError> {
+fn listen(settings: &RunArgs, identity: &Identity, state: &Path) -> Result<Driver, ServerError> {
     // Kept over restarts: so clients come back to a restarted host as fast as to one that was there all the time.
     let secret = rift_keystore::load_or_create_secret(&state.join(rift_keystore::SECRET_FILE_NAME))?;
     let bind = |address| {
         Driver::bind(address, &identity.public(), *secret)
             .map_err(|source| ServerError::Listen { address, source })
     };
-    match address {
+    let mut driver = match settings.listen {
         Some(address) => bind(address),
         // A machine without IPv6 has no such address.
         None => bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT))).or_else(|error| {
@@ -339,7 +342,9 @@ fn listen(address: Option<SocketAddr>, identity: &Identity, state: &Path) -> Res
             }
             bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)))
         }),
-    }
+    }?;
+    driver.set_busy_poll(settings.busy_poll.unwrap_or(0));
+    Ok(driver)
 }
 
 fn start_capture(
@@ -455,6 +460,7 @@ fn turn_until_the_end(
     board: &Board,
 ) -> Result<(), ServerError> {
     let clock = Clock::new();
+    let _ = rift_mio::run_promptly();
     let mut notifier = Notifier::from_environment();
     notifier.ready();
     let (reason, outcome) = loop {

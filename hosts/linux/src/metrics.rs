@@ -111,6 +111,8 @@ pub struct Metrics {
     pub convert: Times,
     /// Encoding it, without converting.
     pub encode: Times,
+    /// How much later than they were due paced datagrams left.
+    pub departure: Times,
     pictures: AtomicU64,
     bytes: AtomicU64,
     copies: AtomicU64,
@@ -198,6 +200,7 @@ impl Metrics {
             "capture_us": self.capture.to_json(),
             "convert_us": self.convert.to_json(),
             "encode_us": self.encode.to_json(),
+            "departure_us": self.departure.to_json(),
         })
     }
 
@@ -213,6 +216,11 @@ impl Metrics {
         );
         self.convert.expose(&mut text, "wavry_convert_seconds", "Converting a frame for the encoder.");
         self.encode.expose(&mut text, "wavry_encode_seconds", "Encoding a picture.");
+        self.departure.expose(
+            &mut text,
+            "wavry_departure_seconds",
+            "Paced datagrams, later than they were due.",
+        );
         for (name, help, kind, value) in [
             ("wavry_pictures_total", "Pictures encoded.", "counter", load(&self.pictures)),
             ("wavry_picture_bytes_total", "Bytes of encoded pictures.", "counter", load(&self.bytes)),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rift::limits::TILE_REPORT_MAX;
 use rift::{CaptureState, PictureId, PictureInfo, Rectangle, ShapeHead, StreamParameters};
 use rift_mio::Waker;
+use rift_x264::Reduction;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::lane::Lane;
@@ -27,6 +28,8 @@ pub struct Order {
     pub bitrate_bps: u32,
     /// From one picture to the next at least, in microseconds.
     pub period_us: u64,
+    /// How much smaller than its source a picture is made; `None` = not at all.
+    pub reduction: Option<Reduction>,
     /// The longest round trip, in microseconds: repairs are merged over it.
     pub round_trip_us: u64,
     /// Whether any viewer has a picture.
@@ -76,6 +79,7 @@ impl Order {
             open: false,
             bitrate_bps,
             period_us,
+            reduction: None,
             round_trip_us: 0,
             anyone_has_picture: false,
             key_wanted: false,
@@ -188,6 +192,10 @@ pub struct Coded {
     pub photos: Vec<(Rectangle, usize)>,
     /// What pictures are from this one on, when that changed.
     pub parameters: Option<StreamParameters>,
+    /// How much smaller than its source it is.
+    pub reduction: Option<Reduction>,
+    /// Whether it was made because something changed.
+    pub is_change: bool,
 }
 
 /// A cursor's shape, ready to be sent.

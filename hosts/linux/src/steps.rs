@@ -6,6 +6,8 @@
 
 use rift::Instant;
 
+use crate::ladders::Changes;
+
 /// Periods, in twelfths of the host's own: of 60 pictures a second they make 60, 45, 30, 20, 15, 10 and 5.
 const LADDER: [u64; 7] = [12, 16, 24, 36, 48, 72, 144];
 /// How long a shorter period must have been possible before it is taken, in µs.
@@ -14,6 +16,9 @@ const HOLD_US: u64 = 2_500_000;
 const HOLD_US_MAX: u64 = 20_000_000;
 /// A period was too short if a longer one is needed so soon, in µs.
 const RELAPSE_US: u64 = 8_000_000;
+/// The last change there may be goes to the step that feeds at least this period, the longest that congestion control asks for,
+/// in µs.
+const LAST_US: u64 = 100_000;
 /// A period is possible when this much of it would be, in percent.
 const SPARE_PERCENT: u64 = 80;
 
@@ -35,9 +40,11 @@ impl Steps {
         Self { step: 0, hold_us: HOLD_US, possible_since: None, raised_at: None }
     }
 
-    /// The period to take at `now` where the host's own is `own_us` and the network could feed one of `fed_us`; not
-    /// shorter than either, but for a network that feeds less than the longest period.
-    pub fn settle(&mut self, now: Instant, own_us: u64, fed_us: u64) -> u64 {
+    /// The period to take at `now` where the host's own is `own_us` and the network could feed one of `fed_us`, which is as long
+    /// where nobody knows how much shorter it could be; not shorter than either, but for a network that feeds less than the longest period.
+    ///
+    /// `changes` bounds how often that is another one: the more there were lately, the further down it goes.
+    pub fn settle(&mut self, now: Instant, own_us: u64, fed_us: u64, changes: &mut Changes) -> u64 {
         let period = |step: usize| own_us * LADDER[step] / LADDER[0];
         let first = |wanted_us: u64| {
             (0..LADDER.len()).find(|&step| period(step) >= wanted_us).unwrap_or(LADDER.len() - 1)
@@ -47,11 +54,19 @@ impl Steps {
         if needed > self.step {
             let is_relapse = self.raised_at.is_some_and(|at| now.micros_since(at) < RELAPSE_US);
             self.hold_us = if is_relapse { (2 * self.hold_us).min(HOLD_US_MAX) } else { HOLD_US };
-            (self.step, self.possible_since) = (needed, None);
-        } else if fed_us <= own_us || possible < self.step {
-            let target = if fed_us <= own_us { 0 } else { possible };
+            let step = match Changes::MAX - changes.recent(now).min(Changes::MAX) {
+                0 | 1 => first(fed_us.max(LAST_US)),
+                2 => (needed + 1).min(LADDER.len() - 1),
+                _ => needed,
+            };
+            (self.step, self.possible_since) = (step, None);
+            changes.note(now);
+        } else if fed_us == own_us || possible < self.step {
+            let target = if fed_us == own_us { 0 } else { possible };
             let since = *self.possible_since.get_or_insert(now);
-            if self.step > target && now.micros_since(since) >= self.hold_us {
+            let is_due = now.micros_since(since) >= self.hold_us;
+            if self.step > target && is_due && changes.allows_another(now) {
+                changes.note(now);
                 (self.step, self.possible_since, self.raised_at) = (target, None, Some(now));
             }
         } else {
@@ -75,36 +90,41 @@ mod tests {
 
     #[test]
     fn grant_that_feeds_less_is_followed_at_once_and_back_after_a_while() {
-        let mut steps = Steps::new();
+        let (mut steps, mut changes) = (Steps::new(), Changes::new());
         let now = Instant::from_millis(1000);
-        assert_eq!(steps.settle(now, OWN_US, OWN_US), OWN_US);
-        assert_eq!(steps.settle(now, OWN_US, 40_000), OWN_US * 3, "20 a second, the next that is fed");
+        assert_eq!(steps.settle(now, OWN_US, OWN_US, &mut changes), OWN_US);
+        assert_eq!(
+            steps.settle(now, OWN_US, 40_000, &mut changes),
+            OWN_US * 3,
+            "20 a second, the next that is fed"
+        );
         let soon = now.plus_micros(HOLD_US - 1);
-        assert_eq!(steps.settle(now.plus_micros(1), OWN_US, OWN_US), OWN_US * 3);
-        assert_eq!(steps.settle(soon, OWN_US, OWN_US), OWN_US * 3, "not for long enough");
-        assert_eq!(steps.settle(now.plus_micros(1 + HOLD_US), OWN_US, OWN_US), OWN_US);
+        assert_eq!(steps.settle(now.plus_micros(1), OWN_US, OWN_US, &mut changes), OWN_US * 3);
+        assert_eq!(steps.settle(soon, OWN_US, OWN_US, &mut changes), OWN_US * 3, "not for long enough");
+        assert_eq!(steps.settle(now.plus_micros(1 + HOLD_US), OWN_US, OWN_US, &mut changes), OWN_US);
     }
 
     #[test]
     fn rate_with_nothing_to_spare_is_not_gone_back_to() {
-        let mut steps = Steps::new();
+        let (mut steps, mut changes) = (Steps::new(), Changes::new());
         let mut now = Instant::from_millis(1000);
-        steps.settle(now, OWN_US, 40_000);
+        steps.settle(now, OWN_US, 40_000, &mut changes);
         for _ in 0..1000 {
             now = now.plus_micros(100_000);
-            assert_eq!(steps.settle(now, OWN_US, OWN_US * 2 - 1000), OWN_US * 3);
+            assert_eq!(steps.settle(now, OWN_US, OWN_US * 2 - 1000, &mut changes), OWN_US * 3);
         }
     }
 
     #[test]
     fn rate_that_keeps_turning_out_too_high_is_tried_ever_more_seldom() {
-        let mut steps = Steps::new();
+        let (mut steps, mut changes) = (Steps::new(), Changes::new());
         let mut now = Instant::from_millis(1000);
         let (mut raised, mut before) = (Vec::new(), OWN_US);
         for _ in 0..12_000 {
             now = now.plus_micros(10_000);
             // The full rate can be fed until it is taken.
-            let period = steps.settle(now, OWN_US, if before == OWN_US { 40_000 } else { OWN_US });
+            let period =
+                steps.settle(now, OWN_US, if before == OWN_US { 40_000 } else { OWN_US }, &mut changes);
             if period < before {
                 raised.push(now);
             }
@@ -117,8 +137,8 @@ mod tests {
 
     #[test]
     fn network_that_feeds_next_to_nothing_gets_the_longest_period() {
-        let mut steps = Steps::new();
-        assert_eq!(steps.settle(Instant::from_millis(1), OWN_US, 10_000_000), OWN_US * 12);
-        assert_eq!(steps.settle(Instant::from_millis(2), OWN_US, u64::MAX), OWN_US * 12);
+        let (mut steps, mut changes) = (Steps::new(), Changes::new());
+        assert_eq!(steps.settle(Instant::from_millis(1), OWN_US, 10_000_000, &mut changes), OWN_US * 12);
+        assert_eq!(steps.settle(Instant::from_millis(2), OWN_US, u64::MAX, &mut changes), OWN_US * 12);
     }
 }

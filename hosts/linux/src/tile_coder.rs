@@ -220,6 +220,7 @@ impl<P: Pixel + Send> LaneCoder for TileCoder<P> {
         if is_check_due {
             self.checked_at = job.now;
         }
+        let size = (parameters.width, parameters.height);
         let parameters = (!self.is_announced).then_some(*parameters);
         self.is_announced = true;
         let id = self.chain.encoded(job.now, lead == Lead::Key);
@@ -227,6 +228,8 @@ impl<P: Pixel + Send> LaneCoder for TileCoder<P> {
             id,
             reference,
             lead,
+            size,
+            reduction: None,
             quantiser: if encoded.is_exact { 0 } else { 51 },
             parameters,
             is_partial: request.damage.is_some(),
@@ -346,6 +349,7 @@ mod tests {
             let job = Job {
                 now: Instant::from_millis(u64::from(self.id) * 20),
                 bitrate_bps: 20_000_000,
+                reduction: None,
                 bounds: Bounds { round_trip_us: 1_000, anyone_has_picture: self.id > 1 },
                 boost,
                 damage: Some(if boost { Rectangle::default() } else { damage }),

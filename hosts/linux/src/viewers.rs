@@ -31,13 +31,13 @@ use crate::gateway::Membership;
 use crate::governor::Load;
 use crate::handshake::{Implementation, Responder};
 use crate::input::Injector;
+use crate::ladders::Ladders;
 use crate::lane::{Lane, LaneOrders};
 use crate::orders::{Captured, CursorState};
 use crate::pairing::Desk;
 use crate::rotation::Heir;
 use crate::sound::SharedSound;
 use crate::status::Board;
-use crate::steps::Steps;
 
 use lanes::{KNOWN_MAX, KnownViewer};
 use viewer::{Viewer, show_cursor, start_bitrate_bps, tell_capture};
@@ -83,6 +83,8 @@ pub struct Policy {
     pub period_us: u64,
     /// Whether what is shared is a screen that people at this machine use.
     pub shares_screen: bool,
+    /// Whether pictures are made smaller for networks that cannot carry all their pixels.
+    pub resizes: bool,
 }
 
 /// The ways from and to the thread that captures.
@@ -129,8 +131,8 @@ pub struct Viewers {
     /// What the capture is doing, where it is a device's.
     capture: Option<CaptureState>,
     loads: Vec<Load>,
-    /// How often pictures are made, in each lane.
-    steps: [Steps; Lane::ALL.len()],
+    /// How often and how large pictures are made, in each lane.
+    ladders: [Ladders; Lane::ALL.len()],
     ended: Option<String>,
     refreshed_at: Instant,
     /// The list was read again since it was last held against those who are here.
@@ -143,6 +145,7 @@ impl Viewers {
     /// Nobody yet.
     #[must_use]
     pub fn new(policy: Policy, allow: AllowFile, desk: Desk, feed: Feed, injector: Injector) -> Self {
+        let ladders = Lane::ALL.map(|lane| Ladders::new(policy.resizes && lane == Lane::H264));
         Self {
             policy,
             allow,
@@ -164,7 +167,7 @@ impl Viewers {
             cursor: CursorState::default(),
             capture: None,
             loads: Vec::with_capacity(VIEWERS_MAX),
-            steps: [Steps::new(); Lane::ALL.len()],
+            ladders,
             ended: None,
             refreshed_at: Instant::ZERO,
             is_list_newer: false,
@@ -240,7 +243,7 @@ impl Viewers {
             self.cursor = cursor;
             for (index, _, session) in driver.sessions_mut() {
                 if let Some(viewer) = self.viewers.get_mut(&index) {
-                    show_cursor(now, session, viewer, &self.cursor);
+                    show_cursor(now, session, viewer, &self.cursor, &self.ladders);
                 }
             }
         }
@@ -307,13 +310,13 @@ impl Viewers {
         info!(client = %client.name, id = %client.id, %from, "session began");
         let mut viewer = Viewer::new(client, session.wanted(), self.arrivals, now);
         self.arrivals += 1;
-        show_cursor(now, session, &mut viewer, &self.cursor);
+        show_cursor(now, session, &mut viewer, &self.cursor, &self.ladders);
         if let Some(capture) = self.capture {
             tell_capture(now, session, capture);
         }
         self.feed.board.metrics.session_began();
         self.viewers.insert(index, viewer);
-        self.enter_known_lane(index, session);
+        self.enter_known_lane(now, index, session);
         self.choose_lane(now, index, session);
     }
 

@@ -7,6 +7,7 @@ use rift::{Config, Instant};
 use rift_sim::peer::{Pair, PairConfig};
 use rift_sim::{Jitter, LinkConfig, Loss, QueueLimit, Random, Rate, Time};
 use wavry_server::governor::{Grant, Load, is_another_rate};
+use wavry_server::ladders::Changes;
 use wavry_server::steps::Steps;
 
 const SEEDS: core::ops::Range<u64> = 1..41;
@@ -73,7 +74,7 @@ fn picture_rate_never_swings_more_than_four_times_in_ten_seconds() {
         let config =
             PairConfig { session, pictures_per_second: 30, ..PairConfig::new(seed, link(&mut random)) };
         let mut pair = Pair::new(&config);
-        let (mut steps, mut rate_bps) = (Steps::new(), 0);
+        let (mut steps, mut changes, mut rate_bps) = (Steps::new(), Changes::new(), 0);
         let (mut periods, mut fed) = (Turns::default(), Turns::default());
         for _ in 0..SECONDS * 20 {
             pair.network.run_for(TURN);
@@ -88,7 +89,7 @@ fn picture_rate_never_swings_more_than_four_times_in_ten_seconds() {
                 round_trip_us: 0,
             };
             let grant = Grant::of(&[load], 0, PERIOD_US).expect("there is a viewer");
-            let period_us = steps.settle(now, PERIOD_US, grant.period_us);
+            let period_us = steps.settle(now, PERIOD_US, grant.period_us, &mut changes);
             assert!(period_us >= grant.period_us.min(PERIOD_US * 12), "seed {seed}: more than can be fed");
             periods.note(now, period_us);
             fed.note(now, grant.period_us);

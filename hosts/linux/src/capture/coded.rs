@@ -102,6 +102,8 @@ impl Capture {
             bytes,
             photos: Vec::new(),
             parameters: passed.stream,
+            reduction: None,
+            is_change: false,
         }));
         true
     }

@@ -3,12 +3,13 @@
 use rift::{CloseReason, Codec, Instant, PictureId, PublicKey, RectangleData, SessionIndex};
 use tracing::{info, warn};
 
-use super::viewer::{Viewer, give, load, tell_stream};
+use super::viewer::{Viewer, give, load, show_cursor, tell_stream};
 use super::{CATCH_UP_US, Driver, ViewerSession, Viewers};
 use crate::governor::{Grant, in_group};
 use crate::lane::Lane;
 use crate::metrics::Cause;
 use crate::orders::{Coded, WrongTiles};
+use crate::resolution::Stream;
 
 /// A viewer that has not said by then what it can show is one that shows H.264 (SPEC §11.9), in microseconds.
 const SILENCE_US: u64 = 300_000;
@@ -26,12 +27,17 @@ pub(super) struct KnownViewer {
 
 impl Viewers {
     /// Who comes back is shown pictures at once, as it was last time; it will say if it can no longer show them.
-    pub(super) fn enter_known_lane(&mut self, index: SessionIndex, session: &mut ViewerSession) {
+    pub(super) fn enter_known_lane(
+        &mut self,
+        now: Instant,
+        index: SessionIndex,
+        session: &mut ViewerSession,
+    ) {
         let Some(viewer) = self.viewers.get_mut(&index).filter(|viewer| viewer.watches()) else { return };
         let known = self.known.iter().find(|known| known.id == viewer.client.id);
         let Some(&KnownViewer { lane, picture_len_max, .. }) = known else { return };
         viewer.picture_len_max = picture_len_max;
-        self.enter(index, session, lane);
+        self.enter(now, index, session, lane);
     }
 
     /// Remembers what a client can show; the oldest is forgotten where there are too many.
@@ -60,7 +66,7 @@ impl Viewers {
         };
         let (id, picture_len_max) = (viewer.client.id, viewer.picture_len_max);
         self.remember(KnownViewer { id, lane, picture_len_max });
-        self.enter(index, session, lane);
+        self.enter(now, index, session, lane);
     }
 
     /// Settles the lanes of those who have said nothing for too long.
@@ -76,13 +82,13 @@ impl Viewers {
         }
         for (index, _, session) in driver.sessions_mut() {
             if self.viewers.get(&index).is_some_and(is_silent) {
-                self.enter(index, session, Lane::H264);
+                self.enter(now, index, session, Lane::H264);
             }
         }
     }
 
     /// From now on this viewer is sent this lane's pictures, the first of which needs no other.
-    fn enter(&mut self, index: SessionIndex, session: &mut ViewerSession, lane: Lane) {
+    fn enter(&mut self, now: Instant, index: SessionIndex, session: &mut ViewerSession, lane: Lane) {
         let Some(viewer) = self.viewers.get_mut(&index) else { return };
         if viewer.lane == Some(lane) {
             return;
@@ -90,6 +96,7 @@ impl Viewers {
         viewer.lane = Some(lane);
         viewer.has_picture = false;
         info!(client = %viewer.client.name, ?lane, "is shown pictures");
+        show_cursor(now, session, viewer, &self.cursor, &self.ladders);
         if let Some(parameters) = self.streams[lane.index()] {
             tell_stream(session, PictureId(self.newest.0 + 1), parameters);
         }
@@ -106,12 +113,19 @@ impl Viewers {
 
     /// Gives a picture to everybody who can use it.
     pub(super) fn deliver(&mut self, now: Instant, driver: &mut Driver, coded: Coded) {
-        let Coded { lane, info, place, bytes, photos, parameters } = coded;
+        let Coded { lane, info, place, bytes, photos, parameters, reduction, is_change } = coded;
+        if is_change {
+            self.ladders[lane.index()].note_change(now, bytes.len());
+        }
         if let Some(parameters) = parameters {
             self.streams[lane.index()] = Some(parameters);
+            let size = (parameters.width, parameters.height);
+            self.ladders[lane.index()].note_stream(Stream { size, reduction });
             for (index, _, session) in driver.sessions_mut() {
-                if self.viewers.get(&index).is_some_and(|viewer| viewer.lane == Some(lane)) {
+                if let Some(viewer) = self.viewers.get_mut(&index).filter(|viewer| viewer.lane == Some(lane))
+                {
                     tell_stream(session, info.id, parameters);
+                    show_cursor(now, session, viewer, &self.cursor, &self.ladders);
                     self.choose_lane(now, index, session);
                 }
             }
@@ -165,6 +179,9 @@ impl Viewers {
 
     /// Tells the capture thread what to do next, lane by lane.
     pub(super) fn order(&mut self, now: Instant, driver: &mut Driver) {
+        if let Some(departure) = driver.take_departure() {
+            self.feed.board.metrics.departure.add(departure.late_us());
+        }
         for lane in Lane::ALL {
             self.order_lane(now, driver, lane);
         }
@@ -196,9 +213,16 @@ impl Viewers {
             self.loads.push(load);
         }
         let own_us = self.policy.period_us;
-        let steps = &mut self.steps[lane.index()];
-        let grant = Grant::of(&self.loads, lead_at, own_us)
-            .map(|grant| Grant { period_us: steps.settle(now, own_us, grant.period_us), ..grant });
+        let ladders = &mut self.ladders[lane.index()];
+        let mut reduction = None;
+        let grant = Grant::of(&self.loads, lead_at, own_us).map(|grant| {
+            let choice = ladders.settle(now, own_us, grant.period_us, grant.bitrate_bps);
+            reduction = choice.reduction;
+            Grant { period_us: choice.period_us, ..grant }
+        });
+        if grant.is_none() {
+            ladders.forget_viewers();
+        }
         self.feed.orders.of(lane).change(|order| {
             order.is_watched = grant.is_some();
             order.open = grant.is_some_and(|grant| grant.open);
@@ -208,6 +232,7 @@ impl Viewers {
             if let Some(grant) = grant {
                 order.bitrate_bps = grant.encoder_bitrate_bps(own_us);
                 order.period_us = grant.period_us;
+                order.reduction = reduction;
             }
         });
     }

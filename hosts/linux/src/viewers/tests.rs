@@ -8,6 +8,7 @@ use std::sync::mpsc::sync_channel;
 
 use rift::{Callee, Codec, InputEvent, Opening, PathId, PictureInfo, Rectangle, Scancode, SendError};
 use rift_mio::{ClientDriver, Clock, SocketConfig};
+use rift_x264::Reduction;
 
 use super::*;
 use crate::allow::{self, Client};
@@ -56,6 +57,7 @@ impl Rig {
             session: Config::default(),
             period_us: PERIOD_US,
             shares_screen: false,
+            resizes: true,
         };
         let viewers =
             Viewers::new(policy, AllowFile::new(&state), Desk::new(state.clone(), None), feed, injector);
@@ -88,7 +90,7 @@ impl Rig {
         let session = Session::connect(&config, handshake, self.host, connection, memory, PathId(0), now);
         let driver =
             ClientDriver::connect(&SocketConfig::default(), self.driver.local_addr(), session).unwrap();
-        Guest { driver, rights: Vec::new(), pictures: Vec::new(), capture: None, closed: None }
+        Guest::new(driver)
     }
 
     /// Turns everybody until `done`.
@@ -110,12 +112,18 @@ impl Rig {
 
     /// Has the capture thread make a picture.
     fn capture(&mut self, reference: Option<u32>) -> PictureId {
+        let stream = (self.next == 1).then_some((64, None));
+        self.capture_as(reference, stream)
+    }
+
+    /// The same, with a side and how much smaller than its source it is, if that is new.
+    fn capture_as(&mut self, reference: Option<u32>, stream: Option<(u16, Option<Reduction>)>) -> PictureId {
         let id = PictureId(self.next);
         let now = Clock::new().now();
         let info = PictureInfo { id, reference: reference.map(PictureId), captured_at: now, encoded_at: now };
-        let parameters = (self.next == 1).then_some(StreamParameters {
-            width: 64,
-            height: 64,
+        let parameters = stream.map(|(side, _)| StreamParameters {
+            width: side,
+            height: side,
             rate_millihertz: 60_000,
             codec: Codec::H264,
         });
@@ -126,6 +134,8 @@ impl Rig {
             photos: Vec::new(),
             bytes: vec![7; 3000],
             parameters,
+            reduction: stream.and_then(|(_, reduction)| reduction),
+            is_change: true,
         };
         self.pictures.send(Captured::Picture(coded)).unwrap();
         self.next += 1;
@@ -144,12 +154,17 @@ struct Guest {
     rights: Vec<Permissions>,
     pictures: Vec<PictureId>,
     capture: Option<CaptureState>,
+    cursor: Option<(u16, u16)>,
     closed: Option<CloseReason>,
 }
 
 impl Guest {
+    fn new(driver: ClientDriver<SessionMemory, rift::Noise>) -> Self {
+        Self { driver, rights: Vec::new(), pictures: Vec::new(), capture: None, cursor: None, closed: None }
+    }
+
     fn turn(&mut self) {
-        let Self { driver, rights, pictures, capture, closed } = self;
+        let Self { driver, rights, pictures, capture, cursor, closed } = self;
         driver.waker().wake();
         driver
             .turn(&mut |session, event| match event {
@@ -159,11 +174,11 @@ impl Guest {
                     session.release_media(id);
                 }
                 Event::CaptureState(state) => *capture = Some(state),
+                Event::Cursor(position) => *cursor = Some((position.x, position.y)),
                 Event::Closed(reason) => *closed = Some(reason),
                 Event::Authenticated(_)
                 | Event::StreamParameters(_)
                 | Event::Input(_)
-                | Event::Cursor(_)
                 | Event::Readable(_)
                 | Event::Writable(_)
                 | Event::RepairWanted { .. }
@@ -290,7 +305,7 @@ fn recording_of_a_call_takes_the_steering_from_nobody_and_the_client_behind_it_d
     assert_eq!(former.steers(), Some(true));
     // Once the client is heard it takes over from its former self.
     let driver = ClientDriver::connect(&SocketConfig::default(), rig.driver.local_addr(), session).unwrap();
-    let mut guest = Guest { driver, rights: Vec::new(), pictures: Vec::new(), capture: None, closed: None };
+    let mut guest = Guest::new(driver);
     rig.until(&mut [&mut former, &mut guest], |_, guests| {
         guests[0].steers() == Some(false) && guests[1].steers() == Some(true)
     });
@@ -341,6 +356,27 @@ fn state_of_the_capture_reaches_everybody_and_who_comes_later() {
     let mut second = rig.connect(6);
     rig.until(&mut [&mut first, &mut second], |_, guests| has(guests[1]));
     assert_eq!(second.capture.map(|state| state.signal), Some(signal));
+}
+
+/// SPEC §13.1.
+#[test]
+fn cursor_is_told_in_pixels_of_the_pictures_that_are_shown() {
+    let mut rig = Rig::new();
+    rig.allow(5, Permissions::default_control());
+    let mut guest = rig.connect(5);
+    *rig.viewers.feed.cursor.lock().unwrap() = Some(CursorState { x: 40, y: 21, visible: true, shape: None });
+    rig.until(&mut [&mut guest], |_, guests| guests[0].cursor == Some((40, 21)));
+    rig.capture(None);
+    rig.capture_as(None, Some((32, Some(Reduction::Half))));
+    rig.until(&mut [&mut guest], |_, guests| guests[0].cursor == Some((20, 10)));
+    // Who comes meanwhile is told the same.
+    rig.allow(6, Permissions::default_control());
+    let mut other = rig.connect(6);
+    rig.until(&mut [&mut guest, &mut other], |_, guests| guests[1].cursor == Some((20, 10)));
+    rig.capture_as(None, Some((64, None)));
+    rig.until(&mut [&mut guest, &mut other], |_, guests| {
+        guests.iter().all(|guest| guest.cursor == Some((40, 21)))
+    });
 }
 
 #[test]

@@ -6,12 +6,14 @@ use rift::{
     CaptureState, CloseReason, CursorPosition, Instant, Permissions, PictureId, PictureRef, SendError,
     StreamParameters,
 };
+use rift_x264::Reduction;
 use tracing::debug;
 
 use super::ViewerSession;
 use crate::allow::Client;
 use crate::cursor::ShapeSender;
 use crate::governor::Load;
+use crate::ladders::Ladders;
 use crate::lane::Lane;
 use crate::orders::CursorState;
 use crate::status::ViewerStatus;
@@ -150,11 +152,13 @@ pub(super) fn tell_capture(now: Instant, session: &mut ViewerSession, state: Cap
     let _ = session.send_capture_state(now, state);
 }
 
+/// Says where the cursor is, in pixels of the pictures that this viewer is shown.
 pub(super) fn show_cursor(
     now: Instant,
     session: &mut ViewerSession,
     viewer: &mut Viewer,
     cursor: &CursorState,
+    ladders: &[Ladders; Lane::ALL.len()],
 ) {
     let CursorState { x, y, visible, shape } = cursor;
     if let Some(shape) = shape {
@@ -162,8 +166,11 @@ pub(super) fn show_cursor(
         viewer.shapes.send(now, session);
     }
     let shape = shape.as_ref().map_or(0, |shape| shape.head.shape);
+    let reduction = viewer.lane.and_then(|lane| ladders[lane.index()].shown());
+    let (of, into) = reduction.map_or((1, 1), Reduction::parts);
+    let [x, y] = [*x, *y].map(|at| (u32::from(at) * u32::from(into) / u32::from(of)) as u16);
     // A session that is over needs no cursor.
-    let _ = session.send_cursor(now, CursorPosition { x: *x, y: *y, visible: *visible, shape });
+    let _ = session.send_cursor(now, CursorPosition { x, y, visible: *visible, shape });
 }
 
 pub(super) fn tell_stream(session: &mut ViewerSession, first: PictureId, parameters: StreamParameters) {
