@@ -55,16 +55,18 @@ pub enum About {
 /// Whom to ask.
 #[derive(Clone, Debug, Default, Options)]
 pub struct NetworkArgs {
-    /// A gateway, HOST or HOST:PORT; say it again for each
+    /// A gateway, HOST or HOST:PORT, and its ID behind a / if it is known: it is then called as sessions call it, also over TCP, and its
+    /// relays are looked at as well; say it again for each
     #[arg(long, value_name = "ADDRESS")]
     pub gateway: Vec<String>,
-    /// A relay, HOST or HOST:PORT; say it again for each
+    /// A relay, HOST or HOST:PORT, and its ID behind a / if it is known; say it again for each
     #[arg(long, value_name = "ADDRESS")]
     pub relay: Vec<String>,
     /// Any server of STUN, HOST or HOST:PORT; say it again for each
     #[arg(long, value_name = "ADDRESS")]
     pub stun: Vec<String>,
-    /// A host that lets this machine's client in, by address or link: it is watched for some seconds
+    /// A host that lets this machine's client in, by address or link: it is watched for some seconds, and the gateway of its link is looked
+    /// at
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
     /// That host's Wavry ID, unless it was paired with or the link says it

@@ -115,6 +115,18 @@ pub enum ClientError {
         /// This client's Wavry ID.
         id: PublicKey,
     },
+    /// The gateway led to somebody else.
+    #[error(
+        "whoever answers where the gateway {address} led this client does not prove to be the host {host}: he has not its \
+         key, and was told nothing. If that key was changed on purpose, get a new link from the host (`wavry-server link`) or \
+         pair with it again; else somebody wants to take its place, and the gateway may be in his hands"
+    )]
+    OtherHost {
+        /// The gateway's address.
+        address: String,
+        /// Who was to be reached.
+        host: PublicKey,
+    },
     /// Neither the host nor a relay passed anything on.
     #[error(
         "the gateway {address} introduced this client, but nothing that it sent reached the host {host}: there is no \
@@ -217,6 +229,7 @@ impl ClientError {
             | Self::Gateway { .. }
             | Self::OtherGateway { .. }
             | Self::NotIntroduced { .. }
+            | Self::OtherHost { .. }
             | Self::NoPath { .. }
             | Self::NoPower { .. }
             | Self::NotSent { .. }

@@ -118,6 +118,7 @@ struct Place {
     port: u16,
     id: Option<PublicKey>,
     meeting: Option<Meeting>,
+    direct: Vec<String>,
 }
 
 impl Place {
@@ -131,7 +132,7 @@ impl Place {
         let link = host.filter(|host| host.starts_with(SCHEME));
         let Some(link) = link else {
             let (host, port) = host_place(host, id)?;
-            return Ok(Self { host, port, id, meeting: None });
+            return Ok(Self { host, port, id, meeting: None, direct: Vec::new() });
         };
         let link: HostLink = link.parse().map_err(|error| ClientError::Usage(format!("{error}")))?;
         if id.is_some_and(|id| id != link.host) {
@@ -142,10 +143,10 @@ impl Place {
             pins::load(&state_dir(common)?)?.expect_gateway(&gateway)?;
             let host = short_id(&link.host);
             let meeting = Some(Meeting { gateway, token });
-            return Ok(Self { host, port: args::PORT_DEFAULT, id, meeting });
+            return Ok(Self { host, port: args::PORT_DEFAULT, id, meeting, direct: link.direct });
         }
         let (host, port) = host_place(link.direct.first().map(String::as_str), id)?;
-        Ok(Self { host, port, id, meeting: None })
+        Ok(Self { host, port, id, meeting: None, direct: link.direct })
     }
 
     /// Whom to call there with such a handshake, and what to ask for.
@@ -170,6 +171,7 @@ impl Place {
             suite: known.max(handshake.suite()),
             known,
             meeting: self.meeting,
+            direct: self.direct,
         })
     }
 }

@@ -23,7 +23,7 @@ use crate::args::{CodecKind, HandshakeKind};
 use crate::error::{ClientError, describe};
 use crate::handshake::ChosenHandshake;
 use crate::link::{Order, Status, Way};
-use crate::meeting::Meeting;
+use crate::meeting::{Beside, Meeting};
 use crate::pins;
 use crate::reconnect::{Backoff, Verdict, verdict};
 use crate::session::{ClientMemory, ClientSession, Ends, Service};
@@ -32,7 +32,7 @@ use crate::session::{ClientMemory, ClientSession, Ends, Service};
 const PROVEN: Duration = Duration::from_secs(1);
 /// How long an address has to answer to a call. A person waits twice as long for nothing at most, for each address of a
 /// name.
-const HANDSHAKE_US: u32 = 2_500_000;
+pub(crate) const HANDSHAKE_US: u32 = 2_500_000;
 pub(crate) type Driver = SharedClient<ClientMemory, ChosenHandshake>;
 
 /// Whom to reach, and as whom.
@@ -64,6 +64,8 @@ pub struct Target {
     pub known: Suite,
     /// Who introduces this client to it; `None`: it is reached at its address.
     pub meeting: Option<Meeting>,
+    /// Where it may be, as a link says: `HOST:PORT` each. If there are any, `host` is only a name for it.
+    pub direct: Vec<String>,
 }
 
 /// The network's thread.
@@ -78,6 +80,10 @@ pub struct Network {
     calls_successor: bool,
     /// The way that the session was last seen to go, and since when.
     pub(crate) way: Option<(Instant, Way)>,
+    /// The host is called where it may be, while a gateway is asked.
+    pub(crate) beside: Option<Beside>,
+    /// Somebody answered the checks of the last introduction, straight.
+    pub(crate) is_led: bool,
 }
 
 /// How one session ended.
@@ -90,12 +96,39 @@ pub(crate) struct Ended {
     pub(crate) refused: bool,
 }
 
+impl Ended {
+    pub(crate) const fn unanswered() -> Self {
+        Self { reason: CloseReason::Unanswered, admitted_for: None, refused: false }
+    }
+}
+
+impl Target {
+    /// Where it is: what its name stands for, or every place that a link says, as far as their names are known.
+    fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        if self.direct.is_empty() {
+            return Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect());
+        }
+        let resolved: Vec<_> = self.direct.iter().map(|place| place.to_socket_addrs()).collect();
+        if resolved.iter().all(Result::is_err) {
+            resolved
+                .into_iter()
+                .map(|found| found.map(Vec::from_iter))
+                .last()
+                .unwrap_or_else(|| Ok(Vec::new()))
+        } else {
+            Ok(resolved.into_iter().flatten().flatten().collect())
+        }
+    }
+}
+
 impl Network {
     /// Nothing is sent yet.
     #[must_use]
     pub fn new(target: Target, clock: Clock, ends: Ends) -> Self {
         let memory = HostMemory::load(&HostMemory::path(&target.state, &target.key));
-        Self { target, clock, service: Service::new(ends), memory, calls_successor: false, way: None }
+        let (service, calls_successor) = (Service::new(ends), false);
+        let (way, beside, is_led) = (None, None, false);
+        Self { target, clock, service, memory, calls_successor, way, beside, is_led }
     }
 
     /// Runs until it is told to quit or the host is not to be reached any more.
@@ -207,15 +240,21 @@ impl Network {
         if let Some(meeting) = self.target.meeting.clone() {
             return self.meet(&meeting, had_session);
         }
-        let (host, port) = (self.target.host.clone(), self.target.port);
-        let mut ended = Ended { reason: CloseReason::Unanswered, admitted_for: None, refused: false };
-        let addresses = match (host.as_str(), port).to_socket_addrs() {
-            Ok(addresses) => addresses.collect::<Vec<_>>(),
-            Err(_) if had_session => return Ok(ended),
-            Err(source) => return Err(ClientError::Resolve { host, source }),
-        };
-        let mut refused = None;
-        for address in addresses {
+        match self.target.addresses() {
+            Ok(addresses) => self.try_each(&addresses, had_session),
+            Err(_) if had_session => Ok(Ended::unanswered()),
+            Err(source) => Err(ClientError::Resolve { host: self.target.host.clone(), source }),
+        }
+    }
+
+    /// Tries each of these addresses until one answers.
+    pub(crate) fn try_each(
+        &mut self,
+        addresses: &[SocketAddr],
+        had_session: bool,
+    ) -> Result<Ended, ClientError> {
+        let (mut ended, mut refused) = (Ended::unanswered(), None);
+        for &address in addresses {
             self.service
                 .link
                 .enter_way(self.clock.now(), Way { is_relayed: false, is_streamed: false, address });
@@ -234,7 +273,9 @@ impl Network {
             }
         }
         match refused {
-            Some(source) if !had_session => Err(ClientError::Network { host, source }),
+            Some(source) if !had_session => {
+                Err(ClientError::Network { host: self.target.host.clone(), source })
+            }
             Some(_) | None => Ok(ended),
         }
     }
@@ -276,7 +317,7 @@ impl Network {
                 service.after_turn(session, now);
                 session.is_closed() || service.goodbye_until.is_some_and(|until| until <= now)
             });
-            if is_over {
+            if is_over || self.watch_gateway(&mut driver)? {
                 break;
             }
             self.watch_way(&driver);
@@ -307,6 +348,15 @@ impl Network {
 
     /// A session that is about to call the host.
     pub(crate) fn begin(&mut self, opening: Opening) -> Result<ClientSession, SessionError> {
+        self.begin_for(opening, HANDSHAKE_US)
+    }
+
+    /// A session that calls the host for so long, in microseconds.
+    pub(crate) fn begin_for(
+        &mut self,
+        opening: Opening,
+        patience_us: u32,
+    ) -> Result<ClientSession, SessionError> {
         let mut entropy = [0; 96];
         let mut connection = [0; 4];
         getrandom::fill(&mut entropy).map_err(SessionError::Entropy)?;
@@ -316,7 +366,7 @@ impl Network {
             datagram_len: target.datagram_len,
             datagram_len_max: DATAGRAM_MAX as u16,
             datagram_len_taken: DATAGRAM_MAX as u16,
-            handshake_us: HANDSHAKE_US,
+            handshake_us: patience_us,
             wanted: target.wanted,
             ..Config::default()
         };
@@ -349,10 +399,16 @@ impl Network {
             return ClientError::Ended { host, what: describe(reason) };
         }
         if let Some(meeting) = &self.target.meeting {
-            return ClientError::NoPath { address: meeting.gateway.address.clone(), host: self.target.key };
+            let (address, host) = (meeting.gateway.address.clone(), self.target.key);
+            // Who has not the key that is called says nothing, or what nobody believes.
+            return if self.is_led {
+                ClientError::OtherHost { address, host }
+            } else {
+                ClientError::NoPath { address, host }
+            };
         }
-        let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        let texts = addresses.unwrap_or_default().into_iter().map(|address| address.ip().to_string());
+        let texts =
+            self.target.addresses().unwrap_or_default().into_iter().map(|address| address.ip().to_string());
         let mut tried = format!("tried {}", texts.collect::<Vec<_>>().join(", "));
         if ended.refused {
             tried.push_str("; that machine says that nothing listens there");

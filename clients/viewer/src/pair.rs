@@ -21,7 +21,7 @@ use tracing::debug;
 use crate::args::{self, HandshakeKind, Pair};
 use crate::error::{ClientError, describe};
 use crate::handshake::ChosenHandshake;
-use crate::meeting::{Meeting, describe as describe_trouble, resolve};
+use crate::meeting::{Meeting, WAY_US, describe as describe_trouble, resolve};
 use crate::pins::{self, Pin};
 use crate::session::ClientMemory;
 
@@ -196,7 +196,8 @@ impl Pairing {
                     return Err(ClientError::Gateway { address, what: describe_trouble(trouble), id });
                 }
             }
-            if self.clock.now() >= until && finder.refused().is_some() {
+            let now = self.clock.now();
+            if now >= until && (finder.refused().is_some() || now.micros_since(until) >= WAY_US) {
                 return Ok(None);
             }
         }
@@ -252,7 +253,7 @@ impl Pairing {
         let mut scalar = [0; 32];
         getrandom::fill(&mut scalar).map_err(AttemptError::Entropy)?;
         let mut driver = SharedClient::new(driver);
-        let (mut paired, mut closed) = (None, None);
+        let (mut paired, mut closed, mut is_other) = (None, None, false);
         let (clock, own) = (self.clock, self.identity.public());
         while !driver.with_session(|session, _| session.is_closed()) {
             if driver.wants_session() {
@@ -265,6 +266,7 @@ impl Pairing {
                 if let Event::Authenticated(peer) = event {
                     debug!(%peer, "somebody answers");
                     if host.is_some_and(|host| host != peer) {
+                        is_other = true;
                         session.close(now, CloseReason::WrongPeer);
                     } else {
                         begin(session, now, window, &own, scalar);
@@ -278,11 +280,15 @@ impl Pairing {
                 }
             })?;
         }
+        let closed = if is_other { Some(CloseReason::WrongPeer) } else { closed };
         let ended = || Outcome::Ended(closed.unwrap_or(CloseReason::Unanswered));
         Ok(paired.map_or_else(ended, Outcome::Paired))
     }
 
     fn failed(&self, reason: CloseReason) -> ClientError {
+        if let (CloseReason::WrongPeer, Place::Gateway(meeting, host)) = (reason, &self.place) {
+            return ClientError::OtherHost { address: meeting.gateway.address.clone(), host: *host };
+        }
         if reason != CloseReason::Unanswered {
             return ClientError::Ended { host: self.host.clone(), what: describe(reason) };
         }

@@ -41,7 +41,7 @@ impl PowerAction {
 /// [`ClientError`], with words that say what to do.
 pub fn power(options: &Power) -> Result<(), ClientError> {
     let (host, port) = host_place(options.host.as_deref(), options.host_id)?;
-    let place = Place { host: host.clone(), port, id: options.host_id, meeting: None };
+    let place = Place { host: host.clone(), port, id: options.host_id, meeting: None, direct: Vec::new() };
     let wanted = Permissions::VIEW | Permissions::KEYBOARD | Permissions::POWER;
     let target = place.target(&options.common, options.handshake, wanted)?;
     let id = target.identity.public();

@@ -150,3 +150,19 @@ fn still_screen_ends_by_the_clock_and_keeps_its_picture() {
     wavry_client::connect(&options(&host.address.to_string(), host.id, &scratch, &more)).unwrap();
     assert!(png.is_file());
 }
+
+#[test]
+fn link_with_places_reaches_the_host_though_its_gateway_is_silent() {
+    let scratch = Scratch::new("named");
+    let host = Host::start(Some(client_id(&scratch)), Script::Forever);
+    let silent = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [gateway, elsewhere] = silent.each_ref().map(|socket| socket.local_addr().unwrap());
+    let (key, places) =
+        (PublicKey::from_bytes([9; 32]), format!("direct={elsewhere}&direct={}", host.address));
+    for link in
+        [format!("wavry://{}@{gateway}/{key}?{places}", host.id), format!("wavry://{}?{places}", host.id)]
+    {
+        wavry_client::connect(&options(&link, host.id, &scratch, &["--frames", "5"])).unwrap();
+        assert_eq!(host.closed.recv_timeout(HANG), Ok(CloseReason::Done), "{link}");
+    }
+}

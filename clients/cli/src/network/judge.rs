@@ -1,69 +1,26 @@
 //! What it means, in words that say what to do.
 
-use core::net::IpAddr;
-
-use super::{Answers, Examination, HostFigures, Role};
+use super::nat::{nat, nat_finding};
+use super::stream::Door;
+use super::{Answers, Asked, Doors, Examination, HostFigures, Role};
 use crate::doctor::Finding;
 
 /// A round trip that nobody feels, in microseconds.
 const RTT_GOOD_US: u64 = 60_000;
 /// Lost questions, of a thousand, that are told: two of twenty.
 const LOSS_TOLD: usize = 100;
-/// The longest packets that RIFT needs: 1200 bytes and headers, on the way through a relay as well.
-const MTU_NEEDED: u32 = 1280;
+/// The longest packets of sessions that know nothing of a way: 1200 bytes, and the headers of IPv4 and IPv6.
+const NEEDED: [u32; 2] = [1228, 1248];
+/// What routers say of lengths is to the byte, what is tried to four.
+const MTU_STEP: u32 = 4;
+/// Less than this upwards is little for a host's pictures.
+const BURST_GOOD_BPS: u64 = 5_000_000;
 
-/// What stands between this machine and the internet (RFC 4787 §4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nat {
-    /// Nothing: servers see the address that this machine has.
-    None,
-    /// One that shows the same address and port to everybody (endpoint-independent mapping).
-    Same,
-    /// The same at two ports of one server: another server may see another.
-    SameAddress,
-    /// One that shows another port to each (address-dependent or address-and-port-dependent mapping).
-    Symmetric,
-    /// There is one, and a single server is too few to tell which.
-    Some,
-}
-
-impl Nat {
-    /// In a word.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Same => "endpoint-independent",
-            Self::SameAddress => "endpoint-independent-at-one-address",
-            Self::Symmetric => "symmetric",
-            Self::Some => "unknown",
-        }
+impl Examination {
+    /// What those answered who have an address.
+    pub(super) fn answers(&self) -> impl Iterator<Item = &Answers> {
+        self.asked.iter().filter_map(|asked| asked.answers.as_ref().ok())
     }
-}
-
-/// What the answers of two servers tell of the NAT; `None` when nobody answered.
-#[must_use]
-pub fn nat(examination: &Examination) -> Option<Nat> {
-    let answers = examination.asked.iter().filter_map(|(_, _, answers)| answers.as_ref().ok());
-    let seen: Vec<(&Answers, _)> = answers.filter_map(|answers| Some((answers, answers.seen?))).collect();
-    // Each family goes its own way; NATs are IPv4's.
-    let of_family = |is_v6: bool| seen.iter().filter(move |(answers, _)| answers.server.is_ipv6() == is_v6);
-    let family = seen.iter().all(|(answers, _)| answers.server.is_ipv6());
-    let seen: Vec<_> = of_family(family).collect();
-    let (first, shown) = seen.first()?;
-    if seen.iter().all(|(answers, shown)| *shown == answers.local) {
-        return Some(Nat::None);
-    }
-    let others = || seen.iter().filter(|(answers, _)| answers.server != first.server);
-    if others().any(|(_, other)| other != shown) {
-        return Some(Nat::Symmetric);
-    }
-    let is_elsewhere = others().any(|(answers, _)| answers.server.ip() != first.server.ip());
-    Some(match (others().next(), is_elsewhere) {
-        (None, _) => Nat::Some,
-        (Some(_), true) => Nat::Same,
-        (Some(_), false) => Nat::SameAddress,
-    })
 }
 
 /// All findings, in the order in which somebody would ask.
@@ -71,30 +28,47 @@ pub fn nat(examination: &Examination) -> Option<Nat> {
 pub fn judge(examination: &Examination) -> Vec<Finding> {
     let mut findings = vec![udp(examination)];
     findings.extend(nat(examination).map(|kind| nat_finding(kind, examination)));
-    findings
-        .extend(examination.asked.iter().map(|(role, name, answers)| server(*role, name, answers.as_ref())));
-    findings.extend(mtu(examination));
+    for asked in &examination.asked {
+        findings.push(server(asked));
+        findings.extend(stream(asked));
+        findings.extend(asked.answers.as_ref().ok().and_then(|answers| mtu(&asked.name, answers)));
+        findings.extend(asked.answers.as_ref().ok().and_then(|answers| burst(&asked.name, answers)));
+    }
+    findings.extend(examination.silent.iter().map(|(gateway, why)| relays(gateway, why)));
     findings.extend(examination.host.as_ref().map(|(name, figures)| host(name, figures.as_ref())));
     findings
 }
 
 fn udp(examination: &Examination) -> Finding {
     const TOPIC: &str = "udp";
-    let answers = examination.asked.iter().filter_map(|(_, _, answers)| answers.as_ref().ok());
-    let (asked, answered) = answers.fold((0, 0), |(asked, answered), answers| {
+    let (asked, answered) = examination.answers().fold((0, 0), |(asked, answered), answers| {
         (asked + 1, answered + usize::from(!answers.rtts_us.is_empty()))
     });
+    let streams = examination.asked.iter().filter_map(|asked| asked.doors.as_ref());
+    let proven = streams.clone().filter(|doors| doors.is_proven == Some(true)).count();
+    let open = streams.filter(|doors| doors.is_open()).count();
     match (asked, answered) {
         (0, _) => Finding::limited(
             TOPIC,
             "nobody was asked, so nothing is known of the way out",
             "name your gateway and your relay: `wavry doctor network --gateway HOST --relay HOST`",
         ),
+        (_, 0) if proven > 0 => Finding::limited(
+            TOPIC,
+            "nobody answers by UDP, and over TLS on TCP they do: this network lets no UDP out",
+            "sessions go through the relay over TCP by themselves, and stutter where packets are lost; ask whoever runs this network to \
+             let UDP out to ports 4747 to 4749",
+        ),
+        (_, 0) if open > 0 => Finding::limited(
+            TOPIC,
+            "nobody answers by UDP, but TCP ports are open there: this network most likely lets no UDP out",
+            "say whose they are (`--gateway HOST/ID`, or `--host LINK`), and it is tried whether sessions would go over TCP",
+        ),
         (_, 0) => Finding::bad(
             TOPIC,
             "nobody answers: this network lets no UDP out, or everybody named is down",
             "try another network, such as a telephone's; if it works there, ask whoever runs this one to let UDP out to ports \
-             4747 to 4749",
+             4747 to 4749, or TCP to port 443",
         ),
         _ if answered < asked => {
             Finding::good(TOPIC, format!("UDP goes out and comes back; {answered} of {asked} servers answer"))
@@ -103,63 +77,9 @@ fn udp(examination: &Examination) -> Finding {
     }
 }
 
-fn nat_finding(kind: Nat, examination: &Examination) -> Finding {
-    const TOPIC: &str = "nat";
-    let answers = examination.asked.iter().filter_map(|(_, _, answers)| answers.as_ref().ok());
-    let seen = answers.filter_map(|answers| answers.seen).next();
-    let seen = seen.map_or_else(String::new, |seen| format!(", seen as {}", seen.ip()));
-    let shared = match seen_privately(examination) {
-        true => {
-            " (the servers see an address that the internet does not: they are in the same network, or your provider shares \
-                 addresses among its customers)"
-        }
-        false => "",
-    };
-    match kind {
-        Nat::None => {
-            Finding::good(TOPIC, format!("no NAT: this machine has the address that others see{seen}"))
-        }
-        Nat::Same => Finding::good(
-            TOPIC,
-            format!("a NAT that shows the same port to everybody{seen}{shared}: direct paths will be found"),
-        ),
-        Nat::SameAddress => Finding::good(
-            TOPIC,
-            format!(
-                "a NAT that shows the same port to both ports of one server{seen}{shared}: direct paths will most likely be \
-                 found"
-            ),
-        ),
-        Nat::Symmetric => Finding::limited(
-            TOPIC,
-            format!(
-                "a NAT that shows another port to each server (symmetric){seen}{shared}: direct paths are found only to \
-                     those without such a NAT"
-            ),
-            "sessions go through a relay where they must; forward UDP port 4747 to the host in the router, or use IPv6, to have \
-             them direct",
-        ),
-        Nat::Some => Finding::limited(
-            TOPIC,
-            format!("there is a NAT{seen}{shared}; one server is too few to tell which"),
-            "name a second one: `--relay HOST`, or any STUN server by `--stun HOST`",
-        ),
-    }
-}
-
-/// Whether somebody was seen at an address that means nothing in the internet.
-fn seen_privately(examination: &Examination) -> bool {
-    let answers = examination.asked.iter().filter_map(|(_, _, answers)| answers.as_ref().ok());
-    answers.filter_map(|answers| answers.seen).any(|seen| match seen.ip() {
-        // 100.64.0.0/10 is what providers share addresses from (RFC 6598).
-        IpAddr::V4(v4) => v4.is_private() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
-        IpAddr::V6(v6) => v6.is_unique_local(),
-    })
-}
-
-fn server(role: Role, name: &str, answers: Result<&Answers, &String>) -> Finding {
-    let topic = role.name();
-    let answers = match answers {
+fn server(asked: &Asked) -> Finding {
+    let (role, name, topic) = (asked.role, &asked.name, asked.role.name());
+    let answers = match &asked.answers {
         Err(error) => {
             return Finding::bad(
                 topic,
@@ -169,8 +89,8 @@ fn server(role: Role, name: &str, answers: Result<&Answers, &String>) -> Finding
         }
         Ok(answers) => answers,
     };
-    let at = if name == answers.server.to_string() {
-        name.to_owned()
+    let at = if *name == answers.server.to_string() {
+        name.clone()
     } else {
         format!("{name} ({})", answers.server)
     };
@@ -185,7 +105,13 @@ fn server(role: Role, name: &str, answers: Result<&Answers, &String>) -> Finding
             }
             Role::Stun => "name another one",
         };
-        return Finding::bad(topic, format!("{at} does not answer{why}"), remedy);
+        let found = format!("{at} does not answer by UDP{why}");
+        let is_reached = asked.doors.as_ref().is_some_and(|doors| doors.is_proven == Some(true));
+        return if is_reached {
+            Finding::limited(topic, found, remedy)
+        } else {
+            Finding::bad(topic, found, remedy)
+        };
     };
     let lost = answers.sent - answers.rtts_us.len();
     let spread = answers.rtts_us.iter().max().unwrap_or(&0) - answers.rtts_us.iter().min().unwrap_or(&0);
@@ -210,19 +136,106 @@ fn server(role: Role, name: &str, answers: Result<&Answers, &String>) -> Finding
     Finding::good(topic, found)
 }
 
-/// The shortest of what the ways take.
-fn mtu(examination: &Examination) -> Option<Finding> {
-    const TOPIC: &str = "mtu";
-    let answers = examination.asked.iter().filter_map(|(_, _, answers)| answers.as_ref().ok());
-    let least =
-        answers.filter(|answers| !answers.rtts_us.is_empty()).filter_map(|answers| answers.path_mtu).min()?;
-    let found = format!("packets of {least} bytes pass whole, as far as routers on the way say");
-    Some(if least >= MTU_NEEDED {
-        Finding::good(TOPIC, found)
-    } else {
-        let remedy = "Wavry needs 1280: raise the MTU of the tunnel or interface on the way (`ip link`)";
-        Finding::bad(TOPIC, found, remedy)
+/// What of a gateway or a relay is reached where UDP does not pass.
+fn stream(asked: &Asked) -> Option<Finding> {
+    const TOPIC: &str = "tcp";
+    let (name, doors) = (&asked.name, asked.doors.as_ref()?);
+    let Doors { ports: [(first, _), (second, _)], .. } = doors;
+    let open = doors.ports.iter().find(|(_, door)| *door == Door::Open).map(|(port, _)| port);
+    let Some(port) = open else {
+        let remedy = "who has no UDP does not reach it: let TCP port 443 in there, or that number (the service listens on both unless told \
+                      otherwise), and out here";
+        let found = format!("{name} is not reached by TCP, neither at port {first} nor at {second}");
+        return Some(Finding::limited(TOPIC, found, remedy));
+    };
+    Some(match (doors.is_proven, doors.rtt_us) {
+        (Some(true), rtt_us) => {
+            let rtt = rtt_us.map_or_else(String::new, |us| format!(" in {}", millis(us)));
+            Finding::good(
+                TOPIC,
+                format!(
+                    "{name} answers over TLS on TCP{rtt} as well, with its own key: sessions need no UDP to reach it"
+                ),
+            )
+        }
+        (Some(false), _) => Finding::limited(
+            TOPIC,
+            format!("at TCP port {port} of {name} somebody answers who does not prove to have its key"),
+            "a proxy on the way may answer in its place, or something else runs at that port there; if its key was changed on purpose, \
+             get a new link",
+        ),
+        (None, _) => Finding::good(
+            TOPIC,
+            format!("TCP port {port} of {name} is open; whose it is would be told by its ID, as HOST/ID"),
+        ),
     })
+}
+
+/// What lengths get there, beside what routers say of that.
+fn mtu(name: &str, answers: &Answers) -> Option<Finding> {
+    const TOPIC: &str = "mtu";
+    if answers.rtts_us.is_empty() {
+        return None;
+    }
+    let needed = NEEDED[usize::from(answers.server.is_ipv6())];
+    let (told, widest) = (answers.path_mtu, answers.widest);
+    let is_hole = |widest: u32| told.is_some_and(|told| told.min(2048) >= widest + MTU_STEP);
+    Some(match (widest, told) {
+        (Some(widest), _) if widest < needed => Finding::bad(
+            TOPIC,
+            format!("packets of at most {widest} bytes get to {name}; sessions begin with {needed}"),
+            "raise the MTU of the tunnel or interface on the way (`ip link set dev INTERFACE mtu N`), or go around it",
+        ),
+        (Some(widest), Some(told)) if is_hole(widest) => Finding::limited(
+            TOPIC,
+            format!(
+                "packets of more than {widest} bytes vanish on the way to {name} and nobody says so (a black hole): this machine \
+                 believes that {told} pass"
+            ),
+            format!(
+                "Wavry finds that out by itself, other programs may hang: set the MTU here (`ip link set dev INTERFACE mtu {widest}`), or let \
+                 ICMP pass at the router that is narrower"
+            ),
+        ),
+        (Some(widest), _) => Finding::good(TOPIC, format!("packets of {widest} bytes get to {name} whole")),
+        (None, Some(told)) if told < needed => Finding::bad(
+            TOPIC,
+            format!(
+                "packets of {told} bytes pass to {name}, as routers on the way say; sessions begin with {needed}"
+            ),
+            "raise the MTU of the tunnel or interface on the way (`ip link set dev INTERFACE mtu N`), or go around it",
+        ),
+        (None, Some(told)) => Finding::good(
+            TOPIC,
+            format!(
+                "packets of {told} bytes pass to {name}, as far as routers say; it answers no long questions"
+            ),
+        ),
+        (None, None) => return None,
+    })
+}
+
+fn burst(name: &str, answers: &Answers) -> Option<Finding> {
+    const TOPIC: &str = "rate";
+    let burst_bps = answers.burst_bps?;
+    let found =
+        format!("a short burst went up to {name} at {} Mbit/s: at most that is carried", megabits(burst_bps));
+    if burst_bps >= BURST_GOOD_BPS {
+        return Some(Finding::good(TOPIC, found));
+    }
+    let remedy = "a client needs no more; a host behind this line shows small or still pictures: use a cable instead of radio, or see who \
+                  else fills the line";
+    Some(Finding::limited(TOPIC, found, remedy))
+}
+
+fn relays(gateway: &str, why: &str) -> Finding {
+    const TOPIC: &str = "relays";
+    let found = format!("{gateway} told of no relays: {why}");
+    Finding::limited(
+        TOPIC,
+        found,
+        "where no direct path is found a relay is needed: name it by `--relay HOST` to have it looked at",
+    )
 }
 
 fn host(name: &str, figures: Result<&HostFigures, &String>) -> Finding {
@@ -263,12 +276,16 @@ fn millis(us: u64) -> String {
     format!("{}.{} ms", us / 1000, us % 1000 / 100)
 }
 
+fn megabits(bps: u64) -> String {
+    format!("{}.{}", bps / 1_000_000, bps % 1_000_000 / 100_000)
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::doctor::{Grade, report};
 
-    fn answers(server: &str, seen: &str) -> Answers {
+    pub(in super::super) fn answers(server: &str, seen: &str) -> Answers {
         Answers {
             server: server.parse().expect("an address"),
             local: "192.168.1.2:5555".parse().expect("an address"),
@@ -276,31 +293,44 @@ mod tests {
             rtts_us: vec![9_000; 20],
             seen: seen.parse().ok(),
             path_mtu: Some(1500),
+            widest: Some(1500),
+            burst_bps: Some(40_000_000),
             error: None,
         }
     }
 
-    fn examination(all: &[(Role, Answers)]) -> Examination {
-        let asked =
-            all.iter().map(|(role, answers)| (*role, answers.server.to_string(), Ok(answers.clone())));
-        Examination { asked: asked.collect(), host: None }
+    pub(in super::super) fn examination(all: &[(Role, Answers)]) -> Examination {
+        let asked = all.iter().map(|(role, answers)| Asked {
+            role: *role,
+            name: answers.server.to_string(),
+            key: None,
+            answers: Ok(answers.clone()),
+            doors: None,
+        });
+        Examination { asked: asked.collect(), ..Examination::default() }
     }
 
-    #[test]
-    fn two_servers_tell_what_the_nat_does() {
-        let of = |seen: &[(&str, &str)]| {
-            let all: Vec<_> =
-                seen.iter().map(|(server, seen)| (Role::Gateway, answers(server, seen))).collect();
-            nat(&examination(&all))
-        };
-        let (one, two) = ("192.0.2.1:4748", "192.0.2.5:4749");
-        assert_eq!(of(&[(one, "192.168.1.2:5555"), (two, "192.168.1.2:5555")]), Some(Nat::None));
-        assert_eq!(of(&[(one, "198.51.100.1:5555"), (two, "198.51.100.1:5555")]), Some(Nat::Same));
-        assert_eq!(of(&[(one, "198.51.100.1:1"), (two, "198.51.100.1:2")]), Some(Nat::Symmetric));
-        assert_eq!(of(&[(one, "198.51.100.1:1")]), Some(Nat::Some));
-        let third = "192.0.2.1:4749";
-        assert_eq!(of(&[(one, "198.51.100.1:1"), (third, "198.51.100.1:1")]), Some(Nat::SameAddress));
-        assert_eq!(of(&[(one, "nobody")]), None);
+    fn doors(first: Door, is_proven: Option<bool>) -> Doors {
+        Doors { ports: [(443, first), (4748, Door::Silent)], is_proven, rtt_us: is_proven.map(|_| 30_000) }
+    }
+
+    /// What is said of these, where everything that is not good has a remedy and nothing else.
+    fn said(examination: &Examination) -> String {
+        let findings = judge(examination);
+        for finding in &findings {
+            assert_eq!(finding.remedy.is_empty(), finding.grade == Grade::Good, "{finding:?}");
+        }
+        let mut text = Vec::new();
+        report(&findings, &mut text).expect("written");
+        String::from_utf8(text).expect("text")
+    }
+
+    fn is_said(text: &str, hints: &[&str]) {
+        // Lines are broken where they are too long.
+        let whole = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for hint in hints {
+            assert!(whole.contains(hint), "{hint} in:\n{text}");
+        }
     }
 
     #[test]
@@ -310,10 +340,16 @@ mod tests {
         let lossy = Answers {
             rtts_us: vec![1000; 15],
             path_mtu: Some(1000),
+            widest: None,
+            burst_bps: Some(900_000),
             ..answers("192.0.2.6:3478", "198.51.100.1:8")
         };
         let mut all = examination(&[(Role::Gateway, silent), (Role::Relay, far), (Role::Stun, lossy)]);
-        all.asked.push((Role::Gateway, "nowhere".to_owned(), Err("no such name".to_owned())));
+        let error = Err("no such name".to_owned());
+        let nowhere = Asked { name: "nowhere".to_owned(), answers: error, ..all.asked[0].clone() };
+        all.asked.push(nowhere);
+        all.asked[1].doors = Some(doors(Door::Refused, None));
+        all.silent.push(("192.0.2.1:4748".to_owned(), "it has no relay".to_owned()));
         let figures = HostFigures {
             path: Some("relay".to_owned()),
             round_trip_us: Some(90_000),
@@ -321,32 +357,50 @@ mod tests {
             bitrate_bps: Some(4e6),
         };
         all.host = Some(("host".to_owned(), Ok(figures)));
-        let findings = judge(&all);
-        for finding in &findings {
-            assert_eq!(finding.remedy.is_empty(), finding.grade == Grade::Good, "{finding:?}");
-        }
-        let mut text = Vec::new();
-        report(&findings, &mut text).expect("written");
-        let text = String::from_utf8(text).expect("text");
-        for hint in [
+        let hints = [
             "systemctl status wavry-gateway",
             "a relay nearer",
             "symmetric",
             "5 of 20",
-            "1280",
+            "1228",
             "DNS",
-            "4.0 Mbit/s",
-        ] {
-            assert!(text.contains(hint), "{hint} in:\n{text}");
-        }
+            "0.9 Mbit/s",
+            "neither at port 443 nor at 4748",
+            "told of no relays",
+            "4.0 Mbit/s came",
+        ];
+        is_said(&said(&all), &hints);
     }
 
     #[test]
     fn nobody_named_and_nobody_there_are_told_apart() {
-        assert!(judge(&Examination::default())[0].remedy.contains("--gateway"));
+        is_said(&said(&Examination::default()), &["--gateway"]);
         let silent = Answers { rtts_us: vec![], seen: None, ..answers("192.0.2.1:4748", "") };
-        let findings = judge(&examination(&[(Role::Gateway, silent)]));
-        assert_eq!(findings[0].grade, Grade::Bad);
-        assert!(findings[0].remedy.contains("another network"), "{findings:?}");
+        let mut all = examination(&[(Role::Gateway, silent)]);
+        assert_eq!(judge(&all)[0].grade, Grade::Bad);
+        is_said(&said(&all), &["another network"]);
+        // Where streams get through, sessions do.
+        all.asked[0].doors = Some(doors(Door::Open, Some(true)));
+        is_said(&said(&all), &["lets no UDP out", "relay over TCP", "its own key"]);
+        assert!(judge(&all).iter().all(|finding| finding.grade != Grade::Bad), "{}", said(&all));
+        all.asked[0].doors = Some(doors(Door::Open, None));
+        is_said(&said(&all), &["--gateway HOST/ID"]);
+        all.asked[0].doors = Some(doors(Door::Open, Some(false)));
+        is_said(&said(&all), &["does not prove to have its key", "a proxy"]);
+    }
+
+    #[test]
+    fn black_hole_is_told_from_a_narrow_way_that_says_so() {
+        let of = |path_mtu, widest| {
+            let answers = Answers { path_mtu, widest, ..answers("192.0.2.1:4748", "198.51.100.1:1") };
+            said(&examination(&[(Role::Gateway, answers)]))
+        };
+        is_said(&of(Some(1500), Some(1400)), &["more than 1400 bytes vanish", "black hole", "mtu 1400"]);
+        is_said(&of(Some(1500), Some(1100)), &["at most 1100 bytes", "begin with 1228"]);
+        for (told, widest) in [(1400, 1400), (1402, 1400), (9000, 2048)] {
+            let text = of(Some(told), Some(widest));
+            is_said(&text, &[&format!("packets of {widest} bytes get to")]);
+        }
+        is_said(&of(Some(1492), None), &["as far as routers say"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Asks servers where they see this machine, again and again, from one socket.
+//! Asks servers where they see this machine, again and again, from one socket; then how long packets may be on the way, and how fast.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -10,6 +10,9 @@ use rift::wire::stun::{self, TransactionId};
 use rift_mio::Clock;
 use rustix::net::sockopt;
 
+use super::burst;
+use super::width::{self, Way};
+
 /// Questions to each server.
 const ROUNDS: usize = 20;
 /// Between two questions to one server.
@@ -19,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Servers asked at most.
 const SERVERS_MAX: usize = 16;
 /// Bytes of headers before a UDP payload: IPv4 and IPv6.
-const HEADERS: [u32; 2] = [28, 48];
+pub(super) const HEADERS: [u32; 2] = [28, 48];
 
 /// What came of asking one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,11 @@ pub struct Answers {
     pub seen: Option<SocketAddr>,
     /// The longest packet that goes there whole, in bytes with IP's header, as far as the routers on the way say so.
     pub path_mtu: Option<u32>,
+    /// The longest packet that got there, in bytes with IP's header, of 2048 at most; `None` = it is not known, because long questions
+    /// are not answered there.
+    pub widest: Option<u32>,
+    /// What a short burst went up at, in bits per second with headers: at most what the way carries.
+    pub burst_bps: Option<u64>,
     /// Why nothing could be sent, if so.
     pub error: Option<String>,
 }
@@ -64,7 +72,7 @@ struct Question {
     at: Instant,
 }
 
-/// Asks these servers, at most sixteen, for a second and a half at most.
+/// Asks these servers, at most sixteen, for a few seconds at most.
 ///
 /// # Errors
 /// There is no socket.
@@ -91,19 +99,26 @@ fn ask_family(servers: &[SocketAddr], is_v6: bool) -> io::Result<Vec<Answers>> {
         .map(|&server| {
             let (own, path_mtu) = route(any, server).unwrap_or((any, None));
             let local = SocketAddr::new(own, port);
-            Answers { server, local, sent: 0, rtts_us: Vec::new(), seen: None, path_mtu, error: None }
+            Answers {
+                server,
+                local,
+                sent: 0,
+                rtts_us: Vec::new(),
+                seen: None,
+                path_mtu,
+                widest: None,
+                burst_bps: None,
+                error: None,
+            }
         })
         .collect();
     let clock = Clock::new();
     let mut questions: Vec<Question> = Vec::new();
     for _ in 0..ROUNDS {
         for (place, answers) in all.iter_mut().enumerate() {
-            let mut id = TransactionId::default();
-            getrandom::fill(&mut id)?;
-            let mut request = [0; stun::REQUEST_LEN];
-            let Some(len) = stun::write_request(&id, &mut request) else { continue };
+            let (id, request) = question()?;
             questions.push(Question { server: place, id, at: clock.now() });
-            match socket.send_to(&request[..len], answers.server) {
+            match socket.send_to(&request, answers.server) {
                 Ok(_) => answers.sent += 1,
                 Err(error) => answers.error = Some(error.to_string()),
             }
@@ -117,7 +132,21 @@ fn ask_family(servers: &[SocketAddr], is_v6: bool) -> io::Result<Vec<Answers>> {
             answers.path_mtu = mtu;
         }
     }
+    let ways: Vec<_> = all.iter().filter_map(way).collect();
+    let there = all.iter_mut().filter(|answers| !answers.rtts_us.is_empty());
+    for (answers, widest) in there.zip(width::search(any, &ways)?) {
+        answers.widest = widest;
+        if let (Some(widest), Some(way)) = (widest, way(answers)) {
+            answers.burst_bps = burst::measure(any, answers.server, widest, way.rtt_us)?;
+        }
+    }
     Ok(all)
+}
+
+/// The way to somebody who has answered.
+fn way(answers: &Answers) -> Option<Way> {
+    let rtt_us = *answers.rtts_us.iter().max()?;
+    Some(Way { server: answers.server, mtu: answers.path_mtu, rtt_us })
 }
 
 /// Takes answers for so long, or until there are no questions left.
@@ -129,25 +158,50 @@ fn hear(
     patience: Duration,
 ) -> io::Result<()> {
     let until = clock.now() + patience;
-    let mut datagram = [0; stun::LEN_MAX];
-    loop {
-        let left = until.since(clock.now());
-        let is_last = patience == PATIENCE;
-        if left.is_zero() || is_last && questions.is_empty() {
-            return Ok(());
-        }
-        socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-        // A port that is closed is told as an error of the next call; silence and strangers are no news either.
-        let Ok((len, from)) = socket.recv_from(&mut datagram) else { continue };
-        let now = clock.now();
+    let is_last = patience == PATIENCE;
+    if is_last && questions.is_empty() {
+        return Ok(());
+    }
+    listen(socket, clock, until, |now, from, datagram| {
         let answer = questions.iter().enumerate().find_map(|(place, question)| {
-            let seen = stun::parse_answer(&datagram[..len], &question.id)?.ok()?;
+            let seen = stun::parse_answer(datagram, &question.id)?.ok()?;
             (all[question.server].server == from).then_some((place, seen))
         });
         if let Some((place, seen)) = answer {
             let Question { server, at, .. } = questions.swap_remove(place);
             all[server].rtts_us.push(now.micros_since(at));
             all[server].seen = Some(SocketAddr::new(seen.ip().to_canonical(), seen.port()));
+        }
+        is_last && questions.is_empty()
+    })
+}
+
+/// A question, and what tells its answer.
+pub(super) fn question() -> io::Result<(TransactionId, [u8; stun::REQUEST_LEN])> {
+    let (mut id, mut request) = (TransactionId::default(), [0; stun::REQUEST_LEN]);
+    getrandom::fill(&mut id)?;
+    stun::write_request(&id, &mut request).ok_or(io::ErrorKind::WriteZero)?;
+    Ok((id, request))
+}
+
+/// Takes what comes until then, or until `take` has heard all that it waits for.
+pub(super) fn listen(
+    socket: &UdpSocket,
+    clock: Clock,
+    until: Instant,
+    mut take: impl FnMut(Instant, SocketAddr, &[u8]) -> bool,
+) -> io::Result<()> {
+    let mut datagram = [0; stun::LEN_MAX];
+    loop {
+        let left = until.since(clock.now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        // A port that is closed is told as an error of the next call; silence and strangers are no news either.
+        let Ok((len, from)) = socket.recv_from(&mut datagram) else { continue };
+        if take(clock.now(), from, &datagram[..len]) {
+            return Ok(());
         }
     }
 }
