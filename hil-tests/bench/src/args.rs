@@ -17,6 +17,7 @@ pub(crate) const HELP: &str =
             gateway: two thousand devices on loopback, a gateway killed, and introductions; takes no --blocks or --n
             glass: from drawing on the host's screen to the viewer's framebuffer
             input: from an event at the viewer's window to a program on the host
+            pacing: how late paced datagrams leave over real sockets, and what that costs; options as of core
             relay: what forwarding costs, in namespaces of its own; needs root, takes no --blocks or --n
             live:  a link that changes, and a download beside, between namespaces and over real sockets
             tiles: bytes and time of pictures for boards; no screen is needed
@@ -46,6 +47,8 @@ pub(crate) enum Bench {
     Glass,
     /// Event to event, and event to picture.
     Input,
+    /// Leaving in time.
+    Pacing,
     /// Forwarding.
     Relay,
     /// A link that changes under real sockets.
@@ -55,7 +58,7 @@ pub(crate) enum Bench {
 }
 
 impl Bench {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Arq,
         Self::Core,
         Self::Delta,
@@ -64,6 +67,7 @@ impl Bench {
         Self::Glass,
         Self::Input,
         Self::Live,
+        Self::Pacing,
         Self::Relay,
         Self::Tiles,
     ];
@@ -78,6 +82,7 @@ impl Bench {
             Self::Gateway => "gateway",
             Self::Glass => "glass",
             Self::Input => "input",
+            Self::Pacing => "pacing",
             Self::Relay => "relay",
             Self::Live => "live",
             Self::Tiles => "tiles",

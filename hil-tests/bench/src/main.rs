@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use args::{Bench, Options};
 use failure::Failure;
+use relay::floor;
 use report::Row;
 
 /// Exit code of wrong arguments, or of a machine that lacks what a benchmark itself needs.
@@ -33,11 +34,17 @@ const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let Some((live::ROLE, role)) = words.split_first().map(|(word, rest)| (word.as_str(), rest)) {
-        return match live::role(role) {
+    let (word, rest) = words.split_first().map_or(("", &[][..]), |(word, rest)| (word.as_str(), rest));
+    let role = match word {
+        live::ROLE => Some(live::role(rest)),
+        floor::ROLE => Some(floor::role(rest)),
+        _ => None,
+    };
+    if let Some(outcome) = role {
+        return match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
-                eprintln!("bench live: {failure}");
+                eprintln!("bench {word}: {failure}");
                 ExitCode::FAILURE
             }
         };
@@ -71,6 +78,7 @@ fn run(options: &Options) -> Result<Vec<Row>, Failure> {
         Bench::Gateway => gateway::run(options)?,
         Bench::Glass => glass::run(options)?,
         Bench::Input => input::run(options)?,
+        Bench::Pacing => core::pacing::run(),
         Bench::Relay => relay::run(options)?,
         Bench::Live => live::run(options)?,
         Bench::Tiles => tiles::run(options)?,

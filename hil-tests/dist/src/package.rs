@@ -36,8 +36,9 @@ pub const PACKAGES: [Package; 4] = [
     Package {
         name: "wavry-server",
         title: "shares a screen, a capture card or an application",
-        text: " The host of Wavry: encrypted, fast, and only for clients on its list. Units for a capture card\n \
-               (wavry-server.service) and for a screen (the user's wavry-server.service); neither is started by itself.\n",
+        text: " The host of Wavry: encrypted, fast, and only for clients on its list.\n \
+               There are units for a capture card (wavry-server.service) and for a\n \
+               screen (the user's wavry-server.service); neither is started by itself.\n",
         programs: &["wavry-server"],
         files: &[
             ("hosts/linux/dist/wavry-server.service", "usr/lib/systemd/system/wavry-server.service"),
@@ -54,7 +55,9 @@ pub const PACKAGES: [Package; 4] = [
     Package {
         name: "wavry-client",
         title: "shows and steers other machines",
-        text: " The client of Wavry, and `wavry`, which makes keys and finds out what is wrong.\n",
+        text: " The client of Wavry: it shows what a host shares, in a window or without\n \
+               one, sends it files and hears its sound. With it comes `wavry`, which\n \
+               makes keys and finds out what is wrong with a machine or a network.\n",
         programs: &["wavry-client", "wavry"],
         files: &[("clients/viewer/CHANGELOG.md", "usr/share/doc/wavry-client/changelog")],
         conffiles: &[],
@@ -64,8 +67,8 @@ pub const PACKAGES: [Package; 4] = [
     Package {
         name: "wavry-gateway",
         title: "introduces Wavry's hosts and clients to each other",
-        text: " Devices that cannot find each other by themselves meet here. It can introduce, and nothing more.\n \
-               `systemctl enable --now wavry-gateway` starts it.\n",
+        text: " Devices that cannot find each other by themselves meet here. It can\n \
+               introduce, and nothing more.\n .\n `systemctl enable --now wavry-gateway` starts it.\n",
         programs: &["wavry-gateway"],
         files: &[
             ("services/gateway/dist/wavry-gateway.service", "usr/lib/systemd/system/wavry-gateway.service"),
@@ -80,7 +83,8 @@ pub const PACKAGES: [Package; 4] = [
     Package {
         name: "wavry-relay",
         title: "forwards Wavry's encrypted packets where no direct path is found",
-        text: " It reads nothing of what it forwards. It has to know its gateway (/etc/wavry/relay.toml) before\n \
+        text: " It reads nothing of what it forwards. It has to know its gateway\n \
+               (/etc/wavry/relay.toml) before\n \
                `systemctl enable --now wavry-relay` starts it.\n",
         programs: &["wavry-relay"],
         files: &[
@@ -95,10 +99,13 @@ pub const PACKAGES: [Package; 4] = [
     },
 ];
 
-/// What is in every package beside what it is for.
+/// What stands above the licence's text.
 const COPYRIGHT: &str = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\
-                         Upstream-Name: wavry\n\nFiles: *\nCopyright: the authors of Wavry\nLicense: AGPL-3.0-only\n \
-                         The text of the licence is in the file LICENSE beside this one.\n";
+                         Upstream-Name: wavry\n\nFiles: *\nCopyright: 2026 the authors of Wavry\nLicense: AGPL-3.0-only\n";
+/// The packages of one version of the programs, counted.
+const REVISION: u32 = 1;
+/// Who packs, unless `DEBFULLNAME` and `DEBEMAIL` say so, as Debian's tools want to be told.
+const MAINTAINER: [&str; 2] = ["The authors of Wavry", "wavry@wavry.invalid"];
 
 impl Package {
     /// Builds it from the programs in the directory `programs` and what [`crate::manuals::write`] wrote to `manual`; where
@@ -113,10 +120,10 @@ impl Package {
         }
         self.fill(programs, manual, &stage)?;
         let depends = self.depends(&stage)?;
-        self.control(&stage, &depends)?;
+        let sums = sums(&stage)?;
+        self.control(&stage, &depends, &sums)?;
         let architecture = run(Command::new("dpkg").arg("--print-architecture"))?;
-        let version = env!("CARGO_PKG_VERSION");
-        let made = out.join(format!("{}_{version}_{}.deb", self.name, architecture.trim()));
+        let made = out.join(format!("{}_{}_{}.deb", self.name, version(), architecture.trim()));
         let mut command = Command::new("dpkg-deb");
         command.args(["--root-owner-group", "-Zxz", "--build"]).args([&stage, &made]);
         run(&mut command)?;
@@ -127,7 +134,8 @@ impl Package {
     fn fill(&self, programs: &Path, manual: &Path, stage: &Path) -> Result<(), DistError> {
         for program in self.programs {
             let to = put(&programs.join(program), stage, &format!("usr/bin/{program}"), 0o755)?;
-            run(Command::new("strip").arg("--strip-unneeded").arg(&to))?;
+            let strip = ["--strip-unneeded", "--remove-section=.comment", "--remove-section=.note"];
+            run(Command::new("strip").args(strip).arg(&to))?;
             let pages = manual.join("usr/share/man/man1");
             for entry in std::fs::read_dir(&pages).map_err(on(&pages))? {
                 let path = entry.map_err(on(&pages))?.path();
@@ -158,9 +166,28 @@ impl Package {
         }
         let doc = stage.join("usr/share/doc").join(self.name);
         std::fs::create_dir_all(&doc).map_err(on(&doc))?;
-        std::fs::write(doc.join("copyright"), COPYRIGHT).map_err(on(&doc))?;
-        put(&root().join("LICENSE"), stage, &format!("usr/share/doc/{}/LICENSE", self.name), 0o644)?;
+        std::fs::write(doc.join("copyright"), copyright()?).map_err(on(&doc))?;
+        let log = doc.join("changelog.Debian");
+        std::fs::write(&log, self.log()?).map_err(on(&log))?;
+        run(Command::new("gzip").args(["-9nf"]).arg(log))?;
         Ok(())
+    }
+
+    /// What is new in the package, beside what is new in its programs.
+    fn log(&self) -> Result<String, DistError> {
+        let mut date = Command::new("date");
+        date.args(["-u", "-R"]);
+        if let Some(seconds) = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()) {
+            date.arg("-d").arg(format!("@{seconds}"));
+        }
+        let (version, program) = (version(), env!("CARGO_PKG_VERSION"));
+        let (name, date) = (self.name, run(&mut date)?);
+        Ok(format!(
+            "{name} ({version}) unstable; urgency=medium\n\n  * Version {program} of the programs: see changelog.gz.\n\n \
+             -- {}  {}\n",
+            maintainer(),
+            date.trim()
+        ))
     }
 
     /// The packages whose libraries its programs are linked with.
@@ -184,15 +211,16 @@ impl Package {
         Ok(all.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "))
     }
 
-    fn control(&self, stage: &Path, depends: &str) -> Result<(), DistError> {
+    fn control(&self, stage: &Path, depends: &str, sums: &str) -> Result<(), DistError> {
         let debian = stage.join("DEBIAN");
         std::fs::create_dir_all(&debian).map_err(on(&debian))?;
         let architecture = run(Command::new("dpkg").arg("--print-architecture"))?;
-        let (name, version) = (self.name, env!("CARGO_PKG_VERSION"));
+        let (name, version) = (self.name, version());
         let text = format!(
-            "Package: {name}\nVersion: {version}\nArchitecture: {}\nMaintainer: The authors of Wavry <wavry@localhost>\n\
+            "Package: {name}\nVersion: {version}\nArchitecture: {}\nMaintainer: {}\n\
              Section: net\nPriority: optional\nDepends: {depends}\nDescription: {}\n{}",
             architecture.trim(),
+            maintainer(),
             self.title,
             self.text
         );
@@ -203,6 +231,7 @@ impl Package {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(on(&path))
         };
         write("control", &text)?;
+        write("md5sums", sums)?;
         if !self.conffiles.is_empty() {
             write("conffiles", &format!("{}\n", self.conffiles.join("\n")))?;
         }
@@ -212,6 +241,37 @@ impl Package {
         write("postinst", &format!("{begin}[ \"$1\" = configure ] || exit 0\n{}{reload}", self.configure))?;
         write("postrm", &format!("{begin}{reload}"))
     }
+}
+
+/// The version of the packages.
+fn version() -> String {
+    format!("{}-{REVISION}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Who packs.
+fn maintainer() -> String {
+    let said = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let [name, address] = MAINTAINER;
+    let name = said("DEBFULLNAME").unwrap_or_else(|| name.to_owned());
+    format!("{name} <{}>", said("DEBEMAIL").unwrap_or_else(|| address.to_owned()))
+}
+
+/// Whose it is, with the licence's whole text: no Debian has it by itself.
+fn copyright() -> Result<String, DistError> {
+    let path = root().join("LICENSE");
+    let text = std::fs::read_to_string(&path).map_err(on(&path))?;
+    let lines =
+        text.lines().map(|line| if line.trim().is_empty() { " .".to_owned() } else { format!(" {line}") });
+    Ok(format!("{COPYRIGHT}{}\n", lines.collect::<Vec<_>>().join("\n")))
+}
+
+/// What `dpkg --verify` compares the files of a system with.
+fn sums(stage: &Path) -> Result<String, DistError> {
+    let mut command = Command::new("find");
+    command.current_dir(stage).args([".", "-type", "f", "-not", "-path", "./DEBIAN/*", "-printf", "%P\\0"]);
+    let mut files: Vec<_> = run(&mut command)?.split_terminator('\0').map(str::to_owned).collect();
+    files.sort_unstable();
+    run(Command::new("md5sum").current_dir(stage).args(["--"]).args(files))
 }
 
 /// Whether a page is of this program: its own or one of its commands'.

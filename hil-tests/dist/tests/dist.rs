@@ -94,6 +94,14 @@ fn packages_hold_what_their_units_and_scripts_speak_of() {
         for script in ["postinst", "postrm"] {
             well(Command::new("sh").arg("-n").arg(tree.join("DEBIAN").join(script)));
         }
+        let doc = tree.join("usr/share/doc").join(package.name);
+        let log = well(Command::new("zcat").arg(doc.join("changelog.Debian.gz")));
+        let version = well(Command::new("dpkg-deb").args(["-f"]).args([&made]).arg("Version"));
+        assert!(log.starts_with(&format!("{} ({})", package.name, version.trim())), "{log}");
+        let licence = std::fs::read_to_string(doc.join("copyright")).unwrap();
+        assert!(licence.contains("GNU AFFERO GENERAL PUBLIC LICENSE"), "{licence}");
+        // What is in it is what it says, and every file of it is there.
+        well(Command::new("md5sum").args(["--check", "--strict", "DEBIAN/md5sums"]).current_dir(&tree));
         for conffile in package.conffiles {
             assert!(tree.join(conffile.trim_start_matches('/')).exists(), "{conffile}");
         }

@@ -157,6 +157,14 @@ impl Client {
         Guarded::start(command.args(arguments).env_remove("DISPLAY"), &self.file("client"))
     }
 
+    /// Connects to the host that a link names, by the gateway that it names, without a window.
+    #[must_use]
+    pub fn connect_by(&self, link: &str, arguments: &[&str]) -> Guarded {
+        let mut command = Command::new(program("wavry-client"));
+        command.args(["connect", link, "--headless"]).arg("--state").arg(self.file("state"));
+        Guarded::start(command.args(arguments).env_remove("DISPLAY"), &self.file("client"))
+    }
+
     /// Pairs with whoever is at an address, typing these lines.
     ///
     /// # Panics

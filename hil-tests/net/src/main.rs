@@ -4,7 +4,9 @@
 //! seconds and prints which way it went: `direct ADDRESS` or `relay`, then the milliseconds to its first picture and the
 //! number of pictures.
 //!
-//! The programs themselves are `gateway ADDRESS STATE`, `relay ADDRESS STATE` and `doctor GATEWAY RELAY`, which prints JSON.
+//! The programs themselves are `gateway ADDRESS STATE`, `relay ADDRESS STATE` and `doctor GATEWAY [RELAY]`, which
+//! prints JSON. `mapped PORT` has the port opened by the router, until its input ends; it prints `open at ADDRESS by WAY` and
+//! `got TEXT`.
 
 use core::net::SocketAddrV4;
 use core::time::Duration;
@@ -39,7 +41,8 @@ fn run(words: &[String]) -> Result<(), String> {
     match words.first().map_or("", String::as_str) {
         "gateway" => return real::gateway(address(1)?, word(2)?.into()),
         "relay" => return real::relay(address(1)?, word(2)?.into()),
-        "doctor" => return real::doctor(word(1)?, word(2)?),
+        "mapped" => return real::mapped(number(1)?),
+        "doctor" => return real::doctor(word(1)?, words.get(2).map(String::as_str)),
         _ => {}
     }
     let (clock, own) = (Clock::new(), address(1)?);

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -11,7 +12,9 @@ use rift::paths::Binding;
 use rift::paths::relay::{Lease, relay_id};
 use rift::wire::bind::{BIND_LEN_MAX, LeaseSide};
 use rift::wire::fleet::RelayPlace;
-use rift::{Instant, PublicKey};
+use rift::wire::signal::EnrolmentToken;
+use rift::{Ecn, Identity, Instant, PublicKey};
+use rift_mio::{Enrolment, Gateway as Device, GatewayPlace};
 use tokio::sync::{oneshot, watch};
 use wavry_gateway::args::Place as Options;
 use wavry_gateway::leases::RelayName;
@@ -19,7 +22,7 @@ use wavry_gateway::operate::desk::{Ask, Question};
 use wavry_gateway::shell::{Shell, entropy, unix_us};
 use wavry_gateway::state::Order;
 use wavry_gateway::storage::operator_digest;
-use wavry_gateway::{StateDirectory, block_on, make_operator_token};
+use wavry_gateway::{StateDirectory, block_on, make_operator_token, make_token};
 use wavry_relay::Running;
 
 /// Nothing here takes this long: what does hangs.
@@ -158,6 +161,67 @@ fn relay_is_known_to_its_gateway_and_believes_what_that_signs() {
     gateway.ask(Ask::Order(Order::DrainRelay(id, false)));
     relay.drain();
     gateway.relay(|relay| relay["beat"]["is_draining"] == true && relay["is_usable"] == false);
+    relay.stop();
+    gateway.stop();
+}
+
+/// Enrols this identity at a gateway, and goes.
+fn enrol(place: GatewayPlace, identity: Identity, token: EnrolmentToken) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(5))).expect("a socket");
+    let began = unix_us();
+    let now = || Instant::from_micros(unix_us() - began);
+    let enrolment = Some(Enrolment::new(token, "doctor"));
+    let mut device = Device::new(place, identity, enrolment, began, entropy, now());
+    let (mut out, mut reply) = ([0; 2048], [0; 2048]);
+    while device.seen().is_none() {
+        assert!(now().since(Instant::ZERO) < GUARD, "{:?}", device.state());
+        device.handle_timeout(now());
+        while let Some((len, to)) = device.poll_transmit(now(), &mut out) {
+            socket.send_to(&out[..len], to).expect("loopback");
+        }
+        if let Ok((len, _)) = socket.recv_from(&mut reply) {
+            device.handle_datagram(now(), Ecn::NotEct, &mut reply[..len]);
+        }
+        while device.hear(now()).is_some() {}
+    }
+    device.close(now());
+    while let Some((len, to)) = device.poll_transmit(now(), &mut out) {
+        socket.send_to(&out[..len], to).expect("loopback");
+    }
+}
+
+#[test]
+fn doctor_looks_at_the_relays_that_a_gateway_tells_of() {
+    let scratch = Scratch(std::env::temp_dir().join(format!("wavry-net-told-{}", std::process::id())));
+    let [at_gateway, at_relay, home] = ["gateway", "relay", "home"].map(|name| scratch.0.join(name));
+    for place in [&at_gateway, &at_relay, &home] {
+        std::fs::create_dir_all(place).expect("a directory");
+    }
+    let key = wavry_relay::serve::public_key(&at_relay).expect("a key");
+    let gateway_key = directory(&at_gateway).identity().expect("a key").public();
+    let gateway = Gateway::start(&at_gateway, key);
+    let relay = start_relay(&at_relay, &format!("{gateway_key}@{}", gateway.address));
+    gateway.relay(|relay| relay["is_usable"] == true);
+    let doctor = || -> serde_json::Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wavry-net"));
+        command.args(["doctor", &format!("{}/{gateway_key}", gateway.address)]).env("XDG_STATE_HOME", &home);
+        serde_json::from_slice(&command.output().expect("it runs").stdout).expect("JSON")
+    };
+    let identity = rift_keystore::load_or_create(&home.join("wavry").join(rift_keystore::FILE_NAME));
+    let identity = identity.expect("a place for it");
+    let stranger = doctor();
+    let untold = stranger["relays_untold"][0]["why"].as_str().expect("a reason");
+    assert!(untold.contains("wavry-gateway token"), "{stranger:#}");
+
+    let token = block_on(make_token(&directory(&at_gateway))).expect("a runtime").expect("a token");
+    enrol(GatewayPlace { key: gateway_key, address: gateway.address }, identity, token);
+    let known = doctor();
+    assert_eq!(known["relays_untold"].as_array().map(Vec::len), Some(0), "{known:#}");
+    let servers = known["servers"].as_array().expect("an array");
+    let told = servers.iter().find(|server| server["role"] == "relay").expect("it was told");
+    assert_eq!(told["address"], relay.address().to_string(), "{told:#}");
+    assert_eq!((&told["id"], &told["answered"]), (&key.to_string().into(), &told["asked"]), "{told:#}");
     relay.stop();
     gateway.stop();
 }

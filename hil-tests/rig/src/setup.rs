@@ -57,6 +57,8 @@ pub const BUILD: Group = Group {
         "coturn",
         // NATs between namespaces
         "nftables",
+        // A router that opens ports upon request: the daemon alone, which nothing starts (`miniupnpd` would bring a service).
+        "miniupnpd-nftables",
         // The operators' page of the gateway is tried in a browser.
         "chromium",
         "chromium-driver",

@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rift::{
@@ -19,25 +19,52 @@ use rift_mio::{
 use rift_simd::Simd;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::allocations;
 use super::peers::PICTURE_HEAD_LEN;
+use super::{allocations, measure};
 use crate::clock;
 
 type Memory = Box<DesktopStorage<Simd>>;
 
-/// High enough that a picture leaves at once: sockets are measured here, not pacing.
+/// High enough that a picture leaves at once, where sockets are measured and not pacing.
 const GRANT_BPS: u32 = 2_000_000_000;
 /// Nothing here takes longer; whoever waits gives up then.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How sessions are set up.
+/// How sessions are set up where nothing is paced.
 pub(super) fn config() -> Config {
-    Config {
-        bitrate_bps_min: GRANT_BPS,
-        bitrate_bps_start: GRANT_BPS,
-        bitrate_bps_max: GRANT_BPS,
-        ..Config::default()
+    Pace::NONE.config()
+}
+
+/// How what is sent is paced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// The grant, which nothing changes.
+    pub(super) grant_bps: u32,
+    /// See [`HostDriver::set_busy_poll`].
+    pub(super) busy_poll_us: u32,
+}
+
+impl Pace {
+    const NONE: Self = Self { grant_bps: GRANT_BPS, busy_poll_us: 0 };
+
+    fn config(self) -> Config {
+        Config {
+            bitrate_bps_min: self.grant_bps,
+            bitrate_bps_start: self.grant_bps,
+            bitrate_bps_max: self.grant_bps,
+            ..Config::default()
+        }
     }
+}
+
+/// What paced departures were like, and what the thread that made them used.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    /// How late each was, in µs.
+    pub(super) late_us: Vec<f64>,
+    /// Seconds of the processor and of the clock since the first.
+    pub(super) used: f64,
+    pub(super) passed: f64,
 }
 
 /// What the host's thread and others tell each other.
@@ -50,6 +77,8 @@ pub(super) struct Shared {
     /// Datagrams of all sessions, as of the last turn.
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
+    /// What was paced; told when the host has ended.
+    pub(super) departures: Mutex<Departures>,
     /// Bytes the host's thread holds beyond the memory of sessions.
     pub(super) held: AtomicI64,
 }
@@ -66,10 +95,16 @@ pub(super) struct Host {
 impl Host {
     /// Starts one that sends pictures of `picture_len` bytes.
     pub(super) fn start(picture_len: usize) -> io::Result<Self> {
-        let screen = Screen::new(picture_len);
+        Self::start_paced(picture_len, Pace::NONE)
+    }
+
+    /// The same at another pace.
+    pub(super) fn start_paced(picture_len: usize, pace: Pace) -> io::Result<Self> {
+        let screen = Screen { pace, ..Screen::new(picture_len) };
         let (identity, shared) = (screen.identity.public(), Arc::clone(&screen.shared));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let driver = HostDriver::bind(address, &identity, entropy())?;
+        let mut driver = HostDriver::bind(address, &identity, entropy())?;
+        driver.set_busy_poll(pace.busy_poll_us);
         let (address, waker) = (driver.local_addr(), driver.waker());
         let thread = thread::spawn(move || screen.serve(driver));
         Ok(Self { address, identity, shared, waker, thread })
@@ -96,6 +131,7 @@ struct Screen {
     coded: Vec<u8>,
     next: u32,
     is_key_wanted: bool,
+    pace: Pace,
     /// Bytes that sessions were given, as this thread's count saw them.
     given: i64,
     shared: Arc<Shared>,
@@ -109,6 +145,7 @@ impl Screen {
             coded: vec![0x5a; picture_len - PICTURE_HEAD_LEN],
             next: 1,
             is_key_wanted: false,
+            pace: Pace::NONE,
             given: 0,
             shared: Arc::new(Shared::default()),
         }
@@ -116,11 +153,18 @@ impl Screen {
 
     fn serve(mut self, mut driver: HostDriver<Memory, Native<Noise>>) {
         let shared = Arc::clone(&self.shared);
+        // As the programs do.
+        let _ = rift_mio::run_promptly();
+        let (mut departures, mut begun) = (Departures::default(), None);
         while !shared.stop.load(Ordering::Acquire) && driver.turn(&mut self).is_ok() {
             if shared.wanted.swap(false, Ordering::AcqRel) || self.is_key_wanted {
                 self.send(&mut driver);
             }
             let now = driver.clock().now();
+            if let Some(departure) = driver.take_departure() {
+                begun.get_or_insert_with(|| (measure::processor_nanos(), now));
+                departures.late_us.push(departure.late_us() as f64);
+            }
             let (mut sent, mut received) = (0, 0);
             for (_, _, session) in driver.sessions_mut() {
                 let stats = session.stats(now);
@@ -131,6 +175,11 @@ impl Screen {
             shared.received.store(received, Ordering::Relaxed);
             shared.held.store(allocations::live_here() - self.given, Ordering::Release);
         }
+        if let Some((used, at)) = begun {
+            departures.used = (measure::processor_nanos() - used) / 1e9;
+            departures.passed = driver.clock().now().micros_since(at) as f64 / 1e6;
+        }
+        *shared.departures.lock().unwrap_or_else(PoisonError::into_inner) = departures;
     }
 
     fn send(&mut self, driver: &mut HostDriver<Memory, Native<Noise>>) {
@@ -165,7 +214,7 @@ impl HostApplication<Memory, Native<Noise>> for Screen {
         let before = allocations::live_here();
         let memory = desktop_memory(false);
         self.given += allocations::live_here() - before;
-        Decision::Admit { config: config(), memory, permissions: Permissions::default_control() }
+        Decision::Admit { config: self.pace.config(), memory, permissions: Permissions::default_control() }
     }
 
     fn event(

@@ -10,6 +10,7 @@ mod handshake;
 mod loopback;
 pub(crate) mod measure;
 mod memory;
+pub(crate) mod pacing;
 mod packets;
 mod peers;
 mod picture;

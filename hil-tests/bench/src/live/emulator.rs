@@ -6,6 +6,9 @@ use std::collections::VecDeque;
 use std::os::fd::AsRawFd as _;
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::BorrowedFd;
+use rustix::time::Timespec;
 use smoltcp::phy::{Device, Medium, RxToken as _, TunTapInterface, TxToken as _};
 
 use crate::clock::now;
@@ -17,8 +20,8 @@ const MTU: usize = 1500;
 const SAMPLE: Duration = Duration::from_millis(5);
 /// What the way back carries: nobody waits there.
 const BACK_BPS: u64 = 200_000_000;
-/// Longest sleep, so that what is due leaves in time.
-const SLEEP_US: u64 = 300;
+/// Longest sleep, so that samples are taken in time.
+const SLEEP: Duration = Duration::from_millis(1);
 
 /// From when on the way to the client carries so many bits per second.
 pub(super) type Schedule = Vec<(Duration, u64)>;
@@ -71,8 +74,7 @@ impl Way {
     /// Moves what the link has carried by now on its way.
     fn advance(&mut self, time: Instant, rate_bps: u64, delay: Duration) {
         while let Some((came, packet)) = self.queue.front() {
-            let starts = self.free_at.map_or(*came, |free| free.max(*came));
-            let ends = starts + Duration::from_nanos(packet.len() as u64 * 8_000_000_000 / rate_bps);
+            let ends = self.ends(*came, packet, rate_bps);
             if ends > time {
                 return;
             }
@@ -87,6 +89,19 @@ impl Way {
             }
             self.on_the_way.push_back((ends + delay, packet));
         }
+    }
+
+    /// When the link has carried the first packet of the queue.
+    fn ends(&self, came: Instant, packet: &[u8], rate_bps: u64) -> Instant {
+        let starts = self.free_at.map_or(came, |free| free.max(came));
+        starts + Duration::from_nanos(packet.len() as u64 * 8_000_000_000 / rate_bps)
+    }
+
+    /// When there is something to do.
+    fn due(&self, rate_bps: u64) -> Option<Instant> {
+        let carried = self.queue.front().map(|(came, packet)| self.ends(*came, packet, rate_bps));
+        let there = self.on_the_way.front().map(|(due, _)| *due);
+        carried.into_iter().chain(there).min()
     }
 
     fn give(&mut self, time: Instant, device: &mut TunTapInterface) {
@@ -147,14 +162,25 @@ impl Emulator {
                     stream: forth.stream,
                 });
             }
-            self.sleep();
+            self.sleep(forth.due(rate_bps).into_iter().chain(back.due(BACK_BPS)).min());
         }
     }
 
-    /// Until the host has sent something, or a moment. What the client sends waits that moment at most.
-    fn sleep(&self) {
-        let moment = smoltcp::time::Duration::from_micros(SLEEP_US);
-        let _ = smoltcp::phy::wait(self.ends[0].as_raw_fd(), Some(moment));
+    /// Until somebody has sent something, or something is due.
+    #[expect(
+        unsafe_code,
+        reason = "smoltcp lends numbers of descriptors only, and its own wait counts whole milliseconds"
+    )]
+    fn sleep(&self, due: Option<Instant>) {
+        let left = due.map_or(SLEEP, |due| due.saturating_duration_since(now()).min(SLEEP));
+        let timeout = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+        let [host, client] = self.ends.each_ref().map(|end| {
+            // SAFETY: the device is open as long as `self` is, which is borrowed.
+            unsafe { BorrowedFd::borrow_raw(end.as_raw_fd()) }
+        });
+        let mut fds = [PollFd::new(&host, PollFlags::IN), PollFd::new(&client, PollFlags::IN)];
+        // A signal ends it early; nothing else can fail here.
+        let _ = poll(&mut fds, Some(&timeout));
     }
 }
 

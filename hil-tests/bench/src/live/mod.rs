@@ -114,7 +114,9 @@ struct Namespace(Kept);
 impl Namespace {
     fn new() -> Result<Self, Failure> {
         let mut command = Command::new("unshare");
-        let child = command.args(["--net", "--", "sleep", "600"]).stdin(Stdio::null()).spawn();
+        // Whoever holds it ends with this process, however that ends.
+        let words = ["--net", "--", "setpriv", "--pdeathsig", "KILL", "--", "sleep", "600"];
+        let child = command.args(words).stdin(Stdio::null()).spawn();
         Ok(Self(Kept(child.context("cannot make a network namespace")?)))
     }
 

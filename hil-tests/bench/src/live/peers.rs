@@ -9,7 +9,7 @@ use std::io::Write as _;
 
 use rift::{
     Codec, Config, Event, Identity, Instant, Noise, Opening, PathId, Permissions, PictureId, PictureInfo,
-    Pictures, PublicKey, Rectangle, RectangleData, SendError, Session, SessionIndex, StreamParameters, Timer,
+    Pictures, PublicKey, Rectangle, RectangleData, SendError, Session, SessionIndex, StreamParameters,
 };
 use rift_mio::{
     ClientDriver, Clock, Decision, DesktopStorage, HostApplication, HostDriver, PICTURE_BUFFER_LEN,
@@ -81,18 +81,13 @@ pub(super) fn host(address: SocketAddr) -> Result<(), Failure> {
         started: 0,
     };
     let clock = driver.clock();
+    let _ = rift_mio::run_promptly();
     let mut due = clock.now();
     loop {
-        let paced = driver.sessions_mut().find_map(|(_, _, session)| match session.poll_timeout() {
-            Some((due, Timer::Pacing)) => Some((due, session.stats(clock.now()).packets_sent)),
-            Some(_) | None => None,
-        });
         driver.turn(&mut screen).context("the host's driver ended")?;
         let now = clock.now();
-        let sent = driver.sessions_mut().map(|(_, _, session)| session.stats(now).packets_sent).sum::<u64>();
-        // What something else woke before its time left when it was due, or waits still.
-        if let Some((due, before)) = paced.filter(|(due, before)| *due <= now && sent > *before) {
-            let _ = writeln!(std::io::stdout(), "late {} {}", now.micros_since(due), sent - before);
+        if let Some(departure) = driver.take_departure() {
+            let _ = writeln!(std::io::stdout(), "late {}", departure.late_us());
         }
         if now >= due {
             due = due.plus_micros(PERIOD.as_micros() as u64).max(now.minus_micros(5_000));

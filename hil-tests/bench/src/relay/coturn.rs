@@ -2,7 +2,6 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rift::{Class, Ecn, PathId, Transmit};
@@ -38,7 +37,7 @@ pub(super) fn version() -> String {
 
 /// Starts it where it belongs; half of the ends have an allocation, and a channel to the other half.
 pub(super) fn start(keeper: &Keeper, wires: &Wires) -> Result<Contender, Failure> {
-    let mut command = wires.far(Path::new("turnserver"));
+    let mut command = Command::new("turnserver");
     command.args([
         "-n",
         "--no-auth",
@@ -55,7 +54,7 @@ pub(super) fn start(keeper: &Keeper, wires: &Wires) -> Result<Contender, Failure
         "--simple-log",
     ]);
     command.arg(format!("--pidfile={}", keeper.scratch().join("turnserver.pid").display()));
-    let program = keeper.spawn("turnserver", &mut command, None)?;
+    let program = wires.inside(|| keeper.spawn("turnserver", &mut command, None))?;
     let server = SocketAddr::from((FAR, PORT));
     let mut ends = Vec::new();
     for pair in 0..PAIRS {

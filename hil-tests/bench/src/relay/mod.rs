@@ -1,13 +1,15 @@
-//! `relay`: what forwarding a datagram costs in processor time, beside coturn, over a pair of virtual interfaces between two
-//! namespaces.
+//! `relay`: what forwarding a datagram costs in processor time, beside coturn and [`floor`], over a pair of virtual interfaces
+//! between two namespaces.
 //!
 //! Five hundred pairs of peers talk in turns through one relay: one datagram each (`single`), or sixteen that their
 //! kernel was given as one (`burst16`), with the interfaces' segmentation offloads off and on. A window of flows sends, then
 //! everything is awaited, so nothing is lost to full buffers and nobody is measured at what he drops. The figure is the
-//! processor time of the relay's process over the datagrams that arrived; what the kernel does for it in interrupts is not
-//! in it, for nobody.
+//! processor time of the relay's process over the datagrams that arrived. The kernel charges what a virtual interface does
+//! with a datagram to whom it interrupts, which is who sends: a relay's reception up to its socket is not in its figure, and
+//! the peers' reception up to theirs is, for everybody alike.
 
 mod coturn;
+pub(crate) mod floor;
 mod ours;
 mod wires;
 
@@ -64,15 +66,17 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>, Failure> {
     let wires = Wires::lay()?;
     let mut ours = ours::start(&keeper, &wires)?;
     let mut coturn = coturn::start(&keeper, &wires)?;
+    let mut floor = floor::start(&keeper, &wires)?;
     let mut rows = Vec::new();
     for (has_offloads, cases) in
         [(false, ["single", "burst16"]), (true, ["single_offload", "burst16_offload"])]
     {
         wires.set_offloads(has_offloads)?;
         for (case, burst) in cases.into_iter().zip([1, 16]) {
-            let mut figures = [Vec::new(), Vec::new()];
+            let mut figures = [Vec::new(), Vec::new(), Vec::new()];
             for block in 0..=volume.0 {
-                for (contender, figures) in [&mut ours, &mut coturn].into_iter().zip(&mut figures) {
+                let contenders = [&mut ours, &mut coturn, &mut floor];
+                for (contender, figures) in contenders.into_iter().zip(&mut figures) {
                     let figure = contender.play(burst, volume.1);
                     // The first is for warming up.
                     if block > 0 {
@@ -83,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>, Failure> {
             rows.push(cost_row(case, burst, has_offloads, &figures, volume));
         }
     }
-    rows.push(latency_row(&mut ours, &mut coturn, volume.1 / 10));
+    rows.push(latency_row([&mut ours, &mut coturn, &mut floor], volume.1 / 10));
     rows.extend(ours::state_rows());
     Ok(rows)
 }
@@ -180,10 +184,11 @@ fn cost_row(
     case: &'static str,
     burst: usize,
     has_offloads: bool,
-    figures: &[Vec<Option<f64>>; 2],
+    figures: &[Vec<Option<f64>>; 3],
     (blocks, datagrams): (usize, usize),
 ) -> Row {
-    let [ours, coturn] = [median(&figures[0]), median(&figures[1])];
+    let [ours, coturn, floor] = figures.each_ref().map(|figures| median(figures));
+    let times = |figure: Option<f64>| figure.zip(coturn).map(|(figure, coturn)| rounded(coturn / figure));
     // How many times cheaper than coturn it should be.
     let ahead = match (burst, has_offloads) {
         (1, _) => 1.0,
@@ -200,23 +205,23 @@ fn cost_row(
         metric: "cpu_ns",
         unit: "ns",
         ours: ours.map(rounded),
-        rivals: BTreeMap::from([("coturn", coturn.map(rounded))]),
+        rivals: BTreeMap::from([("coturn", coturn.map(rounded)), ("floor", floor.map(rounded))]),
         goal: goal.map(rounded),
         met: is_reached,
         n: blocks * datagrams,
         extras: BTreeMap::from([
             ("note", note.into()),
-            ("times_cheaper", json!(ours.zip(coturn).map(|(ours, coturn)| rounded(coturn / ours)))),
+            ("times_cheaper", json!(times(ours))),
+            ("floor_times_cheaper", json!(times(floor))),
             ("coturn_version", coturn::version().into()),
         ]),
     }
 }
 
-fn latency_row(ours: &mut Contender, coturn: &mut Contender, count: usize) -> Row {
-    let (own, theirs) = (ours.delays(count), coturn.delays(count));
+fn latency_row(contenders: [&mut Contender; 3], count: usize) -> Row {
+    let [(own, _), theirs, floors] = contenders.map(|contender| (contender.delays(count), contender.name));
     let p99 = |delays: &[f64]| delays.get(delays.len() * 99 / 100).copied();
     let ours_p99 = p99(&own);
-    let names = [ours.name, coturn.name];
     let note = "from before the send of a datagram to its receipt at the other end, by way of the relay, one at a time: two \
                 hops and both ends' system calls; an upper bound of what the relay adds";
     Row {
@@ -225,7 +230,7 @@ fn latency_row(ours: &mut Contender, coturn: &mut Contender, count: usize) -> Ro
         metric: "p99",
         unit: "us",
         ours: ours_p99.map(rounded),
-        rivals: BTreeMap::from([(names[1], p99(&theirs).map(rounded))]),
+        rivals: [theirs, floors].map(|(delays, name)| (name, p99(&delays).map(rounded))).into(),
         goal: Some(100.0),
         met: ours_p99.is_some_and(|p99| p99 <= 100.0),
         n: own.len(),

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use rift::crypto::Identity;
 use rift::paths::Binding;
@@ -35,10 +36,10 @@ pub(super) fn start(keeper: &Keeper, wires: &Wires) -> Result<Contender, Failure
     let signer = Signer::generate().map_err(|error| format!("no key for leases: {error:?}"))?;
     let trust: String = signer.public().iter().map(|byte| format!("{byte:02x}")).collect();
     let port_file = state.join("port");
-    let mut command = wires.far(&crate::pairs::program("wavry-relay")?);
+    let mut command = Command::new(crate::pairs::program("wavry-relay")?);
     command.args(["--listen", "10.99.0.2:0", "--threads", "1", "--mbit-max", "60000", "--trust", &trust]);
     command.arg("--state").arg(&state).arg("--port-file").arg(&port_file);
-    let mut program = keeper.spawn("wavry-relay", &mut command, None)?;
+    let mut program = wires.inside(|| keeper.spawn("wavry-relay", &mut command, None))?;
     let port = wait_until(READY, || {
         (!program.has_ended()).then_some(())?;
         std::fs::read_to_string(&port_file).ok()?.strip_suffix('\n')?.parse().ok()

@@ -98,6 +98,7 @@ impl Viewer {
             suite: Suite::Classical,
             known: Suite::Classical,
             meeting: None,
+            direct: Vec::new(),
         };
         let ends = Ends {
             link: Arc::clone(&link),
