@@ -3,9 +3,9 @@
 use crate::workspaces::{Arrow, Use};
 
 /// Backends that know `rift` alone: drivers, engines, the simulator.
-pub const PLAIN_BACKENDS: [&str; 15] = [
-    "mio", "paseto", "smoltcp", "embassy", "tcp", "stun", "aead", "simd", "snow", "sim", "keystore",
-    "settings", "files", "systemd", "health",
+pub const PLAIN_BACKENDS: [&str; 14] = [
+    "mio", "paseto", "smoltcp", "embassy", "tcp", "aead", "simd", "snow", "sim", "keystore", "settings",
+    "files", "systemd", "health",
 ];
 
 /// What `rift`'s own tests may lean on.

@@ -14,7 +14,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Reader, Writer};
 
-/// The longest message that is read: RFC 8489 §6.1 recommends 548 bytes at most where nothing is known of the path.
+/// The longest message that is read, but for requests that one padding makes longer ([`write_padded_request`]): RFC 8489 §6.1
+/// recommends 548 bytes at most where nothing is known of the path.
 pub const LEN_MAX: usize = 548;
 /// Bytes of a request of [`write_request`].
 pub const REQUEST_LEN: usize = HEADER_LEN + 4 + SOFTWARE.len() + FINGERPRINT_LEN;
@@ -34,6 +35,11 @@ const SOFTWARE_TYPE: u16 = 0x8022;
 const FINGERPRINT: u16 = 0x8028;
 const FINGERPRINT_LEN: usize = 8;
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
+/// What fills a request: of a type that whoever does not know it passes over (RFC 8489 §14) and that nobody else has taken. Not
+/// PADDING of RFC 5780: servers that know that one answer with as long a datagram.
+const FILLER: u16 = 0xffd7;
+/// Bytes of an attribute before its value.
+const ATTRIBUTE_LEN: usize = 4;
 /// Attributes below this must be understood (RFC 8489 §14).
 const OPTIONAL: u16 = 0x8000;
 /// USERNAME, MESSAGE-INTEGRITY, REALM, NONCE, MESSAGE-INTEGRITY-SHA256, PASSWORD-ALGORITHM, USERHASH: understood, and
@@ -58,6 +64,22 @@ pub fn write_request(id: &TransactionId, out: &mut [u8]) -> Option<usize> {
     writer.bytes(SOFTWARE)?;
     let len = writer.len();
     finish(out, len, true)
+}
+
+/// Fills `out` with one Binding request (SPEC §18.2): if it is answered, it was not too long for the way, whatever routers say or
+/// keep to themselves (RFC 8899). `None` when there is none of that length: it is a multiple of 4, from 24 to 65 532.
+pub fn write_padded_request(id: &TransactionId, out: &mut [u8]) -> Option<()> {
+    let end = out.len();
+    let filler = u16::try_from(end.checked_sub(HEADER_LEN)?.checked_sub(ATTRIBUTE_LEN)?).ok()?;
+    if !end.is_multiple_of(4) {
+        return None;
+    }
+    out.fill(0);
+    let mut writer = Writer::new(out);
+    put_header(&mut writer, REQUEST, id)?;
+    writer.u16(FILLER)?;
+    writer.u16(filler)?;
+    finish(out, end, false).map(|_| ())
 }
 
 /// What a server said to the request `id`: the address it came from, or the code of an error. `None` when this is no
@@ -91,6 +113,8 @@ pub fn parse_answer(datagram: &[u8], id: &TransactionId) -> Option<Result<Socket
 /// The answer to a request without a single attribute may be longer than it, by 12 bytes (IPv6: 24), as RFC 8489 has it:
 /// see [`is_longer`].
 pub fn answer(datagram: &[u8], from: SocketAddr, out: &mut [u8]) -> Option<usize> {
+    let bare = without_filler(datagram);
+    let datagram = bare.as_ref().map_or(datagram, |bare| &bare[..]);
     let request = Message::parse(datagram).filter(|message| message.kind == REQUEST)?;
     let mut unknown: heapless::Vec<u16, UNKNOWN_MAX> = heapless::Vec::new();
     for (kind, _) in request.attributes() {
@@ -127,6 +151,17 @@ pub fn answer(datagram: &[u8], from: SocketAddr, out: &mut [u8]) -> Option<usize
 #[must_use]
 pub const fn is_longer(request: &[u8], answer_len: usize) -> bool {
     answer_len > request.len()
+}
+
+/// A message whose one attribute fills it, without that: longer than [`LEN_MAX`], but read at a glance.
+fn without_filler(datagram: &[u8]) -> Option<[u8; HEADER_LEN]> {
+    let (&(mut head), attributes) = datagram.split_first_chunk::<HEADER_LEN>()?;
+    let mut reader = Reader::new(attributes);
+    let is_filler = reader.u16()? == FILLER && usize::from(reader.u16()?) == reader.rest().len();
+    let length = head.get_mut(2..4)?;
+    let is_whole = *length == u16::try_from(attributes.len()).ok()?.to_be_bytes();
+    length.fill(0);
+    (is_filler && is_whole).then_some(head)
 }
 
 fn put_header(writer: &mut Writer<'_>, kind: u16, id: &TransactionId) -> Option<()> {
@@ -354,6 +389,47 @@ mod tests {
         let len = answer(&request, "192.0.2.1:5".parse().unwrap(), &mut reply).unwrap();
         assert_eq!(parse_answer(&reply[..len], &[0; 12]), Some(Err(420)));
         assert_eq!(reply[28..36], [0x00, 0x0a, 0, 4, 0x00, 0x03, 0x7f, 0xff]);
+    }
+
+    fn padded(len: usize) -> Option<[u8; 65_532]> {
+        let mut request = [0xff; 65_532];
+        write_padded_request(&ID, &mut request[..len])?;
+        Some(request)
+    }
+
+    fn answered(request: &[u8]) -> Option<SocketAddr> {
+        let (me, mut reply) = ("198.51.100.7:40000".parse().unwrap(), [0; ANSWER_LEN_MAX]);
+        let len = answer(request, me, &mut reply)?;
+        assert!(!is_longer(request, len), "no more is sent than came");
+        assert_eq!(parse_answer(&reply[..len], &ID), Some(Ok(me)));
+        Some(me)
+    }
+
+    #[test]
+    fn requests_of_every_length_are_answered() {
+        for len in [32, 100, 548, 552, 1200, 1472, 8972, 65_532] {
+            assert!(answered(&padded(len).unwrap()[..len]).is_some(), "{len}");
+        }
+        for len in [0, 20, 23, 27, 1201] {
+            assert!(padded(len).is_none(), "{len}");
+        }
+    }
+
+    #[test]
+    fn what_else_is_long_or_was_cut_short_is_not_answered() {
+        let request = padded(1200).unwrap();
+        assert_eq!(answered(&request[..1100]), None, "cut short");
+        for (at, what) in [
+            (0, "no request"),
+            (5, "no STUN"),
+            (3, "of another length"),
+            (21, "another attribute"),
+            (23, "one more"),
+        ] {
+            let mut other = request;
+            other[at] ^= 4;
+            assert_eq!(answered(&other[..1200]), None, "{what}");
+        }
     }
 
     #[test]

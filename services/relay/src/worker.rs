@@ -204,7 +204,7 @@ fn serve(
 fn stun(shared: &Shared, sender: &mut Sender, (from, source): (SocketAddr, Option<IpAddr>), question: &[u8]) {
     let mut reply = [0; stun::ANSWER_LEN_MAX];
     let seen = SocketAddr::new(from.ip().to_canonical(), from.port());
-    match rift_stun::answer(question, seen, &mut reply).filter(|&len| !stun::is_longer(question, len)) {
+    match stun::answer(question, seen, &mut reply).filter(|&len| !stun::is_longer(question, len)) {
         Some(len) => {
             shared.metrics.answered();
             send(shared, sender, Onward { to: from, source }, Ecn::NotEct, &reply[..len], len);

@@ -46,7 +46,7 @@ fn train(socket: &UdpSocket, server: SocketAddr, payload: usize, rtt_us: u64) ->
         getrandom::fill(id)?;
     }
     for id in &ids {
-        if rift_stun::write_padded(id, &mut datagram).is_some() {
+        if stun::write_padded_request(id, &mut datagram).is_some() {
             // What does not leave is lost, as on the way.
             let _ = socket.send_to(&datagram, server);
         }

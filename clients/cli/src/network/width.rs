@@ -124,7 +124,7 @@ fn try_all(socket: &UdpSocket, searches: &[Search], tried: &mut [Vec<(u32, bool)
                 let mut id = TransactionId::default();
                 getrandom::fill(&mut id)?;
                 let request = &mut datagram[..len.saturating_sub(headers) as usize];
-                let is_written = rift_stun::write_padded(&id, request).is_some();
+                let is_written = stun::write_padded_request(&id, request).is_some();
                 // What cannot leave does not pass.
                 if is_written && socket.send_to(request, search.way.server).is_ok() {
                     questions.insert(id, (server, at));

@@ -143,7 +143,7 @@ impl<E: FnMut() -> [u8; 32]> Gateway<E> {
 
     fn on_stun(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), Discard> {
         let mut answer = [0; stun::ANSWER_LEN_MAX];
-        let len = rift_stun::answer(datagram, from, &mut answer).ok_or(Discard::Malformed)?;
+        let len = stun::answer(datagram, from, &mut answer).ok_or(Discard::Malformed)?;
         if stun::is_longer(datagram, len) && !self.stun.take(now) {
             return Err(Discard::NoRoom);
         }
