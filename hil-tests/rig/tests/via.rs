@@ -94,11 +94,23 @@ impl Session {
 
     /// Waits until this is the way that it goes.
     fn until(&mut self, way: &str) {
+        self.wait(way, |log| ways(log).last().is_some_and(|last| last == way));
+    }
+
+    /// Waits until this is the way that it goes and the host has told of its pictures: the session is in its midst then, and
+    /// the client has what it needs to open another path.
+    fn until_shown(&mut self, way: &str) {
+        self.until(way);
+        let is_shown = |log: &str| log.lines().any(|line| line.contains(" the stream is "));
+        self.wait("shown", |log| is_shown(&std::fs::read_to_string(log).unwrap_or_default()));
+    }
+
+    fn wait(&mut self, what: &str, is_so: impl Fn(&Path) -> bool) {
         let Self { client, log, .. } = self;
-        let is_there = || (ways(log).last().is_some_and(|last| last == way)).then_some(());
+        let is_there = || is_so(log).then_some(());
         let is_reached = wait_until(HANG_GUARD, || is_there().or_else(|| client.ended().map(|_| ())))
             .and_then(|()| is_there());
-        assert!(is_reached.is_some(), "not {way}\n{}", client.last_words());
+        assert!(is_reached.is_some(), "not {what}\n{}", client.last_words());
     }
 
     /// Ends it; its figures, with the ways that it went.
@@ -118,7 +130,7 @@ fn session_outlives_the_direct_path_and_goes_back_to_it() {
     let keeper = Keeper::start().expect("there is a place for what this leaves");
     let meeting = Meeting::start(&keeper, &programs, Via::Gateway).unwrap();
     let mut session = Session::start(&keeper, &programs, &meeting);
-    session.until("direct");
+    session.until_shown("direct");
     meeting.internet().cut().unwrap();
     session.until("relay");
     meeting.internet().mend().unwrap();
