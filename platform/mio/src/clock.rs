@@ -20,19 +20,21 @@ const LOOKS_MAX: usize = 3;
 
 /// The shortest slice that Linux takes, in ns.
 const SLICE_NS: u64 = 100_000;
+/// The niceness of threads with a schedule to keep, where they may choose it: as sound servers have.
+const NICE: i32 = -11;
 
 static EPOCH_NS: OnceLock<u64> = OnceLock::new();
 
 /// Asks the kernel to let the calling thread run as soon as its time has come, also beside threads that compute: in short
-/// slices, which leave its share of the processor as it is (EEVDF; Linux 6.12 and newer). Threads that it starts from then
-/// on inherit that.
+/// slices (EEVDF; Linux 6.12 and newer), and with a niceness of -11 where the process may (`RLIMIT_NICE`, `CAP_SYS_NICE`).
+/// Threads that it starts from then on have neither.
 ///
 /// Otherwise a thread that computes runs to the end of its slice of 3 ms before one whose timer has expired.
 ///
 /// # Errors
-/// The system's. Older systems do nothing.
+/// The system's. Older systems do nothing about slices.
 pub fn run_promptly() -> io::Result<()> {
-    sys::set_slice(SLICE_NS)
+    sys::set_schedule(SLICE_NS, NICE)
 }
 
 /// Reads the time. All clocks of a process have one epoch, so their instants can be compared and handed on.

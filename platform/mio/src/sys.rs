@@ -209,8 +209,9 @@ pub(crate) fn set(
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Makes the time slice of this thread `slice_ns`, where the kernel lets a thread choose its own (Linux 6.12).
-pub(crate) fn set_slice(slice_ns: u64) -> io::Result<()> {
+/// Makes the time slice of this thread `slice_ns`, where the kernel lets a thread choose its own (Linux 6.12), and its niceness
+/// `nice` where that is lower than it is and permitted. Threads that it starts inherit neither.
+pub(crate) fn set_schedule(slice_ns: u64, nice: i32) -> io::Result<()> {
     const LEN: libc::c_uint = size_of::<libc::sched_attr>() as libc::c_uint;
     // SAFETY: all zeros is a valid sched_attr: numbers only.
     let mut attributes = unsafe { MaybeUninit::<libc::sched_attr>::zeroed().assume_init() };
@@ -224,7 +225,21 @@ pub(crate) fn set_slice(slice_ns: u64) -> io::Result<()> {
         return Ok(());
     }
     (attributes.size, attributes.sched_runtime) = (LEN, slice_ns);
-    // SAFETY: `attributes` is ours, has the length it says and outlives the call; 0 = this thread.
-    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    attributes.sched_flags |= libc::SCHED_FLAG_RESET_ON_FORK as u64;
+    let given = attributes.sched_nice;
+    attributes.sched_nice = given.min(nice);
+    match set_attributes(&attributes) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && given > nice => {
+            attributes.sched_nice = given;
+            set_attributes(&attributes)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Gives this thread these.
+fn set_attributes(attributes: &libc::sched_attr) -> io::Result<()> {
+    // SAFETY: `attributes` has the length it says and outlives the call; 0 = this thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, core::ptr::from_ref(attributes), 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
