@@ -95,6 +95,8 @@ pub(super) struct Control {
     limited: Instant,
     queue_at_cut_us: u64,
     futile: u32,
+    /// The queue when these cuts began to be counted, in µs.
+    futile_queue_us: u64,
     marks: Marks,
     loss_floor_permille: u64,
     loss_at_cut_permille: u64,
@@ -126,6 +128,7 @@ impl Control {
             limited: Instant::ZERO,
             queue_at_cut_us: 0,
             futile: 0,
+            futile_queue_us: 0,
             marks: Marks::new(),
             loss_floor_permille: 0,
             loss_at_cut_permille: 0,
@@ -366,6 +369,10 @@ impl Control {
             let shrunk = signals.queue_us < self.queue_at_cut_us / 5 * 4;
             let still = signals.queue_us.abs_diff(self.queue_at_cut_us) < signals.queue_us / 10;
             self.futile = if shrunk { 0 } else { self.futile + 1 };
+            // A path becomes longer at once; what grows from cut to cut, however slowly, is somebody's queue.
+            if self.futile == 1 || signals.queue_us > self.futile_queue_us / 10 * 11 {
+                (self.futile, self.futile_queue_us) = (1, signals.queue_us);
+            }
             // A long queue that stands still may be somebody else's; that is found out first.
             let cuts = if signals.floor_us < QUEUE_US_MIN { FUTILE_CUTS } else { 4 * FUTILE_CUTS };
             if self.futile >= cuts && still {
