@@ -96,6 +96,18 @@ fn streams_fill_a_path() {
     }
 }
 
+/// The queue of a stream that came is not taken for a longer path: what it leaves is used again within a second.
+#[test]
+fn what_a_stream_leaves_is_used_again() {
+    for (mbit, seed) in [20_u64, 30, 50].into_iter().flat_map(|mbit| (1..=4).map(move |seed| (mbit, seed))) {
+        let mut case = constant(mbit * 1_000_000, 34);
+        (case.forward.one_way_us, case.backward.one_way_us) = (10_000, 10_000);
+        case.cross = vec![Cross::Long(Algorithm::Cubic, 8_000, 28_000)];
+        let used = rate_mbps(&run(&case, seed, &OWN[0].1, false), 29.0, 34.0) / mbit as f64;
+        assert!(used > 0.8, "{used} of {mbit} Mbit/s, seed {seed}");
+    }
+}
+
 #[test]
 fn a_dual_queue_keeps_marked_packets_short() {
     let mut case = case("l4s-5.1x20");
