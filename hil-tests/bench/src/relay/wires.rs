@@ -1,6 +1,5 @@
 //! Two namespaces of our own and a pair of virtual interfaces between them: the benchmark is in one, the relays in the other,
-//! each on a processor of its own where there are two: also what the kernel does with what comes there (receive packet
-//! steering), as if they were two machines. Without that, who sends into a virtual interface pays for the other's reception.
+//! each on a processor of its own where there are two.
 //!
 //! The namespaces have no names: this process holds them, and they are gone with it, however it ends.
 
@@ -46,12 +45,10 @@ impl Wires {
         ip(&["link", "add", "near", "type", "veth", "peer", "name", "far", "netns", &far])?;
         ip(&["addr", "add", "10.99.0.1/24", "dev", "near"])?;
         ip(&["link", "set", "near", "up"])?;
-        steer("near", &wires.near.processor)?;
         wires.inside(|| {
             ip(&["link", "set", "lo", "up"])?;
             ip(&["addr", "add", "10.99.0.2/24", "dev", "far"])?;
-            ip(&["link", "set", "far", "up"])?;
-            steer("far", &wires.far.processor)
+            ip(&["link", "set", "far", "up"])
         })?;
         Ok(wires)
     }
@@ -106,16 +103,6 @@ fn leave() -> Result<File, Failure> {
 fn unshare() -> rustix::io::Result<()> {
     // SAFETY: nothing here relies on the network namespace staying the same; no socket has been opened yet.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
-}
-
-/// Has what comes by this interface of this namespace received by one of these processors.
-fn steer(device: &str, processors: &CpuSet) -> Result<(), Failure> {
-    let mask =
-        (0..32).filter(|&number| processors.is_set(number)).fold(0_u32, |mask, number| mask | 1 << number);
-    // A view of the files of this namespace's interfaces, for this command alone.
-    let set =
-        format!("mount -t sysfs none /sys && echo {mask:x} > /sys/class/net/{device}/queues/rx-0/rps_cpus");
-    run(Command::new("unshare").args(["--mount", "sh", "-c", &set]))
 }
 
 fn ip(words: &[&str]) -> Result<(), Failure> {
