@@ -58,6 +58,14 @@ fn stun(data: &[u8]) {
         let answer_len = stun::answer(&out[..len], from, &mut answer).expect("a request is answered");
         assert!(!stun::is_longer(&out[..len], answer_len), "who asks so is sent no more than they sent");
         assert_eq!(stun::parse_answer(&answer[..answer_len], &id), Some(Ok(from)), "an answer");
+        // As long as the bytes say, where there is a request of that length.
+        let mut long = [0; 1500];
+        let len = usize::from(u16::from_be_bytes([data[2], data[3]])) % long.len();
+        let request = &mut long[..len];
+        if stun::write_padded_request(&id, request).is_some() {
+            let answer_len = stun::answer(request, from, &mut answer).expect("its length is no matter");
+            assert_eq!(stun::parse_answer(&answer[..answer_len], &id), Some(Ok(from)), "{len} bytes");
+        }
         ask(id, data);
     }
 }

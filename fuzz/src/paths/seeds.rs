@@ -65,6 +65,7 @@ fn stun() -> Vec<(&'static str, Script)> {
         ("answer-4", bytes(&answers[0])),
         ("answer-6", bytes(&answers[1])),
         ("bare", bytes(&head(1, &[]))),
+        ("padded", bytes(&head(1, &[&[0xff, 0xd7, 0x02, 0x54][..], &[0; 0x254]].concat()))),
         // Attributes that nobody knows, three of them, and one that may be passed over.
         (
             "unknown",
