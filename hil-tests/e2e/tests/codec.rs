@@ -174,7 +174,9 @@ fn a_new_rate_bounds_the_very_next_picture() {
     println!("sizes {sizes:?}");
     // 3 Mbit/s is 6250 bytes a picture, two of them at most and a little when a guess was wrong.
     assert!(low_max < 14_000, "{low_max} bytes at the low rate");
-    assert!(high_mean > 3 * low_max, "{high_mean} bytes once the rate is back");
+    // The first at the low rate may be the guess that was wrong: how x264's threads share a picture's bytes is left to chance.
+    let low_later = *sizes[31..60].iter().max().unwrap();
+    assert!(high_mean > 3 * low_later, "{high_mean} bytes once the rate is back, {low_later} before");
 }
 
 #[test]
