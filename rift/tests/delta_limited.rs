@@ -110,6 +110,7 @@ fn a_link_slower_than_the_trickle_is_not_flooded() {
             let (p95_us, used) = (outcomes.queue_us(950, 8.0), outcomes.utilisation(8.0, 20.0));
             println!("| {name} | {seed} | {drained_s:.2} | {} | {} |", p95_us / 1000, used / 10);
             assert!(drained_s <= 1.0, "{name}, seed {seed}: {drained_s} s");
+            assert!(p95_us <= 80_000, "{name}, seed {seed}: p95 of {p95_us} us");
             assert!(used >= 500, "{name}, seed {seed}: {used} of 1000 used");
         }
     }

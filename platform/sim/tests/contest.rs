@@ -6,6 +6,7 @@ use std::path::Path as FilePath;
 use rift_sim::contest::{
     Algorithm, Case, Cross, Gcc, Make, Nada, OWN, Scream, Shape, Trace, cases, run, score, table,
 };
+use rift_sim::{Passage, Time};
 
 fn case(name: &str) -> Case {
     cases().into_iter().find(|case| case.name == name).expect("the case exists")
@@ -18,6 +19,17 @@ fn constant(bps: u64, seconds: u64) -> Case {
     case.flows[0].spans = vec![(0, seconds * 1000)];
     case.forward.shape = Shape::Steps(vec![(0, bps)]);
     case
+}
+
+/// When a stream comes and goes.
+const CROSS_MS: (u64, u64) = (8_000, 28_000);
+
+/// A path on which a CUBIC stream comes and goes.
+fn beside_a_stream(mbit: u64, seed: u64) -> Trace {
+    let mut case = constant(mbit * 1_000_000, 34);
+    (case.forward.one_way_us, case.backward.one_way_us) = (10_000, 10_000);
+    case.cross = vec![Cross::Long(Algorithm::Cubic, CROSS_MS.0, CROSS_MS.1)];
+    run(&case, seed, &OWN[0].1, false)
 }
 
 fn waits_ms(trace: &Trace, from_s: f64) -> f64 {
@@ -96,14 +108,28 @@ fn streams_fill_a_path() {
     }
 }
 
+/// A stream that comes does not starve us: from a second after it came on, a quarter of the path is ours.
+#[test]
+fn a_stream_leaves_us_a_quarter() {
+    for (mbit, seed) in [20_u64, 30, 50].into_iter().flat_map(|mbit| (1..=12).map(move |seed| (mbit, seed))) {
+        let trace = beside_a_stream(mbit, seed);
+        let own = trace.flows[0].node;
+        let (from, until) = (CROSS_MS.0 + 1_000, CROSS_MS.1);
+        let is_within = |passage: &&Passage| {
+            passage.from == own && (Time::from_millis(from)..Time::from_millis(until)).contains(&passage.at)
+        };
+        let bytes: u64 =
+            trace.passages.iter().filter(is_within).map(|passage| u64::from(passage.bytes)).sum();
+        let share = bytes as f64 * 8e3 / (until - from) as f64 / (mbit * 1_000_000) as f64;
+        assert!(share > 0.25, "{share} of {mbit} Mbit/s, seed {seed}");
+    }
+}
+
 /// The queue of a stream that came is not taken for a longer path: what it leaves is used again within a second.
 #[test]
 fn what_a_stream_leaves_is_used_again() {
     for (mbit, seed) in [20_u64, 30, 50].into_iter().flat_map(|mbit| (1..=4).map(move |seed| (mbit, seed))) {
-        let mut case = constant(mbit * 1_000_000, 34);
-        (case.forward.one_way_us, case.backward.one_way_us) = (10_000, 10_000);
-        case.cross = vec![Cross::Long(Algorithm::Cubic, 8_000, 28_000)];
-        let used = rate_mbps(&run(&case, seed, &OWN[0].1, false), 29.0, 34.0) / mbit as f64;
+        let used = rate_mbps(&beside_a_stream(mbit, seed), 29.0, 34.0) / mbit as f64;
         assert!(used > 0.8, "{used} of {mbit} Mbit/s, seed {seed}");
     }
 }

@@ -1,15 +1,23 @@
 //! Streams that fill every queue: when to stop yielding to them, how to share, and when to yield again.
 //!
-//! A queue that is not ours shows in that everything we send arrives, however little, and the queue stands or grows.
-//! Against such company a sender that heeds delay is left with nothing. While it lasts, loss alone is heeded, with a
-//! growth and a cut near those of CUBIC (RFC 9438); once the queue is seen short again, delay is.
+//! A queue that is not ours shows in that everything we send arrives, however little, and the queue stands or grows: the
+//! longer it is, the sooner that is believed. Against such company a sender that heeds delay is left with nothing. While
+//! it lasts, loss alone is heeded, with a growth and a cut near those of CUBIC (RFC 9438); once the queue is seen short
+//! again, delay is.
 
 use crate::time::Instant;
 
-/// For how long half the rate must have been given up in vain, in µs.
-const YIELDED_US: u64 = 800_000;
-/// A queue shorter than this is not worth competing for, in µs.
+/// A queue this long counts in full, in µs, and is worth competing for.
 pub(super) const QUEUE_US_MIN: u64 = 50_000;
+/// What flows like us may let stand together, in bits: a shorter queue than that of half the rate is theirs.
+const STANDS_BITS: u64 = 80_000;
+/// The least of that, in µs.
+const STANDS_US_MIN: u64 = 8_000;
+/// The queue times the time for which half the rate was given up in vain, in µs times s: 0.8 s of [`QUEUE_US_MIN`].
+const VAIN: u64 = 40_000;
+/// After so long without a queue what was carried before it is forgotten, in µs: a cubic window stands still for almost as
+/// long between two of its losses.
+const FORGET_US: u64 = 6_000_000;
 /// Growth while competing, in thousandths a second.
 const GROWTH_PER_S: u64 = 40;
 /// What a loss leaves, in thousandths.
@@ -23,7 +31,12 @@ const STILL_US: u64 = 3_000_000;
 /// Whether somebody else keeps the queue full.
 #[derive(Clone, Debug)]
 pub(super) struct Competition {
-    yielding: Option<Instant>,
+    /// What was carried before there was a queue; 0 when there was none lately.
+    before_bps: u64,
+    /// When a queue was last seen.
+    stood: Instant,
+    /// What was given up in vain; see [`VAIN`].
+    vain: u64,
     competes: bool,
     starting: bool,
     cut: Instant,
@@ -46,7 +59,9 @@ pub(super) enum Contest {
 impl Competition {
     pub(super) const fn new() -> Self {
         Self {
-            yielding: None,
+            before_bps: 0,
+            stood: Instant::ZERO,
+            vain: 0,
             competes: false,
             starting: false,
             cut: Instant::ZERO,
@@ -59,33 +74,40 @@ impl Competition {
         self.competes
     }
 
-    /// Looks at the queue before anything else is decided; true once a contest begins. Half of `before_bps`, the rate
-    /// from before the congestion, and a second empty any queue of our own, unless the path itself carries less than
-    /// what is sent.
+    /// Congestion begins while so much is carried.
+    pub(super) fn on_congestion(&mut self, now: Instant, carried_bps: u64) {
+        self.before_bps = self.before_bps.max(carried_bps);
+        self.stood = now;
+    }
+
+    /// Looks at the queue before anything else is decided. Once a contest begins, with what rate: half of what
+    /// was carried before. That half and a second empty any queue of our own, unless the path itself carries less than what is sent.
     pub(super) fn begins(
         &mut self,
         now: Instant,
-        (before_bps, rate_bps, delivered_bps): (u64, u64, u64),
-        floor_us: u64,
+        (rate_bps, delivered_bps): (u64, u64),
+        (floor_us, elapsed_us): (u64, u64),
         drains: bool,
-    ) -> bool {
-        if rate_bps > before_bps / 2 || floor_us < QUEUE_US_MIN || delivered_bps < rate_bps / 2 {
-            self.yielding = None;
-            return false;
+    ) -> Option<u64> {
+        let half_bps = self.before_bps / 2;
+        let stands_us = (STANDS_BITS * 1_000_000 / half_bps.max(1)).clamp(STANDS_US_MIN, QUEUE_US_MIN);
+        if floor_us >= stands_us {
+            self.stood = now;
+        } else if now.micros_since(self.stood) > FORGET_US {
+            self.before_bps = 0;
         }
-        let since = *self.yielding.get_or_insert(now);
-        if drains || now.micros_since(since) < YIELDED_US {
-            return false;
+        if rate_bps > half_bps || floor_us < stands_us || delivered_bps < rate_bps / 2 {
+            self.vain = 0;
+            return None;
         }
-        self.yielding = None;
+        self.vain += floor_us.min(QUEUE_US_MIN) * elapsed_us / 1_000_000;
+        if drains || self.vain < VAIN {
+            return None;
+        }
+        self.vain = 0;
         (self.competes, self.starting) = (true, true);
         (self.cut, self.span_since, self.span) = (now, now, (u64::MAX, 0));
-        true
-    }
-
-    /// Whether a queue stands although half the rate was given up.
-    pub(super) const fn yields(&self) -> bool {
-        self.yielding.is_some()
+        Some(half_bps)
     }
 
     /// One step of the contest at `rate_bps`.
@@ -97,6 +119,7 @@ impl Competition {
         lost: bool,
         limited: bool,
     ) -> Contest {
+        self.stood = now;
         if queue_us <= short_us {
             self.competes = false;
             return Contest::Over;
@@ -114,7 +137,9 @@ impl Competition {
             return Contest::Rate(rate_bps / 1000 * CUT_PERMILLE);
         }
         let per_s = if self.starting { START_PER_S } else { GROWTH_PER_S };
-        let grown = if limited { 0 } else { rate_bps * per_s / 1000 * elapsed_us / 1_000_000 };
+        // Growth that does not shrink with the rate makes shares even out (Chiu and Jain, 1989).
+        let from_bps = rate_bps.max(self.before_bps / 2);
+        let grown = if limited { 0 } else { from_bps * per_s / 1000 * elapsed_us / 1_000_000 };
         Contest::Rate(rate_bps + grown)
     }
 }

@@ -200,11 +200,11 @@ impl Control {
         if self.competition.competes() {
             return self.compete(now, elapsed, signals);
         }
-        let rates = (self.memory_bps, self.rate_bps, signals.delivered_bps);
+        let (rates, queue) = ((self.rate_bps, signals.delivered_bps), (signals.floor_us, elapsed));
         let drains = signals.trend < DRAINING || signals.limited;
-        if self.competition.begins(now, rates, signals.floor_us, drains) {
+        if let Some(rate_bps) = self.competition.begins(now, rates, queue, drains) {
             self.state = State::Congested;
-            self.set(self.rate_bps.max(self.memory_bps / 2));
+            self.set(rate_bps);
             return Verdict::Continue;
         }
         self.on_marks(now, signals);
@@ -409,9 +409,8 @@ impl Control {
         if self.state != State::Congested {
             (self.entered_bps, self.entered) = (self.rate_bps, now);
             (self.deepened, self.yielded) = (false, false);
-            if !self.competition.yields() {
-                self.memory_bps = self.rate_bps.max(self.memory_bps / 4 * 3);
-            }
+            self.competition.on_congestion(now, self.rate_bps.min(signals.delivered_bps));
+            self.memory_bps = self.rate_bps.max(self.memory_bps / 4 * 3);
         }
         let grows = self.state == State::Congested
             && signals.trend > GROWING
