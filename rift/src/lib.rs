@@ -35,12 +35,12 @@ pub use channel::video::pictures::{
     NoPictures, PictureInfo, PictureRef, PictureStore, Pictures, PushError, RectangleData,
 };
 pub use channel::video::{Codec, PictureId, Rectangle, StreamParameters};
-#[cfg(feature = "experimental")]
-pub use crypto::HybridNoise;
 pub use crypto::{
-    AddressToken, Aead, ChaChaPoly, Handshake, HandshakeError, Identity, Noise, Opening, Pattern, PublicKey,
-    Secrets, Suite,
+    AddressToken, Aead, ChaChaPoly, Dalek, Handshake, HandshakeError, Identity, NoKem, Noise, Opening,
+    Pattern, PublicKey, Secrets, Suite, X25519,
 };
+#[cfg(feature = "experimental")]
+pub use crypto::{HybridNoise, MlKem768};
 pub use delta::Budget;
 pub use endpoint::{Endpoint, Guest, Route, SessionIndex};
 pub use pairing::{BackingOff, Guess, PairingWindow, Pin, PinError};

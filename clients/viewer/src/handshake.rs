@@ -1,10 +1,12 @@
 //! The handshake the person chose.
 
 use rift::{
-    Handshake, HandshakeError, HybridNoise, Identity, Noise, Opening, Pattern, PublicKey, Secrets, Suite,
+    Handshake, HandshakeError, HybridNoise, Identity, MlKem768, NoKem, Noise, Opening, Pattern, PublicKey,
+    Secrets, Suite,
 };
 use rift_aead::NativeChaChaPoly;
 use rift_snow::Snow;
+use rift_x25519::NativeX25519;
 
 use crate::args::HandshakeKind;
 
@@ -12,11 +14,11 @@ use crate::args::HandshakeKind;
 #[derive(Debug)]
 pub enum ChosenHandshake {
     /// The protocol's own.
-    Rift(Box<Noise>),
+    Rift(Box<Noise<NoKem, NativeX25519>>),
     /// The crate snow's.
     Snow(Box<Snow>),
     /// The protocol's own with ML-KEM-768.
-    Hybrid(Box<HybridNoise>),
+    Hybrid(Box<Noise<MlKem768, NativeX25519>>),
 }
 
 impl ChosenHandshake {
@@ -27,13 +29,14 @@ impl ChosenHandshake {
         ephemeral.copy_from_slice(&entropy[..32]);
         match (opening.suite, kind) {
             (Suite::Hybrid, _) => {
-                Self::Hybrid(Box::new(HybridNoise::hybrid_initiator(identity, entropy, opening)))
+                let noise = HybridNoise::hybrid_initiator(identity, entropy, opening);
+                Self::Hybrid(Box::new(noise.multiplied_by()))
             }
             (Suite::Classical, HandshakeKind::Snow) => {
                 Self::Snow(Box::new(Snow::initiator(identity, ephemeral, opening)))
             }
             (Suite::Classical, HandshakeKind::Rift | HandshakeKind::ExperimentalHybrid) => {
-                Self::Rift(Box::new(Noise::initiator(identity, ephemeral, opening)))
+                Self::Rift(Box::new(Noise::initiator(identity, ephemeral, opening).multiplied_by()))
             }
         }
     }

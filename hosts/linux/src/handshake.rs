@@ -1,10 +1,12 @@
 //! Which implementation of the handshake answers. RIFT's own and snow's are the same on the wire.
 
 use rift::{
-    Handshake, HandshakeError, HybridNoise, Identity, Noise, Opening, Pattern, PublicKey, Secrets, Suite,
+    Handshake, HandshakeError, HybridNoise, Identity, MlKem768, NoKem, Noise, Opening, Pattern, PublicKey,
+    Secrets, Suite,
 };
 use rift_aead::NativeChaChaPoly;
 use rift_snow::Snow;
+use rift_x25519::NativeX25519;
 
 /// An implementation of the handshake, as `--handshake` names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -22,9 +24,9 @@ pub enum Implementation {
 pub struct Responder(Inner);
 
 enum Inner {
-    Rift(Box<Noise>),
+    Rift(Box<Noise<NoKem, NativeX25519>>),
     Snow(Box<Snow>),
-    Hybrid(Box<HybridNoise>),
+    Hybrid(Box<Noise<MlKem768, NativeX25519>>),
 }
 
 impl Responder {
@@ -41,11 +43,12 @@ impl Responder {
         ephemeral.copy_from_slice(&entropy[..32]);
         Self(match (implementation, opening.suite) {
             (Implementation::ExperimentalHybrid, Suite::Hybrid) => {
-                Inner::Hybrid(Box::new(HybridNoise::hybrid_responder(identity, entropy, opening)))
+                let noise = HybridNoise::hybrid_responder(identity, entropy, opening);
+                Inner::Hybrid(Box::new(noise.multiplied_by()))
             }
             (Implementation::Snow, _) => Inner::Snow(Box::new(Snow::responder(identity, ephemeral, opening))),
             (Implementation::Rift | Implementation::ExperimentalHybrid, _) => {
-                Inner::Rift(Box::new(Noise::responder(identity, ephemeral, opening)))
+                Inner::Rift(Box::new(Noise::responder(identity, ephemeral, opening).multiplied_by()))
             }
         })
     }

@@ -7,6 +7,7 @@ use hmac::Mac;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::x25519::is_contributory;
 use super::{Identity, PublicKey};
 use crate::wire::bind::{BIND_MAC_LEN, LeaseSide};
 use crate::wire::relay::LEASE_TAG_LEN;
@@ -28,10 +29,10 @@ impl BindKey {
         let shared = own.diffie_hellman(other);
         let hash = Blake2s256::new()
             .chain_update(b"rift relay bind")
-            .chain_update(shared.as_bytes())
+            .chain_update(*shared)
             .chain_update(tag)
             .chain_update([side.code()]);
-        shared.was_contributory().then(|| Self(hash.finalize().into()))
+        is_contributory(&shared).then(|| Self(hash.finalize().into()))
     }
 
     /// Writes the MAC over all of `message` but its last bytes into those.

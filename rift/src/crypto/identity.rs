@@ -7,7 +7,9 @@ use core::fmt;
 use core::str::FromStr;
 
 use blake2::{Blake2s256, Digest};
-use x25519_dalek::{SharedSecret, StaticSecret};
+use zeroize::Zeroizing;
+
+use super::{Dalek, X25519 as _};
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const CHECK_LEN: usize = 3;
@@ -164,7 +166,7 @@ fn digit_value(digit: char) -> Option<u8> {
 /// A static key pair. Its secret is zeroized when dropped and never printed.
 #[derive(Clone)]
 pub struct Identity {
-    secret: StaticSecret,
+    secret: Zeroizing<[u8; 32]>,
     public: PublicKey,
 }
 
@@ -172,8 +174,8 @@ impl Identity {
     /// The pair of this secret: 32 bytes of entropy, clamped as RFC 7748 §5 says.
     #[must_use]
     pub fn from_secret(secret: [u8; 32]) -> Self {
-        let secret = StaticSecret::from(secret);
-        let public = PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes());
+        let secret = Zeroizing::new(secret);
+        let public = PublicKey(Dalek::public_key(&secret));
         Self { secret, public }
     }
 
@@ -184,14 +186,14 @@ impl Identity {
     }
 
     /// The shared secret with `peer`. It is all zeros for a peer that [`PublicKey::has_small_order`].
-    pub(super) fn diffie_hellman(&self, peer: &PublicKey) -> SharedSecret {
-        self.secret.diffie_hellman(&x25519_dalek::PublicKey::from(peer.0))
+    pub(super) fn diffie_hellman(&self, peer: &PublicKey) -> Zeroizing<[u8; 32]> {
+        Dalek::shared_secret(&self.secret, &peer.0)
     }
 
     /// The secret, for a handshake implementation or to keep it in a file. Handle with care.
     #[must_use]
     pub fn secret_bytes(&self) -> &[u8; 32] {
-        self.secret.as_bytes()
+        &self.secret
     }
 }
 
@@ -229,14 +231,14 @@ mod tests {
                     bytes[31] |= top;
                     let key = PublicKey::from_bytes(bytes);
                     assert!(key.has_small_order());
-                    assert_eq!(identity.diffie_hellman(&key).as_bytes(), &[0; 32], "{bytes:x?}");
+                    assert_eq!(*identity.diffie_hellman(&key), [0; 32], "{bytes:x?}");
                 }
             }
             assert!(!identity.public().has_small_order());
             for small in 2..=255 {
                 let key = PublicKey::from_bytes(ends(small, 0, 0));
                 assert!(!key.has_small_order());
-                assert!(identity.diffie_hellman(&key).was_contributory(), "{small}");
+                assert_ne!(*identity.diffie_hellman(&key), [0; 32], "{small}");
             }
         }
     }

@@ -19,6 +19,7 @@ mod replay;
 pub mod reset;
 mod symmetric;
 mod token;
+mod x25519;
 
 pub use aead::ChaChaPoly;
 pub use bind::BindKey;
@@ -34,6 +35,7 @@ pub use noise::Noise;
 pub use opening::{Opening, Pattern};
 pub use replay::ReplayWindow;
 pub use token::{AddressToken, TokenKey};
+pub use x25519::{Dalek, X25519};
 
 /// Whether a side starts a handshake or answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

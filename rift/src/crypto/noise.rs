@@ -21,13 +21,15 @@
 mod encapsulation;
 
 use core::fmt;
+use core::marker::PhantomData;
 
-use x25519_dalek::StaticSecret;
+use zeroize::Zeroizing;
 
 use super::symmetric::{Symmetric, TAG_LEN};
+use super::x25519::is_contributory;
 use super::{
-    ChaChaPoly, Handshake, HandshakeError, Identity, Kem, NoKem, Opening, Pattern, PublicKey, Secrets, Side,
-    Suite,
+    ChaChaPoly, Dalek, Handshake, HandshakeError, Identity, Kem, NoKem, Opening, Pattern, PublicKey, Secrets,
+    Side, Suite, X25519,
 };
 
 const KEY_LEN: usize = 32;
@@ -91,11 +93,11 @@ enum Token {
 /// A state has at most 400 bytes, allocates nothing, and costs a side one multiplication of the base point and
 /// three Diffie-Hellman exchanges (XX) or four (IK).
 #[derive(Clone)]
-pub struct Noise<K: Kem = NoKem> {
+pub struct Noise<K: Kem = NoKem, X: X25519 = Dalek> {
     pattern: Pattern,
     symmetric: Symmetric,
     identity: Identity,
-    ephemeral: StaticSecret,
+    ephemeral: Zeroizing<[u8; KEY_LEN]>,
     kem: K,
     /// The peer's keys, zeros until they have come; the static one may be expected before.
     peer_ephemeral: PublicKey,
@@ -106,6 +108,7 @@ pub struct Noise<K: Kem = NoKem> {
     done: u8,
     /// The transcript hash after the first message.
     opened: [u8; 32],
+    multiplies: PhantomData<X>,
 }
 
 impl Noise {
@@ -153,7 +156,7 @@ impl<K: Kem> Noise<K> {
             pattern,
             symmetric,
             identity: identity.clone(),
-            ephemeral: StaticSecret::from(ephemeral),
+            ephemeral: Zeroizing::new(ephemeral),
             kem,
             peer_ephemeral: PublicKey::from_bytes([0; KEY_LEN]),
             peer_static: PublicKey::from_bytes([0; KEY_LEN]),
@@ -161,6 +164,42 @@ impl<K: Kem> Noise<K> {
             side,
             done: 0,
             opened: [0; 32],
+            multiplies: PhantomData,
+        }
+    }
+}
+
+impl<K: Kem, X: X25519> Noise<K, X> {
+    /// The same side at the same point, multiplying by another implementation.
+    #[must_use]
+    pub fn multiplied_by<Y: X25519>(self) -> Noise<K, Y> {
+        let Self {
+            pattern,
+            symmetric,
+            identity,
+            ephemeral,
+            kem,
+            peer_ephemeral,
+            peer_static,
+            is_peer_expected,
+            side,
+            done,
+            opened,
+            multiplies: _,
+        } = self;
+        Noise {
+            pattern,
+            symmetric,
+            identity,
+            ephemeral,
+            kem,
+            peer_ephemeral,
+            peer_static,
+            is_peer_expected,
+            side,
+            done,
+            opened,
+            multiplies: PhantomData,
         }
     }
 
@@ -272,7 +311,7 @@ impl<K: Kem> Noise<K> {
 
     fn put_ephemeral<'a>(&mut self, out: &'a mut [u8]) -> Result<&'a mut [u8], HandshakeError> {
         let (field, rest) = out.split_first_chunk_mut().ok_or(HandshakeError::BufferTooSmall)?;
-        *field = x25519_dalek::PublicKey::from(&self.ephemeral).to_bytes();
+        *field = X::public_key(&self.ephemeral);
         self.symmetric.mix_hash(field);
         Ok(rest)
     }
@@ -311,30 +350,23 @@ impl<K: Kem> Noise<K> {
     }
 
     fn mix_dh(&mut self, token: Token) -> Result<(), HandshakeError> {
-        let shared = match (token, self.side) {
-            (Token::Ee, _) => diffie_hellman(&self.ephemeral, &self.peer_ephemeral),
-            (Token::Es, Side::Initiator) | (Token::Se, Side::Responder) => {
-                diffie_hellman(&self.ephemeral, &self.peer_static)
-            }
-            (Token::Es, Side::Responder) | (Token::Se, Side::Initiator) => {
-                self.identity.diffie_hellman(&self.peer_ephemeral)
-            }
-            (Token::Ss, _) => self.identity.diffie_hellman(&self.peer_static),
+        let (ephemeral, identity) = (&*self.ephemeral, self.identity.secret_bytes());
+        let (secret, peer) = match (token, self.side) {
+            (Token::Ee, _) => (ephemeral, &self.peer_ephemeral),
+            (Token::Es, Side::Initiator) | (Token::Se, Side::Responder) => (ephemeral, &self.peer_static),
+            (Token::Es, Side::Responder) | (Token::Se, Side::Initiator) => (identity, &self.peer_ephemeral),
+            (Token::Ss, _) => (identity, &self.peer_static),
         };
-        // An all-zero secret is one that everybody knows (RFC 7748 §6.1).
-        if !shared.was_contributory() {
+        let shared = X::shared_secret(secret, peer.as_bytes());
+        if !is_contributory(&shared) {
             return Err(HandshakeError::Authentication);
         }
-        self.symmetric.mix_key(shared.as_bytes());
+        self.symmetric.mix_key(&shared);
         Ok(())
     }
 }
 
-fn diffie_hellman(secret: &StaticSecret, peer: &PublicKey) -> x25519_dalek::SharedSecret {
-    secret.diffie_hellman(&x25519_dalek::PublicKey::from(*peer.as_bytes()))
-}
-
-impl<K: Kem> Handshake for Noise<K> {
+impl<K: Kem, X: X25519> Handshake for Noise<K, X> {
     type Aead = ChaChaPoly;
 
     fn pattern(&self) -> Pattern {
@@ -417,7 +449,7 @@ impl<K: Kem> Handshake for Noise<K> {
     }
 }
 
-impl<K: Kem> fmt::Debug for Noise<K> {
+impl<K: Kem, X: X25519> fmt::Debug for Noise<K, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Noise")
             .field("pattern", &self.pattern)
@@ -428,9 +460,8 @@ impl<K: Kem> fmt::Debug for Noise<K> {
     }
 }
 
-// What makes a dropped handshake leave nothing behind: `StaticSecret` zeroizes itself only if x25519-dalek was
-// built with its `zeroize` feature, and then it has a destructor.
-const _: () = assert!(core::mem::needs_drop::<StaticSecret>() && core::mem::needs_drop::<Symmetric>());
+// What makes a dropped handshake leave nothing behind.
+const _: () = assert!(core::mem::needs_drop::<Symmetric>());
 
 // Pending handshakes are bounded by bytes (`limits.rs`).
 const _: () = assert!(size_of::<Noise>() <= 400);

@@ -7,6 +7,7 @@ use rift::crypto::Mac1Key;
 use rift::wire::handshake::{CALL_LEN, FirstFlight};
 use rift::{Endpoint, Handshake, Identity, Instant, Noise, Opening, Pattern, Route};
 use rift_snow::Snow;
+use rift_x25519::NativeX25519;
 use snow::Builder;
 
 use super::measure::{self, Contender};
@@ -55,19 +56,21 @@ fn bogus() -> Row {
 fn compare(name: &'static str, opening: Opening) -> Row {
     let identities = (Identity::from_secret([1; 32]), Identity::from_secret([2; 32]));
     let (client, host) = (&identities.0, &identities.1);
-    let mut contenders: [Contender<'_>; 3] = [
-        (
-            "rift",
-            Box::new(|| {
-                timed(|seed| {
-                    both_sides(
-                        Noise::initiator(client, [seed; 32], opening),
-                        Noise::responder(host, [seed ^ 0xff; 32], opening),
-                        host,
-                    )
-                })
-            }),
-        ),
+    let sides = |seed: u8| {
+        let initiator = Noise::initiator(client, [seed; 32], opening);
+        (initiator, Noise::responder(host, [seed ^ 0xff; 32], opening))
+    };
+    let native = |seed| {
+        let (initiator, responder) = sides(seed);
+        both_sides(initiator.multiplied_by::<NativeX25519>(), responder.multiplied_by::<NativeX25519>(), host)
+    };
+    let portable = |seed| {
+        let (initiator, responder) = sides(seed);
+        both_sides(initiator, responder, host)
+    };
+    let mut contenders: [Contender<'_>; 4] = [
+        ("rift", Box::new(|| timed(native))),
+        ("rift-portable", Box::new(|| timed(portable))),
         ("snow", Box::new(|| timed(|_| raw_snow(opening, host)))),
         (
             "rift-snow",
@@ -85,7 +88,8 @@ fn compare(name: &'static str, opening: Opening) -> Row {
     let figures = Rivalry::of(&measure::interleave(BLOCKS, &mut contenders)).map(|nanos| nanos / 1e3);
     let goal = figures.rival("snow");
     let note = "all messages with 4-byte payloads, both sides, ephemeral keys made from given entropy, static \
-                public keys known (snow derives them from the secret when it is built, and draws its own entropy)";
+                public keys known (snow derives them from the secret when it is built, and draws its own entropy); \
+                rift multiplies as the programs do, rift-portable as boards do";
     row((name, "time", "us"), figures, goal, BLOCKS * OPERATIONS, note)
 }
 

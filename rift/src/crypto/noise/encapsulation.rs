@@ -1,11 +1,11 @@
 //! The tokens of a key encapsulation, which a classical handshake passes over.
 
-use super::{HandshakeError, Kem, Noise};
+use super::{HandshakeError, Kem, Noise, X25519};
 
 /// Bytes of the longest field: a key of ML-KEM-768.
 const FIELD_MAX: usize = 1184;
 
-impl<K: Kem> Noise<K> {
+impl<K: Kem, X: X25519> Noise<K, X> {
     /// `e1`: this side's key for one encapsulation.
     pub(super) fn put_kem_key<'a>(&mut self, out: &'a mut [u8]) -> Result<&'a mut [u8], HandshakeError> {
         if K::KEY_LEN == 0 {
