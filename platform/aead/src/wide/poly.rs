@@ -1,18 +1,19 @@
 //! Poly1305 (RFC 8439 §2.5), eight blocks at a time with IFMA's 52-bit products.
 //!
-//! A number is three limbs of 44, 44 and 42 bits. Eight sums run side by side, each over every eighth block and multiplied
-//! by r⁸ in between; at the end each is multiplied by the power its last block still lacks, and all are added up. What is
-//! summed is filled up with zeros in front, which change nothing, so that there are whole groups of eight only.
+//! A number is three limbs of 44, 44 and 42 bits. Eight sums run side by side, each over every eighth block; two blocks
+//! are taken in at once, the sum multiplied by r¹⁶ and the first of them by r⁸, for the carries of one product. At the end
+//! each sum is multiplied by the power its last block still lacks, and all are added up. What is summed is filled up with
+//! zeros in front, which change nothing, so that there are whole groups of eight only.
 //!
 //! ```text
-//! bounds, in bits:  limbs of powers 45 | twenty times that 49 | limbs of a sum before a product 46
-//!                   low halves, three products 54 | high halves 44 | carries after the first pass 52
+//! bounds, in bits:  limbs of powers and of sums 45 | twenty times that 50 | low halves, six products and a block 55
+//!                   high halves, six products 46 | carries after the first pass 59
 //! ```
 
 use core::arch::x86_64::{
     __m512i, __mmask8, _mm512_add_epi64, _mm512_and_si512, _mm512_loadu_si512, _mm512_madd52hi_epu64,
-    _mm512_madd52lo_epu64, _mm512_maskz_set1_epi64, _mm512_or_si512, _mm512_reduce_add_epi64,
-    _mm512_set1_epi64, _mm512_setr_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64,
+    _mm512_madd52lo_epu64, _mm512_mask_set1_epi64, _mm512_maskz_set1_epi64, _mm512_or_si512,
+    _mm512_reduce_add_epi64, _mm512_set1_epi64, _mm512_setr_epi64, _mm512_slli_epi64, _mm512_srli_epi64,
     _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
 };
 
@@ -30,11 +31,17 @@ const MASK_42: u64 = (1 << 42) - 1;
 type Limbs = [u64; 3];
 type Lanes = [__m512i; 3];
 
+/// Nothing, in all lanes.
+const ZERO: Lanes = {
+    // SAFETY: any bits are a vector of integers.
+    unsafe { core::mem::transmute([0_u64; 3 * LANES]) }
+};
+
 /// The sum over `aad`, at most a block, and `text`, at least seven, under a one-time key.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn sum(key: &[u8; 32], aad: &[u8], text: &[u8]) -> [u8; 16] {
-    let powers = powers(clamped(key));
-    let r = Factor::splat(powers[LANES - 1]);
+    let powers = Powers::of(clamped(key));
+    let (r8, r16) = (Factor::splat(powers.eighth), Factor::splat(product(powers.eighth, powers.eighth)));
     let aad_blocks = usize::from(!aad.is_empty());
     let blocks = aad_blocks + text.len().div_ceil(BLOCK) + 1;
     let empty = blocks.next_multiple_of(LANES) - blocks;
@@ -54,10 +61,21 @@ pub(super) fn sum(key: &[u8; 32], aad: &[u8], text: &[u8]) -> [u8; 16] {
     tail[GROUP - 8..].copy_from_slice(&(text.len() as u64).to_le_bytes());
 
     let mut sums = split(&head, present(empty));
-    for group in middle.as_chunks().0.iter().chain([&tail]) {
-        sums = reduce(r.multiply(sums, split(group, __mmask8::MAX)));
+    // With the last group, which is apart, what is left is an even number of them or one more.
+    let (pairs, single) = middle.as_chunks::<GROUP>().0.as_chunks::<2>();
+    let add = |sums, group| reduce(r8.multiply(sums, (split(group, __mmask8::MAX), ZERO)));
+    let add_two = |sums, first, second| {
+        let first = r8.multiply(split(first, __mmask8::MAX), (split(second, __mmask8::MAX), ZERO));
+        reduce(r16.multiply(sums, first))
+    };
+    for [first, second] in pairs {
+        sums = add_two(sums, first, second);
     }
-    finish(Factor::lacking(&powers).multiply(sums, [_mm512_setzero_si512(); 3]), key)
+    sums = match single {
+        [group] => add_two(sums, group, &tail),
+        _ => add(sums, &tail),
+    };
+    finish(powers.lacking().multiply(sums, (ZERO, ZERO)), key)
 }
 
 /// The lanes that have a block when the first `empty` of eight have none.
@@ -75,21 +93,38 @@ fn clamped(key: &[u8; 32]) -> Limbs {
     [low & MASK_44, (low >> 44 | high << 20) & MASK_44, high >> 24]
 }
 
-/// `r` to the first, the second, and so on to the eighth.
-fn powers(r: Limbs) -> [Limbs; LANES] {
-    let second = product(r, r);
-    let fourth = product(second, second);
-    let third = product(second, r);
-    [
-        r,
-        second,
-        third,
-        fourth,
-        product(fourth, r),
-        product(fourth, second),
-        product(fourth, third),
-        product(fourth, fourth),
-    ]
+/// The powers of `r` that sums are multiplied by.
+struct Powers {
+    /// The first to the fourth.
+    small: [Limbs; 4],
+    eighth: Limbs,
+}
+
+impl Powers {
+    fn of(r: Limbs) -> Self {
+        let second = product(r, r);
+        let fourth = product(second, second);
+        Self { small: [r, second, product(second, r), fourth], eighth: product(fourth, fourth) }
+    }
+
+    /// The power that each lane lacks at the end: lanes in pairs lack the eighth and the fourth, the seventh and the
+    /// third, and so on, which is one of the first four each, and four more in the first of the pair.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn lacking(&self) -> Factor {
+        let pairs = |limb: usize| {
+            let [a, b, c, d] = self.small.map(|power| power[limb].cast_signed());
+            _mm512_setr_epi64(d, d, c, c, b, b, a, a)
+        };
+        let [r0, r1, r2] = self.small[3].map(u64::cast_signed);
+        let first = |limb| _mm512_maskz_set1_epi64(0b0101_0101, limb);
+        let four_more = Factor {
+            limbs: [_mm512_mask_set1_epi64(_mm512_set1_epi64(1), 0b0101_0101, r0), first(r1), first(r2)],
+            folded: [first(20 * r1), first(20 * r2)],
+        };
+        let limbs = reduce(four_more.multiply([pairs(0), pairs(1), pairs(2)], (ZERO, ZERO)));
+        let folded = |limb| _mm512_add_epi64(_mm512_slli_epi64::<4>(limb), _mm512_slli_epi64::<2>(limb));
+        Factor { limbs, folded: [folded(limbs[1]), folded(limbs[2])] }
+    }
 }
 
 fn product(a: Limbs, b: Limbs) -> Limbs {
@@ -125,33 +160,22 @@ impl Factor {
         Self { limbs: [splat(r0), splat(r1), splat(r2)], folded: [splat(20 * r1), splat(20 * r2)] }
     }
 
-    /// The power that each lane lacks at the end.
-    #[target_feature(enable = "avx512f")]
-    fn lacking(powers: &[Limbs; LANES]) -> Self {
-        let limb = |limb: usize, times: u64| {
-            let [a, b, c, d, e, f, g, h] =
-                ORDER.map(|block| (times * powers[LANES - 1 - block][limb]).cast_signed());
-            _mm512_setr_epi64(a, b, c, d, e, f, g, h)
-        };
-        Self { limbs: [limb(0, 1), limb(1, 1), limb(2, 1)], folded: [limb(1, 20), limb(2, 20)] }
-    }
-
     /// `sums` times this plus `more`: the lower 52 bits of the products, and the upper.
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn multiply(&self, [h0, h1, h2]: Lanes, more: Lanes) -> (Lanes, Lanes) {
+    fn multiply(&self, [h0, h1, h2]: Lanes, (more_low, more_high): (Lanes, Lanes)) -> (Lanes, Lanes) {
         let ([r0, r1, r2], [s1, s2]) = (self.limbs, self.folded);
         let low = |sum, [a, b, c]: Lanes| {
             let sum = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(sum, h0, a), h1, b);
             _mm512_madd52lo_epu64(sum, h2, c)
         };
-        let high = |[a, b, c]: Lanes| {
-            let sum = _mm512_madd52hi_epu64(_mm512_setzero_si512(), h0, a);
-            _mm512_madd52hi_epu64(_mm512_madd52hi_epu64(sum, h1, b), h2, c)
+        let high = |sum, [a, b, c]: Lanes| {
+            let sum = _mm512_madd52hi_epu64(_mm512_madd52hi_epu64(sum, h0, a), h1, b);
+            _mm512_madd52hi_epu64(sum, h2, c)
         };
         let (first, second, third) = ([r0, s2, s1], [r1, r0, s2], [r2, r1, r0]);
         (
-            [low(more[0], first), low(more[1], second), low(more[2], third)],
-            [high(first), high(second), high(third)],
+            [low(more_low[0], first), low(more_low[1], second), low(more_low[2], third)],
+            [high(more_high[0], first), high(more_high[1], second), high(more_high[2], third)],
         )
     }
 }
