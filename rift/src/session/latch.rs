@@ -24,7 +24,6 @@ const STATES: [Carried; 15] = [
 
 #[derive(Clone, Copy, Debug)]
 struct Latch {
-    wanted: bool,
     /// So many packets after the first that carries the newest value left the last one that does.
     repeated: u32,
     /// Packets from this number on carry the newest value.
@@ -34,33 +33,34 @@ struct Latch {
 
 /// All latches of a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Latches([Latch; STATES.len()]);
+pub(crate) struct Latches {
+    latches: [Latch; STATES.len()],
+    /// Those that are repeated: mostly none, which is asked for each packet.
+    wanted: Carried,
+}
 
 impl Latches {
     pub(crate) const fn new() -> Self {
-        Self([Latch { wanted: false, repeated: 0, since: 0, resend_at: Instant::ZERO }; STATES.len()])
+        let latch = Latch { repeated: 0, since: 0, resend_at: Instant::ZERO };
+        Self { latches: [latch; STATES.len()], wanted: Carried::empty() }
     }
 
-    fn of(&self, carried: Carried) -> impl Iterator<Item = &Latch> {
-        let of_it = move |(_, state): &(_, _)| carried.contains(*state);
-        self.0.iter().zip(STATES).filter(of_it).map(|(latch, _)| latch)
-    }
-
-    fn of_mut(&mut self, carried: Carried) -> impl Iterator<Item = &mut Latch> {
-        let of_it = move |(_, state): &(_, _)| carried.contains(*state);
-        self.0.iter_mut().zip(STATES).filter(of_it).map(|(latch, _)| latch)
+    fn of_mut(&mut self, carried: Carried) -> impl Iterator<Item = (&mut Latch, Carried)> {
+        let most = if carried.is_empty() { 0 } else { STATES.len() };
+        self.latches.iter_mut().zip(STATES).take(most).filter(move |(_, state)| carried.contains(*state))
     }
 
     /// A value changed; packets from `next_packet` on carry it.
     pub(crate) fn set(&mut self, which: Carried, next_packet: u64) {
-        for latch in self.of_mut(which) {
-            *latch = Latch { wanted: true, repeated: 0, since: next_packet, resend_at: Instant::ZERO };
+        for (latch, _) in self.of_mut(which) {
+            *latch = Latch { repeated: 0, since: next_packet, resend_at: Instant::ZERO };
         }
+        self.wanted |= which;
     }
 
     /// A value need not be told any more.
     pub(crate) fn clear(&mut self, which: Carried) {
-        self.of_mut(which).for_each(|latch| latch.wanted = false);
+        self.wanted -= which;
     }
 
     pub(crate) fn is_due(&self, which: Carried, now: Instant) -> bool {
@@ -69,26 +69,31 @@ impl Latches {
 
     /// When the next repetition of one of `which` is due.
     pub(crate) fn due(&self, which: Carried) -> Option<Instant> {
-        self.of(which).filter(|latch| latch.wanted).map(|latch| latch.resend_at).min()
+        let which = which & self.wanted;
+        if which.is_empty() {
+            return None;
+        }
+        let latches = self.latches.iter().zip(STATES).filter(|(_, state)| which.contains(*state));
+        latches.map(|(latch, _)| latch.resend_at).min()
     }
 
     /// Packet `packet_number`, carrying these, leaves; they are repeated after `timeout_us` unless it arrives.
     pub(crate) fn on_sent(&mut self, carried: Carried, packet_number: u64, now: Instant, timeout_us: u64) {
-        for latch in self.of_mut(carried) {
+        for (latch, _) in self.of_mut(carried) {
             latch.repeated = u32::try_from(packet_number.saturating_sub(latch.since)).unwrap_or(u32::MAX);
             latch.resend_at = now.plus_micros(timeout_us);
         }
     }
 
     pub(crate) fn on_arrived(&mut self, carried: Carried, packet_number: u64) {
-        for latch in self.of_mut(carried) {
-            latch.wanted &= packet_number < latch.since;
-        }
+        let newest = self.of_mut(carried).filter(|(latch, _)| packet_number >= latch.since);
+        let arrived = newest.fold(Carried::empty(), |all, (_, state)| all | state);
+        self.wanted -= arrived;
     }
 
     /// A packet is lost.
     pub(crate) fn on_lost(&mut self, carried: Carried, packet_number: u64) {
-        for latch in self.of_mut(carried).filter(|latch| packet_number >= latch.since) {
+        for (latch, _) in self.of_mut(carried).filter(|(latch, _)| packet_number >= latch.since) {
             latch.resend_at = Instant::ZERO;
         }
     }
@@ -96,7 +101,7 @@ impl Latches {
     /// A packet is forgotten for want of room. What a later one carried as well is not said again for it: each repetition
     /// would make room for another, without end.
     pub(crate) fn on_forgotten(&mut self, carried: Carried, packet_number: u64) {
-        for latch in self.of_mut(carried) {
+        for (latch, _) in self.of_mut(carried) {
             if packet_number >= latch.since + u64::from(latch.repeated) {
                 latch.resend_at = Instant::ZERO;
             }

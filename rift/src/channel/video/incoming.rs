@@ -151,7 +151,11 @@ impl VideoReceiver {
         if slot.state != State::Assembling || !slot.store(&layout, usize::from(head.shard), bytes, now) {
             return Taken::Fine;
         }
-        let taken = self.complete(kernel, slots, index, now);
+        let taken = if slots[index].is_enough(&layout) || slots.iter().any(|slot| slot.has_more) {
+            self.complete(kernel, slots, index, now)
+        } else {
+            Taken::Fine
+        };
         self.solve(kernel, slots, now);
         taken
     }

@@ -164,10 +164,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> PictureSlot<B> {
         self.buffer.as_mut()?.as_mut().get_mut(shard * len..(shard + 1) * len)
     }
 
+    /// Whether as many shards are there as there are of data.
+    pub(super) fn is_enough(&self, layout: &Layout) -> bool {
+        usize::from(self.count) >= layout.data_shards()
+    }
+
     /// Restores what is missing if enough is there, and reads the head. `None` while shards are missing;
     /// `Some(false)` when the whole turns out to be no picture.
     pub(super) fn complete(&mut self, kernel: &impl MulAdd, layout: &Layout) -> Option<bool> {
-        if usize::from(self.count) < layout.data_shards() {
+        if !self.is_enough(layout) {
             return None;
         }
         let received = self.received;
