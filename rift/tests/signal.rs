@@ -124,7 +124,11 @@ fn unknown_kinds_are_passed_over_and_broken_messages_end_it() {
 #[test]
 fn what_no_honest_device_says_is_no_message() {
     let small_order = [&[0x03, 0, 32][..], &[0; 32]].concat();
-    let control = [&[0x01, 0, 18][..], &[0; 16], &[1, b'\n']].concat();
+    let named = |name: &str| {
+        let len = name.len() as u8;
+        [&[0x01, 0, 17 + len][..], &[0; 16], &[len], name.as_bytes()].concat()
+    };
+    let (control, reversed) = (named("\n"), named("desk\u{202e}top"));
     let request_zero = {
         let mut message =
             bytes(&Signal::Introduce { request: 1, peer: key(1), candidates: Candidates::new() });
@@ -132,7 +136,8 @@ fn what_no_honest_device_says_is_no_message() {
         message
     };
     let many = [&[0x02, 0, 2][..], &[0, 17]].concat();
-    for message in [small_order, control, request_zero, many] {
+    assert_eq!(read(&named("Küche"), 64), (vec![named("Küche")], false));
+    for message in [small_order, control, reversed, request_zero, many] {
         assert_eq!(read(&message, 64), (vec![], true), "{message:?}");
     }
 }

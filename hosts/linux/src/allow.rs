@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rift::wire::text::is_plain;
 use rift::{Permissions, PublicKey, Suite};
 use rift_keystore::KeystoreError;
 
@@ -288,7 +289,7 @@ fn client(entry: &toml::Value) -> Result<Client, String> {
 
 /// Whether a name fits a line of a list.
 fn is_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+    (1..=NAME_MAX).contains(&name.chars().count()) && is_plain(name)
 }
 
 /// The permission of this word.

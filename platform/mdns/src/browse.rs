@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use mdns_sd::{ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
 use rift::crypto::DiscoveryTag;
+use rift::wire::text::is_shown;
 
 use crate::{MdnsError, SERVICE, TAG_KEY, VERSION_KEY};
 
@@ -71,7 +72,7 @@ fn deadline(patience: Duration) -> std::time::Instant {
 
 fn read(service: &ResolvedService) -> Found {
     let name = service.fullname.strip_suffix(SERVICE).unwrap_or(&service.fullname);
-    let name = name.trim_end_matches('.').chars().filter(|letter| !letter.is_control()).collect();
+    let name = name.trim_end_matches('.').chars().filter(|&letter| is_shown(letter)).collect();
     let mut addresses: Vec<_> =
         service.addresses.iter().filter_map(|address| socket_address(address, service.port)).collect();
     addresses.sort_by_key(|address| (address.is_ipv6(), *address));

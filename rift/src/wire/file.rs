@@ -3,6 +3,7 @@
 //! Whoever has a file offers it; the other side takes it, from where it already has it, or refuses; then come its bytes
 //! and, back, whether they are what was offered. A transfer is named by who offers it. Nothing here touches a file.
 
+use super::text::is_shown;
 use super::{Reader, Writer};
 
 /// What stands before each message.
@@ -50,10 +51,7 @@ impl<'a> FileName<'a> {
     #[must_use]
     pub fn new(name: &'a str) -> Option<Self> {
         let is_bad = |character: char| {
-            character.is_control()
-                || matches!(character, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
-                || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-                || character == '\u{feff}'
+            !is_shown(character) || matches!(character, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
         };
         let at_edge = |character: char| matches!(character, '.' | ' ');
         let fine = !name.is_empty()

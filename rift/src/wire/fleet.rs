@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::parts::{parse_address, parse_flag, parse_key, put_address};
+use super::text::is_plain;
 use super::{Reader, Writer};
 use crate::crypto::PublicKey;
 use crate::limits::{GRANTS_TOLD_MAX, LEASE_KEYS_MAX, RELAY_TEXT_MAX, RELAYS_TOLD_MAX};
@@ -195,7 +196,7 @@ pub(super) fn put_beat(writer: &mut Writer<'_>, beat: &Beat) -> Option<()> {
 fn parse_text(reader: &mut Reader<'_>) -> Option<RelayText> {
     let len = usize::from(reader.u8()?);
     let text = core::str::from_utf8(reader.bytes(len)?).ok()?;
-    if text.chars().any(char::is_control) {
+    if !is_plain(text) {
         return None;
     }
     RelayText::try_from(text).ok()

@@ -34,6 +34,7 @@ pub mod signal;
 pub mod stream;
 pub mod stun;
 pub mod successor;
+pub mod text;
 pub mod video;
 
 #[cfg(test)]

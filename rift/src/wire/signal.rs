@@ -13,6 +13,7 @@ use core::net::SocketAddr;
 use super::fleet::{self, Beat, GrantPage, LeaseKeys, RelayPlaces, RelayTimes, Way};
 use super::parts::{parse_address, parse_flag, parse_key, put_address};
 use super::relay::LEASE_TAG_LEN;
+use super::text::is_plain;
 use super::{Reader, Writer};
 use crate::crypto::PublicKey;
 use crate::limits::{DEVICE_NAME_MAX, LEASE_TOKEN_MAX, SIGNAL_LEN_MAX};
@@ -348,7 +349,7 @@ impl Signal {
 fn parse_name(reader: &mut Reader<'_>) -> Option<DeviceName> {
     let len = usize::from(reader.u8()?);
     let name = core::str::from_utf8(reader.bytes(len)?).ok()?;
-    if name.chars().any(char::is_control) {
+    if !is_plain(name) {
         return None;
     }
     DeviceName::try_from(name).ok()

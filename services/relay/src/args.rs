@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rift::wire::fleet::RelayText;
+use rift::wire::text::is_plain;
 use rift_settings::{Places, Schema, SettingsError};
 
 use crate::beat::GatewayName;
@@ -154,8 +155,7 @@ pub fn show(settings: &RunArgs, typed: &[OsString], out: &mut impl Write) -> Res
 const NAME: &str = "relay";
 
 fn region(text: &str) -> Result<RelayText, String> {
-    let is_plain = !text.chars().any(char::is_control);
-    let region = RelayText::try_from(text).ok().filter(|_| is_plain);
+    let region = RelayText::try_from(text).ok().filter(|text| is_plain(text));
     region.ok_or_else(|| format!("a region has at most {} bytes, and prints", rift::limits::RELAY_TEXT_MAX))
 }
 

@@ -12,6 +12,7 @@ use core::net::SocketAddr;
 use super::detour::{Detours, LendStream};
 use rift::paths::{SignalLine, StunClient};
 use rift::wire::signal::{DeviceName, EnrolmentToken, Signal, SignalReason};
+use rift::wire::text::is_shown;
 use rift::wire::{Kind, stun};
 use rift::{
     Callee, CloseReason, Config, Ecn, Event, Identity, Instant, NoPictures, Noise, Opening, PathId,
@@ -57,7 +58,7 @@ impl Enrolment {
     #[must_use]
     pub fn new(token: EnrolmentToken, name: &str) -> Self {
         let mut short = DeviceName::new();
-        for letter in name.chars().filter(|letter| !letter.is_control()) {
+        for letter in name.chars().filter(|&letter| is_shown(letter)) {
             if short.push(letter).is_err() {
                 break;
             }
