@@ -9,8 +9,8 @@ use crate::failure::Failure;
 
 /// What is printed beside a complaint.
 pub(crate) const HELP: &str =
-    "usage: wavry-bench NAME --json FILE [--strict] [--quick] [--blocks N] [--n N] [--only PAIR,…] [--plots DIR]
-  NAME      core: what the protocol costs by itself; takes no other options than --json and --strict
+    "usage: wavry-bench NAME --json FILE [--strict] [--quick] [--blocks N] [--n N] [--only NAME,…] [--plots DIR]
+  NAME      core: what the protocol costs by itself; of the options below takes --json, --strict and --only
             arq:   pictures late or lost by what is asked for, in virtual time; --n is the number of seeds
             delta: congestion control beside its rivals, in virtual time; --n is the number of seeds
             fec:   pictures lost by erasure code, in virtual time, and what the codes cost; --n as above
@@ -27,7 +27,8 @@ pub(crate) const HELP: &str =
   --blocks  how many interleaved blocks [default: 5]
   --n       how many events per case, pair and block [glass: 400, input: 200]
   --plots   delta, live: a directory for pictures of rate, queue and delay over time (SVG)
-  --only    only these pairs, such as wavry,x11vnc; the rows of the others fail
+  --only    only these pairs, such as wavry,x11vnc; the rows of the others fail. Of core only these parts: seal, packets,
+            handshake, picture, sockets, memory, fec
 Programs of ours are taken from the directory WAVRY_BIN, or else from target/release of the main workspace.";
 
 /// A benchmark.
@@ -105,7 +106,7 @@ pub(crate) struct Options {
     pub(crate) blocks: Option<usize>,
     /// Number of events per case, pair and block, if stated.
     pub(crate) n: Option<usize>,
-    /// Names of pairs to run; empty = all.
+    /// Names of pairs or parts to run; empty = all.
     pub(crate) only: Vec<String>,
     /// Where pictures of the runs go.
     pub(crate) plots: Option<PathBuf>,
@@ -118,9 +119,9 @@ impl Options {
         Volume { blocks: self.blocks.unwrap_or(fallback.blocks), n: self.n.unwrap_or(fallback.n) }
     }
 
-    /// Whether this pair takes part.
-    pub(crate) fn wants(&self, pair: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == pair)
+    /// Whether this pair, or part, is to run.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == name)
     }
 }
 

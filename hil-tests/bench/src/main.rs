@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<Vec<Row>, Failure> {
     let rows = match options.bench {
-        Bench::Core => core::run(),
+        Bench::Core => core::run(options),
         Bench::Delta => delta::run(options)?,
         Bench::Arq => fec::run_arq(options),
         Bench::Fec => fec::run(options),

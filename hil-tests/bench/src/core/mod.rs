@@ -20,12 +20,21 @@ mod seal;
 mod sockets;
 mod tunnel;
 
+use crate::args::Options;
 use crate::report::Row;
 
-/// All cases.
-pub(crate) fn run() -> Vec<Row> {
-    [seal::run, packets::run, handshake::run, picture::run, sockets::run, memory::run, fec::run]
-        .into_iter()
-        .flat_map(|cases| cases())
-        .collect()
+/// The parts of it, as `--only` names them.
+const PARTS: [(&str, fn() -> Vec<Row>); 7] = [
+    ("seal", seal::run),
+    ("packets", packets::run),
+    ("handshake", handshake::run),
+    ("picture", picture::run),
+    ("sockets", sockets::run),
+    ("memory", memory::run),
+    ("fec", fec::run),
+];
+
+/// All cases, or those of some parts.
+pub(crate) fn run(options: &Options) -> Vec<Row> {
+    PARTS.iter().filter(|(part, _)| options.wants(part)).flat_map(|(_, cases)| cases()).collect()
 }
