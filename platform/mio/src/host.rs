@@ -14,7 +14,7 @@ use rift::{
 
 use crate::clock::Clock;
 use crate::meet::{Callee, Enrolment, Gateway, GatewayPlace, Meeting};
-use crate::outbox::Outbox;
+use crate::outbox::{BATCH_LEN, Outbox};
 use crate::poller::{Poller, Waker, not_before};
 use crate::reception::Reception;
 use crate::slot::Slot;
@@ -26,6 +26,8 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
 /// the driver from the network.
 const ROUNDS_MAX: usize = 8;
+/// Bytes of the first batch of a turn: while the rest of a picture is sealed, the viewer wakes and opens it.
+const FIRST_BATCH_LEN: usize = 12_000;
 /// What becomes of a peer that has proven its key.
 #[derive(Debug)]
 pub enum Decision<M> {
@@ -331,6 +333,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             }
         }
         let mut quiet = 0;
+        let mut most = FIRST_BATCH_LEN;
         while quiet < self.slots.len()
             && let Some(room) = outbox.batch_room()
         {
@@ -338,10 +341,10 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
             self.next = (place + 1) % self.slots.len();
             quiet += 1;
             if let Some(slot) = &mut self.slots[place]
-                && let Some(transmit) = slot.session.poll_transmit(now, pictures, room)
+                && let Some(transmit) = slot.session.poll_transmit(now, pictures, &mut room[..most])
             {
                 outbox.send_batch(sender, slot.place(transmit.path), transmit);
-                quiet = 0;
+                (quiet, most) = (0, BATCH_LEN);
                 if let Some(due) = self.awaited.take_if(|due| *due <= now) {
                     let departure = Departure { due, left: self.clock.now() };
                     let is_later = |before: Departure| before.late_us() < departure.late_us();

@@ -14,7 +14,7 @@ use crate::socket::Destination;
 /// the rest as state.
 const URGENT_MAX: usize = 16;
 /// Bytes of the longest batch.
-const BATCH_LEN: usize = 65_536;
+pub(crate) const BATCH_LEN: usize = 65_536;
 
 /// Puts datagrams on the network.
 pub(crate) trait Wire {
