@@ -15,6 +15,7 @@ mod packets;
 mod peers;
 mod picture;
 mod quic;
+mod quic_sockets;
 mod rows;
 mod seal;
 mod sockets;

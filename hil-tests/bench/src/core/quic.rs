@@ -142,7 +142,8 @@ impl Side {
     }
 }
 
-fn configs() -> Option<(ClientConfig, ServerConfig)> {
+/// A client and a server that trust each other, with ChaCha20-Poly1305 alone.
+pub(super) fn configs() -> Option<(ClientConfig, ServerConfig)> {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).ok()?;
     let certificate = certified.cert.der().clone();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
