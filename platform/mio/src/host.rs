@@ -6,7 +6,7 @@
 use core::net::SocketAddr;
 use std::io;
 
-use rift::limits::SESSIONS_MAX;
+use rift::limits::{DATAGRAM_MAX, SESSIONS_MAX};
 use rift::{
     CloseReason, Config, Endpoint, Event, Handshake, Identity, Instant, Memory, Opening, Permissions,
     PictureStore, PublicKey, Session, SessionIndex, Suite, Timer,
@@ -26,8 +26,9 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
 /// the driver from the network.
 const ROUNDS_MAX: usize = 8;
-/// Bytes of the first batch of a turn: while the rest of a picture is sealed, the viewer wakes and opens it.
-const FIRST_BATCH_LEN: usize = 12_000;
+/// Bytes of the first batch of a turn, the longest datagram or a few usual ones: while the rest of a picture is sealed,
+/// the viewer wakes.
+const FIRST_BATCH_LEN: usize = DATAGRAM_MAX;
 /// What becomes of a peer that has proven its key.
 #[derive(Debug)]
 pub enum Decision<M> {
