@@ -45,17 +45,19 @@ impl Latches {
         Self { latches: [latch; STATES.len()], wanted: Carried::empty() }
     }
 
-    fn of_mut(&mut self, carried: Carried) -> impl Iterator<Item = (&mut Latch, Carried)> {
+    /// Those of `carried` that are repeated.
+    fn wanted_of(&mut self, carried: Carried) -> impl Iterator<Item = (&mut Latch, Carried)> {
+        let carried = carried & self.wanted;
         let most = if carried.is_empty() { 0 } else { STATES.len() };
         self.latches.iter_mut().zip(STATES).take(most).filter(move |(_, state)| carried.contains(*state))
     }
 
     /// A value changed; packets from `next_packet` on carry it.
     pub(crate) fn set(&mut self, which: Carried, next_packet: u64) {
-        for (latch, _) in self.of_mut(which) {
+        self.wanted |= which;
+        for (latch, _) in self.wanted_of(which) {
             *latch = Latch { repeated: 0, since: next_packet, resend_at: Instant::ZERO };
         }
-        self.wanted |= which;
     }
 
     /// A value need not be told any more.
@@ -79,21 +81,21 @@ impl Latches {
 
     /// Packet `packet_number`, carrying these, leaves; they are repeated after `timeout_us` unless it arrives.
     pub(crate) fn on_sent(&mut self, carried: Carried, packet_number: u64, now: Instant, timeout_us: u64) {
-        for (latch, _) in self.of_mut(carried) {
+        for (latch, _) in self.wanted_of(carried) {
             latch.repeated = u32::try_from(packet_number.saturating_sub(latch.since)).unwrap_or(u32::MAX);
             latch.resend_at = now.plus_micros(timeout_us);
         }
     }
 
     pub(crate) fn on_arrived(&mut self, carried: Carried, packet_number: u64) {
-        let newest = self.of_mut(carried).filter(|(latch, _)| packet_number >= latch.since);
+        let newest = self.wanted_of(carried).filter(|(latch, _)| packet_number >= latch.since);
         let arrived = newest.fold(Carried::empty(), |all, (_, state)| all | state);
         self.wanted -= arrived;
     }
 
     /// A packet is lost.
     pub(crate) fn on_lost(&mut self, carried: Carried, packet_number: u64) {
-        for (latch, _) in self.of_mut(carried).filter(|(latch, _)| packet_number >= latch.since) {
+        for (latch, _) in self.wanted_of(carried).filter(|(latch, _)| packet_number >= latch.since) {
             latch.resend_at = Instant::ZERO;
         }
     }
@@ -101,7 +103,7 @@ impl Latches {
     /// A packet is forgotten for want of room. What a later one carried as well is not said again for it: each repetition
     /// would make room for another, without end.
     pub(crate) fn on_forgotten(&mut self, carried: Carried, packet_number: u64) {
-        for (latch, _) in self.of_mut(carried) {
+        for (latch, _) in self.wanted_of(carried) {
             if packet_number >= latch.since + u64::from(latch.repeated) {
                 latch.resend_at = Instant::ZERO;
             }
