@@ -32,7 +32,7 @@ pub use relays::{KnownRelay, Relays};
 
 use bucket::Bucket;
 use limits::{REPLIES_MAX, ROUTES_MAX, SESSIONS_MAX, STUN_BURST, STUN_INTERVAL_US};
-use slot::Slot;
+use slot::{Responder, Slot};
 
 /// Bytes of the longest answer to somebody without a session.
 const REPLY_LEN: usize = rift::limits::REPLY_MAX;
@@ -81,7 +81,7 @@ pub struct Counters {
 pub struct Gateway<E> {
     identity: Identity,
     config: Config,
-    endpoint: Box<Endpoint<Noise, ROUTES_MAX, SESSIONS_MAX>>,
+    endpoint: Box<Endpoint<Responder, ROUTES_MAX, SESSIONS_MAX>>,
     slots: Vec<Option<Box<Slot>>>,
     free: BTreeSet<u16>,
     /// Sessions that may have something to send.
@@ -159,7 +159,7 @@ impl<E: FnMut() -> [u8; 32]> Gateway<E> {
         datagram: &mut [u8],
     ) -> Result<(), Discard> {
         let (identity, entropy) = (&self.identity, &mut self.entropy);
-        let responder = |opening| Noise::responder(identity, entropy(), opening);
+        let responder = |opening| Noise::responder(identity, entropy(), opening).multiplied_by();
         let mut reply = [0; REPLY_LEN];
         match self.endpoint.handle_datagram(now, from, datagram, responder, &mut reply)? {
             Route::Reply(len) => self.reply(from, &reply[..len]),

@@ -4,15 +4,18 @@ use core::net::SocketAddr;
 
 use rift::limits::PATHS_MAX;
 use rift::paths::SignalLine;
-use rift::{Instant, Noise, PathId, Session, SignalStorage};
+use rift::{Instant, NoKem, Noise, PathId, Session, SignalStorage};
+use rift_x25519::NativeX25519;
 
 pub(super) type Memory = SignalStorage;
+/// The answering side of a handshake.
+pub(super) type Responder = Noise<NoKem, NativeX25519>;
 
 /// Addresses remembered: of each path the one in use and the one before, and one more to look at.
 const PLACES: usize = 2 * PATHS_MAX + 1;
 
 pub(super) struct Slot {
-    pub(super) session: Session<Box<Memory>, Noise>,
+    pub(super) session: Session<Box<Memory>, Responder>,
     pub(super) line: SignalLine,
     places: [SocketAddr; PLACES],
     /// It stands among those with something to send.
@@ -24,7 +27,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(session: Session<Box<Memory>, Noise>, from: SocketAddr) -> Self {
+    pub(super) fn new(session: Session<Box<Memory>, Responder>, from: SocketAddr) -> Self {
         Self {
             session,
             line: SignalLine::new(),
