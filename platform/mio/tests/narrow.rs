@@ -53,6 +53,7 @@ fn inside() {
     assert_eq!(got, PICTURES);
     assert!(stats.blocked > 0, "the socket was full: {stats:?}");
     assert_eq!((stats.failed, stats.no_buffers, session.packets_missing), (0, 0, 0), "nothing was lost");
-    // A driver that does not wait for room tries thousands of times.
-    assert!(stats.blocked < 2_500, "{stats:?}");
+    // Each datagram that leaves makes room and wakes the driver, a few times where a batch needs the room of several. One
+    // that does not wait tries a hundred times as often.
+    assert!(stats.blocked < 10 * stats.datagrams_sent, "{stats:?}");
 }
