@@ -24,8 +24,10 @@ mod tunnel;
 use crate::args::Options;
 use crate::report::Row;
 
-/// The parts of it, as `--only` names them.
-const PARTS: [(&str, fn() -> Vec<Row>); 7] = [
+/// A name for `--only`, and the cases.
+type Part = (&'static str, fn() -> Vec<Row>);
+
+const PARTS: [Part; 7] = [
     ("seal", seal::run),
     ("packets", packets::run),
     ("handshake", handshake::run),
