@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rift::wire::signal::EnrolmentToken;
 use rift::{PublicKey, Suite};
+use rift_mio::{CLIENT_BUSY_POLL_US, CLIENT_BUSY_POLL_US_MAX};
 
 use crate::audio::Output;
 
@@ -114,6 +115,10 @@ pub struct Connect {
     /// The UDP payload that every path is assumed to carry, in bytes; longer datagrams are tried before they are used
     #[arg(long, value_name = "BYTES", default_value_t = 1200, value_parser = clap::value_parser!(u16).range(1200..=8952))]
     pub datagram: u16,
+    /// Poll without sleep at most N microseconds before and after the time at which a picture is expected, 0 to 500, since many
+    /// machines wake programs late; as pictures keep to their times it is less
+    #[arg(long, value_name = "N", default_value_t = CLIENT_BUSY_POLL_US, value_parser = clap::value_parser!(u32).range(..=i64::from(CLIENT_BUSY_POLL_US_MAX)))]
+    pub busy_poll: u32,
     /// What to keep: settings and state
     #[command(flatten)]
     pub common: Common,

@@ -47,7 +47,7 @@ use std::thread::JoinHandle;
 use rift::wire::signal::EnrolmentToken;
 use rift::{Identity, Permissions, PublicKey, Suite};
 use rift_keystore::link::{HostLink, SCHEME};
-use rift_mio::{Clock, PICTURE_BUFFER_LEN};
+use rift_mio::{CLIENT_BUSY_POLL_US, Clock, PICTURE_BUFFER_LEN};
 use tracing::info;
 
 use crate::args::{CodecKind, Common, Connect, DisplayKind, HandshakeKind};
@@ -165,6 +165,7 @@ impl Place {
             handshake,
             codec: CodecKind::Auto,
             datagram_len: rift::limits::DATAGRAM_MIN as u16,
+            busy_poll_us: CLIENT_BUSY_POLL_US,
             wanted,
             state: state_dir(common)?,
             successor,
@@ -223,6 +224,7 @@ pub fn connect(options: &Connect) -> Result<String, ClientError> {
     let target = Target {
         codec: options.codec,
         datagram_len: options.datagram,
+        busy_poll_us: options.busy_poll,
         ..place.target(&options.common, options.handshake, wanted(options))?
     };
     let clock = Clock::new();

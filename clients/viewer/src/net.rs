@@ -52,6 +52,8 @@ pub struct Target {
     pub codec: CodecKind,
     /// UDP payload that every path is assumed to carry, in bytes.
     pub datagram_len: u16,
+    /// What is polled without sleep at most before and after an expected picture, in µs.
+    pub busy_poll_us: u32,
     /// What to ask for.
     pub wanted: Permissions,
     /// Where this client keeps what it remembers.
@@ -300,6 +302,7 @@ impl Network {
     /// Drives a session to its end.
     pub(crate) fn drive(&mut self, mut driver: Driver, opening: Opening) -> Result<Ended, SessionError> {
         let clock = self.clock;
+        driver.set_busy_poll(self.target.busy_poll_us);
         self.service.begin();
         self.service.link.set_shortcut(Some(driver.shortcut()));
         loop {

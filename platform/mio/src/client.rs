@@ -8,6 +8,7 @@ use std::io;
 
 use rift::{Event, Handshake, Instant, Memory, NoPictures, PathId, Session};
 
+use crate::anticipation::{Anticipation, Window};
 use crate::clock::Clock;
 use crate::finder::{Finder, Met};
 use crate::outbox::Outbox;
@@ -56,14 +57,27 @@ pub(crate) struct Core<M: Memory, H: Handshake> {
     silent: u32,
     /// What finds ways to the host, where a gateway introduced this client to it.
     pub(crate) met: Option<Box<Met>>,
+    pub(crate) anticipation: Anticipation,
 }
 
 /// What a driver waits for, beside datagrams and wakers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) deadline: Option<Instant>,
+    /// When a picture is expected.
+    pub(crate) window: Option<Window>,
     /// Datagrams wait for room in the socket.
     pub(crate) is_blocked: bool,
+}
+
+impl Wait {
+    /// Waits.
+    pub(crate) fn pass(self, poller: &mut Poller) -> io::Result<()> {
+        match self.window {
+            Some(window) => poller.wait_for_picture(window, self.deadline, self.is_blocked),
+            None => poller.wait(self.deadline, self.is_blocked),
+        }
+    }
 }
 
 impl<M: Memory, H: Handshake> ClientDriver<M, H> {
@@ -75,11 +89,8 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     pub fn connect(config: &SocketConfig, remote: SocketAddr, session: Session<M, H>) -> io::Result<Self> {
         let socket = Socket::connect(config, remote)?;
         let poller = Poller::new(&socket)?;
-        let (config, outbox, clock) = (*config, Outbox::new(), Clock::new());
-        let (path, looked_at) = (session.path(), clock.now());
-        let core =
-            Core { session, socket, remote, config, outbox, clock, path, looked_at, silent: 0, met: None };
-        Ok(Self { core, poller })
+        let clock = Clock::new();
+        Ok(Self { core: Core::new(session, socket, remote, *config, clock), poller })
     }
 
     /// A driver for `session`, made with [`Session::call`] or [`Session::connect`] on `PathId(0)`, over the way that
@@ -87,10 +98,8 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     #[must_use]
     pub fn introduced(finder: Finder, session: Session<M, H>) -> Self {
         let Finder { config, socket, poller, clock, mut met } = finder;
-        let (path, looked_at) = (session.path(), clock.now());
-        let remote = met.begin_session(path).unwrap_or(socket.local_addr());
-        let (outbox, met) = (Outbox::new(), Some(Box::new(met)));
-        let core = Core { session, socket, remote, config, outbox, clock, path, looked_at, silent: 0, met };
+        let remote = met.begin_session(session.path()).unwrap_or(socket.local_addr());
+        let core = Core { met: Some(Box::new(met)), ..Core::new(session, socket, remote, config, clock) };
         Self { core, poller }
     }
 
@@ -123,6 +132,14 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.poller.waker()
+    }
+
+    /// Polls without sleep at most so many µs before and after the time at which a picture is expected, itself at most
+    /// [`CLIENT_BUSY_POLL_US_MAX`](crate::CLIENT_BUSY_POLL_US_MAX): pictures are there sooner where machines wake threads late. Only
+    /// pictures that keep to a rhythm are expected, and only where there is more than one processor.
+    /// [`CLIENT_BUSY_POLL_US`](crate::CLIENT_BUSY_POLL_US), as at first; 0: it sleeps.
+    pub fn set_busy_poll(&mut self, micros: u32) {
+        self.core.anticipation.set_busy_poll(micros);
     }
 
     /// The session. What it is told to do is done when the next turn begins.
@@ -164,7 +181,7 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
     pub fn turn(&mut self, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> io::Result<()> {
         self.core.roam(&mut self.poller);
         if let Some(wait) = self.core.begin_turn(on_event) {
-            self.poller.wait(wait.deadline, wait.is_blocked)?;
+            wait.pass(&mut self.poller)?;
             self.core.end_turn(&mut self.poller.is_readable, on_event)?;
         }
         Ok(())
@@ -172,6 +189,28 @@ impl<M: Memory, H: Handshake> ClientDriver<M, H> {
 }
 
 impl<M: Memory, H: Handshake> Core<M, H> {
+    fn new(
+        session: Session<M, H>,
+        socket: Socket,
+        remote: SocketAddr,
+        config: SocketConfig,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            path: session.path(),
+            session,
+            socket,
+            remote,
+            config,
+            outbox: Outbox::new(),
+            clock,
+            looked_at: clock.now(),
+            silent: 0,
+            met: None,
+            anticipation: Anticipation::new(),
+        }
+    }
+
     /// Looks now and then whether the way to the host is still the one the socket takes, and moves if it is not.
     pub(crate) fn roam(&mut self, poller: &mut Poller) {
         let now = self.clock.now();
@@ -214,7 +253,7 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         self.meet();
         let mut polled_at = self.transmit();
         for _ in 0..ROUNDS_MAX {
-            if !tell(polled_at, &mut self.session, self.met.as_deref_mut(), on_event) {
+            if !self.tell(polled_at, on_event) {
                 break;
             }
             polled_at = self.transmit();
@@ -226,6 +265,11 @@ impl<M: Memory, H: Handshake> Core<M, H> {
             return None;
         }
         Some(self.wait(polled_at))
+    }
+
+    /// Whether anything happened.
+    fn tell(&mut self, now: Instant, on_event: &mut dyn FnMut(&mut Session<M, H>, Event)) -> bool {
+        tell(now, &mut self.session, self.met.as_deref_mut(), &mut self.anticipation, on_event)
     }
 
     /// Looks for ways, where that is to be done, and takes those that were found.
@@ -248,7 +292,11 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         let due = self.session.poll_timeout().map(|(due, _)| due);
         let meeting = self.met.as_ref().and_then(|met| met.due());
         let due = due.into_iter().chain(meeting).min();
-        Wait { deadline: due.map(|due| not_before(due, polled_at)), is_blocked: self.outbox.is_blocked() }
+        Wait {
+            deadline: due.map(|due| not_before(due, polled_at)),
+            window: self.anticipation.window(polled_at),
+            is_blocked: self.outbox.is_blocked(),
+        }
     }
 
     /// Takes what came, tells and sends again.
@@ -260,7 +308,7 @@ impl<M: Memory, H: Handshake> Core<M, H> {
         self.receive(is_readable, on_event)?;
         let now = self.clock.now();
         self.session.handle_timeout(now);
-        tell(now, &mut self.session, self.met.as_deref_mut(), on_event);
+        self.tell(now, on_event);
         self.meet();
         self.transmit();
         Ok(())
@@ -301,7 +349,7 @@ impl<M: Memory, H: Handshake> Core<M, H> {
                 break;
             }
             let (session, clock, path) = (&mut self.session, self.clock, self.path);
-            let met = &mut self.met;
+            let (met, anticipation) = (&mut self.met, &mut self.anticipation);
             let count = self.socket.receive(|batch| {
                 let now = clock.now();
                 if let Some(met) = met {
@@ -310,7 +358,7 @@ impl<M: Memory, H: Handshake> Core<M, H> {
                     let (at, stride) = (batch.received_at, batch.stride);
                     session.handle_datagrams(now, path, at, batch.ecn, batch.bytes, stride);
                 }
-                tell(now, session, met.as_deref_mut(), on_event);
+                tell(now, session, met.as_deref_mut(), anticipation, on_event);
             })?;
             *is_readable = count > 0;
         }
@@ -332,6 +380,7 @@ fn tell<M: Memory, H: Handshake>(
     now: Instant,
     session: &mut Session<M, H>,
     mut met: Option<&mut Met>,
+    anticipation: &mut Anticipation,
     on_event: &mut dyn FnMut(&mut Session<M, H>, Event),
 ) -> bool {
     let mut any = false;
@@ -342,6 +391,9 @@ fn tell<M: Memory, H: Handshake>(
     while let Some(event) = session.poll_event() {
         if let Some(met) = &mut met {
             met.on_event(now, &event, session.path());
+        }
+        if matches!(event, Event::Picture(_)) {
+            anticipation.on_picture(now);
         }
         on_event(session, event);
         any = true;

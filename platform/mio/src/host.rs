@@ -26,8 +26,8 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Rounds of sending and telling before a wait: an application that answers every event with another cannot keep
 /// the driver from the network.
 const ROUNDS_MAX: usize = 8;
-/// Bytes of the first batch of a turn, the longest datagram or a few usual ones: while the rest of a picture is sealed,
-/// the viewer wakes.
+/// Bytes of the first batch of a turn, the longest datagram or a few usual ones; each further one may be twice as long.
+/// While the rest of a picture is sealed the viewer wakes, and opens what has come.
 const FIRST_BATCH_LEN: usize = DATAGRAM_MAX;
 /// What becomes of a peer that has proven its key.
 #[derive(Debug)]
@@ -345,7 +345,7 @@ impl<M: Memory, H: Handshake> HostDriver<M, H> {
                 && let Some(transmit) = slot.session.poll_transmit(now, pictures, &mut room[..most])
             {
                 outbox.send_batch(sender, slot.place(transmit.path), transmit);
-                (quiet, most) = (0, BATCH_LEN);
+                (quiet, most) = (0, BATCH_LEN.min(2 * most));
                 if let Some(due) = self.awaited.take_if(|due| *due <= now) {
                     let departure = Departure { due, left: self.clock.now() };
                     let is_later = |before: Departure| before.late_us() < departure.late_us();

@@ -9,7 +9,8 @@
 //! What the kernel offers is used where it is there and done without where it is not: batches are sent as one
 //! (UDP generic segmentation) and received as one (generic receive offload), arrival times are the kernel's,
 //! each class of datagram has its DSCP, and deadlines are met with a timer file, since the timeout of `epoll` counts
-//! whole milliseconds. [`HostDriver::set_busy_poll`] has the last microseconds before paced departures polled besides.
+//! whole milliseconds. [`HostDriver::set_busy_poll`] has the last microseconds before paced departures polled besides, and
+//! [`ClientDriver::set_busy_poll`] those around the arrival of pictures that keep to a rhythm.
 //!
 //! A host that [`HostDriver::meet`] was called of, and a client that begins with a [`Finder`], reach each other through NATs:
 //! a gateway introduces them over the same sockets.
@@ -18,6 +19,7 @@
 //! control never wait behind pictures; no network error ends a driver; nothing spins, but for those
 //! microseconds.
 
+mod anticipation;
 mod client;
 mod clock;
 mod control;
@@ -36,6 +38,7 @@ mod slot;
 mod socket;
 mod sys;
 
+pub use anticipation::{CLIENT_BUSY_POLL_US, CLIENT_BUSY_POLL_US_MAX};
 pub use client::ClientDriver;
 pub use clock::{Clock, RealtimeMapping, run_promptly};
 pub use copied::Copied;

@@ -12,12 +12,13 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rift::Instant;
 
+use crate::anticipation::Window;
 use crate::clock::Clock;
 use crate::socket::Socket;
 use crate::sys;
 
-/// The longest time before a paced departure that may be polled without sleep, in µs: less than half of what is
-/// mostly between two departures of a session, so that one does not make its thread spin.
+/// The longest time before a paced departure, or around an expected picture, that may be polled without sleep, in µs:
+/// less than half of what is mostly between two departures of a session, so that one does not make its thread spin.
 pub const BUSY_POLL_US_MAX: u32 = 200;
 
 const SOCKET: Token = Token(0);
@@ -98,11 +99,19 @@ impl Poller {
     /// As [`Self::wait`], for the departure of what is paced.
     pub(crate) fn wait_to_depart(&mut self, due: Instant, is_blocked: bool) -> io::Result<()> {
         self.want_writable(is_blocked)?;
-        let mut is_over = self.wait_or_wake(Some(due.minus_micros(self.busy_poll_us)))?;
-        while !is_over && self.clock.now() < due {
-            is_over = self.look(Some(core::time::Duration::ZERO))?;
-        }
-        Ok(())
+        self.wait_awake(due.minus_micros(self.busy_poll_us), due)
+    }
+
+    /// As [`Self::wait`], without sleep in the window.
+    pub(crate) fn wait_for_picture(
+        &mut self,
+        window: Window,
+        deadline: Option<Instant>,
+        is_blocked: bool,
+    ) -> io::Result<()> {
+        self.want_writable(is_blocked)?;
+        let sooner = |time: Instant| deadline.map_or(time, |deadline| deadline.min(time));
+        self.wait_awake(sooner(window.from), sooner(window.until))
     }
 
     /// Waits until the socket is readable, or has room if `is_blocked`, the deadline has come, or somebody wakes.
@@ -110,6 +119,15 @@ impl Poller {
     pub(crate) fn wait(&mut self, deadline: Option<Instant>, is_blocked: bool) -> io::Result<()> {
         self.want_writable(is_blocked)?;
         self.wait_or_wake(deadline).map(|_| ())
+    }
+
+    /// Sleeps until `from`, and is awake from then until `until` or until there is anything to do.
+    fn wait_awake(&mut self, from: Instant, until: Instant) -> io::Result<()> {
+        let mut is_over = self.wait_or_wake(Some(from))?;
+        while !is_over && self.clock.now() < until {
+            is_over = self.look(Some(core::time::Duration::ZERO))?;
+        }
+        Ok(())
     }
 
     /// Whether there is anything to do but for the deadline.

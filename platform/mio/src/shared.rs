@@ -56,6 +56,11 @@ impl<M: Memory, H: Handshake> SharedClient<M, H> {
         self.clock
     }
 
+    /// As [`ClientDriver::set_busy_poll`].
+    pub fn set_busy_poll(&mut self, micros: u32) {
+        lock(&self.shared).core.anticipation.set_busy_poll(micros);
+    }
+
     /// Looks at the session, or gives it commands: they are done when the next turn begins.
     pub fn with_session<R>(&mut self, act: impl FnOnce(&mut Session<M, H>, Instant) -> R) -> R {
         act(&mut lock(&self.shared).core.session, self.clock.now())
@@ -101,7 +106,7 @@ impl<M: Memory, H: Handshake> SharedClient<M, H> {
         let Some(wait) = shared.core.begin_turn(on_event) else { return Ok(()) };
         shared.wait = Some(wait);
         drop(shared);
-        let waited = self.poller.wait(wait.deadline, wait.is_blocked);
+        let waited = wait.pass(&mut self.poller);
         let mut shared = lock(&self.shared);
         shared.wait = None;
         waited?;
@@ -171,8 +176,11 @@ mod tests {
 
     #[test]
     fn driver_is_woken_for_what_is_due_before_it_would_look() {
-        let at =
-            |micros: Option<u64>, is_blocked| Wait { deadline: micros.map(Instant::from_micros), is_blocked };
+        let at = |micros: Option<u64>, is_blocked| Wait {
+            deadline: micros.map(Instant::from_micros),
+            window: None,
+            is_blocked,
+        };
         assert!(is_sooner(at(Some(5), false), at(Some(6), false)));
         assert!(is_sooner(at(Some(5), false), at(None, false)));
         assert!(is_sooner(at(None, true), at(None, false)));

@@ -79,8 +79,16 @@ pub(super) struct Shared {
     pub(super) received: AtomicU64,
     /// What was paced; told when the host has ended.
     pub(super) departures: Mutex<Departures>,
+    /// When sessions were told to send the last pictures, in µs of the drivers' clock, by the pictures' numbers.
+    told_us: [AtomicU64; 16],
     /// Bytes the host's thread holds beyond the memory of sessions.
     pub(super) held: AtomicI64,
+}
+
+impl Shared {
+    fn told_at(&self, picture: PictureId) -> &AtomicU64 {
+        &self.told_us[picture.0 as usize % self.told_us.len()]
+    }
 }
 
 /// A host on a thread of its own.
@@ -153,6 +161,7 @@ impl Screen {
 
     fn serve(mut self, mut driver: HostDriver<Memory, Native<Noise>>) {
         let shared = Arc::clone(&self.shared);
+        measure::live_at(0);
         // As the programs do.
         let _ = rift_mio::run_promptly();
         let (mut departures, mut begun) = (Departures::default(), None);
@@ -191,6 +200,7 @@ impl Screen {
         let rectangle =
             RectangleData { place: Rectangle::sized(1920, 1080), codec: Codec::H264, parts: &parts };
         let Ok(picture) = self.pictures.push(&info, &[rectangle]) else { return };
+        self.shared.told_at(PictureId(self.next)).store(driver.clock().now().as_micros(), Ordering::Release);
         self.next += 1;
         for (_, _, session) in driver.sessions_mut() {
             // A viewer that lacks the reference asks for a repair; one that is full skips this picture.
@@ -245,7 +255,8 @@ impl HostApplication<Memory, Native<Noise>> for Screen {
 pub(super) struct Viewer {
     pub(super) driver: ClientDriver<Memory, Native<Noise>>,
     clock: Clock,
-    /// From the host's taking a picture in hand to its delivery here, in µs.
+    host: Arc<Shared>,
+    /// From the host's telling a session to send a picture to its delivery here, in µs.
     pub(super) latencies_us: Vec<f64>,
 }
 
@@ -261,19 +272,20 @@ impl Viewer {
             Session::connect(&config(), handshake, host.identity, connection, memory, PathId(0), now);
         let driver = ClientDriver::connect(&SocketConfig::default(), host.address, session)?;
         let clock = driver.clock();
-        Ok(Self { driver, clock, latencies_us: Vec::with_capacity(pictures) })
+        let host = Arc::clone(&host.shared);
+        Ok(Self { driver, clock, host, latencies_us: Vec::with_capacity(pictures) })
     }
 
     /// One turn of its driver.
     pub(super) fn turn(&mut self) -> io::Result<()> {
-        let (clock, latencies) = (self.clock, &mut self.latencies_us);
+        let (clock, host, latencies) = (self.clock, &self.host, &mut self.latencies_us);
         self.driver.turn(&mut |session, event| {
             if let Event::Picture(id) = event {
                 // Both ends of this process share the clock and its epoch.
-                let now_us = clock.now().as_micros() as u32;
-                let captured_us = session.media(id).map_or(now_us, |media| media.head.captured_us);
+                let now_us = clock.now().as_micros();
+                let told_us = host.told_at(id).load(Ordering::Acquire);
                 if latencies.len() < latencies.capacity() {
-                    latencies.push(f64::from(now_us.wrapping_sub(captured_us)));
+                    latencies.push(now_us.saturating_sub(told_us) as f64);
                 }
                 session.release_media(id);
             }

@@ -1,5 +1,6 @@
 //! Clocks, medians, and contenders that take turns.
 
+use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
 /// One thing to be timed: runs a block of operations and returns nanoseconds per operation.
@@ -52,4 +53,13 @@ pub(crate) fn quantile(samples: &[f64], share: f64) -> Option<f64> {
     sorted.sort_unstable_by(f64::total_cmp);
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// Binds this thread to the processor of a machine of its own: 0 for the one that sends, 1 for the one that receives. Real ends do not
+/// share one. Where there is only one processor nothing happens.
+pub(super) fn live_at(machine: usize) {
+    let mut processors = CpuSet::new();
+    processors.set(machine);
+    // It can only fail where there is no such processor.
+    let _ = sched_setaffinity(None, &processors);
 }

@@ -12,6 +12,7 @@ use quinn::{Connection, Endpoint};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
+use super::measure;
 use super::picture::PACKETS;
 use super::quic::configs;
 use crate::clock;
@@ -31,10 +32,15 @@ pub(super) fn latencies(pictures: usize, warm_up: usize, between: Duration) -> O
     let host = Endpoint::server(server_config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).ok()?;
     let address = host.local_addr().ok()?;
     drop(entered);
+    measure::live_at(1);
     thread::scope(|scope| {
         let (wanted, is_done) = (&wanted, &is_done);
-        scope.spawn(move || host_runtime.block_on(serve(&host, wanted, is_done, epoch)));
         scope.spawn(move || {
+            measure::live_at(0);
+            host_runtime.block_on(serve(&host, wanted, is_done, epoch))
+        });
+        scope.spawn(move || {
+            measure::live_at(0);
             while !is_done.load(Ordering::Acquire) {
                 clock::pause(between);
                 wanted.notify_one();
@@ -67,8 +73,8 @@ async fn serve(endpoint: &Endpoint, wanted: &Notify, is_done: &AtomicBool, epoch
         if is_done.load(Ordering::Acquire) {
             return Some(());
         }
-        let taken_at = nanos_since(epoch);
         let mut picture = vec![0x5a; PACKETS as usize * PAYLOAD];
+        let taken_at = nanos_since(epoch);
         for datagram in picture.chunks_mut(PAYLOAD) {
             datagram[..4].copy_from_slice(&number.to_be_bytes());
             datagram[4..HEAD].copy_from_slice(&taken_at.to_be_bytes());

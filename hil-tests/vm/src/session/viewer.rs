@@ -92,6 +92,7 @@ impl Viewer {
             handshake: HandshakeKind::Rift,
             codec: CodecKind::H264,
             datagram_len: 1200,
+            busy_poll_us: 0,
             wanted: Permissions::all(),
             state: place.state.join("viewer"),
             successor: None,
