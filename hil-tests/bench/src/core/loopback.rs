@@ -161,7 +161,6 @@ impl Screen {
 
     fn serve(mut self, mut driver: HostDriver<Memory, Native<Noise>>) {
         let shared = Arc::clone(&self.shared);
-        measure::live_at(0);
         // As the programs do.
         let _ = rift_mio::run_promptly();
         let (mut departures, mut begun) = (Departures::default(), None);

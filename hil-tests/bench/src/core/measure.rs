@@ -1,5 +1,7 @@
 //! Clocks, medians, and contenders that take turns.
 
+use std::thread;
+
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -55,11 +57,24 @@ pub(crate) fn quantile(samples: &[f64], share: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// Binds this thread to the processor of a machine of its own: 0 for the one that sends, 1 for the one that receives. Real ends do not
-/// share one. Where there is only one processor nothing happens.
-pub(super) fn live_at(machine: usize) {
-    let mut processors = CpuSet::new();
-    processors.set(machine);
-    // It can only fail where there is no such processor.
-    let _ = sched_setaffinity(None, &processors);
+/// An end's processor. Both ends of a real session have their own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    Sender = 0,
+    Receiver = 1,
+}
+
+impl End {
+    /// Binds this thread, and those that it starts from now on, to this end's processor, where there is such a one.
+    pub(super) fn take_place(self) {
+        let mut processors = CpuSet::new();
+        processors.set(self as usize);
+        // It can only fail where there is no such processor.
+        let _ = sched_setaffinity(None, &processors);
+    }
+}
+
+/// Acts on a thread of its own, whose processors are nobody else's concern.
+pub(super) fn apart<T: Send>(act: impl FnOnce() -> Option<T> + Send) -> Option<T> {
+    thread::scope(|scope| scope.spawn(act).join().ok().flatten())
 }

@@ -12,7 +12,7 @@ use quinn::{Connection, Endpoint};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
-use super::measure;
+use super::measure::End;
 use super::picture::PACKETS;
 use super::quic::configs;
 use crate::clock;
@@ -32,15 +32,15 @@ pub(super) fn latencies(pictures: usize, warm_up: usize, between: Duration) -> O
     let host = Endpoint::server(server_config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).ok()?;
     let address = host.local_addr().ok()?;
     drop(entered);
-    measure::live_at(1);
+    End::Receiver.take_place();
     thread::scope(|scope| {
         let (wanted, is_done) = (&wanted, &is_done);
         scope.spawn(move || {
-            measure::live_at(0);
+            End::Sender.take_place();
             host_runtime.block_on(serve(&host, wanted, is_done, epoch))
         });
         scope.spawn(move || {
-            measure::live_at(0);
+            End::Sender.take_place();
             while !is_done.load(Ordering::Acquire) {
                 clock::pause(between);
                 wanted.notify_one();

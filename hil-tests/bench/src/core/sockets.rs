@@ -10,6 +10,7 @@ use rift_mio::{CLIENT_BUSY_POLL_US, Waker};
 use serde_json::json;
 
 use super::loopback::{self, Host, Viewer};
+use super::measure::End;
 use super::rows::{Rivalry, row};
 use super::{allocations, measure, picture, quic_sockets};
 use crate::clock;
@@ -41,18 +42,19 @@ const PICTURE_CASES: [(&str, u32); 2] =
 
 /// As programs do it, which has goals, and with a viewer that sleeps until it is woken.
 fn picture_rows(len: usize) -> Vec<Row> {
-    let note = "a 35-packet picture from its session's being told to send it to its event at the viewer: \
-                sealed, sent and received by the kernel, opened, reassembled; two threads, real loopback sockets, no pacing. \
-                The viewer is awake when it expects a picture, as it comes; _asleep: never before it is woken. quinn: 35 \
-                datagrams of 1200 bytes by its own driver, a single-threaded tokio at each side, from the first handed \
+    let note = "a 35-packet picture from its session's being told to send it to its event at the viewer: sealed, sent and \
+                received by the kernel, opened, reassembled; two threads with a processor each, real loopback sockets, no \
+                pacing. The viewer is awake when it expects a picture, as it comes; _asleep: never before it is woken. quinn: \
+                35 datagrams of 1200 bytes by its own driver, a single-threaded tokio at each side, from the first handed \
                 over to the last read; congestion window never full, nothing reassembled";
     let mut ours: [Vec<f64>; PICTURE_CASES.len()] = Default::default();
     let mut quinn = Vec::new();
     for _ in 0..ROUNDS {
         for ((_, busy_poll_us), latencies) in PICTURE_CASES.iter().zip(&mut ours) {
-            latencies.extend(picture_latencies(len, *busy_poll_us).unwrap_or_default());
+            latencies.extend(measure::apart(|| picture_latencies(len, *busy_poll_us)).unwrap_or_default());
         }
-        quinn.extend(quic_sockets::latencies(PICTURES, WARM_UP, BETWEEN_PICTURES).unwrap_or_default());
+        let rival = measure::apart(|| quic_sockets::latencies(PICTURES, WARM_UP, BETWEEN_PICTURES));
+        quinn.extend(rival.unwrap_or_default());
     }
     let mut rows = Vec::new();
     for ((case, busy_poll_us), latencies) in PICTURE_CASES.into_iter().zip(&ours) {
@@ -71,14 +73,15 @@ fn picture_rows(len: usize) -> Vec<Row> {
 }
 
 fn picture_latencies(len: usize, busy_poll_us: u32) -> Option<Vec<f64>> {
+    End::Sender.take_place();
     let host = Host::start(len).ok()?;
+    End::Receiver.take_place();
     let mut viewer = Viewer::new(&host, PICTURES + WARM_UP).ok()?;
     viewer.driver.set_busy_poll(busy_poll_us);
     let is_done = AtomicBool::new(false);
-    measure::live_at(1);
     let result = thread::scope(|scope| {
         scope.spawn(|| {
-            measure::live_at(0);
+            End::Sender.take_place();
             while !is_done.load(Ordering::Acquire) {
                 clock::pause(BETWEEN_PICTURES);
                 host.send_picture();
