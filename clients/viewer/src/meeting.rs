@@ -15,8 +15,8 @@ use rift::wire::signal::{EnrolmentToken, SignalReason};
 use rift::{CloseReason, Identity, Instant, Opening, Pattern, PublicKey};
 use rift_keystore::link::GatewayName;
 use rift_mio::{
-    Asked, ClientDriver, Enrolment, Finder, GatewayPlace, GatewayState, SharedClient, SocketConfig, Trouble,
-    UsedWay,
+    Asked, ClientDriver, Clock, Enrolment, Finder, GatewayPlace, GatewayState, SharedClient, SocketConfig,
+    Trouble, UsedWay,
 };
 use tracing::{debug, info};
 
@@ -91,7 +91,7 @@ impl Network {
         opening: Opening,
     ) -> Result<Ended, ClientError> {
         let lost = Ended::unanswered();
-        let (gateway, places) = self.resolve_all(meeting);
+        let (gateway, places) = resolve_all(self.clock, &meeting.gateway.address, &self.target.direct);
         let address = match gateway {
             Ok(address) => address,
             Err(_) if !places.is_empty() => return self.try_each(&places, had_session),
@@ -133,32 +133,6 @@ impl Network {
     /// Until when a host is called in one way.
     fn call_until(&self) -> Instant {
         self.clock.now().plus_micros(HANDSHAKE_US.into())
-    }
-
-    /// Where the gateway is, and where the host may be. A name that nobody knows holds nobody up.
-    fn resolve_all(&self, meeting: &Meeting) -> (std::io::Result<SocketAddr>, Vec<SocketAddr>) {
-        let (names, mut places): (Vec<String>, Vec<SocketAddr>) = (Vec::new(), Vec::new());
-        let names = self.target.direct.iter().fold(names, |mut names, place| {
-            match place.parse() {
-                Ok(address) => places.push(address),
-                Err(_) => names.push(place.clone()),
-            }
-            names
-        });
-        let (sender, found) = channel();
-        let count = names.len();
-        for name in names {
-            let sender = sender.clone();
-            // Who does not wait any more hears nothing.
-            std::thread::spawn(move || drop(sender.send(name.to_socket_addrs().map(Vec::from_iter))));
-        }
-        let gateway = resolve(&meeting.gateway.address);
-        let until = self.clock.now() + RESOLVE;
-        for _ in 0..count {
-            let Ok(resolved) = found.recv_timeout(until.until(self.clock.now())) else { break };
-            places.extend(resolved.unwrap_or_default());
-        }
-        (gateway, places)
     }
 
     /// While a host is called where it may be: hears how the gateway is. Whether it is all in vain.
@@ -340,6 +314,36 @@ enum Found {
     Way,
     Quit,
     Nothing,
+}
+
+/// Where the gateway is, and where the host may be. A name that nobody knows holds nobody up.
+pub(crate) fn resolve_all(
+    clock: Clock,
+    gateway: &str,
+    direct: &[String],
+) -> (std::io::Result<SocketAddr>, Vec<SocketAddr>) {
+    let (names, mut places): (Vec<String>, Vec<SocketAddr>) = (Vec::new(), Vec::new());
+    let names = direct.iter().fold(names, |mut names, place| {
+        match place.parse() {
+            Ok(address) => places.push(address),
+            Err(_) => names.push(place.clone()),
+        }
+        names
+    });
+    let (sender, found) = channel();
+    let count = names.len();
+    for name in names {
+        let sender = sender.clone();
+        // Who does not wait any more hears nothing.
+        std::thread::spawn(move || drop(sender.send(name.to_socket_addrs().map(Vec::from_iter))));
+    }
+    let gateway = resolve(gateway);
+    let until = clock.now() + RESOLVE;
+    for _ in 0..count {
+        let Ok(resolved) = found.recv_timeout(until.until(clock.now())) else { break };
+        places.extend(resolved.unwrap_or_default());
+    }
+    (gateway, places)
 }
 
 /// Of several addresses one of IPv4: what a NAT does matters there, and addresses of IPv6 are told anyway.

@@ -110,16 +110,20 @@ impl Target {
         if self.direct.is_empty() {
             return Ok((self.host.as_str(), self.port).to_socket_addrs()?.collect());
         }
-        let resolved: Vec<_> = self.direct.iter().map(|place| place.to_socket_addrs()).collect();
-        if resolved.iter().all(Result::is_err) {
-            resolved
-                .into_iter()
-                .map(|found| found.map(Vec::from_iter))
-                .last()
-                .unwrap_or_else(|| Ok(Vec::new()))
-        } else {
-            Ok(resolved.into_iter().flatten().flatten().collect())
-        }
+        addresses_of(&self.direct)
+    }
+}
+
+/// Where these places are, `HOST:PORT` each, as far as their names are known.
+///
+/// # Errors
+/// When none is.
+pub(crate) fn addresses_of(places: &[String]) -> std::io::Result<Vec<SocketAddr>> {
+    let resolved: Vec<_> = places.iter().map(|place| place.to_socket_addrs()).collect();
+    if resolved.iter().all(Result::is_err) {
+        resolved.into_iter().map(|found| found.map(Vec::from_iter)).last().unwrap_or_else(|| Ok(Vec::new()))
+    } else {
+        Ok(resolved.into_iter().flatten().flatten().collect())
     }
 }
 

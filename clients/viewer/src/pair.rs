@@ -3,6 +3,7 @@
 //! The PIN is asked for at the terminal and shown there, never in a window. Each try is a session of its own; a PIN that
 //! was typed is tried once, a PIN shown here as often as its window allows.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{BufRead, Write};
 use std::net::ToSocketAddrs;
@@ -14,14 +15,16 @@ use rift::{
 };
 use rift_keystore::link::{HostLink, SCHEME};
 use rift_mio::{
-    ClientDriver, Clock, Finder, GatewayPlace, GatewayState, SharedClient, SocketConfig, desktop_memory,
+    Asked, ClientDriver, Clock, Finder, GatewayPlace, GatewayState, SharedClient, SocketConfig, Trouble,
+    desktop_memory,
 };
 use tracing::debug;
 
 use crate::args::{self, HandshakeKind, Pair};
 use crate::error::{ClientError, describe};
 use crate::handshake::ChosenHandshake;
-use crate::meeting::{Meeting, WAY_US, describe as describe_trouble, resolve};
+use crate::meeting::{Meeting, WAY_US, describe as describe_trouble, resolve_all};
+use crate::net::addresses_of;
 use crate::pins::{self, Pin};
 use crate::session::ClientMemory;
 
@@ -29,6 +32,8 @@ use crate::session::ClientMemory;
 const HANDSHAKE_US: u32 = 3_000_000;
 /// How often it is looked how things are at the gateway.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a host has to answer that is called at places beside a gateway, which introduces meanwhile.
+const CALL_US: u32 = 6_000_000;
 /// A host that the gateway does not introduce is waited for so long, in microseconds: it may have opened its window a moment ago.
 const PATIENCE_US: u64 = 6_000_000;
 /// And so long while it may open it at any time.
@@ -49,8 +54,28 @@ enum Outcome {
 enum Place {
     /// At an address.
     Address,
-    /// A gateway knows the host of this key.
-    Gateway(Meeting, PublicKey),
+    /// A link says whose key it has, where it may be, `HOST:PORT` each, and which gateway knows it, if one does.
+    Link { host: PublicKey, direct: Vec<String>, meeting: Option<Meeting> },
+}
+
+/// What is seen of a gateway while a host is called.
+#[derive(Debug, Default)]
+struct Asking {
+    /// How long a call takes that begins anew, in microseconds.
+    call_us: u32,
+    is_known: bool,
+    trouble: Option<Trouble>,
+}
+
+impl Asking {
+    fn look(&mut self, asked: Option<Asked>) {
+        let Some(asked) = asked else { return };
+        self.is_known |= matches!(asked.state, GatewayState::Here(_));
+        self.trouble = match asked.state {
+            GatewayState::Trouble(trouble) => Some(trouble),
+            GatewayState::Calling | GatewayState::Here(_) => None,
+        };
+    }
 }
 
 /// Who pairs, with whom, and how.
@@ -98,15 +123,17 @@ fn place(options: &Pair) -> Result<(String, u16, Place), ClientError> {
         return Ok((host, port, Place::Address));
     }
     let link: HostLink = options.host.parse().map_err(|error| ClientError::Usage(format!("{error}")))?;
-    let Some(gateway) = link.gateway else {
-        let direct =
-            link.direct.first().ok_or_else(|| ClientError::Usage("the link names no place".to_owned()));
-        let (host, port) = args::split_host(direct?).map_err(ClientError::Usage)?;
-        return Ok((host, port, Place::Address));
+    let HostLink { host, gateway, direct } = link;
+    let named = match (&gateway, direct.first()) {
+        (Some(gateway), _) => {
+            pins::load(&crate::state_dir(&options.common)?)?.expect_gateway(gateway)?;
+            (crate::short_id(&host), args::PORT_DEFAULT)
+        }
+        (None, Some(place)) => args::split_host(place).map_err(ClientError::Usage)?,
+        (None, None) => return Err(ClientError::Usage("the link names no place".to_owned())),
     };
-    pins::load(&crate::state_dir(&options.common)?)?.expect_gateway(&gateway)?;
-    let meeting = Meeting { gateway, token: options.enrol };
-    Ok((crate::short_id(&link.host), args::PORT_DEFAULT, Place::Gateway(meeting, link.host)))
+    let meeting = gateway.map(|gateway| Meeting { gateway, token: options.enrol });
+    Ok((named.0, named.1, Place::Link { host, direct, meeting }))
 }
 
 impl Pairing {
@@ -157,30 +184,80 @@ impl Pairing {
 
     /// One try; a host that a gateway knows and does not introduce yet is waited for.
     fn try_once(&mut self, patience_us: u64) -> Result<Outcome, ClientError> {
-        let Place::Gateway(meeting, key) = &self.place else { return self.try_addresses() };
-        let (meeting, key) = (meeting.clone(), *key);
-        let Some(finder) = self.find(&meeting, key, patience_us)? else {
-            return Ok(Outcome::Ended(CloseReason::Unanswered));
+        let unknown = |name: &str| {
+            let host = name.to_owned();
+            move |source| ClientError::Resolve { host, source }
         };
-        let driver = self.approach().map(|session| ClientDriver::introduced(finder, session));
-        let host = self.host.clone();
-        driver.and_then(|driver| self.attempt(driver, Some(key))).map_err(|error| match error {
-            AttemptError::System(source) => ClientError::Network { host, source },
-            AttemptError::Entropy(error) => ClientError::Entropy(error),
-        })
+        match &self.place {
+            Place::Address => {
+                let addresses = (self.host.as_str(), self.port).to_socket_addrs();
+                let addresses = addresses.map_err(unknown(&self.host))?.collect::<Vec<_>>();
+                self.try_addresses(&addresses, None)
+            }
+            Place::Link { host, direct, meeting: None } => {
+                let addresses = addresses_of(direct).map_err(unknown(&self.host))?;
+                self.try_addresses(&addresses, Some(*host))
+            }
+            Place::Link { host, direct, meeting: Some(meeting) } => {
+                let (host, meeting) = (*host, meeting.clone());
+                let name = &meeting.gateway.address;
+                let (gateway, places) = resolve_all(self.clock, name, direct);
+                match gateway {
+                    Ok(gateway) => match self.meet(&meeting, gateway, host, &places, patience_us)? {
+                        // Somebody else is there by now; the gateway knows better.
+                        Outcome::Ended(CloseReason::WrongPeer) if !places.is_empty() => {
+                            self.meet(&meeting, gateway, host, &[], patience_us)
+                        }
+                        outcome @ (Outcome::Paired(_) | Outcome::Ended(_)) => Ok(outcome),
+                    },
+                    Err(_) if !places.is_empty() => self.try_addresses(&places, Some(host)),
+                    Err(source) => Err(unknown(name)(source)),
+                }
+            }
+        }
     }
 
-    /// A way to the host, once the gateway introduces this client to it.
-    fn find(
-        &self,
+    /// One try with a host that a gateway introduces, or that is at one of these places: it is called there at once.
+    fn meet(
+        &mut self,
         meeting: &Meeting,
+        gateway: SocketAddr,
         host: PublicKey,
+        places: &[SocketAddr],
         patience_us: u64,
-    ) -> Result<Option<Finder>, ClientError> {
-        let name = &meeting.gateway.address;
-        let address = resolve(name).map_err(|source| ClientError::Resolve { host: name.clone(), source })?;
-        let place = GatewayPlace { key: meeting.gateway.key, address };
-        let mut finder = meeting.finder(place, host, &self.identity)?;
+    ) -> Result<Outcome, ClientError> {
+        let place = GatewayPlace { key: meeting.gateway.key, address: gateway };
+        let mut finder = meeting.finder(place, host, &self.identity)?.with_places(places);
+        if !self.find(&mut finder, meeting, patience_us)? {
+            return Ok(Outcome::Ended(CloseReason::Unanswered));
+        }
+        let call_us = if places.is_empty() { HANDSHAKE_US } else { CALL_US };
+        let driver = self.approach(call_us).map(|session| ClientDriver::introduced(finder, session));
+        let mut asked = Asking { call_us, ..Asking::default() };
+        let tried = driver.and_then(|driver| self.attempt(driver, Some(host), &mut asked));
+        if asked.is_known {
+            meeting.keep_gateway(&self.state);
+        }
+        let name = self.host.clone();
+        let outcome = tried.map_err(|error| match error {
+            AttemptError::System(source) => ClientError::Network { host: name, source },
+            AttemptError::Entropy(error) => ClientError::Entropy(error),
+        })?;
+        match asked.trouble {
+            Some(trouble) if outcome == Outcome::Ended(CloseReason::Unanswered) => {
+                Err(self.in_trouble(meeting, trouble))
+            }
+            _ => Ok(outcome),
+        }
+    }
+
+    fn in_trouble(&self, meeting: &Meeting, trouble: Trouble) -> ClientError {
+        let (address, id) = (meeting.gateway.address.clone(), self.identity.public());
+        ClientError::Gateway { address, what: describe_trouble(trouble), id }
+    }
+
+    /// Whether there is a way to the host, once the gateway introduces this client to it, or where it is to be called.
+    fn find(&self, finder: &mut Finder, meeting: &Meeting, patience_us: u64) -> Result<bool, ClientError> {
         let until = self.clock.now().plus_micros(patience_us);
         let mut is_known = false;
         while !finder.turn(LOOK).map_err(|error| ClientError::System("wait", error))? {
@@ -191,53 +268,50 @@ impl Pairing {
                     is_known = true;
                     meeting.keep_gateway(&self.state);
                 }
-                GatewayState::Trouble(trouble) => {
-                    let (address, id) = (name.clone(), self.identity.public());
-                    return Err(ClientError::Gateway { address, what: describe_trouble(trouble), id });
-                }
+                GatewayState::Trouble(trouble) => return Err(self.in_trouble(meeting, trouble)),
             }
             let now = self.clock.now();
             if now >= until && (finder.refused().is_some() || now.micros_since(until) >= WAY_US) {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        Ok(Some(finder))
+        Ok(true)
     }
 
-    /// Tries each address of the host until one answers.
-    fn try_addresses(&mut self) -> Result<Outcome, ClientError> {
-        let (host, port) = (self.host.clone(), self.port);
-        let host = host.as_str();
-        let resolved = (host, port).to_socket_addrs();
-        let addresses = resolved.map_err(|source| ClientError::Resolve { host: host.to_owned(), source })?;
+    /// Tries each address of the host until one answers; with `host` nobody else is told of the PIN.
+    fn try_addresses(
+        &mut self,
+        addresses: &[SocketAddr],
+        host: Option<PublicKey>,
+    ) -> Result<Outcome, ClientError> {
         let mut outcome = Outcome::Ended(CloseReason::Unanswered);
         let mut refused = None;
-        for address in addresses {
-            let begun = self.approach();
+        for &address in addresses {
+            let begun = self.approach(HANDSHAKE_US);
             let driver = begun
                 .and_then(|session| Ok(ClientDriver::connect(&SocketConfig::default(), address, session)?));
-            match driver.and_then(|driver| self.attempt(driver, None)) {
+            match driver.and_then(|driver| self.attempt(driver, host, &mut Asking::default())) {
                 Ok(ended) => (outcome, refused) = (ended, None),
                 Err(AttemptError::System(source)) => refused = Some(source),
                 Err(AttemptError::Entropy(error)) => return Err(ClientError::Entropy(error)),
             }
-            if outcome != Outcome::Ended(CloseReason::Unanswered) {
+            if !matches!(outcome, Outcome::Ended(CloseReason::Unanswered | CloseReason::WrongPeer)) {
                 break;
             }
         }
         match refused {
-            Some(source) => Err(ClientError::Network { host: host.to_owned(), source }),
+            Some(source) => Err(ClientError::Network { host: self.host.clone(), source }),
             None => Ok(outcome),
         }
     }
 
     /// A session that is about to call a host whose key is not known.
-    fn approach(&self) -> Result<PairSession, AttemptError> {
+    fn approach(&self, handshake_us: u32) -> Result<PairSession, AttemptError> {
         let mut random = [0; 100];
         getrandom::fill(&mut random).map_err(AttemptError::Entropy)?;
         let (entropy, connection) = random.split_first_chunk::<96>().expect("100 bytes are more than 96");
         let connection = u32::from_ne_bytes(connection.try_into().expect("4 bytes are left"));
-        let config = Config { handshake_us: HANDSHAKE_US, ..Config::default() };
+        let config = Config { handshake_us, ..Config::default() };
         let opening = Opening::XX.with_suite(self.handshake.suite());
         let handshake = ChosenHandshake::initiator(self.handshake, &self.identity, entropy, opening);
         let (memory, now) = (desktop_memory(false), self.clock.now());
@@ -249,6 +323,7 @@ impl Pairing {
         &mut self,
         driver: ClientDriver<ClientMemory, ChosenHandshake>,
         host: Option<PublicKey>,
+        asking: &mut Asking,
     ) -> Result<Outcome, AttemptError> {
         let mut scalar = [0; 32];
         getrandom::fill(&mut scalar).map_err(AttemptError::Entropy)?;
@@ -258,8 +333,9 @@ impl Pairing {
         while !driver.with_session(|session, _| session.is_closed()) {
             if driver.wants_session() {
                 // A better way was found before the host has answered.
-                drop(driver.begin_again(self.approach()?));
+                drop(driver.begin_again(self.approach(asking.call_us)?));
             }
+            asking.look(driver.asked());
             let window = &mut self.window;
             driver.turn(&mut |session, event| {
                 let now = clock.now();
@@ -286,13 +362,19 @@ impl Pairing {
     }
 
     fn failed(&self, reason: CloseReason) -> ClientError {
-        if let (CloseReason::WrongPeer, Place::Gateway(meeting, host)) = (reason, &self.place) {
-            return ClientError::OtherHost { address: meeting.gateway.address.clone(), host: *host };
+        let link = match &self.place {
+            Place::Address => None,
+            Place::Link { host, meeting, direct: _ } => Some((host, meeting.as_ref())),
+        };
+        if let (CloseReason::WrongPeer, Some((host, meeting))) = (reason, link) {
+            let address =
+                meeting.map_or_else(|| self.host.clone(), |meeting| meeting.gateway.address.clone());
+            return ClientError::OtherHost { address, host: *host };
         }
         if reason != CloseReason::Unanswered {
             return ClientError::Ended { host: self.host.clone(), what: describe(reason) };
         }
-        let Place::Gateway(meeting, _) = &self.place else {
+        let Some((_, Some(meeting))) = link else {
             return ClientError::NotPairing { host: self.host.clone(), port: self.port };
         };
         let what = "knows no such host that pairs just now: is `wavry-server pair` waiting there, and does `wavry-server \

@@ -1,5 +1,7 @@
 //! First contact between a host and a client as two people make it: with the real programs, over real sockets.
 
+use std::net::UdpSocket;
+
 use wavry_e2e::process::{Guarded, wait_for};
 use wavry_e2e::programs::{Client, Host};
 
@@ -48,6 +50,38 @@ fn pin_shown_at_the_client_is_typed_at_the_host() {
     assert!(at_client.wait().success(), "{}", at_client.words());
     assert!(at_host.wait().success(), "{}", at_host.words());
     assert!(host.command(&["list"]).contains(&client.id));
+}
+
+#[test]
+fn link_that_says_where_the_host_is_pairs_though_its_gateway_is_silent() {
+    let host = Host::start("test", &[]);
+    let (client, somebody) = (Client::new(), Client::new());
+    let silent = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
+    let [gateway, elsewhere] = silent.each_ref().map(|socket| socket.local_addr().expect("it is bound"));
+    let places = format!("direct={elsewhere}&direct={}", host.address);
+    let link = format!("wavry://{}@{gateway}/{}?{places}", host.id, somebody.id);
+    let mut at_host = host.pair(&[]);
+    let mut at_client = client.pair(&link, &format!("{}\n", pin(&at_host)), &[]);
+    assert!(at_client.wait().success(), "{}", at_client.words());
+    assert!(at_client.words().contains(&host.id), "{}", at_client.words());
+    assert!(at_host.wait().success(), "{}", at_host.words());
+    assert!(host.command(&["list"]).contains(&client.id));
+}
+
+#[test]
+fn link_pairs_with_nobody_but_the_host_that_it_names() {
+    let host = Host::start("test", &[]);
+    let (client, somebody) = (Client::new(), Client::new());
+    let at_host = host.pair(&[]);
+    let pin = pin(&at_host);
+    let link = format!("wavry://{}?direct={}", somebody.id, host.address);
+    let mut at_client = client.pair(&link, &format!("{pin}\n"), &[]);
+    assert_eq!(at_client.wait().code(), Some(1), "{}", at_client.words());
+    assert!(!at_client.words().contains("paired with"), "{}", at_client.words());
+    // He was told nothing, so the PIN is as good as before.
+    let mut at_client = client.pair(&host.address, &format!("{pin}\n"), &[]);
+    assert!(at_client.wait().success(), "{}", at_client.words());
+    assert!(!at_host.words().contains("guesses are left"), "{}", at_host.words());
 }
 
 #[test]
