@@ -13,7 +13,8 @@ pub const CLIENT_BUSY_POLL_US_MAX: u32 = 500;
 /// What it polls at most unless somebody says otherwise.
 pub const CLIENT_BUSY_POLL_US: u32 = 300;
 
-/// It is polled at least so long, in µs, and so many times the mean deviation longer.
+/// It is polled at least so long, in µs, and so many times the mean deviation longer; never more than an eighth of the
+/// interval before and after, so that a quarter of a processor is the most it can cost.
 const WINDOW_US: u64 = 40;
 const DEVIATIONS: u64 = 3;
 /// Pictures further apart than this, in µs, have no rhythm.
@@ -86,7 +87,7 @@ impl Anticipation {
         // One picture that is far off says nothing about the next.
         let far = early.max(late).min(2 * self.busy_poll_us);
         self.deviation_us = (self.deviation_us * 7 + far) / 8;
-        let interval = interval + late.min(far) / 16 - early.min(far) / 16;
+        let interval = (interval + late.min(far) / 16 - early.min(far) / 16).max(INTERVAL_US_MIN);
         let met = due.plus_micros(late / 2).minus_micros(early / 2);
         self.rhythm = Some((met.plus_micros(interval), interval));
     }
@@ -97,7 +98,7 @@ impl Anticipation {
         if self.busy_poll_us == 0 || self.kept < ONE / 2 {
             return None;
         }
-        let half = self.busy_poll_us.min(WINDOW_US + DEVIATIONS * self.deviation_us);
+        let half = self.busy_poll_us.min(WINDOW_US + DEVIATIONS * self.deviation_us).min(interval / 8);
         for _ in 0..=OMITTED_MAX {
             let until = due.plus_micros(half);
             if until > now {

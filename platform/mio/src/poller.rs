@@ -17,8 +17,8 @@ use crate::clock::Clock;
 use crate::socket::Socket;
 use crate::sys;
 
-/// The longest time before a paced departure, or around an expected picture, that may be polled without sleep, in µs:
-/// less than half of what is mostly between two departures of a session, so that one does not make its thread spin.
+/// The longest time before a paced departure that may be polled without sleep, in µs: less than half of what is
+/// mostly between two departures of a session, so that one does not make its thread spin.
 pub const BUSY_POLL_US_MAX: u32 = 200;
 
 const SOCKET: Token = Token(0);
