@@ -74,6 +74,13 @@ impl End {
     }
 }
 
+/// Gives this thread both ends' processors back: who counts them finds more than one.
+pub(super) fn leave_place() {
+    let mut processors = CpuSet::new();
+    [End::Sender, End::Receiver].into_iter().for_each(|end| processors.set(end as usize));
+    let _ = sched_setaffinity(None, &processors);
+}
+
 /// Acts on a thread of its own, whose processors are nobody else's concern.
 pub(super) fn apart<T: Send>(act: impl FnOnce() -> Option<T> + Send) -> Option<T> {
     thread::scope(|scope| scope.spawn(act).join().ok().flatten())
