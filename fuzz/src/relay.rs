@@ -262,7 +262,7 @@ impl Play {
         let millis = u64::from(bytes.u16());
         self.now = self.now.plus_micros(millis * 1_000);
         self.unix_s = UNIX + self.now.micros_since(START) / 1_000_000;
-        self.relay.sweep(self.unix_s);
+        self.relay.sweep(self.unix_s, |_| ());
         if self.relay.is_empty() {
             self.at = [None; 2 * LEASES];
         }

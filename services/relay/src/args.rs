@@ -76,6 +76,11 @@ pub struct RunArgs {
     /// Threads [default: one for each core]
     #[arg(long)]
     pub threads: Option<NonZeroU16>,
+    /// An Ethernet interface whose packets are sent on inside the kernel, as far as a lease allows; say it again for each. It
+    /// needs Linux 6.6 and CAP_BPF, CAP_NET_ADMIN. The machine's packet filter does not see what is sent on there, and what
+    /// exceeds a lease's rate is dropped there without having waited
+    #[arg(long, value_name = "INTERFACE", value_delimiter = ',')]
+    pub ebpf: Vec<String>,
     /// Most leases at a time
     #[arg(long, default_value_t = 10_000)]
     pub leases_max: usize,

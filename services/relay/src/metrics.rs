@@ -3,6 +3,8 @@
 use core::fmt::Write as _;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use rift_ebpf::Counters;
+
 use crate::state::Cause;
 
 /// Upper ends of the classes of residence times, in microseconds.
@@ -21,6 +23,10 @@ pub struct Metrics {
     resided: [AtomicU64; CLASSES_US.len() + 1],
     resided_sum_us: AtomicU64,
     leases: AtomicU64,
+    /// Of those forwarded, what the kernel sent on by itself.
+    kernel: [AtomicU64; 2],
+    /// What exceeded its lease's rate there.
+    kernel_over_rate: AtomicU64,
 }
 
 impl Metrics {
@@ -61,14 +67,29 @@ impl Metrics {
         self.leases.store(leases as u64, Ordering::Relaxed);
     }
 
+    /// What the kernel's part has counted since the start.
+    pub(crate) fn set_kernel(&self, counters: Counters) {
+        let Counters { packets, bytes, over_rate } = counters;
+        let [in_kernel, bytes_in_kernel] = &self.kernel;
+        in_kernel.store(packets, Ordering::Relaxed);
+        bytes_in_kernel.store(bytes, Ordering::Relaxed);
+        self.kernel_over_rate.store(over_rate, Ordering::Relaxed);
+    }
+
+    /// Packets that the kernel sent on by itself, as of the last look at it.
+    #[must_use]
+    pub fn kernel_packets(&self) -> u64 {
+        self.kernel[0].load(Ordering::Relaxed)
+    }
+
     /// Packets forwarded since the start.
     #[must_use]
     pub fn packets(&self) -> u64 {
-        self.packets.load(Ordering::Relaxed)
+        self.packets.load(Ordering::Relaxed) + self.kernel_packets()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed) + self.kernel[1].load(Ordering::Relaxed)
     }
 
     pub(crate) fn leases(&self) -> u64 {
@@ -78,23 +99,26 @@ impl Metrics {
     /// Packets dropped for this reason since the start.
     #[must_use]
     pub fn drops(&self, cause: Cause) -> u64 {
-        self.dropped[cause as usize].load(Ordering::Relaxed)
+        let in_kernel = matches!(cause, Cause::OverRate).then(|| self.kernel_over_rate.load(Ordering::Relaxed));
+        self.dropped[cause as usize].load(Ordering::Relaxed) + in_kernel.unwrap_or(0)
     }
 
     /// The text format of Prometheus.
     #[must_use]
     pub fn expose(&self) -> String {
         let mut text = String::new();
-        let mut counter = |name: &str, help: &str, value: &AtomicU64| {
+        let mut counter = |name: &str, help: &str, value: u64| {
             put(&mut text, format_args!("# HELP {name} {help}\n# TYPE {name} counter\n"));
-            put(&mut text, format_args!("{name} {}\n", value.load(Ordering::Relaxed)));
+            put(&mut text, format_args!("{name} {value}\n"));
         };
-        counter("wavry_relay_forwarded_packets", "Datagrams sent on.", &self.packets);
-        counter("wavry_relay_forwarded_bytes", "Bytes of them.", &self.bytes);
-        counter("wavry_relay_kept_packets", "Datagrams that had to wait.", &self.kept);
-        counter("wavry_relay_queue_dropped_packets", "Datagrams that made room in a queue.", &self.made_room);
-        counter("wavry_relay_blocked_sends", "Times the kernel had no room.", &self.blocked);
-        counter("wavry_relay_answers", "Answers about bindings.", &self.answered);
+        let of = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        counter("wavry_relay_forwarded_packets", "Datagrams sent on.", self.packets());
+        counter("wavry_relay_forwarded_bytes", "Bytes of them.", self.bytes());
+        counter("wavry_relay_kernel_packets", "Those of them sent on inside the kernel.", self.kernel_packets());
+        counter("wavry_relay_kept_packets", "Datagrams that had to wait.", of(&self.kept));
+        counter("wavry_relay_queue_dropped_packets", "Datagrams that made room in a queue.", of(&self.made_room));
+        counter("wavry_relay_blocked_sends", "Times the kernel had no room.", of(&self.blocked));
+        counter("wavry_relay_answers", "Answers about bindings.", of(&self.answered));
         let name = "wavry_relay_dropped_packets";
         put(&mut text, format_args!("# HELP {name} Datagrams not sent on.\n# TYPE {name} counter\n"));
         for (cause, label) in Cause::ALL {

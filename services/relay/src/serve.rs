@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rift::paths::relay::relay_id;
 use rift::{Identity, PublicKey};
+use rift_ebpf::{ForwardError, Forwarder};
 use rift_keystore::KeystoreError;
 use rift_mio::{Socket, SocketConfig};
 use rift_tcp::{Listener, Outcome};
@@ -51,6 +52,9 @@ pub enum ServeError {
         /// The system's answer.
         source: io::Error,
     },
+    /// Nothing is sent on inside the kernel.
+    #[error("--ebpf: {0}")]
+    Kernel(#[from] ForwardError),
     /// A file cannot be written, or a thread not be started.
     #[error("{what}: {source}")]
     System {
@@ -104,17 +108,20 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
         tokens_per_s: (TOKENS_PER_S / shards as u32).max(1),
     };
     let relay = |_| Ok(Mutex::new(Relay::new(rift_keystore::load(&path)?, secret, limits)));
+    let (sockets, address) = open(settings.listen, count)?;
+    let forwarder = forwarder(settings, address)?;
     let shared = Arc::new(Shared {
         shards: (0..shards).map(relay).collect::<Result<_, ServeError>>()?,
         keeps: (0..shards).map(|_| AtomicBool::new(false)).collect(),
         tokens,
         metrics: Metrics::default(),
+        forwarder: forwarder.map(Mutex::new),
         turns: (0..count).map(|_| AtomicU64::new(0)).collect(),
         stop: AtomicBool::new(false),
         drains: AtomicBool::new(false),
         unix_s: AtomicU64::new(unix_s()),
     });
-    let (address, threads) = start(&shared, settings.listen, count)?;
+    let threads = start(&shared, sockets)?;
     let streams = take_streams(settings, &rift_keystore::load(&path)?, address)?;
     if let Some(listen) = settings.metrics {
         let at = health::start(listen, Arc::clone(&shared))
@@ -168,13 +175,8 @@ fn take_streams(
     }
 }
 
-type Threads = Vec<JoinHandle<io::Result<()>>>;
-
-fn start(
-    shared: &Arc<Shared>,
-    listen: SocketAddr,
-    count: usize,
-) -> Result<(SocketAddr, Threads), ServeError> {
+/// A socket for each thread, all at one address.
+fn open(listen: SocketAddr, count: usize) -> Result<(Vec<Socket>, SocketAddr), ServeError> {
     let config = SocketConfig { shares_port: true, ..SocketConfig::default() };
     let bind =
         |address| Socket::bind(&config, address).map_err(|source| ServeError::Listen { listen, source });
@@ -184,6 +186,23 @@ fn start(
     while sockets.len() < count {
         sockets.push(bind(address)?);
     }
+    Ok((sockets, address))
+}
+
+/// What sends on inside the kernel, where that is wanted.
+fn forwarder(settings: &RunArgs, address: SocketAddr) -> Result<Option<Forwarder>, ServeError> {
+    if settings.ebpf.is_empty() {
+        return Ok(None);
+    }
+    let capacity = u32::try_from(settings.leases_max).unwrap_or(u32::MAX);
+    let forwarder = Forwarder::load(address.port(), capacity, &settings.ebpf)?;
+    info!(interfaces = settings.ebpf.join(","), "packets are sent on inside the kernel");
+    Ok(Some(forwarder))
+}
+
+type Threads = Vec<JoinHandle<io::Result<()>>>;
+
+fn start(shared: &Arc<Shared>, sockets: Vec<Socket>) -> Result<Threads, ServeError> {
     let mut threads = Vec::new();
     for (number, socket) in sockets.into_iter().enumerate() {
         let shared = Arc::clone(shared);
@@ -192,7 +211,7 @@ fn start(
         let what = "cannot start a thread";
         threads.push(thread.map_err(|source| ServeError::System { what: what.to_owned(), source })?);
     }
-    Ok((address, threads))
+    Ok(threads)
 }
 
 impl Running {
@@ -219,13 +238,7 @@ impl Running {
     pub fn tend(&self) -> bool {
         let now = unix_s();
         self.shared.unix_s.store(now, Ordering::Relaxed);
-        let mut leases = 0;
-        for shard in &self.shared.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.sweep(now);
-            leases += shard.len();
-        }
-        self.shared.metrics.set_leases(leases);
+        self.shared.metrics.set_leases(self.shared.tend());
         !self.threads.iter().any(JoinHandle::is_finished)
     }
 

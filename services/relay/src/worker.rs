@@ -8,11 +8,12 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use rift::paths::relay::RELAY_ID_LEN;
-use rift::wire::bind::{BIND_LEN_MAX, BindMessage};
+use rift::wire::bind::{BIND_LEN_MAX, BindBody, BindMessage};
 use rift::wire::fleet::LeaseKeys;
 use rift::wire::relay::{ENVELOPE_FIRST, ENVELOPE_LEN};
 use rift::wire::{Kind, stun};
 use rift::{Class, Ecn, Instant, PathId, PublicKey, Transmit};
+use rift_ebpf::{Bound, Forwarder, Terms};
 use rift_mio::{Clock, DedicatedSocket, Destination, Received, Sender, Socket};
 use rift_paseto::Verifier;
 
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) keeps: Box<[AtomicBool]>,
     pub(crate) tokens: Trusted,
     pub(crate) metrics: Metrics,
+    /// Sends on inside the kernel what it is told of.
+    pub(crate) forwarder: Option<Mutex<Forwarder>>,
     /// How often each thread has looked for packets: one that stands still is stuck.
     pub(crate) turns: Box<[AtomicU64]>,
     /// Told to end.
@@ -56,6 +59,39 @@ impl Shared {
     fn shard(&self, place: usize) -> MutexGuard<'_, Relay> {
         // A thread that panicked has left a relay that forwards as before.
         self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A peer is where it says, perhaps elsewhere than before.
+    fn tell_forwarder(&self, tag: u64) {
+        let Some(forwarder) = &self.forwarder else { return };
+        let Some(way) = self.shard(self.place_of(tag)).way(tag) else { return };
+        let bound = |onward: Onward| Some(Bound { at: onward.to, local: onward.source? });
+        let [Some(caller), Some(callee)] = way.peers.map(bound) else { return };
+        let left_s = way.expires_s.saturating_sub(self.unix_s());
+        let terms = Terms { left_s, bytes_per_s: way.bytes_per_s, burst: way.burst };
+        let mut forwarder = forwarder.lock().unwrap_or_else(PoisonError::into_inner);
+        if !forwarder.put(tag.to_be_bytes(), [caller, callee], terms) {
+            tracing::debug!("the kernel has no room for a lease, whose packets go by sockets");
+        }
+    }
+
+    /// What is to be done several times a second: leases end, and their figures are taken. Returns those there are.
+    pub(crate) fn tend(&self) -> usize {
+        let mut leases = 0;
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.sweep(self.unix_s(), |tag| {
+                if let Some(forwarder) = &self.forwarder {
+                    forwarder.lock().unwrap_or_else(PoisonError::into_inner).remove(tag.to_be_bytes());
+                }
+            });
+            leases += shard.len();
+        }
+        if let Some(forwarder) = &self.forwarder {
+            let counters = forwarder.lock().unwrap_or_else(PoisonError::into_inner).counters();
+            self.metrics.set_kernel(counters);
+        }
+        leases
     }
 
     /// The tags are random, so any of their bits will do.
@@ -242,6 +278,10 @@ fn bind(
     match answer {
         Ok(len) => {
             shared.metrics.answered();
+            let is_bound = |message: BindMessage<'_>| matches!(message.body, BindBody::Bound { .. });
+            if BindMessage::parse(&reply[..len]).is_some_and(is_bound) {
+                shared.tell_forwarder(tag);
+            }
             send(shared, sender, Onward { to: from, source: local }, Ecn::NotEct, &reply[..len], len);
         }
         Err(cause) => shared.metrics.dropped(cause, 1),

@@ -24,6 +24,16 @@ impl Bucket {
         Self { left: most, most, bytes_per_s, filled_at: now }
     }
 
+    /// Bytes per second.
+    pub(super) const fn rate(&self) -> u64 {
+        self.bytes_per_s
+    }
+
+    /// Bytes that may pass at once.
+    pub(super) const fn most(&self) -> u64 {
+        self.most
+    }
+
     /// Takes `len` bytes if they are there; what is not there whole is not taken.
     pub(super) fn take(&mut self, now: Instant, len: usize) -> bool {
         let fresh = now.micros_since(self.filled_at).saturating_mul(self.bytes_per_s) / 1_000_000;

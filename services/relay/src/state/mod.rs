@@ -91,6 +91,19 @@ pub struct Onward {
     pub source: Option<IpAddr>,
 }
 
+/// A lease whose peers are both bound, for who forwards without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The peers.
+    pub peers: [Onward; 2],
+    /// Bytes that each may send in a second.
+    pub bytes_per_s: u64,
+    /// Bytes by which each may be ahead of that.
+    pub burst: u64,
+    /// When the lease ends, in seconds of Unix time.
+    pub expires_s: u64,
+}
+
 /// What is to be done with what came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -264,8 +277,19 @@ impl Relay {
         (!self.waiting.is_empty()).then(|| now.plus_micros(TURN_US))
     }
 
-    /// Ends leases whose time is over. To be called several times a second; each call looks at a few.
-    pub fn sweep(&mut self, unix_s: u64) {
+    /// The way between a lease's peers, if both are bound.
+    #[must_use]
+    pub fn way(&self, tag: u64) -> Option<Way> {
+        let lease = self.leases.get(*self.index.get(&tag)? as usize)?.as_ref()?;
+        let [caller, callee] = &lease.peers;
+        let bucket = &caller.bucket;
+        let peers = [caller.at?, callee.at?];
+        Some(Way { peers, bytes_per_s: bucket.rate(), burst: bucket.most(), expires_s: lease.expires_s })
+    }
+
+    /// Ends leases whose time is over, and tells their tags. To be called several times a second; each call looks at a
+    /// few.
+    pub fn sweep(&mut self, unix_s: u64, mut ended: impl FnMut(u64)) {
         for _ in 0..SWEEP.min(self.leases.len()) {
             self.sweep_at = (self.sweep_at + 1) % self.leases.len();
             let place = self.sweep_at;
@@ -275,6 +299,7 @@ impl Relay {
                     self.pool.clear(&mut peer.queue);
                 }
                 self.index.remove(&lease.tag);
+                ended(lease.tag);
                 self.free.push(place as u32);
             }
         }

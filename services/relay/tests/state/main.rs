@@ -241,10 +241,10 @@ fn lease_ends_and_a_longer_one_goes_on() {
     binding.renew(world.now, longer);
     world.converse(&mut binding, address(2));
     world.unix = END + 1;
-    world.relay.sweep(world.unix);
+    world.relay.sweep(world.unix, |_| ());
     assert_eq!(world.relay.len(), 1, "it was lengthened");
     world.unix = END + 601;
-    world.relay.sweep(world.unix);
+    world.relay.sweep(world.unix, |_| ());
     assert!(world.relay.is_empty());
     let mut late = Binding::new(callee, LeaseSide::Callee, START).expect("a key");
     assert_eq!(
