@@ -18,12 +18,11 @@
 //! aya loads it: it speaks to the kernel without libbpf, knows tcx, and has no foreign code. The kernel's part is C, since
 //! what Rust needs for that (bpf-linker) wants a nightly compiler.
 
+mod interface;
 mod map;
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
-use std::io;
-use std::path::Path;
 
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::tc::{SchedClassifier, TcAttachOptions, TcAttachType};
@@ -34,9 +33,6 @@ use rift::wire::relay::LEASE_TAG_LEN;
 use crate::map::{Entry, Peer};
 
 static PROGRAM: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/forward.bpf.o"));
-
-/// `ARPHRD_ETHER`, as the system writes it.
-const ETHERNET: &str = "1";
 
 /// Why nothing is forwarded in the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +127,16 @@ impl Forwarder {
         if PROGRAM.is_empty() {
             return Err(ForwardError::Unbuilt);
         }
-        interfaces.iter().try_for_each(|interface| check(interface))?;
+        for interface in interfaces {
+            let wrong = |why| ForwardError::Interface { interface: interface.clone(), why };
+            match interface::is_ethernet(interface) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(wrong("it is not Ethernet; its packets can only be forwarded by sockets".to_owned()));
+                }
+                Err(error) => return Err(wrong(error.to_string())),
+            }
+        }
         let mut program = EbpfLoader::new()
             .override_global("PORT", &port.to_be(), true)
             .map_max_entries("leases", capacity.max(1))
@@ -185,21 +190,6 @@ impl Forwarder {
 pub const LEASE_LEN: usize = size_of::<Entry>() + LEASE_TAG_LEN + MAP_AROUND;
 /// `struct htab_elem` and a `struct bucket` of the kernel's hash maps, of which there are at most twice as many.
 const MAP_AROUND: usize = 48 + 2 * 16;
-
-fn check(interface: &str) -> Result<(), ForwardError> {
-    let wrong = |why: String| ForwardError::Interface { interface: interface.to_owned(), why };
-    // Names are directories there; this one must not lead elsewhere.
-    if interface.is_empty() || interface.contains('/') || interface.starts_with('.') {
-        return Err(wrong("that is no name of an interface".to_owned()));
-    }
-    let kind = std::fs::read_to_string(Path::new("/sys/class/net").join(interface).join("type"));
-    match kind {
-        Ok(kind) if kind.trim() == ETHERNET => Ok(()),
-        Ok(_) => Err(wrong("is not Ethernet; its packets can only be forwarded by sockets".to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(wrong("there is no such interface".to_owned())),
-        Err(error) => Err(wrong(error.to_string())),
-    }
-}
 
 /// The kernel's clock for it, in nanoseconds.
 fn since_boot() -> u64 {
