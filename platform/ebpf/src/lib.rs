@@ -87,9 +87,9 @@ pub struct Terms {
     /// Seconds that it still holds.
     pub left_s: u64,
     /// Bytes of UDP payload that each peer may send in a second, at least 1.
-    pub bytes_per_s: u64,
+    pub bytes_per_s: u32,
     /// Bytes by which each may be ahead of that.
-    pub burst: u64,
+    pub burst: u32,
 }
 
 /// What was forwarded, and what was not.
@@ -158,7 +158,7 @@ impl Forwarder {
     /// kernel has room for it: if not, its packets go up.
     pub fn put(&mut self, tag: [u8; LEASE_TAG_LEN], peers: [Bound; 2], terms: Terms) -> bool {
         let rate = terms.bytes_per_s.max(1);
-        let nanos = |bytes: u64, scale: u32| {
+        let nanos = |bytes: u32, scale: u32| {
             let nanos = u128::from(bytes) * 1_000_000_000 << scale;
             u64::try_from(nanos / u128::from(rate)).unwrap_or(u64::MAX)
         };

@@ -115,6 +115,7 @@ pub fn serve(settings: &RunArgs) -> Result<Running, ServeError> {
         keeps: (0..shards).map(|_| AtomicBool::new(false)).collect(),
         tokens,
         metrics: Metrics::default(),
+        address,
         forwarder: forwarder.map(Mutex::new),
         turns: (0..count).map(|_| AtomicU64::new(0)).collect(),
         stop: AtomicBool::new(false),

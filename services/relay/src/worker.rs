@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) keeps: Box<[AtomicBool]>,
     pub(crate) tokens: Trusted,
     pub(crate) metrics: Metrics,
+    /// Where the sockets are; which of the machine's addresses a packet came to is only told where that is any.
+    pub(crate) address: SocketAddr,
     /// Sends on inside the kernel what it is told of.
     pub(crate) forwarder: Option<Mutex<Forwarder>>,
     /// How often each thread has looked for packets: one that stands still is stuck.
@@ -65,7 +67,8 @@ impl Shared {
     fn tell_forwarder(&self, tag: u64) {
         let Some(forwarder) = &self.forwarder else { return };
         let Some(way) = self.shard(self.place_of(tag)).way(tag) else { return };
-        let bound = |onward: Onward| Some(Bound { at: onward.to, local: onward.source? });
+        let own = Some(self.address.ip()).filter(|ip| !ip.is_unspecified());
+        let bound = |onward: Onward| Some(Bound { at: onward.to, local: onward.source.or(own)? });
         let [Some(caller), Some(callee)] = way.peers.map(bound) else { return };
         let left_s = way.expires_s.saturating_sub(self.unix_s());
         let terms = Terms { left_s, bytes_per_s: way.bytes_per_s, burst: way.burst };

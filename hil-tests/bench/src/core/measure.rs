@@ -44,7 +44,7 @@ pub(crate) fn nanos_each(count: usize, mut operation: impl FnMut()) -> f64 {
 }
 
 /// Processor time of this thread, in nanoseconds: what it waits for others to leave the processor does not count.
-pub(super) fn processor_nanos() -> f64 {
+pub(crate) fn processor_nanos() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

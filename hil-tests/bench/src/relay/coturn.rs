@@ -76,7 +76,7 @@ pub(super) fn start(keeper: &Keeper, wires: &Wires) -> Result<Contender, Failure
         ends.push(End { socket: client, to: Destination { to: server, source: None }, head });
         ends.push(End { socket: peer, to: Destination { to: relayed, source: None }, head: Vec::new() });
     }
-    Ok(Contender { name: "coturn", program, ends })
+    Ok(Contender { name: "coturn", program: Some(program), ends })
 }
 
 /// Asks until it answers; the answer's attributes.

@@ -56,7 +56,7 @@ pub(super) fn start(keeper: &Keeper, wires: &Wires) -> Result<Contender, Failure
         });
         ends.extend([one, other].into_iter().zip(heads).map(|(socket, head)| End { socket, to, head }));
     }
-    Ok(Contender { name: "floor", program, ends })
+    Ok(Contender { name: "floor", program: Some(program), ends })
 }
 
 /// Sends on until it is killed; the words are the address to listen at, and the file that takes the port.

@@ -3,12 +3,17 @@
 //!
 //! Five hundred pairs of peers talk in turns through one relay: one datagram each (`single`), or sixteen that their
 //! kernel was given as one (`burst16`), with the interfaces' segmentation offloads off and on. A window of flows sends, then
-//! everything is awaited, so nothing is lost to full buffers and nobody is measured at what he drops. The figure is the
-//! processor time of the relay's process over the datagrams that arrived. The kernel charges what a virtual interface does
-//! with a datagram to whom it interrupts, which is who sends: a relay's reception up to its socket is not in its figure, and
-//! the peers' reception up to theirs is, for everybody alike.
+//! everything is awaited, so nothing is lost to full buffers and nobody is measured at what he drops.
+//!
+//! The figure is what the way by the relay costs beside the direct one: the processor time of the relay's process and of
+//! the peers' sends, over the datagrams that arrived, less what the peers' sends take without a relay ([`direct`]). The
+//! kernel charges what a virtual interface does with a datagram to whom it interrupts, which is who sends; so a peer's send
+//! has in it what comes before a relay's socket, all that a relay does inside the kernel, and in the direct case what comes
+//! before the other peer's socket, which otherwise a relay's own send has in it. Ours has the kernel send on (`--ebpf`);
+//! `sockets` is ours without that.
 
 mod coturn;
+mod direct;
 pub(crate) mod floor;
 mod ours;
 mod wires;
@@ -22,6 +27,7 @@ use serde_json::json;
 
 use crate::args::Options;
 use crate::clock::spin_until;
+use crate::core::measure::processor_nanos;
 use crate::failure::Failure;
 use crate::keeper::{Keeper, Running};
 use crate::report::{Row, rounded};
@@ -38,6 +44,8 @@ const BLOCKS: usize = 5;
 const QUICK_BLOCKS: usize = 2;
 const DATAGRAMS: usize = 40_000;
 const QUICK_DATAGRAMS: usize = 4_000;
+/// Ours, coturn, what sockets could do at best, ours by sockets, and no relay.
+const CONTENDERS: usize = 5;
 /// What does not come in this time was lost.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// A contender that loses more than this share is not measured.
@@ -54,7 +62,8 @@ struct End {
 /// A relay with its peers, ready to forward.
 struct Contender {
     name: &'static str,
-    program: Running,
+    /// Its process; the direct way has none.
+    program: Option<Running>,
     /// Ends of pairs: two in a row belong together.
     ends: Vec<End>,
 }
@@ -64,18 +73,20 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>, Failure> {
     let volume = if options.quick { (QUICK_BLOCKS, QUICK_DATAGRAMS) } else { (BLOCKS, DATAGRAMS) };
     let keeper = Keeper::start()?;
     let wires = Wires::lay()?;
-    let mut ours = ours::start(&keeper, &wires)?;
+    let mut ours = ours::start(&keeper, &wires, ours::By::Kernel)?;
+    let mut sockets = ours::start(&keeper, &wires, ours::By::Sockets)?;
     let mut coturn = coturn::start(&keeper, &wires)?;
     let mut floor = floor::start(&keeper, &wires)?;
+    let mut direct = direct::start(&wires)?;
     let mut rows = Vec::new();
     for (has_offloads, cases) in
         [(false, ["single", "burst16"]), (true, ["single_offload", "burst16_offload"])]
     {
         wires.set_offloads(has_offloads)?;
         for (case, burst) in cases.into_iter().zip([1, 16]) {
-            let mut figures = [Vec::new(), Vec::new(), Vec::new()];
+            let mut figures: [Vec<_>; CONTENDERS] = Default::default();
             for block in 0..=volume.0 {
-                let contenders = [&mut ours, &mut coturn, &mut floor];
+                let contenders = [&mut ours, &mut coturn, &mut floor, &mut sockets, &mut direct];
                 for (contender, figures) in contenders.into_iter().zip(&mut figures) {
                     let figure = contender.play(burst, volume.1);
                     // The first is for warming up.
@@ -93,24 +104,30 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>, Failure> {
 }
 
 impl Contender {
-    /// Lets every flow send in turn until so many datagrams have left; processor time for each that arrived, in
-    /// nanoseconds.
+    /// Lets every flow send in turn until so many datagrams have left; processor time of the relay and of the sends for
+    /// each that arrived, in nanoseconds.
     fn play(&mut self, burst: usize, datagrams: usize) -> Option<f64> {
-        let before = processor_time(self.program.id())?;
-        let (mut sent, mut arrived, mut flow) = (0, 0, 0);
+        let before = self.processor_time()?;
+        let (mut sent, mut arrived, mut flow, mut sending) = (0, 0, 0, 0.0);
         while sent < datagrams {
             let window: Vec<usize> = (0..WINDOW).map(|step| (flow + step) % self.ends.len()).collect();
             for &end in &window {
+                let start = processor_nanos();
                 self.ends[end].send(burst);
+                sending += processor_nanos() - start;
                 sent += burst;
             }
             arrived += self.await_all(&window, burst);
             // Another pair each time, so that no flow follows itself.
             flow = (flow + WINDOW) % self.ends.len();
         }
-        let time = processor_time(self.program.id())?.saturating_sub(before);
+        let time = self.processor_time()?.saturating_sub(before) as f64 + sending;
         let lost = 1.0 - arrived as f64 / sent as f64;
-        (lost <= LOST_MAX).then(|| time as f64 / arrived as f64)
+        (lost <= LOST_MAX).then(|| time / arrived as f64)
+    }
+
+    fn processor_time(&self) -> Option<u64> {
+        self.program.as_ref().map_or(Some(0), |program| processor_time(program.id()))
     }
 
     fn await_all(&mut self, window: &[usize], burst: usize) -> usize {
@@ -184,10 +201,12 @@ fn cost_row(
     case: &'static str,
     burst: usize,
     has_offloads: bool,
-    figures: &[Vec<Option<f64>>; 3],
+    figures: &[Vec<Option<f64>>; CONTENDERS],
     (blocks, datagrams): (usize, usize),
 ) -> Row {
-    let [ours, coturn, floor] = figures.each_ref().map(|figures| median(figures));
+    let [ours, coturn, floor, sockets, direct] = figures.each_ref().map(|figures| median(figures));
+    let beside = |figure: Option<f64>| figure.zip(direct).map(|(figure, direct)| figure - direct);
+    let [ours, coturn, floor, sockets] = [ours, coturn, floor, sockets].map(beside);
     let times = |figure: Option<f64>| figure.zip(coturn).map(|(figure, coturn)| rounded(coturn / figure));
     // How many times cheaper than coturn it should be.
     let ahead = match (burst, has_offloads) {
@@ -197,15 +216,15 @@ fn cost_row(
     };
     let goal = coturn.map(|coturn| coturn / ahead);
     let is_reached = ours.zip(goal).is_some_and(|(ours, goal)| ours <= goal);
-    let note = "processor time of the relay's process for each datagram of 1200 bytes of payload that arrived; 1000 flows \
-                in turns; two namespaces, virtual interfaces";
+    let note = "processor time of the relay's process and of the peers' sends for each datagram of 1200 bytes of payload \
+                that arrived, less that of sends without a relay; 1000 flows in turns; two namespaces, virtual interfaces";
     Row {
         bench: "relay",
         case,
         metric: "cpu_ns",
         unit: "ns",
         ours: ours.map(rounded),
-        rivals: BTreeMap::from([("coturn", coturn.map(rounded)), ("floor", floor.map(rounded))]),
+        rivals: BTreeMap::from([("coturn", coturn.map(rounded)), ("floor", floor.map(rounded)), ("sockets", sockets.map(rounded))]),
         goal: goal.map(rounded),
         met: is_reached,
         n: blocks * datagrams,
@@ -213,6 +232,8 @@ fn cost_row(
             ("note", note.into()),
             ("times_cheaper", json!(times(ours))),
             ("floor_times_cheaper", json!(times(floor))),
+            ("sockets_times_cheaper", json!(times(sockets))),
+            ("direct_ns", json!(direct.map(rounded))),
             ("coturn_version", coturn::version().into()),
         ]),
     }

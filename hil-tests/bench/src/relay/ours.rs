@@ -28,9 +28,20 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Seconds of Unix time at which no lease of a benchmark has ended.
 const END_S: u64 = 4_000_000_000;
 
+/// What sends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Kernel,
+    Sockets,
+}
+
 /// Starts the relay where it belongs and binds all pairs at it.
-pub(super) fn start(keeper: &Keeper, wires: &Wires) -> Result<Contender, Failure> {
-    let state = keeper.scratch().join("relay");
+pub(super) fn start(keeper: &Keeper, wires: &Wires, by: By) -> Result<Contender, Failure> {
+    let name = match by {
+        By::Kernel => "wavry",
+        By::Sockets => "sockets",
+    };
+    let state = keeper.scratch().join(format!("relay-{name}"));
     std::fs::create_dir_all(&state)?;
     let key = public_key(&state)?;
     let signer = Signer::generate().map_err(|error| format!("no key for leases: {error:?}"))?;
@@ -38,6 +49,9 @@ pub(super) fn start(keeper: &Keeper, wires: &Wires) -> Result<Contender, Failure
     let port_file = state.join("port");
     let mut command = Command::new(crate::pairs::program("wavry-relay")?);
     command.args(["--listen", "10.99.0.2:0", "--threads", "1", "--mbit-max", "60000", "--trust", &trust]);
+    if by == By::Kernel {
+        command.args(["--ebpf", "far"]);
+    }
     command.arg("--state").arg(&state).arg("--port-file").arg(&port_file);
     let mut program = wires.inside(|| keeper.spawn("wavry-relay", &mut command, None))?;
     let port = wait_until(READY, || {
@@ -54,7 +68,7 @@ pub(super) fn start(keeper: &Keeper, wires: &Wires) -> Result<Contender, Failure
             ends.push(bind(share, side).ok_or_else(|| program.last_words())?);
         }
     }
-    Ok(Contender { name: "wavry", program, ends })
+    Ok(Contender { name, program: Some(program), ends })
 }
 
 fn shares(
@@ -157,10 +171,10 @@ pub(super) fn state_rows() -> Vec<Row> {
             "lease",
             "memory",
             "B",
-            Some(LEASE_LEN as f64),
+            Some((LEASE_LEN + rift_ebpf::LEASE_LEN) as f64),
             Some(512.0),
             1,
-            "beside the packets that all share",
+            "beside the packets that all share; the kernel's part with it",
         ),
         row(
             "device",

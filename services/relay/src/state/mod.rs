@@ -97,9 +97,9 @@ pub struct Way {
     /// The peers.
     pub peers: [Onward; 2],
     /// Bytes that each may send in a second.
-    pub bytes_per_s: u64,
+    pub bytes_per_s: u32,
     /// Bytes by which each may be ahead of that.
-    pub burst: u64,
+    pub burst: u32,
     /// When the lease ends, in seconds of Unix time.
     pub expires_s: u64,
 }
