@@ -22,7 +22,10 @@ fn main() {
         .status();
     match status {
         Ok(status) if status.success() => {}
-        Ok(_) => panic!("{} cannot compile {SOURCE}; are the kernel's headers there (linux-libc-dev)?", clang.display()),
+        Ok(_) => panic!(
+            "{} cannot compile {SOURCE}; are the kernel's headers there (linux-libc-dev)?",
+            clang.display()
+        ),
         Err(error) => {
             println!("cargo::warning=relays are built without --ebpf: {}: {error}", clang.display());
             fs::write(&object, []).expect("the directory is cargo's");

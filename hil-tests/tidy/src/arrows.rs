@@ -3,9 +3,9 @@
 use crate::workspaces::{Arrow, Use};
 
 /// Backends that know `rift` alone: drivers, engines, the simulator.
-pub const PLAIN_BACKENDS: [&str; 15] = [
-    "mio", "paseto", "smoltcp", "embassy", "tcp", "aead", "x25519", "simd", "snow", "sim", "keystore",
-    "settings", "files", "systemd", "health",
+pub const PLAIN_BACKENDS: [&str; 16] = [
+    "mio", "paseto", "smoltcp", "embassy", "tcp", "aead", "x25519", "ebpf", "simd", "snow", "sim",
+    "keystore", "settings", "files", "systemd", "health",
 ];
 
 /// What `rift`'s own tests may lean on.
@@ -31,7 +31,8 @@ pub const RIVALS: [&str; 12] = [
 pub const RIVALS_PLACE: &str = "hil-tests/bench";
 
 /// Foreign crates that only one crate of ours may ask for: everybody else goes through it.
-pub const GATEKEPT: [(&str, &str); 11] = [
+pub const GATEKEPT: [(&str, &str); 12] = [
+    ("aya", "platform/ebpf"),
     ("graviola", "platform/x25519"),
     ("snow", "platform/snow"),
     ("x264-sys", "platform/x264"),

@@ -6,13 +6,14 @@
 use crate::tree::File;
 
 /// Directories whose crates may contain unsafe code, and why.
-pub const UNSAFE: [(&str, &str); 16] = [
+pub const UNSAFE: [(&str, &str); 17] = [
     ("clients/thin", "boards: registers and memory sections"),
     ("hil-tests/bench", "a counting allocator and shared memory of the probe"),
     ("hil-tests/e2e", "a counting allocator"),
     ("hil-tests/noalloc", "an entry point without the standard library"),
     ("platform/aead", "assembly kernels of ciphers"),
     ("platform/alsa", "a C library"),
+    ("platform/ebpf", "memory shared with the kernel"),
     ("platform/ffmpeg", "a C library"),
     ("platform/hid", "device nodes and their ioctls"),
     ("platform/minifb", "raw window handles"),

@@ -2,8 +2,9 @@
 
 #![expect(unsafe_code, reason = "a system call")]
 
+use core::net::Ipv4Addr;
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
 
 /// Whether the interface of this name, in this thread's network namespace, is Ethernet.

@@ -42,7 +42,9 @@ pub enum ForwardError {
     #[error("this program was built without clang, and so without what the kernel would have to do")]
     Unbuilt,
     /// The kernel does not take it.
-    #[error("the kernel does not take the program; it needs Linux 6.6 and CAP_BPF, CAP_NET_ADMIN (or root): {0}")]
+    #[error(
+        "the kernel does not take the program; it needs Linux 6.6 and CAP_BPF, CAP_NET_ADMIN (or root): {0}"
+    )]
     Refused(String),
     /// The interface is not there, or no Ethernet.
     #[error("{interface}: {why}")]
@@ -132,7 +134,9 @@ impl Forwarder {
             match interface::is_ethernet(interface) {
                 Ok(true) => {}
                 Ok(false) => {
-                    return Err(wrong("it is not Ethernet; its packets can only be forwarded by sockets".to_owned()));
+                    return Err(wrong(
+                        "it is not Ethernet; its packets can only be forwarded by sockets".to_owned(),
+                    ));
                 }
                 Err(error) => return Err(wrong(error.to_string())),
             }
@@ -159,7 +163,7 @@ impl Forwarder {
     pub fn put(&mut self, tag: [u8; LEASE_TAG_LEN], peers: [Bound; 2], terms: Terms) -> bool {
         let rate = terms.bytes_per_s.max(1);
         let nanos = |bytes: u32, scale: u32| {
-            let nanos = u128::from(bytes) * 1_000_000_000 << scale;
+            let nanos = (u128::from(bytes) * 1_000_000_000) << scale;
             u64::try_from(nanos / u128::from(rate)).unwrap_or(u64::MAX)
         };
         let entry = Entry {
@@ -198,7 +202,7 @@ fn since_boot() -> u64 {
 }
 
 /// An error with all its reasons.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn core::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -42,12 +42,7 @@ impl Peer {
             IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
             IpAddr::V6(ip) => ip.octets(),
         };
-        Self {
-            at: octets(at.ip()),
-            local: octets(local),
-            port: at.port().to_be_bytes(),
-            ..Self::default()
-        }
+        Self { at: octets(at.ip()), local: octets(local), port: at.port().to_be_bytes(), ..Self::default() }
     }
 
     fn is_at_the_same_place(&self, other: &Self) -> bool {

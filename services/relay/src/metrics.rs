@@ -99,7 +99,8 @@ impl Metrics {
     /// Packets dropped for this reason since the start.
     #[must_use]
     pub fn drops(&self, cause: Cause) -> u64 {
-        let in_kernel = matches!(cause, Cause::OverRate).then(|| self.kernel_over_rate.load(Ordering::Relaxed));
+        let in_kernel =
+            matches!(cause, Cause::OverRate).then(|| self.kernel_over_rate.load(Ordering::Relaxed));
         self.dropped[cause as usize].load(Ordering::Relaxed) + in_kernel.unwrap_or(0)
     }
 
@@ -114,9 +115,17 @@ impl Metrics {
         let of = |value: &AtomicU64| value.load(Ordering::Relaxed);
         counter("wavry_relay_forwarded_packets", "Datagrams sent on.", self.packets());
         counter("wavry_relay_forwarded_bytes", "Bytes of them.", self.bytes());
-        counter("wavry_relay_kernel_packets", "Those of them sent on inside the kernel.", self.kernel_packets());
+        counter(
+            "wavry_relay_kernel_packets",
+            "Those of them sent on inside the kernel.",
+            self.kernel_packets(),
+        );
         counter("wavry_relay_kept_packets", "Datagrams that had to wait.", of(&self.kept));
-        counter("wavry_relay_queue_dropped_packets", "Datagrams that made room in a queue.", of(&self.made_room));
+        counter(
+            "wavry_relay_queue_dropped_packets",
+            "Datagrams that made room in a queue.",
+            of(&self.made_room),
+        );
         counter("wavry_relay_blocked_sends", "Times the kernel had no room.", of(&self.blocked));
         counter("wavry_relay_answers", "Answers about bindings.", of(&self.answered));
         let name = "wavry_relay_dropped_packets";

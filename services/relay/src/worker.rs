@@ -66,7 +66,9 @@ impl Shared {
     /// A peer is where it says, perhaps elsewhere than before.
     fn tell_forwarder(&self, tag: u64) {
         let Some(forwarder) = &self.forwarder else { return };
-        let Some(way) = self.shard(self.place_of(tag)).way(tag) else { return };
+        // Held until it is told, so that a lease that ends meanwhile is removed after that.
+        let shard = self.shard(self.place_of(tag));
+        let Some(way) = shard.way(tag) else { return };
         let own = Some(self.address.ip()).filter(|ip| !ip.is_unspecified());
         let bound = |onward: Onward| Some(Bound { at: onward.to, local: onward.source.or(own)? });
         let [Some(caller), Some(callee)] = way.peers.map(bound) else { return };

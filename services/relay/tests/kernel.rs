@@ -62,7 +62,14 @@ fn kernel_sends_on_what_leases_allow_and_nothing_else() {
 #[test]
 #[ignore = "run by kernel_sends_on_what_leases_allow_and_nothing_else in namespaces of its own"]
 fn inside() {
-    let Some(world) = World::start() else { return };
+    let world = match World::start() {
+        Ok(world) => world,
+        Err(ServeError::Kernel(error)) => {
+            println!("skipped: {error}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
     for family in [0, 1] {
         world.both_ways_unchanged(family);
         world.bursts_whole_and_cut_where_leases_differ(family);
@@ -91,39 +98,51 @@ struct Peer {
 }
 
 impl World {
-    /// `None` where the kernel takes no such program at all.
-    fn start() -> Option<Self> {
+    fn start() -> Result<Self, ServeError> {
         let state = std::env::temp_dir().join(format!("wavry-relay-kernel-{}", std::process::id()));
         std::fs::create_dir_all(&state).expect("a directory");
         let signer = Signer::generate().expect("entropy");
         let trust: String = signer.public().iter().map(|byte| format!("{byte:02x}")).collect();
         let start = |interface| {
             let path = state.to_str().expect("a name");
-            let words = ["wavry-relay", "--state", path, "--listen", "[::]:0", "--trust", &trust, "--ebpf", interface];
+            let words = [
+                "wavry-relay",
+                "--state",
+                path,
+                "--listen",
+                "[::]:0",
+                "--trust",
+                &trust,
+                "--ebpf",
+                interface,
+            ];
             serve(&Cli::parse_from(words).run)
         };
-        for (interface, why) in [("lo", "not Ethernet"), ("nowhere", "No such device"), ("a-name-that-is-too-long", "bytes")] {
+        for (interface, why) in
+            [("lo", "not Ethernet"), ("nowhere", "No such device"), ("a-name-that-is-too-long", "bytes")]
+        {
             let error = start(interface).map(Running::stop).expect_err("there is nothing to forward at");
             assert!(error.to_string().contains(why), "{interface}: {error}");
         }
-        let running = match start("far") {
-            Ok(running) => running,
-            Err(ServeError::Kernel(error)) => {
-                println!("skipped: {error}");
-                return None;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        let running = start("far")?;
         let open = |path| File::open(path).expect("a namespace");
-        Some(Self { running, signer, state, here: open("/proc/thread-self/ns/net"), peers: open("/run/netns/peers") })
+        Ok(Self {
+            running,
+            signer,
+            state,
+            here: open("/proc/thread-self/ns/net"),
+            peers: open("/run/netns/peers"),
+        })
     }
 
     fn socket(&self, family: usize) -> Socket {
         let go = |namespace: &File| {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).expect("a namespace");
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("a namespace");
         };
         go(&self.peers);
-        let socket = Socket::bind(&SocketConfig::default(), SocketAddr::from((NEAR[family], 0))).expect("a socket");
+        let socket =
+            Socket::bind(&SocketConfig::default(), SocketAddr::from((NEAR[family], 0))).expect("a socket");
         go(&self.here);
         socket
     }
@@ -184,7 +203,8 @@ impl World {
         let [mut caller, mut callee] = self.pair(1 + family as u8, 100_000_000, family);
         let before = self.in_kernel();
         for step in 0..200_usize {
-            let (from, at) = if step % 2 == 0 { (&mut caller, &mut callee) } else { (&mut callee, &mut caller) };
+            let (from, at) =
+                if step % 2 == 0 { (&mut caller, &mut callee) } else { (&mut callee, &mut caller) };
             let sent = from.packet(9 + step * 7, step as u8);
             from.send(&sent, sent.len());
             assert_eq!(at.receive(1), [sent], "step {step}");
@@ -211,8 +231,9 @@ impl World {
         caller.send(&burst.concat(), 1000);
         assert_eq!(first.receive(16), burst);
         assert_eq!(self.in_kernel() - before, 16, "family {family}");
-        let mixed: Vec<Vec<u8>> =
-            (0..16).map(|step| if step % 3 == 0 { second.packet(1000, step) } else { caller.packet(1000, step) }).collect();
+        let mixed: Vec<Vec<u8>> = (0..16)
+            .map(|step| if step % 3 == 0 { second.packet(1000, step) } else { caller.packet(1000, step) })
+            .collect();
         caller.send(&mixed.concat(), 1000);
         let of = |tag: u8| mixed.iter().filter(|packet| packet[1] == tag).cloned().collect::<Vec<_>>();
         assert_eq!(first.receive(10), of(tag));
@@ -322,7 +343,8 @@ impl Peer {
 
 fn send(socket: &mut Socket, to: SocketAddr, bytes: &[u8], stride: usize) {
     let segment = (bytes.len() > stride).then(|| u16::try_from(stride).expect("a datagram"));
-    let transmit = Transmit { path: PathId(0), len: bytes.len(), segment, class: Class::Media, ecn: Ecn::NotEct };
+    let transmit =
+        Transmit { path: PathId(0), len: bytes.len(), segment, class: Class::Media, ecn: Ecn::NotEct };
     socket.send(Destination { to, source: None }, &transmit, bytes).expect("room in the kernel");
 }
 

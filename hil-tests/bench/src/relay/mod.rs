@@ -224,7 +224,11 @@ fn cost_row(
         metric: "cpu_ns",
         unit: "ns",
         ours: ours.map(rounded),
-        rivals: BTreeMap::from([("coturn", coturn.map(rounded)), ("floor", floor.map(rounded)), ("sockets", sockets.map(rounded))]),
+        rivals: BTreeMap::from([
+            ("coturn", coturn.map(rounded)),
+            ("floor", floor.map(rounded)),
+            ("sockets", sockets.map(rounded)),
+        ]),
         goal: goal.map(rounded),
         met: is_reached,
         n: blocks * datagrams,
