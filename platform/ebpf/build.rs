@@ -23,7 +23,7 @@ fn main() {
     match status {
         Ok(status) if status.success() => {}
         Ok(_) => panic!(
-            "{} cannot compile {SOURCE}; are the kernel's headers there (linux-libc-dev)?",
+            "{} cannot compile {SOURCE}; are the kernel's headers there (linux-libc-dev)? CLANG= builds without it",
             clang.display()
         ),
         Err(error) => {
