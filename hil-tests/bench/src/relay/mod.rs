@@ -15,6 +15,7 @@
 mod coturn;
 mod direct;
 pub(crate) mod floor;
+mod many;
 mod ours;
 mod wires;
 
@@ -99,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<Vec<Row>, Failure> {
         }
     }
     rows.push(latency_row([&mut ours, &mut coturn, &mut floor], volume.1 / 10));
+    rows.push(many::row(&wires, &mut direct)?);
     rows.extend(ours::state_rows());
     Ok(rows)
 }

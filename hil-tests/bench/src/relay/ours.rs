@@ -94,7 +94,7 @@ fn shares(
 }
 
 /// Tags that look random, as a gateway's are.
-fn tag(pair: usize) -> [u8; 8] {
+pub(super) fn tag(pair: usize) -> [u8; 8] {
     (pair as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()
 }
 
