@@ -10,6 +10,7 @@
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -202,7 +203,9 @@ INLINE int forward(struct __sk_buff *skb, const struct places *places, __u32 udp
 	__u64 tag, now;
 	__u32 bytes;
 
-	if (load_bytes(skb, places->udp, &head, sizeof(head)))
+	// A length that is not there is nobody's business here.
+	if (udp_len < sizeof(head) || places->udp + udp_len > skb->len ||
+	    load_bytes(skb, places->udp, &head, sizeof(head)))
 		return NEXT;
 	udp = head.udp;
 	if (udp.dest != PORT || head.envelope[0] != ENVELOPE || HTONS(udp.len) != udp_len)
@@ -297,7 +300,8 @@ INLINE int ipv6(struct __sk_buff *skb)
 SECTION("classifier")
 int relay(struct __sk_buff *skb)
 {
-	if (skb->vlan_present)
+	// Neither what is for another machine's card, nor what has a tag.
+	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
 		return NEXT;
 	switch (skb->protocol) {
 	case HTONS(ETH_P_IP):

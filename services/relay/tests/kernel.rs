@@ -258,7 +258,7 @@ impl World {
     }
 
     fn rate_is_kept(&self) {
-        // A hundredth of a datagram in a second, beside the 96 000 bytes that may pass at once.
+        // A datagram in eighty seconds, beside the 96 000 bytes that may pass at once.
         let [mut caller, mut callee] = self.pair(11, 100, 0);
         let sent = callee.packet(50, 1);
         callee.send(&sent, 50);

@@ -10,7 +10,8 @@
 //! kernel charges what a virtual interface does with a datagram to whom it interrupts, which is who sends; so a peer's send
 //! has in it what comes before a relay's socket, all that a relay does inside the kernel, and in the direct case what comes
 //! before the other peer's socket, which otherwise a relay's own send has in it. Ours has the kernel send on (`--ebpf`);
-//! `sockets` is ours without that.
+//! `sockets` is ours without that. The program that is attached for ours looks at everybody's packets on their way to the
+//! relays, which is in the others' figures, too.
 
 mod coturn;
 mod direct;
